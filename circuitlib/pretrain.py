@@ -64,7 +64,7 @@ class Phase:
     head_dropout: float
 
 
-MIXTURE = {
+FIRST_MIXTURE = {
     "prose": 0.40,
     "induction": 0.16,
     "ioi": 0.14,
@@ -73,10 +73,22 @@ MIXTURE = {
     "pronoun": 0.05,
     "agreement": 0.07,
 }
+SECOND_MIXTURE = {
+    "prose": 0.34,
+    "induction": 0.10,
+    "ioi": 0.09,
+    "docstring": 0.36,
+    "greater_than": 0.05,
+    "pronoun": 0.03,
+    "agreement": 0.03,
+}
+"""Docstrings, the slowest to come, take the place of what is learned by then."""
+
 PHASES = (
     Phase(500, 120, 20, {"induction": 1.0}, 256, 0.0),
     Phase(150, 96, 32, {"induction": 1.0}, 512, 0.0),
-    Phase(3050, 96, 64, MIXTURE, 512, 0.1),
+    Phase(850, 96, 64, FIRST_MIXTURE, 512, 0.1),
+    Phase(2200, 96, 64, SECOND_MIXTURE, 512, 0.1),
 )
 
 
