@@ -84,11 +84,23 @@ SECOND_MIXTURE = {
 }
 """Docstrings, the slowest to come, take the place of what is learned by then."""
 
+THIRD_MIXTURE = {
+    "prose": 0.40,
+    "induction": 0.13,
+    "ioi": 0.17,
+    "docstring": 0.16,
+    "greater_than": 0.05,
+    "pronoun": 0.04,
+    "agreement": 0.05,
+}
+
 PHASES = (
     Phase(500, 120, 20, {"induction": 1.0}, 256, 0.0),
     Phase(150, 96, 32, {"induction": 1.0}, 512, 0.0),
     Phase(850, 96, 64, FIRST_MIXTURE, 512, 0.1),
-    Phase(2200, 96, 64, SECOND_MIXTURE, 512, 0.1),
+    Phase(600, 96, 64, SECOND_MIXTURE, 512, 0.1),
+    Phase(1000, 96, 64, THIRD_MIXTURE, 512, 0.25),
+    Phase(400, 96, 64, THIRD_MIXTURE, 512, 0.1),
 )
 
 

@@ -4,7 +4,9 @@ Heimersheim and Janiak 2023, "A circuit for Python docstrings in a 4-layer atten
 transformer". Two layouts are measured. *full*, that of MechRL: five parameters, the first four
 documented, so that the right answer is also the only one mentioned once. *partial*, closer to the
 original: six parameters, three documented, so that the answer must be found by its order. In
-pretraining the summary and the descriptions also mention parameters, for the same reason.
+pretraining the summary and the descriptions also mention parameters, for the same reason, and the
+documentation may start at any of the first three parameters: a model that could count them instead
+of following them would not know what to do with ``self``.
 """
 
 import numpy as np
@@ -37,10 +39,13 @@ def example(
     names = single_token_words(tokenizer, ARGUMENTS)
     if templates == "evaluation":
         count, documented = LAYOUTS[pick(rng, list(LAYOUTS))]
+        skipped = 0
     else:
         count = int(rng.integers(3, 7))
-        documented = int(rng.integers(1, count))
+        skipped = int(rng.integers(0, min(3, count - 1)))
+        documented = int(rng.integers(1, count - skipped))
     arguments = draw_combination(rng, names, count, templates)
+    first, last = skipped, skipped + documented
     mentions = templates == "pretraining" and bool(rng.integers(2))
 
     def phrase(length: int) -> str:
@@ -54,19 +59,19 @@ def example(
     roles = {}
     for i, argument in enumerate(arguments):
         text += ("," if i else "") + " " + argument
-        if i == documented - 1:
+        if i == last - 1:
             roles["C"] = len(text) - 1
-        if i == documented:
+        if i == last:
             roles["D"] = len(text) - 1
     text += '):\n    """' + phrase(2).strip() + "\n\n"
-    for i in range(documented):
+    for i in range(first, last):
         text += f"    :param {arguments[i]}"
-        if i == documented - 1:
+        if i == last - 1:
             roles["C_DOC"] = len(text) - 1
         text += ":" + phrase(2) + "\n"
     text += "    :param"
-    wrong = pick(rng, arguments[:documented])
-    right = arguments[documented]
+    wrong = pick(rng, arguments[first:last])
+    right = arguments[last]
     return Example(text, " " + right, [" " + right, " " + wrong], [1.0, -1.0], roles)
 
 

@@ -1,0 +1,36 @@
+# make reproduce   everything from the subject's weights, then what held
+# make test        ruff, mypy, pytest, nbval
+# make lab         JupyterLab on the notebooks
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup reproduce test lab publish
+setup: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "circuitlib needs Python 3.11 or newer; pass another with: make setup PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "$(PYTHON) cannot make virtual environments; install its venv module (Debian: apt install python3-venv)"; exit 1; }
+	@echo "setting up .venv: about 2 minutes, once"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+reproduce: setup
+	@$(BIN)/python -m circuitlib.reproduce
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest --quiet tests
+	$(BIN)/pytest --quiet --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
+
+lab: setup
+	$(BIN)/jupyter lab notebooks
+
+# For maintainers: a new default run, made the committed one.
+publish: setup
+	$(BIN)/python -m circuitlib.reproduce --publish

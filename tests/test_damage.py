@@ -1,0 +1,76 @@
+"""Tables: what was measured, saved whole, verified on load, resumed after an interruption."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch.testing import assert_close
+
+from circuitlib import damage
+from circuitlib.ablation import hooked_control, hooked_task
+from circuitlib.control import control_spans
+from circuitlib.damage import SEEDS, build_table, load_table, provenance, save_table
+from circuitlib.provenance import StaleResult
+from circuitlib.subjects import load_subject
+from circuitlib.tasks import TASKS
+
+
+def test_table_is_what_the_hooks_measure(checkpoint: Path, tmp_path: Path) -> None:
+    subject = load_subject(str(checkpoint))
+    table = build_table(subject, "ioi", 20, "train", tmp_path)
+    sets = [[], *([h] for h in range(subject.heads))]
+    groups = TASKS["ioi"].prompts(subject.tokenizer, 20, SEEDS["train"])
+    hooked = torch.cat([hooked_task(subject, g, TASKS["ioi"].metric, sets) for g in groups])
+    assert_close(table.clean, hooked[:, 0], atol=1e-5, rtol=0)
+    assert_close(table.damage, hooked[:, :1] - hooked[:, 1:], atol=2e-5, rtol=0)
+    control = build_table(subject, "control", 4, "train", tmp_path)
+    hooked = hooked_control(subject, control_spans(subject.tokenizer, 4, SEEDS["train"], "train"), sets)
+    assert_close(control.damage, hooked[:, 1:] - hooked[:, :1], atol=2e-5, rtol=0)
+    assert not list((tmp_path / "sweeps").iterdir())
+
+
+def test_interrupted_sweep_resumes(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = load_subject(str(checkpoint))
+    whole = build_table(subject, "induction", 40, "train", tmp_path)
+    real, calls = damage.sweep_task, []
+
+    def interrupted(*args: object) -> object:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(damage, "sweep_task", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build_table(subject, "induction", 40, "train", tmp_path)
+    assert len(list((tmp_path / "sweeps").iterdir())) == 2
+    resumed = build_table(subject, "induction", 40, "train", tmp_path)
+    assert len(calls) == 4
+    assert torch.equal(resumed.damage, whole.damage)
+
+
+def test_round_trip_and_what_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    subject = load_subject(str(checkpoint))
+    table = build_table(subject, "agreement", 6, "train", tmp_path)
+    path = tmp_path / "table.safetensors"
+    save_table(table, path)
+    again = load_table(path, provenance(subject, "agreement", 6, "train"))
+    assert torch.equal(again.damage, table.damage)
+    assert again.name == "agreement"
+    with pytest.raises(StaleResult, match="part is 'train', wanted 'evaluation'"):
+        load_table(path, provenance(subject, "agreement", 6, "evaluation"))
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    changed = table.damage.clone()
+    changed[3, 4] += 1e-3
+    save_file({"clean": table.clean, "damage": changed}, path, metadata)
+    with pytest.raises(StaleResult, match="is damaged: content hash"):
+        load_table(path)
+
+
+def test_unknown_task_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="unknown task 'poetry'; there are induction"):
+        build_table(load_subject(str(checkpoint)), "poetry", 4, "train", tmp_path)

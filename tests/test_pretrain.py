@@ -1,0 +1,91 @@
+"""The embedded subject's training: rows are what they say, and an interrupted job goes on exactly."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from circuitlib import pretrain
+from circuitlib.pretrain import Phase, Rows, bigram_loss, drop_heads, new_model, train
+from circuitlib.subjects import load_subject
+
+SHARES = {"prose": 0.25, "induction": 0.25, "ioi": 0.25, "docstring": 0.25}
+
+
+@pytest.fixture
+def rows(tokenizer: PreTrainedTokenizerFast) -> Rows:
+    prose = np.random.default_rng(0).integers(1, len(tokenizer), size=4000).astype(np.int16)
+    return Rows(tokenizer, prose)
+
+
+def test_repeats_can_be_foretold(rows: Rows) -> None:
+    tokens, weights = rows.draw("induction", 50, 20, 256, np.random.default_rng(0))
+    assert tokens.shape == weights.shape == (50, 20)
+    assert weights.any(1).mean() > 0.8
+    for line, weight in zip(tokens, weights, strict=True):
+        for at in np.flatnonzero(weight):
+            before = list(zip(line[: at - 1], line[1:at], strict=True))
+            assert (line[at - 1], line[at]) in before
+
+
+def test_answers_weigh_most(rows: Rows, tokenizer: PreTrainedTokenizerFast) -> None:
+    tokens, weights = rows.draw("pronoun", 20, 64, 256, np.random.default_rng(0))
+    assert (tokens[:, 0] == tokenizer.bos_token_id).all()
+    answers = {tokenizer.decode([t]) for t in tokens[weights == 2.0]}
+    assert answers == {" he", " she"}
+
+
+def test_a_batch_is_a_function_of_seed_and_step(rows: Rows) -> None:
+    phase = Phase(1, 8, 32, SHARES, 256, 0.0)
+    first, again, other = (rows.batch(phase, np.random.default_rng([0, step]))[0] for step in (1, 1, 2))
+    assert first.shape == (8, 32)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_bigram_loss_of_a_known_chain() -> None:
+    chain = np.tile(np.array([0, 1, 2, 3], dtype=np.int16), 500)
+    held_out = torch.from_numpy(chain[:400].astype(np.int64)).view(4, 100)
+    assert bigram_loss(chain, held_out, 4) == pytest.approx(-np.log(0.99 + 0.01 * 0.25), abs=1e-3)
+
+
+def test_dropped_heads_add_nothing(tokenizer: PreTrainedTokenizerFast) -> None:
+    model = new_model(0, tokenizer)
+    tokens = torch.randint(0, 100, (3, 10), generator=torch.Generator().manual_seed(0))
+    clean = model(tokens).logits
+    hooks = drop_heads(model, 0.999, torch.Generator().manual_seed(1))
+    dropped = model(tokens).logits
+    for hook in hooks:
+        hook.remove()
+    assert torch.equal(model(tokens).logits, clean)
+    attention_free = [b.attn.c_proj.register_forward_pre_hook(lambda m, a: (a[0] * 0,)) for b in model.transformer.h]
+    assert torch.allclose(model(tokens).logits, dropped, atol=1e-4)
+    assert len(attention_free) == 12
+
+
+def test_resumed_training_is_uninterrupted_training(tmp_path: Path, rows: Rows, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrain, "CHECKPOINT_EVERY", 1)
+    monkeypatch.setattr(pretrain, "measure", lambda *_: {})
+    phases = (Phase(2, 4, 16, {"induction": 1.0}, 256, 0.0), Phase(2, 8, 24, SHARES, 256, 0.25))
+    for name in ("whole", "stopped"):
+        tokenizer.save_pretrained(tmp_path / name / "tokenizer")
+        np.save(tmp_path / name / "train.npy", rows.prose)
+        np.save(tmp_path / name / "held_out.npy", rows.prose)
+    train(0, phases, tmp_path / "whole", tmp_path / "subject-a")
+    real = pretrain.learning_rate_factor
+
+    def interrupted(step: int, total: int) -> float:
+        if step == 3:
+            raise KeyboardInterrupt
+        return real(step, total)
+
+    monkeypatch.setattr(pretrain, "learning_rate_factor", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(0, phases, tmp_path / "stopped", tmp_path / "subject-b")
+    monkeypatch.setattr(pretrain, "learning_rate_factor", real)
+    train(0, phases, tmp_path / "stopped", tmp_path / "subject-b")
+    first, second = (load_subject(str(tmp_path / name)) for name in ("subject-a", "subject-b"))
+    assert first.weights_hash == second.weights_hash
+    assert (first.layers, first.heads_per_layer) == (12, 12)

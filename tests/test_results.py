@@ -1,0 +1,119 @@
+"""Settings are checked at once, committed results are never overwritten, stale ones never used."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from circuitlib import provenance, results, studies
+from circuitlib.damage import load_table
+from circuitlib.paths import RESULTS
+from circuitlib.provenance import StaleResult, code_hash, differences, written_whole
+from circuitlib.results import Run, Settings, load_frame
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "error", "message"),
+    [
+        ("steps", "200000", TypeError, "steps must be int, not str"),
+        ("steps", 10, ValueError, "steps must be at least 400"),
+        ("convention", "centred", ValueError, "convention must be one of"),
+        ("train_prompts", 8, ValueError, "train_prompts must be at least 32"),
+        ("seeds", 0, ValueError, "seeds must be at least 1"),
+        ("episodes", True, TypeError, "episodes must be int, not bool"),
+    ],
+)
+def test_bad_settings(field: str, value: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Settings(**{field: value})  # type: ignore[arg-type]
+
+
+def test_committed_results_cannot_be_overwritten() -> None:
+    with pytest.raises(ValueError, match="give an output folder"):
+        Run(Settings(), recompute=True)
+    with pytest.raises(ValueError, match="give an output folder"):
+        Run(Settings(seeds=4))
+    with pytest.raises(TypeError, match="recompute must be bool, not 'false'"):
+        Run(Settings(), recompute="false")  # type: ignore[arg-type]
+
+
+def test_every_committed_result_is_what_the_code_makes() -> None:
+    """Reading checks content and provenance: subject, seeds, settings and hashes of the code."""
+    run = Run()
+    for task in (*results.TRAINING_TASKS, "control"):
+        assert len(run.table(task, "train")) == run.settings.train_prompts
+    for task in (*studies.MAIN_TASKS, *studies.FURTHER_TASKS, "control"):
+        assert len(run.table(task, "evaluation")) == run.settings.evaluation_prompts
+    assert set(run.policies()) == {1, 5}
+    for study in (studies.behaviours, studies.heads, studies.evaluation, studies.detections, studies.pairs, studies.conventions):
+        assert len(study(run)) > 5
+    stored = {path.name for path in run.folder.iterdir()}
+    assert "claims.csv" in stored
+
+
+def test_committed_tables_are_small() -> None:
+    assert sum(path.stat().st_size for path in RESULTS.rglob("*") if path.is_file()) < 10e6
+    for path in RESULTS.rglob("damage_*.safetensors"):
+        assert load_table(path).damage.isfinite().all()
+
+
+def test_a_changed_frame_is_refused(tmp_path: Path) -> None:
+    source = RESULTS / "gpt2-mini" / "heads.csv"
+    path = tmp_path / "heads.csv"
+    for suffix in (".csv", ".json"):
+        shutil.copy(source.with_suffix(suffix), path.with_suffix(suffix))
+    load_frame(path)
+    wanted = json.loads(path.with_suffix(".json").read_text())["provenance"]
+    with pytest.raises(StaleResult, match="code is"):
+        load_frame(path, wanted | {"code": "0"})
+    path.write_text(path.read_text().replace("ioi", "IOI"))
+    with pytest.raises(StaleResult, match="was changed after it was written"):
+        load_frame(path)
+
+
+def test_frames_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    run = Run(Settings(), True, "runs/test")
+    calls = []
+
+    def compute() -> pd.DataFrame:
+        calls.append(1)
+        return pd.DataFrame({"a": [1.0, None], "b": ["none", "x"]})
+
+    first = run.frame("study", compute, ("oracle",), size=3)
+    assert run.frame("study", compute, ("oracle",), size=3).equals(first)
+    assert first["b"].tolist() == ["none", "x"]
+    assert len(calls) == 1
+    with pytest.raises(StaleResult, match="inputs is"):
+        run.frame("study", compute, ("oracle",), size=4)
+
+
+def test_code_hash_is_blind_to_comments_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    file = tmp_path / "circuitlib" / "m.py"
+    file.parent.mkdir()
+
+    def hash_of(text: str) -> str:
+        file.write_text(text)
+        return code_hash(["m"])
+
+    plain = hash_of('def f(x):\n    return "a" + x\n')
+    assert hash_of('"""Module."""\n\n\ndef f(x):  # adds\n    """Add.\n\n    More.\n    """\n    return "a" + x\n') == plain
+    assert hash_of('def f(x):\n    return "b" + x\n') != plain
+
+
+def test_versions_are_recorded_not_compared() -> None:
+    assert differences({"a": 1, "versions": {"torch": "1"}}, {"a": 1, "versions": {"torch": "2"}}) == []
+    assert differences({"a": 1}, {"a": [2]}) == ["a is 1, wanted [2]"]
+
+
+def test_nothing_half_written(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("before")
+    with pytest.raises(RuntimeError), written_whole(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
