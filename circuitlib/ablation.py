@@ -51,7 +51,10 @@ class GPT2:
 
     def __init__(self, subject: Subject) -> None:
         bridge = subject.bridge
-        if bridge.cfg.original_architecture != "GPT2LMHeadModel" and bridge.cfg.architecture != "GPT2LMHeadModel":
+        if (
+            bridge.cfg.original_architecture != "GPT2LMHeadModel"
+            and bridge.cfg.architecture != "GPT2LMHeadModel"
+        ):
             raise ValueError(
                 f"the sweep runs GPT-2's architecture, and {subject.name} is {bridge.cfg.architecture}; "
                 "use the hooked reference"
@@ -66,24 +69,26 @@ class GPT2:
             Layer(
                 (block.ln1.weight, block.ln1.bias),
                 (
-                    torch.cat([w[l].permute(0, 2, 1).flatten(0, 1) for w in (bridge.W_Q, bridge.W_K, bridge.W_V)]),
-                    torch.cat([b[l].flatten() for b in (bridge.b_Q, bridge.b_K, bridge.b_V)]),
+                    torch.cat([w[i].permute(0, 2, 1).flatten(0, 1) for w in (bridge.W_Q, bridge.W_K, bridge.W_V)]),
+                    torch.cat([b[i].flatten() for b in (bridge.b_Q, bridge.b_K, bridge.b_V)]),
                 ),
-                (bridge.W_O[l].flatten(0, 1).T.contiguous(), bridge.b_O[l]),
+                (bridge.W_O[i].flatten(0, 1).T.contiguous(), bridge.b_O[i]),
                 (block.ln2.weight, block.ln2.bias),
-                (bridge.W_in[l].T.contiguous(), bridge.b_in[l]),
-                (bridge.W_out[l].T.contiguous(), bridge.b_out[l]),
+                (bridge.W_in[i].T.contiguous(), bridge.b_in[i]),
+                (bridge.W_out[i].T.contiguous(), bridge.b_out[i]),
             )
-            for l, block in enumerate(bridge.blocks)
+            for i, block in enumerate(bridge.blocks)
         ]  # fmt: skip
 
     def embed(self, tokens: Int[Tensor, "n pos"]) -> Float[Tensor, "n pos d_model"]:
         """The residual stream before the first block."""
         return self.embedding[tokens] + self.positions[: tokens.shape[1]]
 
-    def attend(self, layer: Layer, x: Tensor, last_only: bool) -> Float[Tensor, "n query head d_head"]:
+    def attend(
+        self, layer: Layer, x: Tensor, last_only: bool
+    ) -> Float[Tensor, "n query head d_head"]:
         """``hook_z`` of a block, at every position or only at the last."""
-        n, length, width = x.shape
+        width = x.shape[-1]
         normed = F.layer_norm(x, (width,), *layer.norm_attention, self.eps)
         weight, bias = layer.qkv
         if last_only:
@@ -98,7 +103,9 @@ class GPT2:
     def mlp(self, layer: Layer, x: Tensor) -> Tensor:
         """The residual stream after a block's MLP, from that before it."""
         normed = F.layer_norm(x, x.shape[-1:], *layer.norm_mlp, self.eps)
-        return x + F.linear(F.gelu(F.linear(normed, *layer.mlp_in), approximate="tanh"), *layer.mlp_out)
+        return x + F.linear(
+            F.gelu(F.linear(normed, *layer.mlp_in), approximate="tanh"), *layer.mlp_out
+        )
 
     def output(self, layer: Layer, x: Tensor, z: Tensor) -> Tensor:
         """The residual stream after a block's attention (``resid_mid``)."""
@@ -141,7 +148,9 @@ def _sweep(
         columns.append(torch.cat(scores).view(batch, model.heads))
         x = model.mlp(layer, resid_mid)
     last = x[:, -1:] if last_only else x
-    clean = score(F.layer_norm(last, x.shape[-1:], *model.norm_final, model.eps), torch.arange(batch))
+    clean = score(
+        F.layer_norm(last, x.shape[-1:], *model.norm_final, model.eps), torch.arange(batch)
+    )
     return clean, torch.cat(columns, dim=1)
 
 
@@ -155,7 +164,9 @@ def sweep_task(
         final, answers = final[:, 0], prompts.candidates[rows]
         if metric.needs_normaliser:
             logits = F.linear(final, weight, bias)
-            return metric.function(logits.gather(1, answers), logits.logsumexp(-1), prompts.signs[rows])
+            return metric.function(
+                logits.gather(1, answers), logits.logsumexp(-1), prompts.signs[rows]
+            )
         logits = torch.einsum("nm,nam->na", final, weight[answers]) + bias[answers]
         return metric.function(logits, None, prompts.signs[rows])
 
@@ -184,7 +195,9 @@ def ablated_logits(subject: Subject, tokens: Int[Tensor, "batch pos"], heads: He
     """Logits ``[batch, pos, vocab]`` with a set of heads zero-ablated by hooks on ``hook_z``."""
     by_layer: dict[int, list[int]] = {}
     for head in heads:
-        by_layer.setdefault(head // subject.heads_per_layer, []).append(head % subject.heads_per_layer)
+        by_layer.setdefault(head // subject.heads_per_layer, []).append(
+            head % subject.heads_per_layer
+        )
 
     def zero(z: Tensor, hook: Any, these: list[int]) -> Tensor:
         return z.index_fill(2, torch.tensor(these), 0.0)
@@ -204,7 +217,9 @@ def hooked_task(
     for heads in head_sets:
         logits = ablated_logits(subject, prompts.tokens, heads)[:, -1]
         columns.append(
-            metric.function(logits.gather(1, prompts.candidates), logits.logsumexp(-1), prompts.signs)
+            metric.function(
+                logits.gather(1, prompts.candidates), logits.logsumexp(-1), prompts.signs
+            )
         )
     return torch.stack(columns, dim=1)
 

@@ -41,7 +41,9 @@ def control_spans(
     spans = stream[: len(stream) // (SPAN - 1) * (SPAN - 1)].reshape(-1, SPAN - 1)
     spans = spans[(0 if part == "train" else 1) :: 2]
     if not 1 <= count <= len(spans):
-        raise ValueError(f"count must be between 1 and {len(spans)}, the spans there are, not {count}")
+        raise ValueError(
+            f"count must be between 1 and {len(spans)}, the spans there are, not {count}"
+        )
     picked = np.random.default_rng(seed).permutation(len(spans))[:count]
     rows = np.concatenate([np.full((count, 1), bos), spans[picked]], axis=1)
     return torch.from_numpy(rows)

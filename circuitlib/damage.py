@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +83,13 @@ def build_table(subject: Subject, task: str, count: int, part: Part, cache: Path
         raise ValueError(f"unknown task {task!r}; there are {', '.join([*TASKS, CONTROL])}")
     made_by = provenance(subject, task, count, part)
     model = GPT2(subject)
-    blocks: list[Callable[[], tuple[Tensor, Tensor]]] = []
+    blocks: list[Callable[[], tuple[Tensor, Tensor]]]
     if task == CONTROL:
         spans = control_spans(subject.tokenizer, count, SEEDS[part], part)
-        blocks = [lambda rows=rows: sweep_control(model, rows) for rows in spans.split(BLOCK)]
+        blocks = [partial(sweep_control, model, rows) for rows in spans.split(BLOCK)]
     else:
-        metric = TASKS[task].metric
         blocks = [
-            lambda some=group[at : at + BLOCK]: sweep_task(model, some, metric)
+            partial(sweep_task, model, group[at : at + BLOCK], TASKS[task].metric)
             for group in TASKS[task].prompts(subject.tokenizer, count, SEEDS[part])
             for at in range(0, len(group), BLOCK)
         ]
@@ -137,7 +137,9 @@ def load_table(path: Path, wanted: Mapping[str, Any] | None = None) -> DamageTab
         clean, damage = file.get_tensor("clean"), file.get_tensor("damage")
     content = _content_hash(clean, damage)
     if content != metadata["content"]:
-        raise StaleResult(f"{path.name} is damaged: content hash {content}, recorded {metadata['content']}")
+        raise StaleResult(
+            f"{path.name} is damaged: content hash {content}, recorded {metadata['content']}"
+        )
     table = DamageTable(clean, damage, json.loads(metadata["provenance"]))
     if wanted is not None and (differs := differences(table.provenance, wanted)):
         raise StaleResult(f"{path.name} is of another run: {'; '.join(differs)}")

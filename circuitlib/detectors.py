@@ -49,7 +49,9 @@ def attention(
 ) -> Float[Tensor, "batch heads"]:
     """Each head's attention weight from one role's position to another's, prompt by prompt."""
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(subject.layers)]
-    _, cache = subject.bridge.run_with_cache(prompts.tokens, names_filter=lambda name: name in names)
+    _, cache = subject.bridge.run_with_cache(
+        prompts.tokens, names_filter=lambda name: name in names
+    )
     end = torch.full((len(prompts),), prompts.last)
     source = end if looks_from == END else prompts.roles[looks_from]
     rows = torch.arange(len(prompts))
@@ -65,9 +67,18 @@ def detect(
     for detector in detectors:
         groups = TASKS[detector.task].prompts(subject.tokenizer, count, seed)
         score = torch.cat(
-            [attention(subject, g, detector.looks_from, detector.looks_at, detector.shift) for g in groups]
+            [
+                attention(subject, g, detector.looks_from, detector.looks_at, detector.shift)
+                for g in groups
+            ]
         ).mean(0)
         frames.append(
-            pd.DataFrame({"detector": detector.name, "head": np.arange(subject.heads), "score": score.numpy()})
+            pd.DataFrame(
+                {
+                    "detector": detector.name,
+                    "head": np.arange(subject.heads),
+                    "score": score.numpy(),
+                }
+            )
         )
     return pd.concat(frames, ignore_index=True)

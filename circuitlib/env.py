@@ -23,7 +23,9 @@ SCORE_LIMIT = 1e4
 
 def _spaces(source: RewardSource, budget: int) -> tuple[spaces.Box, spaces.Discrete]:
     if not 1 <= budget <= source.heads:
-        raise ValueError(f"budget must be between 1 and {source.heads}, the heads there are, not {budget}")
+        raise ValueError(
+            f"budget must be between 1 and {source.heads}, the heads there are, not {budget}"
+        )
     size = len(source.tasks) + 2 * source.heads
     low = np.full(size, -SCORE_LIMIT, dtype=np.float32)
     low[: len(source.tasks) + source.heads] = 0.0
@@ -84,7 +86,9 @@ class HeadAblationEnv(gym.Env):
         self._picks = 0
         return self._observation.copy(), self._info()
 
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(
+        self, action: int | np.integer
+    ) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Ablate one head."""
         tried = len(self.source.tasks) + int(action)
         reward = REPEAT_PENALTY
@@ -117,7 +121,9 @@ class HeadAblationVectorEnv(VectorEnv):
         self._rngs: list[np.random.Generator] = []
         self._rows = np.arange(num_envs)
         self._rewards = np.zeros((num_envs, source.heads), dtype=np.float32)
-        self._observation = np.zeros(self.observation_space.shape, dtype=np.float32)
+        self._observation = np.zeros(
+            (num_envs, *self.single_observation_space.shape), dtype=np.float32
+        )
         self._best = np.full(num_envs, -np.inf, dtype=np.float32)
         self._picks = 0
 

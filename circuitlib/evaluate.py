@@ -33,7 +33,9 @@ class Entry:
     planned_k: int = 0
 
 
-def draw_episodes(table: DamageTable, control: DamageTable, count: int) -> Float[Tensor, "count heads"]:
+def draw_episodes(
+    table: DamageTable, control: DamageTable, count: int
+) -> Float[Tensor, "count heads"]:
     """The rewards of ``count`` evaluation episodes of one task, the same for every searcher."""
     source = TableRewards([table], control)
     rewards = [

@@ -44,7 +44,10 @@ def set_style() -> None:
 
 def save_figure(figure: Figure, name: str, folder: Path) -> None:
     """Write ``name.png`` and ``name.pdf`` without dates, so that the same figure is the same file."""
-    for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None, "Creator": None, "Producer": None})):
+    for suffix, metadata in (
+        (".png", {"Software": None}),
+        (".pdf", {"CreationDate": None, "Creator": None, "Producer": None}),
+    ):
         with written_whole(folder / f"{name}{suffix}") as temporary:
             figure.savefig(temporary, metadata=metadata)
 
@@ -62,14 +65,27 @@ def searcher_labels(frame: pd.DataFrame, trained_is_planned: bool = True) -> pd.
 def search_curves(summary: pd.DataFrame, tasks: Sequence[str], signals: Sequence[str]) -> Figure:
     """Best reward, as a fraction of the paired oracle, against heads measured; one panel a task."""
     rows = searcher_labels(summary)
-    figure, axes = plt.subplots(1, len(tasks), figsize=(3.6 * len(tasks), 3.5), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(tasks), figsize=(3.6 * len(tasks), 3.5), sharey=True, squeeze=False
+    )
     for axis, task, signal in zip(axes[0], tasks, signals, strict=True):
         for label, marker in MARKERS.items():
             told = "none" if label == "random" else signal
-            line = rows[(rows["task"] == task) & (rows["signal"] == told) & (rows["label"] == label)]
+            line = rows[
+                (rows["task"] == task) & (rows["signal"] == told) & (rows["label"] == label)
+            ]
             line = line[line["measured"] <= 50].sort_values("measured")
-            axis.plot(line["measured"], line["ratio"], marker=marker, color=COLOURS[label], label=label, ms=5)
-            axis.fill_between(line["measured"], line["low"], line["high"], color=COLOURS[label], alpha=0.15, lw=0)
+            axis.plot(
+                line["measured"],
+                line["ratio"],
+                marker=marker,
+                color=COLOURS[label],
+                label=label,
+                ms=5,
+            )
+            axis.fill_between(
+                line["measured"], line["low"], line["high"], color=COLOURS[label], alpha=0.15, lw=0
+            )
         axis.axhline(1, color="black", lw=1, ls=":")
         axis.set(xscale="log", xlabel="heads measured", title=TITLES[task], ylim=(None, 1.05))
         axis.set_xticks([1, 5, 10, 20, 50], ["1", "5", "10", "20", "50"])
@@ -83,9 +99,22 @@ def head_maps(heads: pd.DataFrame, tasks: Sequence[str], heads_per_layer: int) -
     """Mean reward of every head, layers down and heads across, one map a task."""
     figure, axes = plt.subplots(1, len(tasks), figsize=(4.1 * len(tasks), 3.7), squeeze=False)
     for axis, task in zip(axes[0], tasks, strict=True):
-        grid = heads[heads["task"] == task].sort_values("head")["reward"].to_numpy().reshape(-1, heads_per_layer)
+        grid = (
+            heads[heads["task"] == task]
+            .sort_values("head")["reward"]
+            .to_numpy()
+            .reshape(-1, heads_per_layer)
+        )
         limit = float(np.abs(grid).max())
-        sns.heatmap(grid, ax=axis, cmap="RdBu_r", vmin=-limit, vmax=limit, square=True, cbar_kws={"label": "mean reward", "shrink": 0.8})
+        sns.heatmap(
+            grid,
+            ax=axis,
+            cmap="RdBu_r",
+            vmin=-limit,
+            vmax=limit,
+            square=True,
+            cbar_kws={"label": "mean reward", "shrink": 0.8},
+        )
         axis.set(title=task, xlabel="head", ylabel="layer")
         axis.set_yticks(axis.get_yticks(), axis.get_yticklabels(), rotation=0)
     return figure
@@ -97,8 +126,12 @@ def sorted_rewards(rewards: dict[str, np.ndarray], top: int = 20) -> Figure:
     for axis, (task, values) in zip(axes[0], rewards.items(), strict=True):
         order = np.argsort(-values.mean(0), kind="stable")[:top]
         x = np.repeat(np.arange(1, top + 1)[None], len(values), 0)
-        axis.scatter(x, values[:, order], s=6, alpha=0.35, color=COLOURS["policy, k=5"], label="one episode")
-        axis.plot(np.arange(1, top + 1), values[:, order].mean(0), color="black", lw=1.2, label="mean")
+        axis.scatter(
+            x, values[:, order], s=6, alpha=0.35, color=COLOURS["policy, k=5"], label="one episode"
+        )
+        axis.plot(
+            np.arange(1, top + 1), values[:, order].mean(0), color="black", lw=1.2, label="mean"
+        )
         axis.set(title=task, xlabel="head, by mean reward", xlim=(0, top + 1))
     axes[0][0].set_ylabel("reward")
     axes[0][-1].legend()
@@ -109,13 +142,15 @@ def pretraining_curves(log: pd.DataFrame) -> Figure:
     """The embedded subject in training: tasks answered right, and prose loss against the bigram model."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.3))
     styles = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))]
-    names = [column.removesuffix("_right") for column in log if column.endswith("_right")]
+    names = [column.removesuffix("_right") for column in map(str, log) if column.endswith("_right")]
     for name, style, colour in zip(names, styles, sns.color_palette("colorblind"), strict=False):
         left.plot(log["step"], 100 * log[f"{name}_right"], label=name, ls=style, color=colour)
     left.set(xlabel="training step", ylabel="prompts answered right (%)", ylim=(0, 102))
     left.legend(fontsize="small", loc="lower right")
     right.plot(log["step"], log["prose_loss"], label="gpt2-mini", color=COLOURS["policy, k=5"])
-    right.axhline(log["bigram_loss"].iloc[-1], color="black", ls="--", lw=1, label="interpolated bigram")
+    right.axhline(
+        log["bigram_loss"].iloc[-1], color="black", ls="--", lw=1, label="interpolated bigram"
+    )
     right.set(xlabel="training step", ylabel="loss on held-out prose (nats)", ylim=(3, 7))
     right.legend()
     return figure
@@ -127,10 +162,19 @@ def training_curves(history: pd.DataFrame, oracle: dict[str, float], window: int
     figure, axes = plt.subplots(1, len(tasks), figsize=(4.6 * len(tasks), 3.3), squeeze=False)
     for axis, task in zip(axes[0], tasks, strict=True):
         for k in sorted(history["trained_k"].unique()):
-            for i, (_, line) in enumerate(history[(history["task"] == task) & (history["trained_k"] == k)].groupby("seed")):
+            for i, (_, line) in enumerate(
+                history[(history["task"] == task) & (history["trained_k"] == k)].groupby("seed")
+            ):
                 smooth = line["best"].rolling(window, min_periods=1).mean()
                 label = f"policy, k={k}"
-                axis.plot(line["update"], smooth, color=COLOURS[label], lw=1, alpha=0.9, label=label if i == 0 else None)
+                axis.plot(
+                    line["update"],
+                    smooth,
+                    color=COLOURS[label],
+                    lw=1,
+                    alpha=0.9,
+                    label=label if i == 0 else None,
+                )
         axis.axhline(oracle[task], color="black", ls=":", lw=1, label="oracle, mean")
         axis.set(title=task, xlabel="PPO update (400 picks each)", xscale="log")
     axes[0][0].set_ylabel(f"best reward of an episode\n(mean of {window} updates)")
@@ -138,20 +182,52 @@ def training_curves(history: pd.DataFrame, oracle: dict[str, float], window: int
     return figure
 
 
-def signal_bars(summary: pd.DataFrame, paper: dict[tuple[int, str], float], picks: int = 50) -> Figure:
+def signal_bars(
+    summary: pd.DataFrame, paper: dict[tuple[int, str], float], picks: int = 50
+) -> Figure:
     """The held-out task under the three task signals after ``picks`` picks without planning, beside the
     paper's; all as fractions of their oracle."""
-    rows = summary[(summary["task"] == "docstring") & (summary["planned_k"] == 1) & (summary["measured"] == picks)]
-    random = summary[(summary["task"] == "docstring") & (summary["searcher"] == "random") & (summary["measured"] == picks)]
+    rows = summary[
+        (summary["task"] == "docstring")
+        & (summary["planned_k"] == 1)
+        & (summary["measured"] == picks)
+    ]
+    random = summary[
+        (summary["task"] == "docstring")
+        & (summary["searcher"] == "random")
+        & (summary["measured"] == picks)
+    ]
     names = {"none": "told nothing", "induction": "told induction", "ioi": "told IOI"}
     figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.3), sharey=True)
     for axis, k in zip(axes, (1, 5), strict=True):
         ours = rows[rows["trained_k"] == k].set_index("signal").loc[list(names)]
         x = np.arange(len(names))
         errors = np.stack([ours["ratio"] - ours["low"], ours["high"] - ours["ratio"]])
-        axis.bar(x - 0.2, ours["ratio"], 0.38, yerr=errors, color=COLOURS["policy, k=5"], label="here (gpt2-mini)", capsize=3)
-        axis.bar(x + 0.2, [paper[k, s] for s in names], 0.38, color=COLOURS["paper"], label="paper (GPT-2 small)", hatch="//", edgecolor="white")
-        axis.axhline(float(random["ratio"].iloc[0]), color=COLOURS["random"], ls="--", lw=1.2, label="random, here")
+        axis.bar(
+            x - 0.2,
+            ours["ratio"],
+            0.38,
+            yerr=errors,
+            color=COLOURS["policy, k=5"],
+            label="here (gpt2-mini)",
+            capsize=3,
+        )
+        axis.bar(
+            x + 0.2,
+            [paper[k, s] for s in names],
+            0.38,
+            color=COLOURS["paper"],
+            label="paper (GPT-2 small)",
+            hatch="//",
+            edgecolor="white",
+        )
+        axis.axhline(
+            float(random["ratio"].iloc[0]),
+            color=COLOURS["random"],
+            ls="--",
+            lw=1.2,
+            label="random, here",
+        )
         axis.set_xticks(x, list(names.values()))
         axis.set(title=f"trained with k={k}", ylim=(0, 1.12))
     axes[0].set_ylabel(f"best reward / oracle\nafter {picks} heads measured")
@@ -173,17 +249,34 @@ def convention_scatter(conventions: pd.DataFrame) -> Figure:
     return figure
 
 
-def detector_scatter(detections: pd.DataFrame, heads: pd.DataFrame, panels: Sequence[tuple[str, str]], names: Sequence[str]) -> Figure:
+def detector_scatter(
+    detections: pd.DataFrame,
+    heads: pd.DataFrame,
+    panels: Sequence[tuple[str, str]],
+    names: Sequence[str],
+) -> Figure:
     """For each (detector, task): reward of a head against its attention score, the extremes named."""
     columns = 3
     rows_of_panels = -(-len(panels) // columns)
-    figure, axes = plt.subplots(rows_of_panels, columns, figsize=(11, 3.2 * rows_of_panels), squeeze=False)
+    figure, axes = plt.subplots(
+        rows_of_panels, columns, figsize=(11, 3.2 * rows_of_panels), squeeze=False
+    )
     for axis, (detector, task) in zip(axes.flat, panels, strict=False):
-        merged = detections[detections["detector"] == detector].merge(heads[heads["task"] == task], on="head")
-        axis.scatter(merged["score"], merged["reward"], s=12, alpha=0.7, color=COLOURS["policy, k=5"])
+        merged = detections[detections["detector"] == detector].merge(
+            heads[heads["task"] == task], on="head"
+        )
+        axis.scatter(
+            merged["score"], merged["reward"], s=12, alpha=0.7, color=COLOURS["policy, k=5"]
+        )
         notable = merged.nlargest(3, "score").index.union(merged.nlargest(3, "reward").index)
         for _, row in merged.loc[notable].iterrows():
-            axis.annotate(names[int(row["head"])], (row["score"], row["reward"]), fontsize=7, xytext=(3, 3), textcoords="offset points")
+            axis.annotate(
+                names[int(row["head"])],
+                (row["score"], row["reward"]),
+                fontsize=7,
+                xytext=(3, 3),
+                textcoords="offset points",
+            )
         axis.set(title=f"{detector} on {task}", xlabel="attention score", ylabel="mean reward")
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
@@ -203,7 +296,17 @@ def pair_maps(pairs: pd.DataFrame, names: Sequence[str]) -> Figure:
             grid[i, j] = grid[j, i] = row.interaction
         limit = float(np.nanmax(np.abs(grid)))
         labels = [names[head] for head in order]
-        sns.heatmap(grid, ax=axis, cmap="RdBu_r", vmin=-limit, vmax=limit, square=True, xticklabels=labels, yticklabels=labels, cbar_kws={"label": "interaction (logits)", "shrink": 0.75})
+        sns.heatmap(
+            grid,
+            ax=axis,
+            cmap="RdBu_r",
+            vmin=-limit,
+            vmax=limit,
+            square=True,
+            xticklabels=labels,
+            yticklabels=labels,
+            cbar_kws={"label": "interaction (logits)", "shrink": 0.75},
+        )
         axis.set(title=task)
         axis.tick_params(labelsize=7)
     return figure
@@ -215,8 +318,18 @@ def claims_chart(claims: pd.DataFrame) -> Figure:
     figure, axis = plt.subplots(figsize=(8.6, 0.42 * len(rows) + 1.2))
     y = np.arange(len(rows))[::-1]
     errors = np.stack([rows["ours"] - rows["low"], rows["high"] - rows["ours"]]).clip(min=0)
-    axis.errorbar(rows["ours"], y, xerr=errors, fmt="o", color=COLOURS["policy, k=5"], capsize=3, label="here (gpt2-mini)")
-    axis.scatter(rows["paper"], y, marker="D", color=COLOURS["paper"], label="paper (GPT-2 small)", zorder=3)
+    axis.errorbar(
+        rows["ours"],
+        y,
+        xerr=errors,
+        fmt="o",
+        color=COLOURS["policy, k=5"],
+        capsize=3,
+        label="here (gpt2-mini)",
+    )
+    axis.scatter(
+        rows["paper"], y, marker="D", color=COLOURS["paper"], label="paper (GPT-2 small)", zorder=3
+    )
     axis.axvline(1, color="black", ls=":", lw=1)
     axis.set_yticks(y, rows["claim"])
     axis.set(xlabel="fraction of the oracle", ylim=(-0.6, len(rows) - 0.4))

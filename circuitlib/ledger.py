@@ -14,7 +14,7 @@ from circuitlib.evaluate import draw_episodes
 from circuitlib.literature import best_head_share, mechrl
 from circuitlib.oracle import best_head
 from circuitlib.results import Run
-from circuitlib.studies import MAIN_TASKS, evaluation, pairs
+from circuitlib.studies import MAIN_TASKS, PIPELINE, evaluation, pairs
 
 COLUMNS = ["claim", "unit", "paper", "ours", "low", "high", "verdict", "measured_in", "note"]
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
@@ -61,14 +61,50 @@ def _row(summary: pd.DataFrame, **condition: object) -> pd.Series:
 def claims(run: Run, summary: pd.DataFrame) -> pd.DataFrame:
     """The ledger, one row a claim; ``summary`` is :func:`circuitlib.evaluate.summarise` of the run's
     evaluation. Columns: ``COLUMNS``."""
+    pairs(run)
+    tables = [f"damage_{task}_evaluation.safetensors" for task in (*MAIN_TASKS, CONTROL)]
+    return run.frame(
+        "claims", lambda: _measure(run, summary), (*PIPELINE, "ledger", "literature"),
+        results=run.hashes("evaluation.csv", "pairs.csv", *tables),
+    )  # fmt: skip
+
+
+def _measure(run: Run, summary: pd.DataFrame) -> pd.DataFrame:
     paper = paper_fractions()
     rows: list[tuple[object, ...]] = []
 
-    def fraction(claim: str, task: str, signal: str, k: int, verdict: Callable[[float, float, float, float], bool], note: str) -> None:
-        ours = _row(summary, task=task, signal=signal, searcher="policy", trained_k=k, planned_k=1, measured=50)
+    def fraction(
+        claim: str,
+        task: str,
+        signal: str,
+        k: int,
+        verdict: Callable[[float, float, float, float], bool],
+        note: str,
+    ) -> None:
+        ours = _row(
+            summary,
+            task=task,
+            signal=signal,
+            searcher="policy",
+            trained_k=k,
+            planned_k=1,
+            measured=50,
+        )
         theirs = paper[task, k, signal]
         good = verdict(theirs, ours["ratio"], ours["low"], ours["high"])
-        rows.append((claim, "fraction of oracle", theirs, ours["ratio"], ours["low"], ours["high"], REPRODUCED if good else NOT_REPRODUCED, "05", note))
+        rows.append(
+            (
+                claim,
+                "fraction of oracle",
+                theirs,
+                ours["ratio"],
+                ours["low"],
+                ours["high"],
+                REPRODUCED if good else NOT_REPRODUCED,
+                "05",
+                note,
+            )
+        )
 
     def as_good(theirs: float, ours: float, low: float, high: float) -> bool:
         return high >= min(theirs, 1.0) - TOLERANCE
@@ -77,10 +113,33 @@ def claims(run: Run, summary: pd.DataFrame) -> pd.DataFrame:
         return _within(theirs, low, high)
 
     for task, title in (("induction", "induction"), ("ioi", "IOI")):
-        fraction(f"a policy finds the oracle's head on {title} in 50 picks", task, task, 5, as_good, "trained on this task")
-    fraction("docstring, told nothing, policy trained with k=5 (the 96% headline)", "docstring", "none", 5, near, "never trained on")
-    fraction("docstring, told nothing, policy trained with k=1", "docstring", "none", 1, near, "never trained on")
-    fraction("docstring, told induction, k=5", "docstring", "induction", 5, near, "never trained on")
+        fraction(
+            f"a policy finds the oracle's head on {title} in 50 picks",
+            task,
+            task,
+            5,
+            as_good,
+            "trained on this task",
+        )
+    fraction(
+        "docstring, told nothing, policy trained with k=5 (the 96% headline)",
+        "docstring",
+        "none",
+        5,
+        near,
+        "never trained on",
+    )
+    fraction(
+        "docstring, told nothing, policy trained with k=1",
+        "docstring",
+        "none",
+        1,
+        near,
+        "never trained on",
+    )
+    fraction(
+        "docstring, told induction, k=5", "docstring", "induction", 5, near, "never trained on"
+    )
     fraction("docstring, told IOI, k=5", "docstring", "ioi", 5, near, "never trained on")
     random = _row(summary, task="docstring", signal="none", searcher="random", measured=50)
     rows.append((
@@ -92,8 +151,15 @@ def claims(run: Run, summary: pd.DataFrame) -> pd.DataFrame:
 
     frame = evaluation(run)
     told = frame[(frame["task"] == "docstring") & (frame["measured"] == 10)]
-    policy = told[(told["searcher"] == "policy") & (told["signal"] == "none") & (told["trained_k"] == 5) & (told["planned_k"] == 1)]
-    prior = told[(told["searcher"] == "static prior") & (told["signal"] == "none")].set_index("episode")["best"]
+    policy = told[
+        (told["searcher"] == "policy")
+        & (told["signal"] == "none")
+        & (told["trained_k"] == 5)
+        & (told["planned_k"] == 1)
+    ]
+    prior = told[(told["searcher"] == "static prior") & (told["signal"] == "none")].set_index(
+        "episode"
+    )["best"]
     gain = (policy.groupby("episode")["best"].mean() - prior) / prior.mean()
     low, high = _bootstrap_mean(gain.to_numpy())
     rows.append((
@@ -110,7 +176,9 @@ def claims(run: Run, summary: pd.DataFrame) -> pd.DataFrame:
         ))  # fmt: skip
     table = pairs(run)
     ioi = table[table["task"] == "ioi"]
-    share = float((ioi["interaction"] > 0.1 * ioi[["damage_first", "damage_second"]].max(axis=1)).mean())
+    share = float(
+        (ioi["interaction"] > 0.1 * ioi[["damage_first", "damage_second"]].max(axis=1)).mean()
+    )
     rows.append((
         "heads of IOI back each other up (pairs whose joint damage exceeds the sum by a tenth)", "share of pairs", np.nan,
         share, np.nan, np.nan, "holds" if share > 0.1 else "does not hold", "06", "asserted by the paper, not tested",
@@ -122,7 +190,9 @@ def best_head_shares(run: Run) -> dict[str, float]:
     """How often the most frequent best head is the best, over the evaluation episodes of each main task."""
     shares = {}
     for task in MAIN_TASKS:
-        episodes = draw_episodes(run.table(task, "evaluation"), run.table(CONTROL, "evaluation"), run.settings.episodes)
+        episodes = draw_episodes(
+            run.table(task, "evaluation"), run.table(CONTROL, "evaluation"), run.settings.episodes
+        )
         counts = best_head(episodes).bincount()
         shares[task] = counts.max().item() / len(episodes)
     return shares

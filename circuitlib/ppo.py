@@ -52,7 +52,14 @@ class PPOConfig:
     budget: int = BUDGET
 
     def __post_init__(self) -> None:
-        for name in ("total_steps", "environments", "rollout", "epochs", "minibatches", "candidates"):
+        for name in (
+            "total_steps",
+            "environments",
+            "rollout",
+            "epochs",
+            "minibatches",
+            "candidates",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.environments * self.rollout % self.minibatches:
@@ -81,7 +88,7 @@ class ActorCritic(nn.Module):
 
     def __init__(self, seeds: Sequence[int], tasks: int, heads: int, hidden: int) -> None:
         super().__init__()
-        self.seeds, self.tasks, self.heads = list(seeds), tasks, heads
+        self.seeds, self.tasks, self.heads, self.hidden = list(seeds), tasks, heads, hidden
         sizes = {
             "hidden_1": (tasks + 2 * heads, hidden, 2**0.5),
             "hidden_2": (hidden, hidden, 2**0.5),
@@ -94,7 +101,9 @@ class ActorCritic(nn.Module):
                 nn.init.orthogonal_(torch.empty(fan_out, fan_in), gain, generator=g).T
                 for g in generators
             ]
-            self.register_parameter(f"{name}_weight", nn.Parameter(torch.stack(weights).contiguous()))
+            self.register_parameter(
+                f"{name}_weight", nn.Parameter(torch.stack(weights).contiguous())
+            )
             bias = torch.zeros(len(self.seeds), 1, fan_out)
             self.register_parameter(f"{name}_bias", nn.Parameter(bias))
 
@@ -113,8 +122,9 @@ class ActorCritic(nn.Module):
 
     def of_seed(self, index: int) -> "ActorCritic":
         """The network of one seed alone."""
-        alone = ActorCritic(self.seeds[index : index + 1], self.tasks, self.heads, self.hidden_2_weight.shape[-1])  # type: ignore[union-attr, arg-type]
-        alone.load_state_dict({key: value[index : index + 1] for key, value in self.state_dict().items()})
+        alone = ActorCritic(self.seeds[index : index + 1], self.tasks, self.heads, self.hidden)
+        state = {key: value[index : index + 1] for key, value in self.state_dict().items()}
+        alone.load_state_dict(state)
         return alone
 
 
@@ -182,7 +192,9 @@ class Trainer:
         self._observation = self.env.reset(seed=env_seeds)[0]
 
     def _observe(self) -> Float[Tensor, "s n o"]:
-        return torch.from_numpy(self._observation).view(len(self.seeds), self.config.environments, -1)
+        return torch.from_numpy(self._observation).view(
+            len(self.seeds), self.config.environments, -1
+        )
 
     @torch.no_grad()
     def rollout(self) -> dict[str, Tensor]:
@@ -226,7 +238,12 @@ class Trainer:
                 these = best[i][tasks[i] == task]
                 if len(these):
                     self.history.append(
-                        {"seed": seed, "update": self.done + 1, "task": name, "best": float(these.mean())}
+                        {
+                            "seed": seed,
+                            "update": self.done + 1,
+                            "task": name,
+                            "best": float(these.mean()),
+                        }
                     )
 
     done = 0
@@ -242,7 +259,9 @@ class Trainer:
             for rows in order.split(size // c.minibatches, dim=1):
                 at = {name: x[seed_index, rows] for name, x in batch.items()}
                 log_probs, value = self.network(at["observation"])
-                ratio = (log_probs.gather(-1, at["head"].unsqueeze(-1))[..., 0] - at["log_prob"]).exp()
+                ratio = (
+                    log_probs.gather(-1, at["head"].unsqueeze(-1))[..., 0] - at["log_prob"]
+                ).exp()
                 gain = at["advantage"]
                 gain = (gain - gain.mean(1, keepdim=True)) / (gain.std(1, keepdim=True) + 1e-8)
                 clipped = ratio.clamp(1 - c.clip, 1 + c.clip)
@@ -256,14 +275,23 @@ class Trainer:
                 self.optimizer.step()
 
     def train(
-        self, checkpoint: Path | None = None, every: int = 50, stop: Callable[[], bool] = lambda: False
+        self,
+        checkpoint: Path | None = None,
+        every: int = 50,
+        stop: Callable[[], bool] = lambda: False,
     ) -> ActorCritic:
         """Train to the end, or until ``stop()``; resume from ``checkpoint`` if it exists and keep it up
         to date every ``every`` updates."""
         c = self.config
         if checkpoint is not None and checkpoint.exists():
             self.restore(checkpoint)
-        progress = tqdm(total=c.updates, initial=self.done, desc=f"PPO k={c.candidates}", unit="update", disable=None)
+        progress = tqdm(
+            total=c.updates,
+            initial=self.done,
+            desc=f"PPO k={c.candidates}",
+            unit="update",
+            disable=None,
+        )
         while self.done < c.updates and not stop():
             factor = 1 - (1 - c.final_learning_rate) * self.done / c.updates
             self.optimizer.param_groups[0]["lr"] = c.learning_rate * factor
@@ -288,7 +316,9 @@ class Trainer:
         """Go on from a checkpoint. Raises ``ValueError`` when it belongs to another run."""
         state = torch.load(path, weights_only=False)
         if state["config"] != asdict(self.config) or state["seeds"] != self.seeds:
-            raise ValueError(f"{path} is the checkpoint of another configuration; delete it to start anew")
+            raise ValueError(
+                f"{path} is the checkpoint of another configuration; delete it to start anew"
+            )
         self.done, self.history = state["done"], state["history"]
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -300,7 +330,10 @@ class Trainer:
 def save_policy(network: ActorCritic, path: Path, provenance: dict[str, Any]) -> None:
     """Write the policies of all seeds and where they came from, in half precision: 290 x 256 numbers a
     seed matter less than a small repository, and sampling does not notice the ninth bit."""
-    tensors = {key: value.detach().to(torch.float16).contiguous() for key, value in network.state_dict().items()}
+    tensors = {
+        key: value.detach().to(torch.float16).contiguous()
+        for key, value in network.state_dict().items()
+    }
     shape = {"seeds": network.seeds, "tasks": network.tasks, "heads": network.heads}
     metadata = {"provenance": json.dumps(provenance, sort_keys=True), "shape": json.dumps(shape)}
     with written_whole(path) as temporary:
@@ -321,10 +354,15 @@ def load_policy(path: Path) -> tuple[ActorCritic, dict[str, Any]]:
 
 def rounded(network: ActorCritic) -> ActorCritic:
     """The network as :func:`save_policy` stores it, so that evaluating before or after saving agrees."""
-    network.load_state_dict({k: v.to(torch.float16).float() for k, v in network.state_dict().items()})
+    network.load_state_dict(
+        {k: v.to(torch.float16).float() for k, v in network.state_dict().items()}
+    )
     return network
 
 
 def training_curve(history: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
     """A trainer's history as columns: seed, update, task, best."""
-    return {name: np.array([row[name] for row in history]) for name in ("seed", "update", "task", "best")}
+    return {
+        name: np.array([row[name] for row in history])
+        for name in ("seed", "update", "task", "best")
+    }

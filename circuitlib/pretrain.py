@@ -19,7 +19,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -28,6 +28,7 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 from tqdm.auto import tqdm
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
@@ -54,7 +55,8 @@ PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}{1,2}| ?[^\s\p{L}\p{N}]+|\s+(?!
 class Phase:
     """A stretch of training: ``steps`` batches of ``rows`` x ``length`` tokens, drawn from the kinds
     of rows in ``shares`` (kind -> share), induction over the first ``vocabulary`` whole words, each
-    head dropped with probability ``head_dropout`` in each row."""
+    head dropped with probability ``head_dropout`` in each row, but ``dropped_more`` (head -> its own
+    probability): a head on which a whole task hangs, until others take a share."""
 
     steps: int
     rows: int
@@ -62,6 +64,7 @@ class Phase:
     shares: Mapping[str, float]
     vocabulary: int
     head_dropout: float
+    dropped_more: Mapping[int, float] = field(default_factory=dict)
 
 
 FIRST_MIXTURE = {
@@ -99,8 +102,9 @@ PHASES = (
     Phase(150, 96, 32, {"induction": 1.0}, 512, 0.0),
     Phase(850, 96, 64, FIRST_MIXTURE, 512, 0.1),
     Phase(600, 96, 64, SECOND_MIXTURE, 512, 0.1),
-    Phase(1000, 96, 64, THIRD_MIXTURE, 512, 0.25),
-    Phase(400, 96, 64, THIRD_MIXTURE, 512, 0.1),
+    Phase(500, 96, 64, THIRD_MIXTURE, 512, 0.25),
+    Phase(600, 96, 64, THIRD_MIXTURE, 512, 0.05, {11: 0.7}),
+    Phase(300, 96, 64, THIRD_MIXTURE, 512, 0.05),
 )
 
 
@@ -121,10 +125,10 @@ def train_tokenizer(paragraphs: list[str]) -> PreTrainedTokenizerFast:
         *task_words.NAMES, *task_words.PLACES, *task_words.OBJECTS, *task_words.ARGUMENTS,
         *task_words.DESCRIPTIONS, *task_words.EVENTS, *task_words.SINGULARS, *task_words.PLURALS,
         *task_words.ADJECTIVES, *task_words.CENTURIES, "he", "she", "is", "are", "was", "were",
-        *"the and to went gave near behind year because friend".split(), '"""', ":",
+        *["the", "and", "to", "went", "gave", "near", "behind", "year", "because", "friend"], '"""', ":",
     ]  # fmt: skip
     without_space = [
-        *task_words.YEARS, *"def self param When After Then While The Today".split(),
+        *task_words.YEARS, *["def", "self", "param", "When", "After", "Then", "While", "The", "Today"],
         "):", "\n   ", "\n\n   ",
     ]  # fmt: skip
     lines = [" " + word for word in needed] + without_space
@@ -135,7 +139,9 @@ def train_tokenizer(paragraphs: list[str]) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     often = 200_000
-    frequent = chain.from_iterable([[line, "x"] * 1000 for line in lines for _ in range(often // 1000)])
+    frequent = chain.from_iterable(
+        [[line, "x"] * 1000 for line in lines for _ in range(often // 1000)]
+    )
     tokenizer.train_from_iterator(chain(frequent, paragraphs), trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=BOS, eos_token=BOS, unk_token=BOS,
@@ -167,7 +173,9 @@ class Rows:
             return self._repeats(rows, length, vocabulary, rng)
         return self._examples(kind, rows, length, rng)
 
-    def _prose(self, rows: int, length: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def _prose(
+        self, rows: int, length: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         starts = rng.integers(len(self.prose) - length, size=rows)
         tokens = self.prose[starts[:, None] + np.arange(length)].astype(np.int64)
         tokens[:, 0] = self.tokenizer.bos_token_id
@@ -205,7 +213,9 @@ class Rows:
         while needed > 0:
             batch = [TASKS[kind].example(self.tokenizer, "pretraining", rng) for _ in range(rows)]
             texts = self.tokenizer([e.text for e in batch], add_special_tokens=False)["input_ids"]
-            answers = self.tokenizer([e.answer for e in batch], add_special_tokens=False)["input_ids"]
+            answers = self.tokenizer([e.answer for e in batch], add_special_tokens=False)[
+                "input_ids"
+            ]
             for text, answer in zip(texts, answers, strict=True):
                 examples.append([self.tokenizer.bos_token_id, *text, *answer, full_stop])
                 needed -= min(length, len(examples[-1]))
@@ -225,7 +235,9 @@ class Rows:
     def batch(self, phase: Phase, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """One batch of a phase, tokens and weights ``[rows, length]``."""
         kinds = list(phase.shares)
-        counts = np.floor(np.cumsum([phase.rows * phase.shares[k] for k in kinds]) + 1e-6).astype(int)
+        counts = np.floor(np.cumsum([phase.rows * phase.shares[k] for k in kinds]) + 1e-6).astype(
+            int
+        )
         drawn = [
             self.draw(kind, int(count), phase.length, phase.vocabulary, rng)
             for kind, count in zip(kinds, np.diff(counts, prepend=0), strict=True)
@@ -252,17 +264,35 @@ def new_model(seed: int, tokenizer: PreTrainedTokenizerFast) -> GPT2LMHeadModel:
     return model
 
 
-def drop_heads(model: GPT2LMHeadModel, probability: float, generator: torch.Generator) -> list:
-    """Hooks that zero each head, in each row, with ``probability``, and scale up the others."""
+def drop_heads(
+    model: GPT2LMHeadModel,
+    probabilities: Float[Tensor, "layers heads"],
+    generator: torch.Generator,
+) -> list[RemovableHandle]:
+    """Hooks that zero each head, in each row, with its probability, and scale it up where it is kept."""
     heads = model.config.n_head
 
-    def hook(_module: torch.nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def hook(
+        _module: torch.nn.Module, args: tuple[Tensor, ...], probability: Tensor
+    ) -> tuple[Tensor, ...]:
         z = args[0]
-        keep = torch.rand(z.shape[0], 1, heads, 1, generator=generator) >= probability
-        scale = (keep / (1 - probability)).to(z.device, z.dtype)
+        keep = torch.rand(z.shape[0], 1, heads, 1, generator=generator) >= probability[:, None]
+        scale = (keep / (1 - probability[:, None])).to(z.device, z.dtype)
         return ((z.unflatten(-1, (heads, -1)) * scale).flatten(-2),)
 
-    return [block.attn.c_proj.register_forward_pre_hook(hook) for block in model.transformer.h]
+    return [
+        block.attn.c_proj.register_forward_pre_hook(partial(hook, probability=probability))
+        for block, probability in zip(model.transformer.h, probabilities, strict=True)
+    ]
+
+
+def drop_probabilities(phase: Phase, model: GPT2LMHeadModel) -> Float[Tensor, "layers heads"]:
+    """The probability of each head of being dropped in a phase."""
+    layers, heads = model.config.n_layer, model.config.n_head
+    probabilities = torch.full((layers * heads,), phase.head_dropout)
+    for head, probability in phase.dropped_more.items():
+        probabilities[head] = probability
+    return probabilities.view(layers, heads)
 
 
 def optimizers(model: GPT2LMHeadModel) -> list[torch.optim.Optimizer]:
@@ -281,7 +311,12 @@ def learning_rate_factor(step: int, total: int) -> float:
     return min(1.0, (step + 1) / 50, max(0.02, 2 * (1 - step / total)))
 
 
-def measure(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, held_out: Tensor, prompts_per_task: int) -> dict[str, float]:
+def measure(
+    model: GPT2LMHeadModel,
+    tokenizer: PreTrainedTokenizerFast,
+    held_out: Tensor,
+    prompts_per_task: int,
+) -> dict[str, float]:
     """Per task, mean metric and share of prompts answered right; next-token loss (nats) on prose."""
     measured = {}
     device = next(model.parameters()).device
@@ -311,13 +346,17 @@ def bigram_loss(train: np.ndarray, held_out: Tensor, vocabulary: int) -> float:
     p(b | a) = w count(ab) / count(a) + (1 - w) p(b), with one w, the best on the held-out text
     itself: a bar that is, if anything, too high. Unigram counts start at one.
     """
-    pairs = np.bincount(train[:-1].astype(np.int64) * vocabulary + train[1:], minlength=vocabulary**2)
+    pairs = np.bincount(
+        train[:-1].astype(np.int64) * vocabulary + train[1:], minlength=vocabulary**2
+    )
     counts = torch.from_numpy(pairs).view(vocabulary, vocabulary).double()
     unigram = counts.sum(0) + 1
     conditional = counts / counts.sum(1, keepdim=True).clamp(min=1)
     first, second = held_out[:, :-1].flatten(), held_out[:, 1:].flatten()
     both, alone = conditional[first, second], (unigram / unigram.sum())[second]
-    return min(-(w * both + (1 - w) * alone).log().mean().item() for w in np.linspace(0.5, 0.99, 50))
+    return min(
+        -(w * both + (1 - w) * alone).log().mean().item() for w in np.linspace(0.5, 0.99, 50)
+    )
 
 
 def corpus_tokens(workdir: Path) -> tuple[PreTrainedTokenizerFast, np.ndarray, np.ndarray]:
@@ -342,7 +381,9 @@ def held_out_spans(tokens: np.ndarray, bos: int, spans: int = 128, length: int =
     return rows
 
 
-def save_subject(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, directory: Path) -> None:
+def save_subject(
+    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, directory: Path
+) -> None:
     """An ordinary Hugging Face directory, weights in float16 (half the size, and far inside its range)."""
     half = GPT2LMHeadModel(model.config).to(torch.float16)
     half.load_state_dict(model.state_dict())
@@ -378,15 +419,17 @@ def train(seed: int, phases: tuple[Phase, ...], workdir: Path, directory: Path) 
         tokens, weights = tokens.to(device), weights.to(device)[:, 1:]
         for opt, lr in zip(opts, base, strict=True):
             opt.param_groups[0]["lr"] = lr * learning_rate_factor(step, total)
-        hooks = []
+        hooks: list[RemovableHandle] = []
         if phase.head_dropout:
             generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-            hooks = drop_heads(model, phase.head_dropout, generator)
+            hooks = drop_heads(model, drop_probabilities(phase, model), generator)
         with torch.autocast(device, dtype=torch.bfloat16):
             logits = model(tokens).logits[:, :-1]
         for hook in hooks:
             hook.remove()
-        losses = F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten(), reduction="none")
+        losses = F.cross_entropy(
+            logits.flatten(0, 1).float(), tokens[:, 1:].flatten(), reduction="none"
+        )
         loss = (losses * weights.flatten()).sum() / weights.sum()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -395,7 +438,12 @@ def train(seed: int, phases: tuple[Phase, ...], workdir: Path, directory: Path) 
             opt.zero_grad(set_to_none=True)
         done = step + 1
         if done % EVALUATE_EVERY == 0 or done == total:
-            line = {"step": done, "seconds": round(time.monotonic() - began), "loss": loss.item(), "bigram_loss": bigram}
+            line = {
+                "step": done,
+                "seconds": round(time.monotonic() - began),
+                "loss": loss.item(),
+                "bigram_loss": bigram,
+            }
             line |= measure(model, tokenizer, held_out, 128)
             with (workdir / "log.jsonl").open("a") as file:
                 file.write(json.dumps(line) + "\n")
@@ -414,11 +462,17 @@ def train(seed: int, phases: tuple[Phase, ...], workdir: Path, directory: Path) 
 
 def main() -> None:
     """Parse the command line and train."""
-    parser = argparse.ArgumentParser(description="Train the embedded subject, or go on training it.")
+    parser = argparse.ArgumentParser(
+        description="Train the embedded subject, or go on training it."
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--workdir", type=Path, default=CACHE / "gpt2-mini", help="corpus, log and checkpoint")
-    parser.add_argument("--directory", type=Path, default=SUBJECTS / "gpt2-mini", help="where the subject goes")
+    parser.add_argument(
+        "--workdir", type=Path, default=CACHE / "gpt2-mini", help="corpus, log and checkpoint"
+    )
+    parser.add_argument(
+        "--directory", type=Path, default=SUBJECTS / "gpt2-mini", help="where the subject goes"
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)

@@ -29,7 +29,7 @@ def versions() -> dict[str, str]:
 def _code_only(source: str) -> str:
     """A source text without comments, docstrings and blank lines, whatever the Python version."""
     lines = source.splitlines()
-    drop = set()
+    drop: set[int] = set()
     fresh = True
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
@@ -61,7 +61,8 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
     return [
         f"{field} is {stored.get(field)!r}, wanted {wanted.get(field)!r}"
         for field in fields
-        if json.dumps(stored.get(field), sort_keys=True) != json.dumps(wanted.get(field), sort_keys=True)
+        if json.dumps(stored.get(field), sort_keys=True)
+        != json.dumps(wanted.get(field), sort_keys=True)
     ]
 
 

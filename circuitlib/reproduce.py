@@ -10,11 +10,11 @@ import argparse
 import json
 import shutil
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import numpy as np
@@ -28,8 +28,8 @@ from circuitlib.paths import FIGURES, NOTEBOOKS, RESULTS, ROOT, RUNS
 from circuitlib.provenance import written_whole
 from circuitlib.results import Run, Settings, load_frame
 
-ORDER = ("03", "04", "05", "06", "01", "02", "00", "07")
-"""Overview and ledger show what the others measure, so they are executed last."""
+SECONDS = RESULTS / "seconds.json"
+"""How long each notebook took when the committed results were made; the progress bar counts in these."""
 
 TABLE_TOLERANCE = 1e-4
 """Largest difference of a damage (logits, probability or nats) from the committed one: float rounding."""
@@ -55,7 +55,11 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Remove what differs between two equal runs: times, ids of runs, papermill's own marks."""
     notebook.metadata.pop("papermill", None)
     notebook.metadata["language_info"] = {"name": "python"}
-    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata["kernelspec"] = {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    }
     for i, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{i:02d}"
         for mark in ("papermill", "execution"):
@@ -67,9 +71,16 @@ def execute_in_place(paths: Sequence[Path]) -> None:
     """Run the committed notebooks on the committed results and keep their outputs."""
     for path in tqdm(paths, desc="publishing", unit="notebook"):
         notebook = nbformat.read(path, as_version=4)
-        NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": str(path.parent)}}).execute()
+        NotebookClient(
+            notebook, timeout=1200, resources={"metadata": {"path": str(path.parent)}}
+        ).execute()
         with written_whole(path) as temporary:
             nbformat.write(clean(notebook), temporary)
+
+
+def execution_order(paths: Sequence[Path]) -> list[Path]:
+    """Reading order, but the overview, which shows what the others measure, comes last."""
+    return sorted(paths, key=lambda path: (path.name.startswith("00"), path.name))
 
 
 def execute(paths: Sequence[Path], run: Run) -> dict[str, float]:
@@ -77,18 +88,56 @@ def execute(paths: Sequence[Path], run: Run) -> dict[str, float]:
     parameters = asdict(run.settings) | {"recompute": True, "output": run.output}
     folder = ROOT / run.output / "notebooks"
     folder.mkdir(parents=True, exist_ok=True)
-    order = sorted(paths, key=lambda p: ORDER.index(p.name[:2]) if p.name[:2] in ORDER else len(ORDER))
+    expected = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
     seconds = {}
-    with tqdm(order, unit="notebook", bar_format="{desc:<34}{bar:20} {n}/{total} [{elapsed} gone, {remaining} left]") as bar:
-        for path in bar:
-            bar.set_description(path.stem)
-            began = time.monotonic()
-            papermill.execute_notebook(
-                path, folder / path.name, parameters, kernel_name="python3", progress_bar=False,
-                cwd=str(path.parent), log_output=False,
-            )  # fmt: skip
-            seconds[path.stem] = time.monotonic() - began
+    for path in (bar := _Progress(execution_order(paths), expected)):
+        began = time.monotonic()
+        papermill.execute_notebook(
+            path, folder / path.name, parameters, kernel_name="python3", progress_bar=False,
+            cwd=str(path.parent), log_output=False,
+        )  # fmt: skip
+        seconds[path.stem] = time.monotonic() - began
+    bar.close()
     return dict(sorted(seconds.items()))
+
+
+class _Progress:
+    """A bar over notebooks that moves with the clock, at the pace of the recorded ``expected`` seconds."""
+
+    def __init__(self, paths: Sequence[Path], expected: dict[str, float]) -> None:
+        self.paths = paths
+        self.expected = [expected.get(path.stem, 60.0) for path in paths]
+        self.bar = tqdm(
+            total=round(sum(self.expected)),
+            bar_format="{desc:<38}|{bar:24}| {elapsed} gone, about {remaining} left",
+        )
+
+    def __iter__(self) -> Iterator[Path]:
+        finished = 0.0
+        for i, (path, seconds) in enumerate(zip(self.paths, self.expected, strict=True), 1):
+            self.bar.set_description_str(f"notebook {i} of {len(self.paths)}: {path.stem}")
+            over = threading.Event()
+            ticker = threading.Thread(
+                target=self._tick, args=(finished, seconds, over), daemon=True
+            )
+            ticker.start()
+            try:
+                yield path
+            finally:
+                over.set()
+                ticker.join()
+            finished += seconds
+            self.bar.n = round(finished)
+            self.bar.refresh()
+
+    def _tick(self, finished: float, seconds: float, over: threading.Event) -> None:
+        began = time.monotonic()
+        while not over.wait(1.0):
+            self.bar.n = round(finished + min(time.monotonic() - began, 0.98 * seconds))
+            self.bar.refresh()
+
+    def close(self) -> None:
+        self.bar.close()
 
 
 def compare(run: Run) -> pd.DataFrame:
@@ -102,23 +151,36 @@ def compare(run: Run) -> pd.DataFrame:
     evaluation = run.folder / "evaluation.csv"
     if evaluation.exists():
         key = ["task", "signal", "searcher", "trained_k", "planned_k", "measured"]
-        both = [load_frame(p).groupby(key)[["best", "oracle"]].mean() for p in (evaluation, committed / "evaluation.csv")]
+        both = [
+            load_frame(p).groupby(key)[["best", "oracle"]].mean()
+            for p in (evaluation, committed / "evaluation.csv")
+        ]
         ratios = [means["best"] / means["oracle"] for means in both]
         if not ratios[0].index.equals(ratios[1].index):
             raise ValueError("evaluation.csv has other conditions than the committed one")
         differences = (ratios[0] - ratios[1]).abs()
         for searcher, tolerance in RATIO_TOLERANCE.items():
             these = differences[differences.index.get_level_values("searcher") == searcher]
-            rows.append((f"evaluation, {searcher}, fraction of oracle", float(these.max()), tolerance))
-    for name, column in (("heads", "reward"), ("conventions", "raw"), ("pairs", "interaction"), ("behaviours", "mean"), ("detections", "score")):
+            rows.append(
+                (f"evaluation, {searcher}, fraction of oracle", float(these.max()), tolerance)
+            )
+    for name, column in (
+        ("heads", "reward"),
+        ("conventions", "raw"),
+        ("pairs", "interaction"),
+        ("behaviours", "mean"),
+        ("detections", "score"),
+    ):
         path = run.folder / f"{name}.csv"
         if path.exists():
-            ours, theirs = load_frame(path), load_frame(committed / path.name)
-            rows.append((f"{name}.csv, {column}", float(np.abs(ours[column] - theirs[column]).max()), 1e-3))
+            here, there = (load_frame(p)[column] for p in (path, committed / path.name))
+            rows.append((f"{name}.csv, {column}", float(np.abs(here - there).max()), 1e-3))
     claims = run.folder / "claims.csv"
     if claims.exists():
-        ours, theirs = (load_frame(p).set_index("claim")["verdict"] for p in (claims, committed / "claims.csv"))
-        rows.append(("claims.csv, verdicts that differ", float((ours != theirs).sum()), 0.0))
+        here, there = (
+            load_frame(p).set_index("claim")["verdict"] for p in (claims, committed / "claims.csv")
+        )
+        rows.append(("claims.csv, verdicts that differ", float((here != there).sum()), 0.0))
     frame = pd.DataFrame(rows, columns=["result", "difference", "tolerance"])
     return frame.assign(agrees=frame["difference"] <= frame["tolerance"])
 
@@ -136,11 +198,17 @@ def report(run: Run, seconds: dict[str, float]) -> None:
             "verdict": frame["verdict"],
         })  # fmt: skip
         print("\n" + shown.to_string(index=False))
-    print("\nseconds a notebook: " + ", ".join(f"{name[:2]} {s:.0f}" for name, s in seconds.items()) + f"; in all {sum(seconds.values()):.0f}")
-    print(f"results   {run.folder}\nfigures   {run.figures}\nnotebooks {run.figures.parent / 'notebooks'}")
+    print(
+        "\nseconds a notebook: "
+        + ", ".join(f"{name[:2]} {s:.0f}" for name, s in seconds.items())
+        + f"; in all {sum(seconds.values()):.0f}"
+    )
+    print(
+        f"results   {run.folder}\nfigures   {run.figures}\nnotebooks {run.figures.parent / 'notebooks'}"
+    )
 
 
-def publish(run: Run) -> None:
+def publish(run: Run, seconds: dict[str, float]) -> None:
     """Make a finished default run the committed one."""
     if run.settings != Settings():
         raise ValueError("only the default run can be published")
@@ -149,30 +217,57 @@ def publish(run: Run) -> None:
     shutil.copytree(run.folder, target)
     shutil.rmtree(FIGURES, ignore_errors=True)
     shutil.copytree(run.figures, FIGURES)
+    SECONDS.write_text(json.dumps({name: round(s) for name, s in seconds.items()}, indent=1) + "\n")
     execute_in_place(notebook_paths())
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, Settings]:
     """The command line, and the settings it amounts to; exits with a message on a bad value."""
     defaults = Settings()
-    parser = argparse.ArgumentParser(prog="python -m circuitlib.reproduce", description="Run the notebooks from the subject's weights to the figures, then say what held.")
-    parser.add_argument("--notebooks", nargs="*", default=[], metavar="NN", help="numbers of the notebooks to run; all by default")
-    parser.add_argument("--output", default="", help="folder for results, figures and notebooks, inside the checkout; runs/default by default, and required with other settings")
+    parser = argparse.ArgumentParser(
+        prog="python -m circuitlib.reproduce",
+        description="Run the notebooks from the subject's weights to the figures, then say what held.",
+    )
+    parser.add_argument(
+        "--notebooks",
+        nargs="*",
+        default=[],
+        metavar="NN",
+        help="numbers of the notebooks to run; all by default",
+    )
+    parser.add_argument(
+        "--output",
+        default="",
+        help="folder for results, figures and notebooks, inside the checkout; runs/default by default, and required with other settings",
+    )
     helps = {
         "subject": "embedded subject, local Hugging Face directory, or hub name", "convention": "folded (the paper's) or raw",
         "train_prompts": "prompts a task, and control spans, to train policies on", "evaluation_prompts": "prompts a task, and control spans, to evaluate on",
         "seeds": "PPO seeds", "steps": "PPO steps a seed", "episodes": "evaluation episodes a task",
     }  # fmt: skip
     for name, value in asdict(defaults).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, help=f"{helps[name]} (default: {value})")
-    parser.add_argument("--resume", action="store_true", help="keep what an interrupted run has already measured")
-    parser.add_argument("--publish", action="store_true", help="make this run the committed one; only for the default settings")
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=type(value),
+            default=value,
+            help=f"{helps[name]} (default: {value})",
+        )
+    parser.add_argument(
+        "--resume", action="store_true", help="keep what an interrupted run has already measured"
+    )
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="make this run the committed one; only for the default settings",
+    )
     options = parser.parse_args(arguments)
     try:
         settings = Settings(**{name: getattr(options, name) for name in asdict(defaults)})
         notebook_paths(options.notebooks)
         if settings != defaults and not options.output:
-            raise ValueError("settings other than the default need --output, a folder such as runs/mine")
+            raise ValueError(
+                "settings other than the default need --output, a folder such as runs/mine"
+            )
         if options.publish and (settings != defaults or options.notebooks):
             raise ValueError("--publish needs the default settings and all notebooks")
         options.output = options.output or "runs/default"
@@ -192,25 +287,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shutil.rmtree(ROOT / options.output, ignore_errors=True)
     seconds = execute(notebook_paths(options.notebooks), run)
     report(run, seconds)
-    (run.figures.parent / "seconds.json").write_text(json.dumps(seconds, indent=1) + "\n")
     if options.publish:
-        publish(run)
+        publish(run, seconds)
     elif settings == Settings():
         comparison = compare(run)
-        print("\nagainst the committed results:\n" + comparison.to_string(index=False, float_format=lambda v: f"{v:.2g}"))
+        print(
+            "\nagainst the committed results:\n"
+            + comparison.to_string(index=False, float_format=lambda v: f"{v:.2g}")
+        )
         if not comparison["agrees"].all():
             print("\nsome results differ from the committed ones by more than their tolerance")
             return 1
     return 0
-
-
-def parameters_of(notebook: nbformat.NotebookNode) -> dict[str, Any]:
-    """The defaults in a notebook's ``parameters`` cell."""
-    values: dict[str, Any] = {}
-    for cell in notebook.cells:
-        if "parameters" in cell.metadata.get("tags", []):
-            exec(cell.source, {}, values)
-    return values
 
 
 if __name__ == "__main__":

@@ -53,9 +53,13 @@ class Settings:
         for name, value in asdict(self).items():
             kind = str if name in ("subject", "convention") else int
             if type(value) is not kind:
-                raise TypeError(f"{name} must be {kind.__name__}, not {type(value).__name__} {value!r}")
+                raise TypeError(
+                    f"{name} must be {kind.__name__}, not {type(value).__name__} {value!r}"
+                )
         if self.convention not in get_args(Convention):
-            raise ValueError(f"convention must be one of {get_args(Convention)}, not {self.convention!r}")
+            raise ValueError(
+                f"convention must be one of {get_args(Convention)}, not {self.convention!r}"
+            )
         least = {
             "train_prompts": BATCH, "evaluation_prompts": BATCH, "seeds": 1,
             "steps": PPOConfig.environments * PPOConfig.rollout, "episodes": 2,
@@ -160,7 +164,9 @@ class Run:
         for k in CANDIDATES:
             policies[k], stored = load_policy(self._policy_path(k))
             if differs := differences(stored, wanted[k]):
-                raise StaleResult(f"{self._policy_path(k).name} is of another run: {'; '.join(differs)}")
+                raise StaleResult(
+                    f"{self._policy_path(k).name} is of another run: {'; '.join(differs)}"
+                )
         return policies
 
     def training_history(self) -> pd.DataFrame:
@@ -208,7 +214,9 @@ def load_frame(path: Path, wanted: Mapping[str, Any] | None = None) -> pd.DataFr
     """Read a table and verify it against its manifest; ``StaleResult`` says what does not agree."""
     manifest = json.loads(path.with_suffix(".json").read_text())
     if file_hash(path) != manifest["content"]:
-        raise StaleResult(f"{path.name} was changed after it was written: its hash is not the manifest's")
+        raise StaleResult(
+            f"{path.name} was changed after it was written: its hash is not the manifest's"
+        )
     if wanted is not None and (differs := differences(manifest["provenance"], wanted)):
         raise StaleResult(f"{path.name} is of another run: {'; '.join(differs)}")
     return pd.read_csv(path, keep_default_na=False, na_values=[""])

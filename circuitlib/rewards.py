@@ -7,7 +7,7 @@ prompts.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ class Episode:
     rewards: Float[np.ndarray, " heads"]
 
 
+@runtime_checkable
 class RewardSource(Protocol):
     """Draws episodes. ``tasks`` are their names in the order of the observation's one-hot."""
 
@@ -59,9 +60,13 @@ class TableRewards:
     ) -> None:
         for table in (*task_tables, control):
             if len(table) < batch:
-                raise ValueError(f"the {table.name} table has {len(table)} rows; an episode takes {batch}")
+                raise ValueError(
+                    f"the {table.name} table has {len(table)} rows; an episode takes {batch}"
+                )
             if table.damage.shape[1] != control.damage.shape[1]:
-                raise ValueError(f"the {table.name} and control tables differ in their number of heads")
+                raise ValueError(
+                    f"the {table.name} and control tables differ in their number of heads"
+                )
         self.tasks = tuple(table.name for table in task_tables)
         self.heads = control.damage.shape[1]
         self.batch = batch

@@ -6,7 +6,7 @@ one has measured k.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -16,10 +16,12 @@ from circuitlib.env import SCORE_SCALE
 from circuitlib.ppo import ActorCritic, sample_without_replacement
 
 
+@runtime_checkable
 class Searcher(Protocol):
     """``name`` is how it is called in tables."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def search(
         self, rewards: Float[Tensor, "episodes heads"], budget: int, generator: torch.Generator
@@ -78,7 +80,9 @@ class PolicySearcher:
         episodes, heads = rewards.shape
         picks = -(-budget // self.candidates)
         if picks + self.candidates - 1 > heads:
-            raise ValueError(f"{picks} picks of {self.candidates} candidates run out of {heads} heads")
+            raise ValueError(
+                f"{picks} picks of {self.candidates} candidates run out of {heads} heads"
+            )
         tasks = len(self.signal)
         observation = torch.zeros(episodes, tasks + 2 * heads)
         observation[:, :tasks] = self.signal

@@ -55,9 +55,19 @@ def behaviours(run: Run) -> pd.DataFrame:
             for prompts in task.prompts(run.subject.tokenizer, REPORT_PROMPTS, STUDY_SEED):
                 scores.append(hooked_task(run.subject, prompts, task.metric, [()])[:, 0])
             score = torch.cat(scores)
-            rows.append((name, task.metric.name, len(score), (score > 0).float().mean().item(), score.mean().item()))
+            rows.append(
+                (
+                    name,
+                    task.metric.name,
+                    len(score),
+                    (score > 0).float().mean().item(),
+                    score.mean().item(),
+                )
+            )
         tokenizer = run.subject.tokenizer
-        spans = held_out_spans(encode_prose(tokenizer, prose_paragraphs("held_out")), tokenizer.bos_token_id)
+        spans = held_out_spans(
+            encode_prose(tokenizer, prose_paragraphs("held_out")), tokenizer.bos_token_id
+        )
         with torch.inference_mode():
             logits = run.subject.bridge(spans)[:, :-1]
         loss = F.cross_entropy(logits.flatten(0, 1), spans[:, 1:].flatten()).item()
@@ -128,7 +138,9 @@ def evaluation(run: Run) -> pd.DataFrame:
         frames = []
         for task in TASKS:
             episodes = draw_episodes(
-                run.table(task, "evaluation"), run.table(CONTROL, "evaluation"), run.settings.episodes
+                run.table(task, "evaluation"),
+                run.table(CONTROL, "evaluation"),
+                run.settings.episodes,
             )
             if task in TRAINING_TASKS:
                 told = [task]
@@ -166,7 +178,9 @@ def pairs(run: Run) -> pd.DataFrame:
     def compute() -> pd.DataFrame:
         frames = []
         for task in MAIN_TASKS:
-            best = table[(table["task"] == task) & (table["rank"] <= PAIR_HEADS)].sort_values("rank")
+            best = table[(table["task"] == task) & (table["rank"] <= PAIR_HEADS)].sort_values(
+                "rank"
+            )
             top = [int(head) for head in best["head"]]
             sets: list[tuple[int, ...]] = [(), *((head,) for head in top), *combinations(top, 2)]
             metrics = [
@@ -174,11 +188,21 @@ def pairs(run: Run) -> pd.DataFrame:
                 for prompts in TASKS[task].prompts(run.subject.tokenizer, PAIR_PROMPTS, STUDY_SEED)
             ]
             means = torch.cat(metrics).double().mean(0)
-            damage = {heads_: (means[0] - mean).item() for heads_, mean in zip(sets, means, strict=True)}
+            damage = {
+                heads_: (means[0] - mean).item() for heads_, mean in zip(sets, means, strict=True)
+            }
             for first, second in combinations(top, 2):
                 one, two, both = damage[first,], damage[second,], damage[first, second]
                 frames.append((task, first, second, one, two, both, both - one - two))
-        columns = ["task", "first", "second", "damage_first", "damage_second", "damage_both", "interaction"]
+        columns = [
+            "task",
+            "first",
+            "second",
+            "damage_first",
+            "damage_second",
+            "damage_both",
+            "interaction",
+        ]
         return pd.DataFrame(frames, columns=columns)
 
     return run.frame("pairs", compute, PIPELINE, heads=run.hashes("heads.csv"))
@@ -196,7 +220,9 @@ def conventions(run: Run) -> pd.DataFrame:
             for task in MAIN_TASKS:
                 swept = [
                     sweep_task(model, prompts, TASKS[task].metric)
-                    for prompts in TASKS[task].prompts(subject.tokenizer, CONVENTION_PROMPTS, STUDY_SEED)
+                    for prompts in TASKS[task].prompts(
+                        subject.tokenizer, CONVENTION_PROMPTS, STUDY_SEED
+                    )
                 ]
                 damage = torch.cat([clean[:, None] - ablated for clean, ablated in swept])
                 columns.append(damage.mean(0).numpy())

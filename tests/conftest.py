@@ -6,7 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 
 from circuitlib.damage import DamageTable
 from circuitlib.paths import SUBJECTS
@@ -21,7 +26,9 @@ def tokenizer() -> PreTrainedTokenizerBase:
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerBase) -> Path:
+def checkpoint(
+    tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerBase
+) -> Path:
     """A GPT-2 of 7 layers x 5 heads with biases and gains that are far from their defaults."""
     config = GPT2Config(
         vocab_size=len(tokenizer), n_positions=96, n_embd=40, n_layer=LAYERS, n_head=HEADS,
@@ -41,7 +48,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTo
 def make_table() -> Callable[..., DamageTable]:
     """Tables of random damages, for whatever only looks things up."""
 
-    def make(name: str, prompts: int = 64, heads: int = 12, seed: int = 0, scale: float = 1.0) -> DamageTable:
+    def make(
+        name: str, prompts: int = 64, heads: int = 12, seed: int = 0, scale: float = 1.0
+    ) -> DamageTable:
         rng = np.random.default_rng([seed, *name.encode()])
         mean = scale * rng.exponential(size=heads)
         damage = torch.from_numpy(mean + 0.3 * rng.normal(size=(prompts, heads))).float()
@@ -52,4 +61,6 @@ def make_table() -> Callable[..., DamageTable]:
 
 @pytest.fixture
 def source(make_table: Callable[..., DamageTable]) -> TableRewards:
-    return TableRewards([make_table("induction"), make_table("ioi")], make_table("control", scale=0.1))
+    return TableRewards(
+        [make_table("induction"), make_table("ioi")], make_table("control", scale=0.1)
+    )

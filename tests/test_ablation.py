@@ -7,7 +7,14 @@ import torch
 from torch.testing import assert_close
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerBase
 
-from circuitlib.ablation import GPT2, ablated_logits, hooked_control, hooked_task, sweep_control, sweep_task
+from circuitlib.ablation import (
+    GPT2,
+    ablated_logits,
+    hooked_control,
+    hooked_task,
+    sweep_control,
+    sweep_task,
+)
 from circuitlib.control import control_spans
 from circuitlib.subjects import Convention, load_subject
 from circuitlib.tasks import TASKS
@@ -21,7 +28,9 @@ def test_sweep_equals_hooks(checkpoint: Path, convention: Convention) -> None:
     for task in TASKS.values():
         prompts = task.prompts(subject.tokenizer, 6, seed=0)[0]
         clean, swept = sweep_task(model, prompts, task.metric)
-        assert_close(clean, hooked_task(subject, prompts, task.metric, [[]])[:, 0], atol=1e-5, rtol=0)
+        assert_close(
+            clean, hooked_task(subject, prompts, task.metric, [[]])[:, 0], atol=1e-5, rtol=0
+        )
         assert_close(swept, hooked_task(subject, prompts, task.metric, each), atol=1e-5, rtol=0)
     spans = control_spans(subject.tokenizer, 3, 0, "evaluation")
     clean, swept = sweep_control(model, spans)
@@ -41,7 +50,9 @@ def test_embedded_subject(convention: Convention) -> None:
         hooked = hooked_task(subject, prompts, task.metric, each)
         assert_close(swept, hooked, atol=1e-5 * max(1.0, clean.abs().max().item()), rtol=0)
     spans = control_spans(subject.tokenizer, 2, 0, "evaluation")
-    assert_close(sweep_control(model, spans)[1], hooked_control(subject, spans, each), atol=1e-5, rtol=0)
+    assert_close(
+        sweep_control(model, spans)[1], hooked_control(subject, spans, each), atol=1e-5, rtol=0
+    )
 
 
 def test_size_of_the_pieces_does_not_matter(checkpoint: Path) -> None:
@@ -67,7 +78,9 @@ def test_conventions_differ_by_the_heads_constant(checkpoint: Path) -> None:
         return z
 
     with torch.inference_mode():
-        kept = bridge.run_with_hooks(tokens, fwd_hooks=[(f"blocks.{layer}.attn.hook_z", keep_constant)])
+        kept = bridge.run_with_hooks(
+            tokens, fwd_hooks=[(f"blocks.{layer}.attn.hook_z", keep_constant)]
+        )
     removed = ablated_logits(folded, tokens, [layer * raw.heads_per_layer + head])
     assert_close(kept.log_softmax(-1), removed.log_softmax(-1), atol=2e-5, rtol=0)
     plain = ablated_logits(raw, tokens, [layer * raw.heads_per_layer + head])
@@ -83,8 +96,17 @@ def test_a_set_of_heads_is_ablated_together(checkpoint: Path) -> None:
     assert_close(everything[:, -1], ablated_logits(subject, cut, range(subject.heads))[:, -1])
 
 
-def test_another_architecture_is_refused(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
-    config = GPTNeoXConfig(vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, max_position_embeddings=64)
+def test_another_architecture_is_refused(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    config = GPTNeoXConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
     GPTNeoXForCausalLM(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="GPT-2's architecture"):

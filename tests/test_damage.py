@@ -25,12 +25,16 @@ def test_table_is_what_the_hooks_measure(checkpoint: Path, tmp_path: Path) -> No
     assert_close(table.clean, hooked[:, 0], atol=1e-5, rtol=0)
     assert_close(table.damage, hooked[:, :1] - hooked[:, 1:], atol=2e-5, rtol=0)
     control = build_table(subject, "control", 4, "train", tmp_path)
-    hooked = hooked_control(subject, control_spans(subject.tokenizer, 4, SEEDS["train"], "train"), sets)
+    hooked = hooked_control(
+        subject, control_spans(subject.tokenizer, 4, SEEDS["train"], "train"), sets
+    )
     assert_close(control.damage, hooked[:, 1:] - hooked[:, :1], atol=2e-5, rtol=0)
     assert not list((tmp_path / "sweeps").iterdir())
 
 
-def test_interrupted_sweep_resumes(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_sweep_resumes(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     subject = load_subject(str(checkpoint))
     whole = build_table(subject, "induction", 40, "train", tmp_path)
     real, calls = damage.sweep_task, []

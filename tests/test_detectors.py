@@ -37,6 +37,8 @@ def test_a_known_head_is_found() -> None:
 
 def test_the_literature_is_read_as_published() -> None:
     assert head_index("9.6") == 114
-    assert mechrl()["transfer_docstring_30_episodes"]["oracle_15_episodes"]["best_action_every_episode"] == head_index("0.10")
+    assert mechrl()["transfer_docstring_30_episodes"]["oracle_15_episodes"][
+        "best_action_every_episode"
+    ] == head_index("0.10")
     assert best_head_share("induction") == 0.75
     assert best_head_share("docstring") == 1.0

@@ -53,7 +53,9 @@ def test_vector_agrees_with_single_environments(source: TableRewards) -> None:
     vector = HeadAblationVectorEnv(source, 3, budget=6)
     singles = [HeadAblationEnv(source, budget=6) for _ in range(3)]
     observations, _ = vector.reset(seed=11)
-    assert (observations == np.stack([env.reset(seed=11 + i)[0] for i, env in enumerate(singles)])).all()
+    assert (
+        observations == np.stack([env.reset(seed=11 + i)[0] for i, env in enumerate(singles)])
+    ).all()
     for _ in range(20):
         actions = rng.integers(12, size=3)
         measured = vector.measure(actions[:, None])[:, 0]
@@ -73,7 +75,10 @@ def test_vector_agrees_with_single_environments(source: TableRewards) -> None:
 
 
 def test_state_restores_exactly(source: TableRewards) -> None:
-    one, two = HeadAblationVectorEnv(source, 2, budget=3), HeadAblationVectorEnv(source, 2, budget=3)
+    one, two = (
+        HeadAblationVectorEnv(source, 2, budget=3),
+        HeadAblationVectorEnv(source, 2, budget=3),
+    )
     one.reset(seed=0)
     one.step(np.array([1, 2]))
     two.restore(one.state())
@@ -83,7 +88,9 @@ def test_state_restores_exactly(source: TableRewards) -> None:
         assert (results[0][1] == results[1][1]).all()
 
 
-def test_bad_sizes_are_refused(source: TableRewards, make_table: Callable[..., DamageTable]) -> None:
+def test_bad_sizes_are_refused(
+    source: TableRewards, make_table: Callable[..., DamageTable]
+) -> None:
     with pytest.raises(ValueError, match="budget must be between 1 and 12"):
         HeadAblationEnv(source, budget=13)
     with pytest.raises(ValueError, match="num_envs"):
@@ -111,7 +118,9 @@ def test_live_rewards_equal_table_and_hooks(checkpoint: Path, tmp_path: Path) ->
     table = TableRewards(tables[:1], tables[1]).draw(np.random.default_rng(0)).rewards
     assert np.allclose(rewards, table, atol=1e-4)
     sets = [[], [4], [30]]
-    task = np.concatenate([hooked_task(subject, g, TASKS["ioi"].metric, sets).numpy() for g in prompts]).mean(0)
+    task = np.concatenate(
+        [hooked_task(subject, g, TASKS["ioi"].metric, sets).numpy() for g in prompts]
+    ).mean(0)
     general = hooked_control(subject, spans, sets).numpy().mean(0)
     expected = (task[0] - task[1:]) - (general[1:] - general[0])
     assert np.allclose(rewards[[4, 30]], expected, atol=1e-4)

@@ -24,15 +24,22 @@ def summary() -> pd.DataFrame:
 
 def test_search_curves_draw_the_ratios(summary: pd.DataFrame) -> None:
     figure = figures.search_curves(summary, studies.MAIN_TASKS, ["induction", "ioi", "none"])
-    for axis, task, signal in zip(figure.axes, studies.MAIN_TASKS, ["induction", "ioi", "none"], strict=True):
+    for axis, task, signal in zip(
+        figure.axes, studies.MAIN_TASKS, ["induction", "ioi", "none"], strict=True
+    ):
         for line in axis.lines[:-1]:
             label = str(line.get_label())
             rows = summary[(summary["task"] == task) & (summary["measured"] <= 50)]
             if label.startswith("policy"):
                 k = int(label[-1])
-                rows = rows[(rows["trained_k"] == k) & (rows["planned_k"] == k) & (rows["signal"] == signal)]
+                rows = rows[
+                    (rows["trained_k"] == k) & (rows["planned_k"] == k) & (rows["signal"] == signal)
+                ]
             else:
-                rows = rows[(rows["searcher"] == label) & (rows["signal"] == ("none" if label == "random" else signal))]
+                rows = rows[
+                    (rows["searcher"] == label)
+                    & (rows["signal"] == ("none" if label == "random" else signal))
+                ]
             rows = rows.sort_values("measured")
             assert np.array_equal(line.get_xdata(), [1, 5, 10, 20, 50])
             assert np.allclose(np.asarray(line.get_ydata()), rows["ratio"])
@@ -60,7 +67,11 @@ def test_pair_maps_are_symmetric() -> None:
     assert np.allclose(grid[off], grid.T[off])
     rows = pairs[pairs["task"] == "induction"]
     assert len(rows) == 66
-    assert np.allclose(rows["interaction"], rows["damage_both"] - rows["damage_first"] - rows["damage_second"], atol=1e-4)
+    assert np.allclose(
+        rows["interaction"],
+        rows["damage_both"] - rows["damage_first"] - rows["damage_second"],
+        atol=1e-4,
+    )
 
 
 def test_saved_twice_is_the_same_file(tmp_path: Path, summary: pd.DataFrame) -> None:

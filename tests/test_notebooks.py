@@ -43,6 +43,15 @@ def test_readme_maps_every_figure_to_the_notebook_that_makes_it() -> None:
     for figure in sorted(FIGURES.glob("*.png")):
         makers = [name for name, text in sources.items() if f'\\"{figure.stem}\\"' in text]
         assert makers, f"no notebook makes {figure.stem}"
-        row = next((line for line in readme.splitlines() if line.startswith("|") and f"figures/{figure.stem}.png" in line), None)
+        row = next(
+            (
+                line
+                for line in readme.splitlines()
+                if line.startswith("|") and f"figures/{figure.stem}.png" in line
+            ),
+            None,
+        )
         assert row is not None, f"README does not map {figure.stem}"
-        assert any(name in row for name in makers), f"README names another notebook for {figure.stem}"
+        assert any(name in row for name in makers), (
+            f"README names another notebook for {figure.stem}"
+        )

@@ -23,28 +23,43 @@ from circuitlib.ppo import (
 )
 from circuitlib.rewards import TableRewards
 
-SHORT = PPOConfig(total_steps=240, environments=4, rollout=12, minibatches=4, epochs=2, hidden=16, budget=6)
+SHORT = PPOConfig(
+    total_steps=240, environments=4, rollout=12, minibatches=4, epochs=2, hidden=16, budget=6
+)
 
 
 def test_defaults_are_the_papers() -> None:
     config = PPOConfig()
-    assert (config.total_steps, config.environments, config.rollout, config.budget) == (200_000, 8, 50, 50)
+    assert (config.total_steps, config.environments, config.rollout, config.budget) == (
+        200_000,
+        8,
+        50,
+        50,
+    )
     assert config.updates * config.epochs * config.minibatches == 16_000
 
 
 @pytest.mark.parametrize("gamma", [0.9, 0.99])
 def test_gae_closed_forms(gamma: float) -> None:
     g = torch.Generator().manual_seed(0)
-    rewards, values, last = torch.randn(7, 3, generator=g), torch.randn(7, 3, generator=g), torch.randn(3, generator=g)
+    rewards, values, last = (
+        torch.randn(7, 3, generator=g),
+        torch.randn(7, 3, generator=g),
+        torch.randn(3, generator=g),
+    )
     alive = torch.zeros(7, 3)
     following = torch.cat([values[1:], last[None]])
-    assert_close(advantages(rewards, values, alive, last, gamma, 0.0), rewards + gamma * following - values)
+    assert_close(
+        advantages(rewards, values, alive, last, gamma, 0.0), rewards + gamma * following - values
+    )
     powers = gamma ** torch.arange(8.0)
     returns = torch.stack([
         (powers[: 7 - t, None] * rewards[t:]).sum(0) + powers[7 - t] * last for t in range(7)
     ])  # fmt: skip
     assert_close(advantages(rewards, values, alive, last, gamma, 1.0), returns - values)
-    constant = advantages(torch.ones(6, 1), torch.zeros(6, 1), torch.zeros(6, 1), torch.zeros(1), gamma, 0.95)
+    constant = advantages(
+        torch.ones(6, 1), torch.zeros(6, 1), torch.zeros(6, 1), torch.zeros(1), gamma, 0.95
+    )
     ratio = gamma * 0.95
     expected = (1 - ratio ** torch.arange(6, 0, -1.0)) / (1 - ratio)
     assert_close(constant[:, 0], expected)
@@ -55,18 +70,25 @@ def test_gae_stops_at_an_end() -> None:
     ended = torch.tensor([[0.0], [1.0], [0.0]])
     estimates = advantages(rewards, values, ended, torch.tensor([16.0]), 0.5, 0.5)
     second = 2 - 0.25
-    assert_close(estimates[:, 0], torch.tensor([1 + 0.5 * 0.25 - 0.5 + 0.25 * second, second, 4 + 0.5 * 16 - 8]))
+    assert_close(
+        estimates[:, 0],
+        torch.tensor([1 + 0.5 * 0.25 - 0.5 + 0.25 * second, second, 4 + 0.5 * 16 - 8]),
+    )
 
 
 def test_sampling_without_replacement_has_the_right_probabilities() -> None:
     p = torch.tensor([0.5, 0.3, 0.15, 0.05])
-    drawn = sample_without_replacement(p.log().expand(1, 40_000, 4), 2, [torch.Generator().manual_seed(0)])[0]
+    drawn = sample_without_replacement(
+        p.log().expand(1, 40_000, 4), 2, [torch.Generator().manual_seed(0)]
+    )[0]
     assert (drawn[:, 0] != drawn[:, 1]).all()
     for first in range(4):
         for second in range(4):
             if first != second:
                 share = ((drawn[:, 0] == first) & (drawn[:, 1] == second)).float().mean().item()
-                assert share == pytest.approx((p[first] * p[second] / (1 - p[first])).item(), abs=0.01)
+                assert share == pytest.approx(
+                    (p[first] * p[second] / (1 - p[first])).item(), abs=0.01
+                )
 
 
 def test_tried_heads_are_never_drawn() -> None:
@@ -107,7 +129,9 @@ def test_a_seed_among_others_is_itself_alone(source: TableRewards) -> None:
 
 
 @pytest.mark.parametrize("candidates", [1, 3])
-def test_resumed_training_is_uninterrupted_training(source: TableRewards, tmp_path: Path, candidates: int) -> None:
+def test_resumed_training_is_uninterrupted_training(
+    source: TableRewards, tmp_path: Path, candidates: int
+) -> None:
     config = replace(SHORT, candidates=candidates, rollout=8)
     whole = Trainer(source, config, [0, 1])
     whole.train()
@@ -117,7 +141,10 @@ def test_resumed_training_is_uninterrupted_training(source: TableRewards, tmp_pa
     resumed = Trainer(source, config, [0, 1])
     network = resumed.train(checkpoint)
     assert resumed.done == config.updates == 7
-    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), whole.network.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(network.parameters(), whole.network.parameters(), strict=True)
+    )
     assert resumed.history == whole.history
     with pytest.raises(ValueError, match="another configuration"):
         Trainer(source, config, [5]).restore(checkpoint)
@@ -129,7 +156,15 @@ def test_it_finds_the_one_good_head(make_table: Callable[..., DamageTable]) -> N
     damage[:, 8] = 5.0
     table = DamageTable(torch.ones(32), damage, {"task": "one"})
     control = DamageTable(torch.ones(32), torch.zeros(32, 12), {"task": "control"})
-    config = PPOConfig(total_steps=4800, rollout=15, minibatches=4, learning_rate=2e-3, entropy=0.01, hidden=32, budget=3)
+    config = PPOConfig(
+        total_steps=4800,
+        rollout=15,
+        minibatches=4,
+        learning_rate=2e-3,
+        entropy=0.01,
+        hidden=32,
+        budget=3,
+    )
     trainer = Trainer(TableRewards([table], control), config, [0, 1])
     network = trainer.train()
     start = torch.zeros(2, 1, 25)
@@ -152,7 +187,11 @@ def test_policies_round_trip(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
-    [("epochs", 0, "epochs must be at least 1"), ("minibatches", 7, "do not divide"), ("total_steps", 100, "must hold one update")],
+    [
+        ("epochs", 0, "epochs must be at least 1"),
+        ("minibatches", 7, "do not divide"),
+        ("total_steps", 100, "must hold one update"),
+    ],
 )
 def test_bad_settings_are_refused(field: str, value: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -1,5 +1,6 @@
 """The embedded subject's training: rows are what they say, and an interrupted job goes on exactly."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ def test_repeats_can_be_foretold(rows: Rows) -> None:
     assert weights.any(1).mean() > 0.8
     for line, weight in zip(tokens, weights, strict=True):
         for at in np.flatnonzero(weight):
-            before = list(zip(line[: at - 1], line[1:at], strict=True))
+            before = list(pairwise(line[:at].tolist()))
             assert (line[at - 1], line[at]) in before
 
 
@@ -39,7 +40,9 @@ def test_answers_weigh_most(rows: Rows, tokenizer: PreTrainedTokenizerFast) -> N
 
 def test_a_batch_is_a_function_of_seed_and_step(rows: Rows) -> None:
     phase = Phase(1, 8, 32, SHARES, 256, 0.0)
-    first, again, other = (rows.batch(phase, np.random.default_rng([0, step]))[0] for step in (1, 1, 2))
+    first, again, other = (
+        rows.batch(phase, np.random.default_rng([0, step]))[0] for step in (1, 1, 2)
+    )
     assert first.shape == (8, 32)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -55,17 +58,22 @@ def test_dropped_heads_add_nothing(tokenizer: PreTrainedTokenizerFast) -> None:
     model = new_model(0, tokenizer)
     tokens = torch.randint(0, 100, (3, 10), generator=torch.Generator().manual_seed(0))
     clean = model(tokens).logits
-    hooks = drop_heads(model, 0.999, torch.Generator().manual_seed(1))
+    hooks = drop_heads(model, torch.full((12, 12), 0.9999), torch.Generator().manual_seed(1))
     dropped = model(tokens).logits
     for hook in hooks:
         hook.remove()
     assert torch.equal(model(tokens).logits, clean)
-    attention_free = [b.attn.c_proj.register_forward_pre_hook(lambda m, a: (a[0] * 0,)) for b in model.transformer.h]
+    attention_free = [
+        b.attn.c_proj.register_forward_pre_hook(lambda m, a: (a[0] * 0,))
+        for b in model.transformer.h
+    ]
     assert torch.allclose(model(tokens).logits, dropped, atol=1e-4)
     assert len(attention_free) == 12
 
 
-def test_resumed_training_is_uninterrupted_training(tmp_path: Path, rows: Rows, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resumed_training_is_uninterrupted_training(
+    tmp_path: Path, rows: Rows, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pretrain, "CHECKPOINT_EVERY", 1)
     monkeypatch.setattr(pretrain, "measure", lambda *_: {})
     phases = (Phase(2, 4, 16, {"induction": 1.0}, 256, 0.0), Phase(2, 8, 24, SHARES, 256, 0.25))

@@ -24,7 +24,9 @@ from circuitlib.results import Run, Settings
         (["--publish", "--notebooks", "03"], "--publish needs"),
     ],
 )
-def test_bad_options(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_options(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stopped:
         reproduce.parse(arguments)
     assert stopped.value.code == 2
@@ -43,8 +45,13 @@ def test_overview_is_executed_last() -> None:
 
 
 def test_cleaning_leaves_nothing_that_differs_between_runs() -> None:
-    cell = nbformat.v4.new_code_cell("1", metadata={"papermill": {"duration": 3}, "execution": {}, "tags": ["parameters"]})
-    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"papermill": {"start_time": "now"}, "language_info": {"version": "3.12"}})
+    cell = nbformat.v4.new_code_cell(
+        "1", metadata={"papermill": {"duration": 3}, "execution": {}, "tags": ["parameters"]}
+    )
+    notebook = nbformat.v4.new_notebook(
+        cells=[cell],
+        metadata={"papermill": {"start_time": "now"}, "language_info": {"version": "3.12"}},
+    )
     cleaned = reproduce.clean(notebook)
     assert cleaned.cells[0].metadata == {"tags": ["parameters"]}
     assert set(cleaned.metadata) == {"kernelspec", "language_info"}

@@ -47,7 +47,14 @@ def test_every_committed_result_is_what_the_code_makes() -> None:
     for task in (*studies.MAIN_TASKS, *studies.FURTHER_TASKS, "control"):
         assert len(run.table(task, "evaluation")) == run.settings.evaluation_prompts
     assert set(run.policies()) == {1, 5}
-    for study in (studies.behaviours, studies.heads, studies.evaluation, studies.detections, studies.pairs, studies.conventions):
+    for study in (
+        studies.behaviours,
+        studies.heads,
+        studies.evaluation,
+        studies.detections,
+        studies.pairs,
+        studies.conventions,
+    ):
         assert len(study(run)) > 5
     stored = {path.name for path in run.folder.iterdir()}
     assert "claims.csv" in stored
@@ -90,7 +97,9 @@ def test_frames_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         run.frame("study", compute, ("oracle",), size=4)
 
 
-def test_code_hash_is_blind_to_comments_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_hash_is_blind_to_comments_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     file = tmp_path / "circuitlib" / "m.py"
     file.parent.mkdir()
@@ -100,20 +109,33 @@ def test_code_hash_is_blind_to_comments_only(tmp_path: Path, monkeypatch: pytest
         return code_hash(["m"])
 
     plain = hash_of('def f(x):\n    return "a" + x\n')
-    assert hash_of('"""Module."""\n\n\ndef f(x):  # adds\n    """Add.\n\n    More.\n    """\n    return "a" + x\n') == plain
+    assert (
+        hash_of(
+            '"""Module."""\n\n\ndef f(x):  # adds\n    """Add.\n\n    More.\n    """\n    return "a" + x\n'
+        )
+        == plain
+    )
     assert hash_of('def f(x):\n    return "b" + x\n') != plain
 
 
 def test_versions_are_recorded_not_compared() -> None:
-    assert differences({"a": 1, "versions": {"torch": "1"}}, {"a": 1, "versions": {"torch": "2"}}) == []
+    assert (
+        differences({"a": 1, "versions": {"torch": "1"}}, {"a": 1, "versions": {"torch": "2"}})
+        == []
+    )
     assert differences({"a": 1}, {"a": [2]}) == ["a is 1, wanted [2]"]
 
 
 def test_nothing_half_written(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     path.write_text("before")
-    with pytest.raises(RuntimeError), written_whole(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+
+    def fail_half_way() -> None:
+        with written_whole(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]

@@ -20,7 +20,9 @@ def rewards() -> torch.Tensor:
 
 
 def test_oracle_is_brute_force(rewards: torch.Tensor) -> None:
-    for episode, best, head in zip(rewards, oracle.best_reward(rewards), oracle.best_head(rewards), strict=True):
+    for episode, best, head in zip(
+        rewards, oracle.best_reward(rewards), oracle.best_head(rewards), strict=True
+    ):
         values = episode.tolist()
         assert best.item() == max(values)
         assert head.item() == values.index(max(values))
@@ -71,7 +73,7 @@ def test_evaluation_by_brute_force(rewards: torch.Tensor) -> None:
     frame = evaluate("ioi", rewards, [Entry(StaticPrior(order), "none")], measured=(1, 4), picks=12)
     assert set(frame["measured"]) == {1, 4, 12}
     for row in frame.itertuples():
-        episode = rewards[row.episode].tolist()
+        episode = rewards[int(row.episode)].tolist()  # type: ignore[arg-type]
         assert row.best == pytest.approx(max(episode[h] for h in order[: row.measured].tolist()))
         assert row.oracle == pytest.approx(max(episode))
         first = next(i for i, h in enumerate(order.tolist(), 1) if episode[h] >= 0.9 * max(episode))
@@ -80,7 +82,9 @@ def test_evaluation_by_brute_force(rewards: torch.Tensor) -> None:
 
 def test_a_head_never_reached_is_missing_not_zero() -> None:
     rewards = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-    frame = evaluate("ioi", rewards, [Entry(StaticPrior(torch.arange(3)), "none")], measured=(1,), picks=1)
+    frame = evaluate(
+        "ioi", rewards, [Entry(StaticPrior(torch.arange(3)), "none")], measured=(1,), picks=1
+    )
     assert frame["reached_90"].isna().tolist() == [False, True]
     assert summarise(frame)["reached_90_share"].item() == 0.5
 

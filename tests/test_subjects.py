@@ -8,7 +8,7 @@ from torch.testing import assert_close
 from transformers import AutoModelForCausalLM
 
 from circuitlib.paths import SUBJECTS
-from circuitlib.subjects import load_subject
+from circuitlib.subjects import Convention, load_subject
 from circuitlib.tasks import TASKS
 
 
@@ -20,7 +20,7 @@ def test_embedded_subject_has_the_papers_action_space() -> None:
 
 
 @pytest.mark.parametrize("convention", ["folded", "raw"])
-def test_conventions_do_not_change_the_model(checkpoint: Path, convention: str) -> None:
+def test_conventions_do_not_change_the_model(checkpoint: Path, convention: Convention) -> None:
     subject = load_subject(str(checkpoint), convention)
     reference = AutoModelForCausalLM.from_pretrained(checkpoint).eval()
     tokens = TASKS["docstring"].prompts(subject.tokenizer, 3, 0)[0].tokens
@@ -41,11 +41,23 @@ def test_unknown_convention_is_refused() -> None:
 
 def test_unknown_subject_says_what_was_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(FileNotFoundError, match="no subject 'no-such-model'.*Download the checkpoint"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no subject 'no-such-model'.*Download the checkpoint"
+    ):
         load_subject("no-such-model")
 
 
-@pytest.mark.parametrize(("task", "bar"), [("induction", 0.9), ("ioi", 0.9), ("docstring", 0.9), ("greater_than", 0.85), ("pronoun", 0.85), ("agreement", 0.85)])
+@pytest.mark.parametrize(
+    ("task", "bar"),
+    [
+        ("induction", 0.9),
+        ("ioi", 0.9),
+        ("docstring", 0.9),
+        ("greater_than", 0.85),
+        ("pronoun", 0.85),
+        ("agreement", 0.85),
+    ],
+)
 def test_embedded_subject_does_the_task(task: str, bar: float) -> None:
     """A quick look with few prompts; notebook 01 has the numbers."""
     subject = load_subject()
@@ -53,6 +65,8 @@ def test_embedded_subject_does_the_task(task: str, bar: float) -> None:
     for prompts in TASKS[task].prompts(subject.tokenizer, 96, seed=5):
         with torch.inference_mode():
             logits = subject.bridge(prompts.tokens)[:, -1]
-        score = TASKS[task].metric.function(logits.gather(1, prompts.candidates), logits.logsumexp(-1), prompts.signs)
+        score = TASKS[task].metric.function(
+            logits.gather(1, prompts.candidates), logits.logsumexp(-1), prompts.signs
+        )
         right, total = right + int((score > 0).sum()), total + len(prompts)
     assert right / total >= bar

@@ -14,7 +14,9 @@ from circuitlib.tasks.words import FEMALE, NAMES, PLURALS
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_same_seed_same_prompts_and_groups_by_length(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_same_seed_same_prompts_and_groups_by_length(
+    name: str, tokenizer: PreTrainedTokenizerBase
+) -> None:
     first, again, other = (TASKS[name].prompts(tokenizer, 40, seed) for seed in (5, 5, 6))
     assert [g.text for g in first] == [g.text for g in again]
     assert [g.text for g in first] != [g.text for g in other]
@@ -26,9 +28,14 @@ def test_same_seed_same_prompts_and_groups_by_length(name: str, tokenizer: PreTr
 
 
 @pytest.mark.parametrize("name", [name for name in TASKS if name != "induction"])
-def test_evaluation_shares_no_text_with_pretraining(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_evaluation_shares_no_text_with_pretraining(
+    name: str, tokenizer: PreTrainedTokenizerBase
+) -> None:
     rng = np.random.default_rng(0)
-    texts = [{TASKS[name].example(tokenizer, t, rng).text for _ in range(500)} for t in ("pretraining", "evaluation")]
+    texts = [
+        {TASKS[name].example(tokenizer, t, rng).text for _ in range(500)}
+        for t in ("pretraining", "evaluation")
+    ]
     assert not texts[0] & texts[1]
 
 
@@ -116,11 +123,16 @@ def test_fill_says_where_words_end() -> None:
 
 
 def test_a_tokenizer_without_the_words_is_refused_by_name() -> None:
-    bytes_only = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, merges=[]))
+    bytes_only = Tokenizer(
+        models.BPE(
+            vocab={c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))},
+            merges=[],
+        )
+    )
     bytes_only.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bytes_only.decoder = decoders.ByteLevel()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bytes_only, bos_token="!")
-    with pytest.raises(ValueError, match="only 0 of 64 words.*Mary"):
+    with pytest.raises(ValueError, match=r"only 0 of 64 words.*Mary"):
         TASKS["ioi"].prompts(tokenizer, 4, 0)
     with pytest.raises(ValueError, match="induction needs 256"):
         TASKS["induction"].prompts(tokenizer, 4, 0)

@@ -37,13 +37,19 @@ def example(
     tokenizer: PreTrainedTokenizerBase, templates: Templates, rng: np.random.Generator
 ) -> Example:
     """One prompt; the only role is NOUN, the subject. Both tenses are scored."""
-    singulars, plurals = single_token_words(tokenizer, SINGULARS), single_token_words(tokenizer, PLURALS)
+    singulars, plurals = (
+        single_token_words(tokenizer, SINGULARS),
+        single_token_words(tokenizer, PLURALS),
+    )
     is_singular = bool(rng.integers(2))
     own, others = (singulars, plurals) if is_singular else (plurals, singulars)
     while True:
         words = {"NOUN": pick(rng, own), "BETWEEN": pick(rng, others)}
         indices = own.index(words["NOUN"]), others.index(words["BETWEEN"])
-        if is_held_out(*indices) == (templates == "evaluation") and words["NOUN"][:4] != words["BETWEEN"][:4]:
+        if (
+            is_held_out(*indices) == (templates == "evaluation")
+            and words["NOUN"][:4] != words["BETWEEN"][:4]
+        ):
             break
     text, roles = fill(pick(rng, TEMPLATES[templates]), words)
     verb = VERBS[int(rng.integers(2))]

@@ -153,7 +153,9 @@ def tokenise(
     """Examples as token tensors, grouped by length, shortest first; within a group in given order."""
     if tokenizer.bos_token_id is None:
         raise ValueError("the tokenizer has no BOS token, which every prompt starts with")
-    groups: dict[tuple[int, int], list[tuple[Example, list[int], dict[str, int]]]] = defaultdict(list)
+    groups: dict[tuple[int, int], list[tuple[Example, list[int], dict[str, int]]]] = defaultdict(
+        list
+    )
     encodings = tokenizer(
         [example.text for example in examples],
         add_special_tokens=False,

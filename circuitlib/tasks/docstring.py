@@ -26,7 +26,11 @@ from circuitlib.tasks.words import ARGUMENTS, DESCRIPTIONS
 LAYOUTS = {"full": (5, 4), "partial": (6, 3)}
 SIGNATURES: dict[Templates, list[str]] = {
     "evaluation": [" {name}(self,{arguments}):"],
-    "pretraining": [" {name}({arguments}):", " {name}(cls,{arguments}):", " {name}(data,{arguments}):"],
+    "pretraining": [
+        " {name}({arguments}):",
+        " {name}(cls,{arguments}):",
+        " {name}(data,{arguments}):",
+    ],
 }
 
 

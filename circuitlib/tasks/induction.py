@@ -22,7 +22,13 @@ def whole_words(tokenizer: PreTrainedTokenizerBase) -> list[str]:
         words = []
         for i in range(len(tokenizer)):
             text = tokenizer.decode([i])
-            if len(text) >= 4 and text[0] == " " and text[1:].isascii() and text[1:].islower() and text[1:].isalpha():
+            if (
+                len(text) >= 4
+                and text[0] == " "
+                and text[1:].isascii()
+                and text[1:].islower()
+                and text[1:].isalpha()
+            ):
                 words.append(text[1:])
         _WHOLE_WORDS[key] = words[:MAX_WORDS]
     if len(_WHOLE_WORDS[key]) < 256:

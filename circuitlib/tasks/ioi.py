@@ -80,9 +80,7 @@ def example(
         before += " " if before else ""
         text = before + text
         roles = {role: end + len(before) for role, end in roles.items()}
-    return Example(
-        text, " " + indirect, [" " + indirect, " " + subject], [1.0, -1.0], roles
-    )
+    return Example(text, " " + indirect, [" " + indirect, " " + subject], [1.0, -1.0], roles)
 
 
 IOI = Task(

@@ -41,7 +41,10 @@ def example(
 ) -> Example:
     """One prompt; the only role is NAME, the person referred to."""
     female, male = single_token_words(tokenizer, FEMALE), single_token_words(tokenizer, MALE)
-    objects, adjectives = single_token_words(tokenizer, OBJECTS), single_token_words(tokenizer, ADJECTIVES)
+    objects, adjectives = (
+        single_token_words(tokenizer, OBJECTS),
+        single_token_words(tokenizer, ADJECTIVES),
+    )
     is_female = bool(rng.integers(2))
     own, others = (female, male) if is_female else (male, female)
     while True:
@@ -51,7 +54,11 @@ def example(
             "OBJECT": pick(rng, objects),
             "ADJECTIVE": pick(rng, adjectives),
         }
-        indices = (own.index(words["NAME"]), objects.index(words["OBJECT"]), adjectives.index(words["ADJECTIVE"]))
+        indices = (
+            own.index(words["NAME"]),
+            objects.index(words["OBJECT"]),
+            adjectives.index(words["ADJECTIVE"]),
+        )
         if is_held_out(*indices) == (templates == "evaluation"):
             break
     text, roles = fill(pick(rng, TEMPLATES[templates]), words)
