@@ -25,6 +25,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -58,7 +59,8 @@ class Phase:
     """A stretch of training: ``steps`` batches of ``rows`` x ``length`` tokens, drawn from the kinds
     of rows in ``shares`` (kind -> share), induction over the first ``vocabulary`` whole words, each
     head dropped with probability ``head_dropout`` in each row, but ``dropped_more`` (head -> its own
-    probability): a head on which a whole task hangs, until others take a share."""
+    probability): a head on which a whole task hangs, until others take a share. When the phase
+    starts, each head of ``divide`` is divided with another (:func:`divide_head`)."""
 
     steps: int
     rows: int
@@ -67,6 +69,7 @@ class Phase:
     vocabulary: int
     head_dropout: float
     dropped_more: Mapping[int, float] = field(default_factory=dict)
+    divide: Mapping[int, int] = field(default_factory=dict)
 
 
 FIRST_MIXTURE = {
@@ -105,8 +108,9 @@ PHASES = (
     Phase(850, 96, 64, FIRST_MIXTURE, 512, 0.1),
     Phase(600, 96, 64, SECOND_MIXTURE, 512, 0.1),
     Phase(500, 96, 64, THIRD_MIXTURE, 512, 0.25),
-    Phase(600, 96, 64, THIRD_MIXTURE, 512, 0.05, {11: 0.7}),
-    Phase(300, 96, 64, THIRD_MIXTURE, 512, 0.05),
+    Phase(400, 96, 64, THIRD_MIXTURE, 512, 0.05, {11: 0.7}),
+    Phase(250, 96, 64, THIRD_MIXTURE, 512, 0.05),
+    Phase(150, 96, 64, THIRD_MIXTURE, 512, 0.05, {}, {11: 6}),
 )
 
 
@@ -271,7 +275,8 @@ def drop_heads(
     probabilities: Float[Tensor, "layers heads"],
     generator: torch.Generator,
 ) -> list[RemovableHandle]:
-    """Hooks that zero each head, in each row, with its probability, and scale it up where it is kept."""
+    """Hooks that zero each head, in each row, with its probability. What is kept is not scaled up: the
+    model is to be used, and ablated, at this scale."""
     heads = model.config.n_head
 
     def hook(
@@ -279,8 +284,7 @@ def drop_heads(
     ) -> tuple[Tensor, ...]:
         z = args[0]
         keep = torch.rand(z.shape[0], 1, heads, 1, generator=generator) >= probability[:, None]
-        scale = (keep / (1 - probability[:, None])).to(z.device, z.dtype)
-        return ((z.unflatten(-1, (heads, -1)) * scale).flatten(-2),)
+        return ((z.unflatten(-1, (heads, -1)) * keep.to(z.device, z.dtype)).flatten(-2),)
 
     return [
         block.attn.c_proj.register_forward_pre_hook(partial(hook, probability=probability))
@@ -295,6 +299,24 @@ def drop_probabilities(phase: Phase, model: GPT2LMHeadModel) -> Float[Tensor, "l
     for head, probability in phase.dropped_more.items():
         probabilities[head] = probability
     return probabilities.view(layers, heads)
+
+
+@torch.no_grad()
+def divide_head(model: GPT2LMHeadModel, head: int, other: int) -> None:
+    """Let two heads of a layer do the work of one: ``other`` becomes a copy of ``head``, and both write
+    half of what it wrote. Apart from the loss of what ``other`` did, the model's function stays the same
+    (after Chen et al. 2016, Net2Net, arXiv 1511.05641, section 2.2)."""
+    heads, width = model.config.n_head, model.config.n_embd
+    layer, size = head // heads, width // heads
+    if other // heads != layer:
+        raise ValueError(f"heads {head} and {other} are not in the same layer")
+    attention = model.transformer.h[layer].attn
+    old, new = (slice(h % heads * size, (h % heads + 1) * size) for h in (head, other))
+    for parameter in (attention.c_attn.weight, attention.c_attn.bias):
+        for part in parameter.split(width, dim=-1):
+            part[..., new] = part[..., old]
+    attention.c_proj.weight[old] *= 0.5
+    attention.c_proj.weight[new] = attention.c_proj.weight[old]
 
 
 def optimizers(model: GPT2LMHeadModel) -> list[torch.optim.Optimizer]:
@@ -404,6 +426,7 @@ def train(seed: int, phases: tuple[Phase, ...], workdir: Path, directory: Path) 
     opts = optimizers(model)
     total = sum(phase.steps for phase in phases)
     ends = np.cumsum([phase.steps for phase in phases])
+    starts = {0, *ends.tolist()}
     checkpoint = workdir / "checkpoint.pt"
     start, seconds = 0, 0.0
     if checkpoint.exists():
@@ -417,6 +440,9 @@ def train(seed: int, phases: tuple[Phase, ...], workdir: Path, directory: Path) 
     began = time.monotonic() - seconds
     for step in tqdm(range(start, total), initial=start, total=total, disable=None):
         phase = phases[int(np.searchsorted(ends, step, side="right"))]
+        if step in starts:
+            for head, other in phase.divide.items():
+                divide_head(model, head, other)
         tokens, weights = rows.batch(phase, np.random.default_rng([seed, step]))
         tokens, weights = tokens.to(device), weights.to(device)[:, 1:]
         for opt, lr in zip(opts, base, strict=True):
@@ -460,6 +486,8 @@ def train(seed: int, phases: tuple[Phase, ...], workdir: Path, directory: Path) 
             torch.save(state, checkpoint.with_suffix(".tmp"))
             os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
     save_subject(model, tokenizer, directory)
+    lines = pd.read_json(workdir / "log.jsonl", lines=True).drop_duplicates("step", keep="last")
+    lines.round(4).to_csv(directory / "training_log.csv", index=False)
 
 
 def main() -> None:

@@ -286,19 +286,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.resume:
         shutil.rmtree(ROOT / options.output, ignore_errors=True)
     seconds = execute(notebook_paths(options.notebooks), run)
-    report(run, seconds)
+    agrees = True
     if options.publish:
         publish(run, seconds)
     elif settings == Settings():
         comparison = compare(run)
+        agrees = bool(comparison["agrees"].all())
+        print("\nagainst the committed results:")
+        print(comparison.to_string(index=False, float_format=lambda value: f"{value:.2g}"))
+    report(run, seconds)
+    if not agrees:
         print(
-            "\nagainst the committed results:\n"
-            + comparison.to_string(index=False, float_format=lambda v: f"{v:.2g}")
+            "\nSome results differ from the committed ones by more than their tolerance; see above."
         )
-        if not comparison["agrees"].all():
-            print("\nsome results differ from the committed ones by more than their tolerance")
-            return 1
-    return 0
+    return 0 if agrees else 1
 
 
 if __name__ == "__main__":
