@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from circuitlib.provenance import written_whole
@@ -337,9 +337,9 @@ def claims_chart(claims: pd.DataFrame) -> Figure:
     return figure
 
 
-def style_table(frame: pd.DataFrame, **formats: Any) -> pd.DataFrame:
-    """A frame rounded for show: ``column="{:.2f}"``; missing values become empty."""
-    shown = frame.copy()
-    for column, pattern in formats.items():
-        shown[column] = [pattern.format(v) if pd.notna(v) else "" for v in frame[column]]
-    return shown
+def html_table(frame: pd.DataFrame, digits: int = 2) -> HTML:
+    """A table for reading: no index, floats with ``digits`` decimals, missing values empty."""
+    text = frame.to_html(
+        index=False, border=0, na_rep="", float_format=lambda value: f"{value:.{digits}f}"
+    )
+    return HTML(text)
