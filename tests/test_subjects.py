@@ -40,7 +40,7 @@ def test_unknown_convention_is_refused() -> None:
 
 
 def test_unknown_subject_says_what_was_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(
         FileNotFoundError, match=r"no subject 'no-such-model'.*Download the checkpoint"
     ):
