@@ -151,7 +151,7 @@ def pretraining_curves(log: pd.DataFrame) -> Figure:
     right.axhline(
         log["bigram_loss"].iloc[-1], color="black", ls="--", lw=1, label="interpolated bigram"
     )
-    right.set(xlabel="training step", ylabel="loss on held-out prose (nats)", ylim=(3, 7))
+    right.set(xlabel="training step", ylabel="loss on held-out prose (nats)", ylim=(2.5, 7))
     right.legend()
     return figure
 

@@ -50,7 +50,10 @@ def test_cleaning_leaves_nothing_that_differs_between_runs() -> None:
     )
     notebook = nbformat.v4.new_notebook(
         cells=[cell],
-        metadata={"papermill": {"start_time": "now"}, "language_info": {"name": "python", "version": "3.12"}},
+        metadata={
+            "papermill": {"start_time": "now"},
+            "language_info": {"name": "python", "version": "3.12"},
+        },
     )
     cleaned = reproduce.clean(notebook)
     assert cleaned.cells[0].metadata == {"tags": ["parameters"]}
