@@ -49,7 +49,7 @@ def save_figure(figure: Figure, name: str, folder: Path) -> None:
         (".pdf", {"CreationDate": None, "Creator": None, "Producer": None}),
     ):
         with written_whole(folder / f"{name}{suffix}") as temporary:
-            figure.savefig(temporary, metadata=metadata)
+            figure.savefig(temporary, metadata=metadata, bbox_inches="tight")
 
 
 def searcher_labels(frame: pd.DataFrame, trained_is_planned: bool = True) -> pd.DataFrame:

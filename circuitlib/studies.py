@@ -27,7 +27,7 @@ FURTHER_TASKS = tuple(task for task in TASKS if task not in MAIN_TASKS)
 """Behaviours the paper does not use: three more tries of transfer to a task never trained on."""
 
 REPORT_PROMPTS = 512
-PAIR_PROMPTS = 64
+PAIR_PROMPTS = 32
 PAIR_HEADS = 12
 CONVENTION_PROMPTS = 32
 STUDY_SEED = 3
