@@ -9,6 +9,11 @@ import torch
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
@@ -25,6 +30,18 @@ def tokenizer() -> PreTrainedTokenizerBase:
     return PreTrainedTokenizerFast.from_pretrained(SUBJECTS / "gpt2-mini")
 
 
+def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, directory: Path) -> Path:
+    """Give a model weights that are far from their defaults, gains of a norm around 1, and save it."""
+    generator = torch.Generator().manual_seed(0)
+    gpt2 = isinstance(model, GPT2LMHeadModel)
+    for name, parameter in model.named_parameters():
+        gain = not gpt2 and "norm" in name and name.endswith("weight")
+        parameter.data = 0.2 * torch.randn(parameter.shape, generator=generator) + gain
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory
+
+
 @pytest.fixture(scope="session")
 def checkpoint(
     tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerBase
@@ -34,14 +51,35 @@ def checkpoint(
         vocab_size=len(tokenizer), n_positions=96, n_embd=40, n_layer=LAYERS, n_head=HEADS,
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.bos_token_id,
     )  # fmt: skip
-    generator = torch.Generator().manual_seed(0)
-    model = GPT2LMHeadModel(config)
-    for parameter in model.parameters():
-        parameter.data = 0.2 * torch.randn(parameter.shape, generator=generator)
-    directory = tmp_path_factory.mktemp("subjects") / "odd"
-    model.save_pretrained(directory)
-    tokenizer.save_pretrained(directory)
-    return directory
+    return _save(GPT2LMHeadModel(config), tokenizer, tmp_path_factory.mktemp("subjects") / "odd")
+
+
+@pytest.fixture(scope="session")
+def neox_checkpoint(
+    tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerBase
+) -> Path:
+    """A GPT-NeoX (Pythia's architecture) of 3 layers x 5 heads, rotary in half of each head."""
+    config = GPTNeoXConfig(
+        vocab_size=len(tokenizer), hidden_size=40, num_hidden_layers=3, num_attention_heads=5,
+        intermediate_size=96, rotary_pct=0.5, max_position_embeddings=96,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.bos_token_id,
+    )  # fmt: skip
+    return _save(
+        GPTNeoXForCausalLM(config), tokenizer, tmp_path_factory.mktemp("subjects") / "neox"
+    )
+
+
+@pytest.fixture(scope="session")
+def llama_checkpoint(
+    tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerBase
+) -> Path:
+    """A Llama of 3 layers x 6 heads that share 2 heads of keys and values."""
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=48, num_hidden_layers=3, num_attention_heads=6,
+        num_key_value_heads=2, intermediate_size=80, max_position_embeddings=96,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.bos_token_id,
+    )  # fmt: skip
+    return _save(LlamaForCausalLM(config), tokenizer, tmp_path_factory.mktemp("subjects") / "llama")
 
 
 @pytest.fixture
