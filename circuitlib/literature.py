@@ -4,19 +4,17 @@ import json
 from functools import cache
 from typing import Any
 
-from circuitlib.paths import REFERENCE
+from circuitlib.paths import REFERENCE, require_checkout
 
 
 @cache
 def mechrl() -> dict[str, Any]:
-    """The paper's published numbers (arXiv 2605.26343v1) and the head lists it compares with."""
+    """The paper's published numbers (arXiv 2605.26343v1) and the head lists it compares with.
+
+    Raises ``FileNotFoundError`` outside the checkout.
+    """
+    require_checkout("data/reference")
     return json.loads((REFERENCE / "mechrl_v1.json").read_text())
-
-
-def head_index(name: str, heads_per_layer: int = 12) -> int:
-    """The action number of a head written as the literature writes it, ``layer.head``."""
-    layer, head = name.split(".")
-    return int(layer) * heads_per_layer + int(head)
 
 
 def best_head_share(task: str) -> float:
