@@ -21,7 +21,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from circuitlib.ablation import GPT2, sweep_control, sweep_task
-from circuitlib.control import CONTROL, Part, control_spans
+from circuitlib.control import CONTROL, Part, Text, control_spans
 from circuitlib.provenance import StaleResult, code_hash, differences, versions, written_whole
 from circuitlib.subjects import Subject
 from circuitlib.tasks import TASKS
@@ -57,9 +57,12 @@ class DamageTable:
         return str(self.provenance["task"])
 
 
-def provenance(subject: Subject, task: str, count: int, part: Part) -> dict[str, Any]:
-    """What determines a table."""
-    return {
+def provenance(
+    subject: Subject, task: str, count: int, part: Part, text: Text = "docstrings"
+) -> dict[str, Any]:
+    """What determines a table. ``text``, the control text, is part of it for the control table alone."""
+    made_of = {"text": text} if task == CONTROL else {}
+    return made_of | {
         "subject": subject.name,
         "weights": subject.weights_hash,
         "convention": subject.convention,
@@ -73,19 +76,28 @@ def provenance(subject: Subject, task: str, count: int, part: Part) -> dict[str,
     }
 
 
-def build_table(subject: Subject, task: str, count: int, part: Part, cache: Path) -> DamageTable:
-    """Measure a table; ``task`` may be ``control``. Finished blocks are kept in ``cache`` until the
-    table is complete, so that an interrupted call resumes. Shows progress on a terminal.
+def build_table(
+    subject: Subject,
+    task: str,
+    count: int,
+    part: Part,
+    cache: Path,
+    text: Text = "docstrings",
+) -> DamageTable:
+    """Measure a table; ``task`` may be ``control``, of the control text ``text``. Finished blocks are kept
+    in ``cache`` until the table is complete, so that an interrupted call resumes. Shows progress on a
+    terminal.
 
-    Raises ``ValueError`` for an unknown task or a count that cannot be drawn.
+    Raises ``ValueError`` for an unknown task or a count that cannot be drawn, and
+    ``FileNotFoundError`` when the control text is not here.
     """
     if task not in TASKS and task != CONTROL:
         raise ValueError(f"unknown task {task!r}; there are {', '.join([*TASKS, CONTROL])}")
-    made_by = provenance(subject, task, count, part)
+    made_by = provenance(subject, task, count, part, text)
     model = GPT2(subject)
     blocks: list[Callable[[], tuple[Tensor, Tensor]]]
     if task == CONTROL:
-        spans = control_spans(subject.tokenizer, count, SEEDS[part], part)
+        spans = control_spans(subject.tokenizer, count, SEEDS[part], part, text)
         blocks = [partial(sweep_control, model, rows) for rows in spans.split(BLOCK)]
     else:
         blocks = [

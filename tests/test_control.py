@@ -1,10 +1,21 @@
 """Control text: held out, never shared between parts, never silently replaced."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
 import pytest
 from transformers import PreTrainedTokenizerBase
 
-from circuitlib import corpus
-from circuitlib.control import SPAN, control_spans
+from circuitlib import control, corpus
+from circuitlib.control import (
+    SPAN,
+    WIKITEXT_FILE,
+    control_paragraphs,
+    control_spans,
+    default_text,
+)
+from circuitlib.paths import SUBJECTS
 
 
 def test_spans(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -33,3 +44,71 @@ def test_a_missing_package_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus, "PACKAGES", ("no_such_package",))
     with pytest.raises(FileNotFoundError, match="no_such_package is not installed"):
         corpus.prose_paragraphs("held_out")
+
+
+@pytest.fixture
+def no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty cache of the project, an empty Hugging Face cache, and no network."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(control, "CACHE", tmp_path / "cache")
+    control_paragraphs.cache_clear()
+    control._cut_text.cache_clear()
+    yield tmp_path
+    control_paragraphs.cache_clear()
+    control._cut_text.cache_clear()
+
+
+def _write_wikitext(path: Path) -> list[str]:
+    """A file in WikiText-2's form: paragraphs, headings and empty rows."""
+    paragraphs = [
+        f"The castle of {name} stood for {number} years on a hill = or rather two = by the river ."
+        for number, name in enumerate(["Aldane", "Borlin", "Casimer", "Dorand"] * 40)
+    ]
+    rows = ["", " = A castle = \n", ""]
+    for paragraph in paragraphs:
+        rows += [f" {paragraph} \n", "", " = = History = = \n"]
+    path.parent.mkdir(parents=True)
+    pd.DataFrame({"text": rows}).to_parquet(path)
+    return paragraphs
+
+
+def test_wikitext_is_read_without_headings(
+    no_text: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    paragraphs = _write_wikitext(no_text / "cache" / WIKITEXT_FILE)
+    assert control_paragraphs("wikitext-2") == paragraphs
+    train = control_spans(tokenizer, 20, 1, "train", "wikitext-2")
+    evaluation = control_spans(tokenizer, 20, 1, "evaluation", "wikitext-2")
+    assert train.shape == evaluation.shape == (20, SPAN)
+    assert (train[:, 0] == tokenizer.bos_token_id).all()
+    assert not {tuple(r) for r in train.tolist()} & {tuple(r) for r in evaluation.tolist()}
+    text = "".join(tokenizer.batch_decode(train))
+    assert "river" in text
+    assert "History" not in text
+
+
+def test_wikitext_in_the_hub_cache_works_offline(no_text: Path) -> None:
+    repository = no_text / "hub" / "datasets--Salesforce--wikitext"
+    paragraphs = _write_wikitext(repository / "snapshots" / ("0" * 40) / WIKITEXT_FILE)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0" * 40)
+    assert control_paragraphs("wikitext-2") == paragraphs
+
+
+def test_a_missing_text_is_an_error_not_another_text(
+    no_text: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    with pytest.raises(FileNotFoundError) as refused:
+        control_spans(tokenizer, 20, 1, "train", "wikitext-2")
+    for part in (
+        WIKITEXT_FILE, "(6.4 MB)", "https://huggingface.co/datasets/Salesforce/wikitext",
+        f"data/cache/{WIKITEXT_FILE}", "HF_HUB_OFFLINE",
+    ):  # fmt: skip
+        assert part in str(refused.value)
+
+
+def test_the_papers_text_is_the_default_but_for_the_embedded_subject(checkpoint: Path) -> None:
+    assert default_text("gpt2-mini") == default_text(str(SUBJECTS / "gpt2-mini")) == "docstrings"
+    for other in ("gpt2", "somebody/gpt2-mini", str(checkpoint)):
+        assert default_text(other) == "wikitext-2"

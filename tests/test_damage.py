@@ -75,6 +75,20 @@ def test_round_trip_and_what_is_refused(checkpoint: Path, tmp_path: Path) -> Non
         load_table(path)
 
 
+def test_the_control_text_is_part_of_what_made_the_control_table(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    subject = load_subject(str(checkpoint))
+    assert provenance(subject, "ioi", 4, "train", "wikitext-2") == provenance(
+        subject, "ioi", 4, "train"
+    )
+    path = tmp_path / "control.safetensors"
+    save_table(build_table(subject, "control", 4, "train", tmp_path), path)
+    load_table(path, provenance(subject, "control", 4, "train", "docstrings"))
+    with pytest.raises(StaleResult, match="text is 'docstrings', wanted 'wikitext-2'"):
+        load_table(path, provenance(subject, "control", 4, "train", "wikitext-2"))
+
+
 def test_unknown_task_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown task 'poetry'; there are induction"):
         build_table(load_subject(str(checkpoint)), "poetry", 4, "train", tmp_path)
