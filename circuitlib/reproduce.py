@@ -1,9 +1,9 @@
 """``python -m circuitlib.reproduce``: run the notebooks in order, then say what held.
 
-Papermill executes notebooks 00 ... 07 with ``recompute`` set, everything measured from the subject's
-weights, into a folder of its own (``runs/default``). The default run is then compared, row by row, with
-the committed results. ``--publish`` makes a run the committed one: results and figures are copied and
-the committed notebooks executed again on them.
+Papermill executes the numbered notebooks, the overview 00 last, with ``recompute`` set, everything
+measured from the subject's weights, into a folder of its own (``runs/default``). The default run is then
+compared, row by row, with the committed results. ``--publish`` makes a run the committed one: results and
+figures are copied, the committed notebooks executed again on them, and README's table of seconds written.
 """
 
 import argparse
@@ -17,16 +17,19 @@ from dataclasses import asdict
 from pathlib import Path
 
 import nbformat
-import numpy as np
 import pandas as pd
 import papermill
+import zmq
 from nbclient import NotebookClient
 from tqdm import tqdm
+from traitlets.config import Config
 
+from circuitlib.control import control_paragraphs
 from circuitlib.damage import load_table
 from circuitlib.paths import FIGURES, NOTEBOOKS, RESULTS, ROOT, RUNS
 from circuitlib.provenance import written_whole
 from circuitlib.results import Run, Settings, load_frame
+from circuitlib.subjects import find_checkpoint
 
 SECONDS = RESULTS / "seconds.json"
 """How long each notebook took when the committed results were made; the progress bar counts in these."""
@@ -37,6 +40,18 @@ TABLE_TOLERANCE = 1e-4
 RATIO_TOLERANCE = {"policy": 0.10, "random": 0.02, "static prior": 0.02}
 """Largest difference of a mean fraction of the oracle. A policy's training amplifies rounding, so on
 another processor it is another draw of the same distribution."""
+
+FRAME_TOLERANCE = 1e-3
+"""Largest difference of a measured number in the other tables."""
+
+NOT_COMPARED = ("claims", "evaluation", "training_k1", "training_k5")
+"""Tables that are compared in a way of their own, or that record a policy's training step by step."""
+
+KERNELS = Config(KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"})
+"""Talk to a notebook's kernel encrypted. It complains on the terminal, once a notebook, if one does not."""
+
+SECONDS_MARKS = ("<!-- seconds -->", "<!-- /seconds -->")
+"""Between these README shows the seconds a notebook."""
 
 
 def notebook_paths(chosen: Sequence[str] = ()) -> list[Path]:
@@ -72,7 +87,10 @@ def execute_in_place(paths: Sequence[Path]) -> None:
     for path in tqdm(paths, desc="publishing", unit="notebook"):
         notebook = nbformat.read(path, as_version=4)
         NotebookClient(
-            notebook, timeout=1200, resources={"metadata": {"path": str(path.parent)}}
+            notebook,
+            timeout=1200,
+            resources={"metadata": {"path": str(path.parent)}},
+            config=KERNELS,
         ).execute()
         with written_whole(path) as temporary:
             nbformat.write(clean(notebook), temporary)
@@ -86,15 +104,14 @@ def execution_order(paths: Sequence[Path]) -> list[Path]:
 def execute(paths: Sequence[Path], run: Run) -> dict[str, float]:
     """Execute notebooks with papermill into the run's folder; seconds a notebook."""
     parameters = asdict(run.settings) | {"recompute": True, "output": run.output}
-    folder = ROOT / run.output / "notebooks"
-    folder.mkdir(parents=True, exist_ok=True)
+    run.notebooks.mkdir(parents=True, exist_ok=True)
     expected = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
     seconds = {}
     for path in (bar := _Progress(execution_order(paths), expected)):
         began = time.monotonic()
         papermill.execute_notebook(
-            path, folder / path.name, parameters, kernel_name="python3", progress_bar=False,
-            cwd=str(path.parent), log_output=False,
+            path, run.notebooks / path.name, parameters, kernel_name="python3", progress_bar=False,
+            cwd=str(path.parent), log_output=False, config=KERNELS,
         )  # fmt: skip
         seconds[path.stem] = time.monotonic() - began
     bar.close()
@@ -140,13 +157,31 @@ class _Progress:
         self.bar.close()
 
 
+def _frame_difference(here: pd.DataFrame, there: pd.DataFrame) -> float:
+    """The largest difference of two tables' measured numbers, which are those that are not whole: ranks
+    and counts turn on rounding. Infinite when the tables have other rows or columns, or miss other
+    numbers."""
+    if list(here.columns) != list(there.columns) or len(here) != len(there):
+        return float("inf")
+    kinds = {name: here[name].dtype.kind + there[name].dtype.kind for name in here.columns}
+    numbers = [name for name, kind in kinds.items() if kind in ("ff", "fi", "if")]
+    if not here[numbers].isna().equals(there[numbers].isna()):
+        return float("inf")
+    difference = (here[numbers] - there[numbers]).abs().max().max()
+    return 0.0 if pd.isna(difference) else float(difference)
+
+
 def compare(run: Run) -> pd.DataFrame:
-    """The run's results beside the committed ones: result, difference, tolerance, agrees."""
-    committed = RESULTS / run.settings.subject
+    """The run's results beside the committed ones: result, difference, tolerance, agrees. The difference
+    is infinite where the committed results have no such table, or one of another form."""
+    committed = Run().folder
     rows: list[tuple[str, float, float]] = []
     for path in sorted(run.folder.glob("damage_*.safetensors")):
-        ours, theirs = load_table(path), load_table(committed / path.name)
-        difference = (ours.damage - theirs.damage).abs().max().item()
+        difference = float("inf")
+        if (committed / path.name).exists():
+            ours, theirs = load_table(path), load_table(committed / path.name)
+            if ours.damage.shape == theirs.damage.shape:
+                difference = (ours.damage - theirs.damage).abs().max().item()
         rows.append((path.stem, difference, TABLE_TOLERANCE))
     evaluation = run.folder / "evaluation.csv"
     if evaluation.exists():
@@ -156,30 +191,25 @@ def compare(run: Run) -> pd.DataFrame:
             for p in (evaluation, committed / "evaluation.csv")
         ]
         ratios = [means["best"] / means["oracle"] for means in both]
-        if not ratios[0].index.equals(ratios[1].index):
-            raise ValueError("evaluation.csv has other conditions than the committed one")
+        same = ratios[0].index.equals(ratios[1].index)
         differences = (ratios[0] - ratios[1]).abs()
         for searcher, tolerance in RATIO_TOLERANCE.items():
             these = differences[differences.index.get_level_values("searcher") == searcher]
-            rows.append(
-                (f"evaluation, {searcher}, fraction of oracle", float(these.max()), tolerance)
-            )
-    for name, column in (
-        ("heads", "reward"),
-        ("conventions", "raw"),
-        ("pairs", "interaction"),
-        ("behaviours", "mean"),
-        ("detections", "score"),
-    ):
-        path = run.folder / f"{name}.csv"
-        if path.exists():
-            here, there = (load_frame(p)[column] for p in (path, committed / path.name))
-            rows.append((f"{name}.csv, {column}", float(np.abs(here - there).max()), 1e-3))
+            largest = float(these.max()) if same else float("inf")
+            rows.append((f"evaluation, {searcher}, fraction of oracle", largest, tolerance))
+    for path in sorted(run.folder.glob("*.csv")):
+        if path.stem in NOT_COMPARED:
+            continue
+        difference = float("inf")
+        if (committed / path.name).exists():
+            difference = _frame_difference(load_frame(path), load_frame(committed / path.name))
+        rows.append((path.name, difference, FRAME_TOLERANCE))
     claims = run.folder / "claims.csv"
     if claims.exists():
-        here, there = (
+        verdicts = [
             load_frame(p).set_index("claim")["verdict"] for p in (claims, committed / "claims.csv")
-        )
+        ]
+        here, there = verdicts[0].align(verdicts[1])
         rows.append(("claims.csv, verdicts that differ", float((here != there).sum()), 0.0))
     frame = pd.DataFrame(rows, columns=["result", "difference", "tolerance"])
     return frame.assign(agrees=frame["difference"] <= frame["tolerance"])
@@ -203,21 +233,56 @@ def report(run: Run, seconds: dict[str, float]) -> None:
         + ", ".join(f"{name[:2]} {s:.0f}" for name, s in seconds.items())
         + f"; in all {sum(seconds.values()):.0f}"
     )
-    print(
-        f"results   {run.folder}\nfigures   {run.figures}\nnotebooks {run.figures.parent / 'notebooks'}"
-    )
+    print(f"results   {run.folder}\nfigures   {run.figures}\nnotebooks {run.notebooks}")
+
+
+def seconds_table(seconds: dict[str, float]) -> str:
+    """Seconds a notebook, and in all, as a table in Markdown."""
+    rows = [f"| {name} | {round(value)} |" for name, value in sorted(seconds.items())]
+    total = f"| in all | {sum(round(value) for value in seconds.values())} |"
+    return "\n".join(["| notebook | seconds |", "|---|--:|", *rows, total])
+
+
+def with_seconds(readme: str, seconds: dict[str, float]) -> str:
+    """README's text with the table of seconds between its marks.
+
+    Raises ``ValueError`` when the marks are not there, once each and in order.
+    """
+    start, end = SECONDS_MARKS
+    if (
+        readme.count(start) != 1
+        or readme.count(end) != 1
+        or readme.index(start) > readme.index(end)
+    ):
+        raise ValueError(f"README.md must hold {start} and then {end}, once each")
+    before, after = readme.split(start)[0], readme.split(end)[1]
+    return f"{before}{start}\n{seconds_table(seconds)}\n{end}{after}"
+
+
+def _replace_folder(target: Path, source: Path) -> None:
+    """Put a copy of ``source`` in ``target``'s place; an interruption while copying leaves it as it was."""
+    fresh = target.with_name(f".{target.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(source, fresh)
+    shutil.rmtree(target, ignore_errors=True)
+    fresh.rename(target)
 
 
 def publish(run: Run, seconds: dict[str, float]) -> None:
-    """Make a finished default run the committed one."""
+    """Make a finished default run the committed one.
+
+    Raises ``ValueError`` for a run with other settings.
+    """
     if run.settings != Settings():
         raise ValueError("only the default run can be published")
-    target = RESULTS / run.settings.subject
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(run.folder, target)
-    shutil.rmtree(FIGURES, ignore_errors=True)
-    shutil.copytree(run.figures, FIGURES)
-    SECONDS.write_text(json.dumps({name: round(s) for name, s in seconds.items()}, indent=1) + "\n")
+    readme = with_seconds((ROOT / "README.md").read_text(), seconds)
+    _replace_folder(Run().folder, run.folder)
+    _replace_folder(FIGURES, run.figures)
+    with written_whole(SECONDS) as temporary:
+        rounded = {name: round(value) for name, value in seconds.items()}
+        temporary.write_text(json.dumps(rounded, indent=1) + "\n")
+    with written_whole(ROOT / "README.md") as temporary:
+        temporary.write_text(readme)
     execute_in_place(notebook_paths())
 
 
@@ -244,6 +309,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, S
         "subject": "embedded subject, local Hugging Face directory, or hub name", "convention": "folded (the paper's) or raw",
         "train_prompts": "prompts a task, and control spans, to train policies on", "evaluation_prompts": "prompts a task, and control spans, to evaluate on",
         "seeds": "PPO seeds", "steps": "PPO steps a seed", "episodes": "evaluation episodes a task",
+        "control": "control text: docstrings, wikitext-2 (the paper's), or the subject's default, wikitext-2 but for the embedded subject",
     }  # fmt: skip
     for name, value in asdict(defaults).items():
         parser.add_argument(
@@ -280,11 +346,19 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, S
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; the exit status is 1 when a default run does not agree with the committed results."""
+    """Run; the exit status is 1 when a default run does not agree with the committed results, and 2,
+    before anything is done, when the subject or the control text is not here and cannot be had."""
     options, settings = parse(arguments)
-    run = Run(settings, True, options.output)
+    try:
+        run = Run(settings, True, options.output)
+        find_checkpoint(settings.subject)
+        control_paragraphs(settings.text)
+    except FileNotFoundError as error:
+        print(error, file=sys.stderr)
+        return 2
     if not options.resume:
-        shutil.rmtree(ROOT / options.output, ignore_errors=True)
+        for folder in (run.folder, run.figures, run.notebooks):
+            shutil.rmtree(folder, ignore_errors=True)
     seconds = execute(notebook_paths(options.notebooks), run)
     agrees = True
     if options.publish:

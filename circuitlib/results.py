@@ -9,23 +9,23 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import pandas as pd
 import torch
 
-from circuitlib.control import CONTROL, Part
+from circuitlib.control import CONTROL, Part, Text, default_text
 from circuitlib.damage import DamageTable, build_table, load_table, save_table
 from circuitlib.damage import provenance as table_provenance
-from circuitlib.paths import CACHE, FIGURES, RESULTS, ROOT
+from circuitlib.paths import CACHE, FIGURES, NOTEBOOKS, RESULTS, ROOT, require_checkout
 from circuitlib.ppo import ActorCritic, PPOConfig, Trainer, load_policy, rounded, save_policy
 from circuitlib.provenance import StaleResult, code_hash, differences, versions, written_whole
 from circuitlib.rewards import BATCH, TableRewards
-from circuitlib.subjects import Convention, Subject, load_subject
+from circuitlib.subjects import EMBEDDED, Convention, Subject, canonical_name, load_subject
 
 TRAINING_TASKS = ("induction", "ioi")
 HELD_OUT_TASK = "docstring"
@@ -37,29 +37,35 @@ CANDIDATES = (1, 5)
 class Settings:
     """What a run does. The defaults are the committed run; every field is checked at once.
 
-    train_prompts, evaluation_prompts: rows of each task's table, and of the control table.
-    seeds, steps: of PPO. episodes: evaluation episodes a task.
+    subject: see :func:`circuitlib.subjects.load_subject`; kept as its one name, a local directory as its
+    absolute path. train_prompts, evaluation_prompts: rows of each task's table, and of the control table.
+    seeds, steps: of PPO. episodes: evaluation episodes a task. control: a control text, or ``default``,
+    the subject's own (:func:`circuitlib.control.default_text`); that text by its name is ``default`` too,
+    so that equal settings are equal.
+
+    Raises ``TypeError`` and ``ValueError``, naming the field.
     """
 
-    subject: str = "gpt2-mini"
+    subject: str = EMBEDDED
     convention: Convention = "folded"
     train_prompts: int = 128
     evaluation_prompts: int = 256
     seeds: int = 3
     steps: int = 200_000
     episodes: int = 30
+    control: Text | Literal["default"] = "default"
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            kind = str if name in ("subject", "convention") else int
+        for setting in fields(self):
+            value, kind = getattr(self, setting.name), type(setting.default)
             if type(value) is not kind:
                 raise TypeError(
-                    f"{name} must be {kind.__name__}, not {type(value).__name__} {value!r}"
+                    f"{setting.name} must be {kind.__name__}, not {type(value).__name__} {value!r}"
                 )
-        if self.convention not in get_args(Convention):
-            raise ValueError(
-                f"convention must be one of {get_args(Convention)}, not {self.convention!r}"
-            )
+        choices = {"convention": get_args(Convention), "control": ("default", *get_args(Text))}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {allowed}, not {getattr(self, name)!r}")
         least = {
             "train_prompts": BATCH, "evaluation_prompts": BATCH, "seeds": 1,
             "steps": PPOConfig.environments * PPOConfig.rollout, "episodes": 2,
@@ -67,6 +73,14 @@ class Settings:
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise ValueError(f"{name} must be at least {value}, not {getattr(self, name)}")
+        object.__setattr__(self, "subject", canonical_name(self.subject))
+        if self.control == default_text(self.subject):
+            object.__setattr__(self, "control", "default")
+
+    @property
+    def text(self) -> Text:
+        """The control text that these settings amount to."""
+        return default_text(self.subject) if self.control == "default" else self.control
 
 
 @dataclass(frozen=True)
@@ -74,9 +88,11 @@ class Run:
     """Settings, and where results are read and written.
 
     output: folder of results and figures; empty for the committed ones (``data/results``,
-    ``figures``). recompute: measure everything, into ``output``, instead of reading.
+    ``figures``). Different subjects have folders of their own in one ``output``.
+    recompute: measure everything, into ``output``, instead of reading.
+
     Raises ``ValueError`` when a recomputation, or other settings than the default, would write over
-    the committed results.
+    the committed results, and ``FileNotFoundError`` outside the checkout.
     """
 
     settings: Settings = field(default_factory=Settings)
@@ -87,6 +103,7 @@ class Run:
         for name, kind in (("recompute", bool), ("output", str)):
             if type(getattr(self, name)) is not kind:
                 raise TypeError(f"{name} must be {kind.__name__}, not {getattr(self, name)!r}")
+        require_checkout("a run's folder of results")
         if not self.output and (self.recompute or self.settings != Settings()):
             raise ValueError(
                 "only the default run, read and not recomputed, uses the committed results; give an "
@@ -94,15 +111,31 @@ class Run:
             )
 
     @property
+    def _subject_folder(self) -> str:
+        """The name of this subject's folders. Two directories may end in the same name, and two names on
+        the hub too."""
+        name = self.settings.subject
+        if Path(name).is_absolute():
+            return f"{Path(name).name}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        return name.replace("/", "--")
+
+    def _place(self, kind: str) -> Path:
+        return ROOT / self.output / kind / self._subject_folder
+
+    @property
     def folder(self) -> Path:
         """Where results are."""
-        base = ROOT / self.output / "results" if self.output else RESULTS
-        return base / Path(self.settings.subject).name
+        return self._place("results") if self.output else RESULTS / self._subject_folder
 
     @property
     def figures(self) -> Path:
         """Where figures are."""
-        return ROOT / self.output / "figures" if self.output else FIGURES
+        return self._place("figures") if self.output else FIGURES
+
+    @property
+    def notebooks(self) -> Path:
+        """Where executed notebooks are."""
+        return self._place("notebooks") if self.output else NOTEBOOKS
 
     @cached_property
     def subject(self) -> Subject:
@@ -122,9 +155,10 @@ class Run:
         """The damage table of a task, or of ``control``."""
         path = self.folder / f"damage_{task}_{part}.safetensors"
         count = self.settings.train_prompts if part == "train" else self.settings.evaluation_prompts
+        text = self.settings.text
         if self._reads(path):
-            return load_table(path, table_provenance(self.subject, task, count, part))
-        table = build_table(self.subject, task, count, part, CACHE)
+            return load_table(path, table_provenance(self.subject, task, count, part, text))
+        table = build_table(self.subject, task, count, part, CACHE, text)
         save_table(table, path)
         return table
 
@@ -192,6 +226,7 @@ class Run:
         wanted = {
             "subject": self.subject.weights_hash,
             "convention": self.settings.convention,
+            "text": self.settings.text,
             "inputs": inputs,
             "code": code_hash(code),
             "versions": versions(),

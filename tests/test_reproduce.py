@@ -1,15 +1,18 @@
 """The command: bad options are refused before work starts, and disagreement is noticed."""
 
+import json
 import shutil
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 
 from circuitlib import reproduce
+from circuitlib.control import control_paragraphs
 from circuitlib.damage import DamageTable, load_table, save_table
-from circuitlib.paths import RESULTS
-from circuitlib.results import Run, Settings
+from circuitlib.paths import RESULTS, ROOT
+from circuitlib.results import Run, Settings, file_hash, load_frame
 
 
 @pytest.mark.parametrize(
@@ -22,6 +25,8 @@ from circuitlib.results import Run, Settings
         (["--output", "runs/../data"], "must be inside runs/"),
         (["--convention", "centred", "--output", "runs/x"], "convention must be one of"),
         (["--publish", "--notebooks", "03"], "--publish needs"),
+        (["--control", "poems", "--output", "runs/x"], "control must be one of"),
+        (["--control", "wikitext-2"], "need --output"),
     ],
 )
 def test_bad_options(
@@ -39,9 +44,73 @@ def test_default_options_are_the_default_run() -> None:
     assert options.output == "runs/default"
 
 
-def test_overview_is_executed_last() -> None:
-    paths = reproduce.execution_order(reproduce.notebook_paths())
-    assert [path.name[:2] for path in paths] == ["01", "02", "03", "04", "05", "06", "07", "00"]
+@pytest.mark.parametrize(
+    ("subject", "message"),
+    [("gpt2", "no subject 'gpt2'"), ("checkpoint", "no control text wikitext-2")],
+)
+def test_what_cannot_be_had_is_refused_before_anything_is_removed(
+    subject: str,
+    message: str,
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("circuitlib.control.CACHE", tmp_path / "cache")
+    monkeypatch.setattr("circuitlib.results.ROOT", tmp_path)
+    control_paragraphs.cache_clear()
+    name = str(checkpoint) if subject == "checkpoint" else subject
+    kept = Run(Settings(name), True, "runs/mine").folder / "kept.csv"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    assert reproduce.main(["--subject", name, "--output", "runs/mine"]) == 2
+    assert message in capsys.readouterr().err
+    assert kept.exists()
+
+
+def test_overview_is_executed_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = [path.name[:2] for path in reproduce.execution_order(reproduce.notebook_paths())]
+    assert numbers == [*sorted(set(numbers) - {"00"}), "00"]
+    monkeypatch.setattr(reproduce, "NOTEBOOKS", tmp_path)
+    for name in ("10_c", "00_a", "09_b"):
+        (tmp_path / f"{name}.ipynb").touch()
+    paths = reproduce.notebook_paths()
+    assert [path.stem for path in paths] == ["00_a", "09_b", "10_c"]
+    assert [path.stem for path in reproduce.execution_order(paths)] == ["09_b", "10_c", "00_a"]
+
+
+def test_notebooks_run_quietly_but_what_they_say_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A kernel warns on the terminal of a connection that is not encrypted; other words stay."""
+    monkeypatch.setattr("circuitlib.results.ROOT", tmp_path)
+    cells = [
+        nbformat.v4.new_code_cell("episodes = 0", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("import sys; sys.__stderr__.write('heard'); episodes"),
+    ]
+    metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    path = tmp_path / "01_small.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
+    run = Run(Settings(), True, "runs/test")
+    seconds = reproduce.execute([path], run)
+    reproduce.execute_in_place([path])
+    said = capfd.readouterr().err
+    assert "encryption" not in said
+    assert "heard" in said
+    assert list(seconds) == ["01_small"]
+    executed = nbformat.read(run.notebooks / path.name, as_version=4)
+    assert executed.cells[-1].outputs[-1]["data"]["text/plain"] == "30"
+
+
+def test_readme_shows_the_recorded_seconds() -> None:
+    readme = (ROOT / "README.md").read_text()
+    seconds = json.loads(reproduce.SECONDS.read_text())
+    assert reproduce.with_seconds(readme, seconds) == readme
+    assert f"| in all | {sum(seconds.values())} |" in readme
+    with pytest.raises(ValueError, match="must hold <!-- seconds -->"):
+        reproduce.with_seconds("no marks", seconds)
 
 
 def test_cleaning_leaves_nothing_that_differs_between_runs() -> None:
@@ -84,3 +153,29 @@ def test_a_difference_is_noticed(copied_run: Run) -> None:
     comparison = reproduce.compare(copied_run).set_index("result")
     assert not comparison.loc["damage_ioi_train", "agrees"]
     assert comparison["agrees"].sum() == len(comparison) - 1
+
+
+def _change(path: Path, frame: pd.DataFrame) -> None:
+    """Write another table, and the manifest that goes with it."""
+    frame.to_csv(path, index=False)
+    manifest = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps(manifest | {"content": file_hash(path)}))
+
+
+def test_every_other_table_is_compared_too(copied_run: Run) -> None:
+    for name, column, change in (
+        ("heads", "share", 0.01), ("pairs", "interaction", 0.01), ("detections", "score", 1e-5),
+    ):  # fmt: skip
+        path = copied_run.folder / f"{name}.csv"
+        frame = load_frame(path)
+        _change(path, frame.assign(**{column: frame[column] + change}))
+    path = copied_run.folder / "behaviours.csv"
+    _change(path, load_frame(path).iloc[1:])
+    for suffix in (".csv", ".json"):
+        shutil.copy(path.with_suffix(suffix), path.with_name(f"new_study{suffix}"))
+    comparison = reproduce.compare(copied_run).set_index("result")
+    assert list(comparison.index[~comparison["agrees"]]) == [
+        "behaviours.csv", "heads.csv", "new_study.csv", "pairs.csv",
+    ]  # fmt: skip
+    assert comparison.loc["heads.csv", "difference"] == pytest.approx(0.01, rel=1e-3)
+    assert comparison.loc["new_study.csv", "difference"] == float("inf")

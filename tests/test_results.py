@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 
 from circuitlib import provenance, results, studies
 from circuitlib.damage import load_table
-from circuitlib.paths import RESULTS
+from circuitlib.paths import RESULTS, SUBJECTS
 from circuitlib.provenance import StaleResult, code_hash, differences, written_whole
 from circuitlib.results import Run, Settings, load_frame
 
@@ -23,11 +24,68 @@ from circuitlib.results import Run, Settings, load_frame
         ("train_prompts", 8, ValueError, "train_prompts must be at least 32"),
         ("seeds", 0, ValueError, "seeds must be at least 1"),
         ("episodes", True, TypeError, "episodes must be int, not bool"),
+        ("control", "poems", ValueError, "control must be one of"),
+        ("control", "", ValueError, "control must be one of"),
+        ("control", None, TypeError, "control must be str, not NoneType"),
     ],
 )
 def test_bad_settings(field: str, value: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         Settings(**{field: value})  # type: ignore[arg-type]
+
+
+def test_the_control_text_is_the_subjects_own_unless_it_is_named(checkpoint: Path) -> None:
+    assert Settings().text == "docstrings"
+    assert Settings("gpt2").text == Settings(str(checkpoint)).text == "wikitext-2"
+    assert Settings(control="wikitext-2").text == "wikitext-2"
+    assert Settings("gpt2", control="docstrings").text == "docstrings"
+
+
+def test_equal_settings_are_equal(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings(control="docstrings") == Settings() != Settings(control="wikitext-2")
+    assert Settings("gpt2", control="wikitext-2") == Settings("gpt2")
+    assert Settings(str(SUBJECTS / "gpt2-mini")) == Settings()
+    monkeypatch.chdir(checkpoint.parent)
+    assert Settings("odd").subject == str(checkpoint)
+
+
+def test_subjects_do_not_share_folders(checkpoint: Path, tmp_path: Path) -> None:
+    """Directories that end in the same name, and hub names that do, are different subjects."""
+    names = ["gpt2-mini", "gpt2", "odd", "one/odd", "two/odd", str(checkpoint)]
+    for place in ("one", "two"):
+        shutil.copytree(checkpoint, tmp_path / place / "odd")
+        names.append(str(tmp_path / place / "odd"))
+    runs = [Run(Settings(name), True, "runs/mine") for name in names]
+    for folders in ("folder", "figures", "notebooks"):
+        assert len({getattr(run, folders) for run in runs}) == len(names)
+
+
+def test_results_of_another_subject_or_text_are_refused(
+    checkpoint: Path, neox_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even in the same folder: a checkpoint may be replaced by another."""
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    monkeypatch.setattr(results, "CACHE", tmp_path / "cache")
+    directory = tmp_path / "model"
+    shutil.copytree(checkpoint, directory)
+    settings = Settings(str(directory), evaluation_prompts=32, control="docstrings")
+    run = Run(settings, True, "runs/mine")
+    table = run.table("control", "evaluation")
+    assert table.provenance["text"] == "docstrings"
+    frame = pd.DataFrame({"a": [1.5]})
+    run.frame("study", lambda: frame, ("oracle",))
+    other = Run(replace(settings, control="wikitext-2"), True, "runs/mine")
+    with pytest.raises(StaleResult, match="text is 'docstrings', wanted 'wikitext-2'"):
+        other.table("control", "evaluation")
+    with pytest.raises(StaleResult, match="text is 'docstrings', wanted 'wikitext-2'"):
+        other.frame("study", lambda: frame, ("oracle",))
+    shutil.rmtree(directory)
+    shutil.copytree(neox_checkpoint, directory)
+    replaced = Run(settings, True, "runs/mine")
+    with pytest.raises(StaleResult, match="weights is"):
+        replaced.table("control", "evaluation")
+    with pytest.raises(StaleResult, match="subject is"):
+        replaced.frame("study", lambda: frame, ("oracle",))
 
 
 def test_committed_results_cannot_be_overwritten() -> None:
