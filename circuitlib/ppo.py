@@ -2,20 +2,23 @@
 
 Schulman et al. 2017 (arXiv 1707.06347), with the settings of MechRL (arXiv 2605.26343) as defaults.
 
-Several seeds are trained at once: every parameter has a leading seed dimension and every product is a
-batched one, which on a small network costs little more than one seed alone. Seeds share nothing: each has
-its own initial weights, environments, samples and minibatches.
+Every seed is trained by a :class:`Learner` of its own, with its own initial weights, environments, samples
+and minibatches, so a seed among others is itself alone, to the last bit. Seeds are spread over threads of
+one core each: on a network this small that beats one seed on many cores, and one seed's weights,
+gradients and moments stay in its core's cache for the whole update.
 
-Shapes: s seeds, n environments a seed, t steps, h heads, o observations, k candidates.
+Shapes: s seeds, n environments or steps of a minibatch, t steps, h heads, o observations, k candidates,
+p parameters. A network of one seed keeps its seed dimension, s = 1.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn as nn
 from jaxtyping import Float, Int
@@ -110,22 +113,51 @@ class ActorCritic(nn.Module):
     def _layer(self, name: str, x: Tensor) -> Tensor:
         return torch.baddbmm(getattr(self, f"{name}_bias"), x, getattr(self, f"{name}_weight"))
 
+    def activations(self, observations: Float[Tensor, "s n o"]) -> tuple[Tensor, ...]:
+        """Both hidden layers ``[s, n, hidden]``, then what :meth:`forward` returns."""
+        hidden_1 = self._layer("hidden_1", observations).tanh()
+        hidden_2 = self._layer("hidden_2", hidden_1).tanh()
+        tried = observations[..., self.tasks : self.tasks + self.heads] > 0
+        logits = self._layer("actor", hidden_2).masked_fill(tried, -1e9)
+        return (
+            hidden_1,
+            hidden_2,
+            logits.log_softmax(-1),
+            self._layer("critic", hidden_2).squeeze(-1),
+        )
+
     def forward(
         self, observations: Float[Tensor, "s n o"]
     ) -> tuple[Float[Tensor, "s n h"], Float[Tensor, "s n"]]:
         """Log-probabilities of the heads, those of tried heads at -1e9, and values."""
-        x = self._layer("hidden_1", observations).tanh()
-        x = self._layer("hidden_2", x).tanh()
-        tried = observations[..., self.tasks : self.tasks + self.heads] > 0
-        logits = self._layer("actor", x).masked_fill(tried, -1e9)
-        return logits.log_softmax(-1), self._layer("critic", x).squeeze(-1)
+        _, _, log_probs, values = self.activations(observations)
+        return log_probs, values
 
     def of_seed(self, index: int) -> "ActorCritic":
-        """The network of one seed alone."""
+        """The network of one seed alone, a copy."""
         alone = ActorCritic(self.seeds[index : index + 1], self.tasks, self.heads, self.hidden)
         state = {key: value[index : index + 1] for key, value in self.state_dict().items()}
         alone.load_state_dict(state)
         return alone
+
+    @staticmethod
+    def of_all(networks: Sequence["ActorCritic"]) -> "ActorCritic":
+        """The networks of all these seeds in one, a copy."""
+        seeds = [seed for network in networks for seed in network.seeds]
+        together = ActorCritic(seeds, networks[0].tasks, networks[0].heads, networks[0].hidden)
+        states = [network.state_dict() for network in networks]
+        together.load_state_dict({key: torch.cat([x[key] for x in states]) for key in states[0]})
+        return together
+
+
+def gumbel(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Standard Gumbel noise."""
+    return torch.empty(tuple(shape)).exponential_(generator=generator).log_().neg_()
+
+
+def largest(keys: Float[Tensor, "s n h"], k: int) -> Int[Tensor, "s n k"]:
+    """Where the k largest keys are, largest first."""
+    return keys.argmax(-1, keepdim=True) if k == 1 else keys.topk(k, dim=-1).indices
 
 
 def sample_without_replacement(
@@ -135,11 +167,8 @@ def sample_without_replacement(
 
     Each seed draws from its own generator. With k = 1 this is an ordinary sample.
     """
-    noise = torch.stack([
-        torch.empty(log_probs.shape[1:]).exponential_(generator=g) for g in generators
-    ])  # fmt: skip
-    keys = log_probs - noise.log()
-    return keys.argmax(-1, keepdim=True) if k == 1 else keys.topk(k, dim=-1).indices
+    noise = torch.stack([gumbel(log_probs.shape[1:], g) for g in generators])
+    return largest(log_probs + noise, k)
 
 
 def advantages(
@@ -165,13 +194,176 @@ def advantages(
     return estimates
 
 
-def clip_gradients(parameters: Sequence[Tensor], max_norm: float) -> None:
-    """Clip the gradient of each seed to its own norm, over all parameters."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norms = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0).sqrt()
-    scale = (max_norm / (norms + 1e-6)).clamp(max=1.0)
-    for gradient in gradients:
-        gradient.mul_(scale.view(-1, 1, 1))
+def loss_gradients(network: ActorCritic, batch: dict[str, Tensor], config: PPOConfig) -> None:
+    """Write the gradient of a minibatch's loss into the ``grad`` of every parameter, which must be there.
+
+    The loss is the clipped surrogate (Schulman et al. 2017, equation 9), with the entropy and half the
+    squared error of the value, by hand: at this size autograd's bookkeeping takes as long as the products.
+    ``batch`` has ``observation [s, n, o]`` and ``head``, ``log_prob``, ``gain``, ``return`` ``[s, n]``.
+    """
+    x, head, gain = batch["observation"], batch["head"][..., None], batch["gain"]
+    hidden_1, hidden_2, log_probs, values = network.activations(x)
+    n = x.shape[1]
+
+    ratio = (log_probs.gather(-1, head)[..., 0] - batch["log_prob"]).exp_()
+    surrogate = ratio * gain
+    clipped = ratio.clamp(1 - config.clip, 1 + config.clip) * gain
+    # The surrogate is min(surrogate, clipped); its derivative by the log-probability of the head taken is
+    # itself where it is not clipped. By the logits, log_probs[head] has derivative 1[head] - p and the
+    # entropy H has -p (log p + H).
+    taken = surrogate.where(surrogate <= clipped, 0.0).mul_(-1 / n)[..., None]
+    p = log_probs.exp()
+    weighted = p * log_probs
+    entropy = weighted.sum(-1, keepdim=True).neg_()
+    logits_grad = (
+        weighted.addcmul_(p, entropy).mul_(config.entropy / n).addcmul_(p, taken, value=-1)
+    )
+    logits_grad.scatter_add_(-1, head, taken)
+    values_grad = (values - batch["return"]).mul_(config.value / n)[..., None]
+
+    def layer(name: str, inputs: Tensor, outputs_grad: Tensor) -> Tensor:
+        weight, bias = getattr(network, f"{name}_weight"), getattr(network, f"{name}_bias")
+        torch.bmm(inputs.mT, outputs_grad, out=weight.grad)
+        torch.sum(outputs_grad, 1, keepdim=True, out=bias.grad)
+        return weight
+
+    weight = layer("actor", hidden_2, logits_grad)
+    hidden_grad = torch.bmm(logits_grad, weight.mT)
+    weight = layer("critic", hidden_2, values_grad)
+    hidden_grad = hidden_grad.addcmul_(values_grad, weight.mT)
+    hidden_grad = torch.ops.aten.tanh_backward(hidden_grad, hidden_2)
+    weight = layer("hidden_2", hidden_1, hidden_grad)
+    hidden_grad = torch.ops.aten.tanh_backward(torch.bmm(hidden_grad, weight.mT), hidden_1)
+    layer("hidden_1", x, hidden_grad)
+
+
+def clip_gradients(gradients: Float[Tensor, "s p"], max_norm: float) -> None:
+    """Scale the gradient of each seed down to a norm of at most ``max_norm``."""
+    norms = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
+    gradients.mul_((max_norm / (norms + 1e-6)).clamp_(max=1.0))
+
+
+class Learner:
+    """One seed: its network, optimizer, environments and random numbers."""
+
+    def __init__(self, source: RewardSource, config: PPOConfig, seed: int) -> None:
+        self.config, self.seed = config, seed
+        self.env = HeadAblationVectorEnv(source, config.environments, config.budget)
+        self.network = ActorCritic([seed], len(source.tasks), source.heads, config.hidden)
+        # Parameters and gradients are views of one row each, so that clipping and Adam are one pass.
+        parameters = list(self.network.parameters())
+        self.parameters = nn.Parameter(torch.cat([p.detach().flatten() for p in parameters])[None])
+        self.parameters.grad = torch.zeros_like(self.parameters)
+        sizes = [p.numel() for p in parameters]
+        rows = self.parameters.detach()[0].split(sizes), self.parameters.grad[0].split(sizes)
+        for parameter, data, grad in zip(parameters, *rows, strict=True):
+            parameter.data, parameter.grad = data.view_as(parameter), grad.view_as(parameter)
+        self.optimizer = torch.optim.Adam(
+            [self.parameters], config.learning_rate, eps=config.adam_eps, fused=True
+        )
+        self.generator = torch.Generator().manual_seed(1_000_003 * (seed + 1))
+        env_seeds = [1_000 * seed + i for i in range(config.environments)]
+        self._observation = self.env.reset(seed=env_seeds)[0]
+
+    @torch.no_grad()
+    def learn(self, learning_rate: float) -> list[dict[str, Any]]:
+        """Play one rollout and learn from it; what its episodes found, ``{seed, task, best}``."""
+        batch, found = self.rollout()
+        self.optimizer.param_groups[0]["lr"] = learning_rate
+        self.update(batch)
+        return found
+
+    def rollout(self) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+        """Play ``rollout`` steps; tensors ``[t * n, ...]``, and what episodes that ended found."""
+        c = self.config
+        noise = gumbel((c.rollout, 1, c.environments, self.network.heads), self.generator)
+        kept: dict[str, list[Tensor]] = {
+            name: [] for name in ("observation", "head", "log_probs", "value", "reward", "ended")
+        }
+        found = []
+        for step in range(c.rollout):
+            observation = torch.from_numpy(self._observation)
+            log_probs, value = self.network(observation[None])
+            heads = largest(log_probs + noise[step], c.candidates)[0]
+            if c.candidates > 1:
+                measured = torch.from_numpy(self.env.measure(heads.numpy()))
+                heads = heads.gather(1, measured.argmax(1, keepdim=True))
+            self._observation, reward, ended, _, info = self.env.step(heads[:, 0].numpy())
+            for name, array in (("reward", reward), ("ended", ended)):
+                kept[name].append(torch.from_numpy(array))
+            for name, tensor in (
+                ("observation", observation), ("head", heads[:, 0]),
+                ("log_probs", log_probs[0]), ("value", value[0]),
+            ):  # fmt: skip
+                kept[name].append(tensor)
+            if "final_best" in info:
+                found += self._found(info)
+        batch = {name: torch.stack(tensors) for name, tensors in kept.items()}
+        last_value = self.network(torch.from_numpy(self._observation)[None])[1][0]
+        batch["log_prob"] = batch.pop("log_probs").gather(-1, batch["head"][..., None])[..., 0]
+        batch["advantage"] = advantages(
+            batch["reward"],
+            batch["value"],
+            batch["ended"].float(),
+            last_value,
+            c.gamma,
+            c.gae_lambda,
+        )
+        batch["return"] = batch["advantage"] + batch["value"]
+        return {name: x.flatten(0, 1) for name, x in batch.items()}, found
+
+    def _found(self, info: dict[str, Any]) -> list[dict[str, Any]]:
+        tasks = info["final_obs"][:, : self.network.tasks].argmax(1)
+        return [
+            {"seed": self.seed, "task": name, "best": float(info["final_best"][tasks == i].mean())}
+            for i, name in enumerate(self.env.source.tasks)
+            if (tasks == i).any()
+        ]
+
+    def update(self, batch: dict[str, Tensor]) -> None:
+        """``epochs`` x ``minibatches`` steps of Adam. Advantages are normalised in each minibatch."""
+        c = self.config
+        gradient = self.parameters.grad
+        assert gradient is not None
+        for _ in range(c.epochs):
+            order = torch.randperm(c.environments * c.rollout, generator=self.generator)
+            shuffled = {
+                name: batch[name][order].unflatten(0, (c.minibatches, 1, -1))
+                for name in ("observation", "head", "log_prob", "advantage", "return")
+            }
+            gain = shuffled.pop("advantage")
+            mean, std = gain.mean(-1, keepdim=True), gain.std(-1, keepdim=True)
+            shuffled["gain"] = (gain - mean) / (std + 1e-8)
+            for i in range(c.minibatches):
+                loss_gradients(self.network, {name: x[i] for name, x in shuffled.items()}, c)
+                clip_gradients(gradient, c.max_grad_norm)
+                self.optimizer.step()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that :meth:`restore` needs."""
+        return {
+            "parameters": self.parameters.detach(), "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(), "env": self.env.state(),
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on exactly from a :meth:`state`."""
+        self.parameters.data.copy_(state["parameters"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self._observation = self.env.restore(state["env"])
+
+
+@contextmanager
+def threads_of_one_core(tasks: int) -> Iterator[ThreadPoolExecutor]:
+    """As many threads as torch may use cores, ``tasks`` at most, each of which uses one."""
+    cores = torch.get_num_threads()
+    torch.set_num_threads(1)  # which threads started from now on inherit
+    try:
+        with ThreadPoolExecutor(min(cores, tasks)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(cores)
 
 
 class Trainer:
@@ -181,98 +373,14 @@ class Trainer:
         if not seeds or len(set(seeds)) != len(seeds):
             raise ValueError(f"seeds must be different, and at least one: {list(seeds)}")
         self.config, self.seeds = config, list(seeds)
-        self.env = HeadAblationVectorEnv(source, len(seeds) * config.environments, config.budget)
-        self.network = ActorCritic(seeds, len(source.tasks), source.heads, config.hidden)
-        self.optimizer = torch.optim.Adam(
-            self.network.parameters(), config.learning_rate, eps=config.adam_eps, fused=True
-        )
-        self.generators = [torch.Generator().manual_seed(1_000_003 * (seed + 1)) for seed in seeds]
+        self.learners = [Learner(source, config, seed) for seed in seeds]
         self.history: list[dict[str, Any]] = []
-        env_seeds = [1_000 * seed + i for seed in seeds for i in range(config.environments)]
-        self._observation = self.env.reset(seed=env_seeds)[0]
+        self.done = 0
 
-    def _observe(self) -> Float[Tensor, "s n o"]:
-        return torch.from_numpy(self._observation).view(
-            len(self.seeds), self.config.environments, -1
-        )
-
-    @torch.no_grad()
-    def rollout(self) -> dict[str, Tensor]:
-        """Play ``rollout`` steps; tensors ``[s, t * n, ...]`` ready for minibatches."""
-        c, s = self.config, len(self.seeds)
-        kept: dict[str, list[Tensor]] = {
-            name: [] for name in ("observation", "head", "log_prob", "value", "reward", "ended")
-        }
-        for _ in range(c.rollout):
-            observation = self._observe()
-            log_probs, value = self.network(observation)
-            heads = sample_without_replacement(log_probs, c.candidates, self.generators)
-            if c.candidates > 1:
-                measured = self.env.measure(heads.flatten(0, 1).numpy())
-                best = torch.from_numpy(measured).view(heads.shape).argmax(-1, keepdim=True)
-                heads = heads.gather(-1, best)
-            step = self.env.step(heads.flatten().numpy())
-            self._observation = step[0]
-            kept["observation"].append(observation)
-            kept["head"].append(heads[..., 0])
-            kept["log_prob"].append(log_probs.gather(-1, heads)[..., 0])
-            kept["value"].append(value)
-            kept["reward"].append(torch.from_numpy(step[1]).view(s, c.environments))
-            kept["ended"].append(torch.from_numpy(step[2]).view(s, c.environments).float())
-            if "final_best" in step[4]:
-                self._log_episodes(step[4])
-        stacked = {name: torch.stack(tensors) for name, tensors in kept.items()}
-        last_value = self.network(self._observe())[1]
-        stacked["advantage"] = advantages(
-            stacked["reward"], stacked["value"], stacked["ended"], last_value, c.gamma, c.gae_lambda
-        )
-        stacked["return"] = stacked["advantage"] + stacked["value"]
-        return {name: x.transpose(0, 1).flatten(1, 2) for name, x in stacked.items()}
-
-    def _log_episodes(self, info: dict[str, Any]) -> None:
-        c, s = self.config, len(self.seeds)
-        best = info["final_best"].reshape(s, c.environments)
-        tasks = info["final_obs"][:, : self.network.tasks].argmax(1).reshape(s, c.environments)
-        for i, seed in enumerate(self.seeds):
-            for task, name in enumerate(self.env.source.tasks):
-                these = best[i][tasks[i] == task]
-                if len(these):
-                    self.history.append(
-                        {
-                            "seed": seed,
-                            "update": self.done + 1,
-                            "task": name,
-                            "best": float(these.mean()),
-                        }
-                    )
-
-    done = 0
-
-    def update(self, batch: dict[str, Tensor]) -> None:
-        """``epochs`` x ``minibatches`` steps on the clipped surrogate (Schulman et al. 2017, equation 9)."""
-        c, s = self.config, len(self.seeds)
-        size = c.environments * c.rollout
-        seed_index = torch.arange(s)[:, None]
-        parameters = list(self.network.parameters())
-        for _ in range(c.epochs):
-            order = torch.stack([torch.randperm(size, generator=g) for g in self.generators])
-            for rows in order.split(size // c.minibatches, dim=1):
-                at = {name: x[seed_index, rows] for name, x in batch.items()}
-                log_probs, value = self.network(at["observation"])
-                ratio = (
-                    log_probs.gather(-1, at["head"].unsqueeze(-1))[..., 0] - at["log_prob"]
-                ).exp()
-                gain = at["advantage"]
-                gain = (gain - gain.mean(1, keepdim=True)) / (gain.std(1, keepdim=True) + 1e-8)
-                clipped = ratio.clamp(1 - c.clip, 1 + c.clip)
-                surrogate = torch.minimum(ratio * gain, clipped * gain).mean(1)
-                entropy = -(log_probs.exp() * log_probs).sum(-1).mean(1)
-                value_loss = 0.5 * (value - at["return"]).square().mean(1)
-                loss = (c.value * value_loss - surrogate - c.entropy * entropy).sum()
-                self.optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                clip_gradients(parameters, c.max_grad_norm)
-                self.optimizer.step()
+    @property
+    def network(self) -> ActorCritic:
+        """A copy of the networks of all seeds."""
+        return ActorCritic.of_all([learner.network for learner in self.learners])
 
     def train(
         self,
@@ -292,22 +400,22 @@ class Trainer:
             unit="update",
             disable=None,
         )
-        while self.done < c.updates and not stop():
-            factor = 1 - (1 - c.final_learning_rate) * self.done / c.updates
-            self.optimizer.param_groups[0]["lr"] = c.learning_rate * factor
-            self.update(self.rollout())
-            self.done += 1
-            progress.update()
-            if checkpoint is not None and (self.done % every == 0 or self.done == c.updates):
-                self.save(checkpoint)
+        with threads_of_one_core(len(self.learners)) as pool:
+            while self.done < c.updates and not stop():
+                rate = c.learning_rate * (1 - (1 - c.final_learning_rate) * self.done / c.updates)
+                self.done += 1
+                for found in pool.map(lambda learner: learner.learn(rate), self.learners):  # noqa: B023
+                    self.history += [{"update": self.done, **row} for row in found]
+                progress.update()
+                if checkpoint is not None and (self.done % every == 0 or self.done == c.updates):
+                    self.save(checkpoint)
         return self.network
 
     def save(self, path: Path) -> None:
         """Write everything that :meth:`restore` needs."""
         state = {
             "config": asdict(self.config), "seeds": self.seeds, "done": self.done, "history": self.history,
-            "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "generators": [g.get_state() for g in self.generators], "env": self.env.state(),
+            "learners": [learner.state() for learner in self.learners],
         }  # fmt: skip
         with written_whole(path) as temporary:
             torch.save(state, temporary)
@@ -320,11 +428,8 @@ class Trainer:
                 f"{path} is the checkpoint of another configuration; delete it to start anew"
             )
         self.done, self.history = state["done"], state["history"]
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        for generator, saved in zip(self.generators, state["generators"], strict=True):
-            generator.set_state(saved)
-        self._observation = self.env.restore(state["env"])
+        for learner, saved in zip(self.learners, state["learners"], strict=True):
+            learner.restore(saved)
 
 
 def save_policy(network: ActorCritic, path: Path, provenance: dict[str, Any]) -> None:
@@ -358,11 +463,3 @@ def rounded(network: ActorCritic) -> ActorCritic:
         {k: v.to(torch.float16).float() for k, v in network.state_dict().items()}
     )
     return network
-
-
-def training_curve(history: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """A trainer's history as columns: seed, update, task, best."""
-    return {
-        name: np.array([row[name] for row in history])
-        for name in ("seed", "update", "task", "best")
-    }

@@ -17,6 +17,7 @@ from circuitlib.ppo import (
     advantages,
     clip_gradients,
     load_policy,
+    loss_gradients,
     rounded,
     sample_without_replacement,
     save_policy,
@@ -101,15 +102,62 @@ def test_tried_heads_are_never_drawn() -> None:
     assert_close(log_probs.exp().sum(-1), torch.ones(1, 500))
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1.0])
+def test_gradients_by_hand_are_autograds(scale: float) -> None:
+    """On batches where ratios are within and beyond the clipping range, and heads are masked."""
+    g = torch.Generator().manual_seed(0)
+    config = replace(SHORT, entropy=0.3, clip=0.1)
+    network = ActorCritic([0, 1], 2, 12, 16)
+    for parameter in network.parameters():
+        parameter.data += 0.2 * torch.randn(parameter.shape, generator=g)
+    tried = torch.rand(2, 9, 12, generator=g) < 0.4
+    tried[..., 0] = False
+    x = torch.cat([torch.ones(2, 9, 2), tried.float(), torch.randn(2, 9, 12, generator=g)], -1)
+    head = (torch.rand(2, 9, 12, generator=g) - tried.float()).argmax(-1)
+    log_probs, values = network(x)
+    taken = log_probs.gather(-1, head[..., None])[..., 0]
+    noise, gain, error = torch.randn(3, 2, 9, generator=g)
+    batch = {
+        "observation": x,
+        "head": head,
+        "log_prob": taken.detach() + scale * noise,
+        "gain": gain,
+        "return": values.detach() + error,
+    }
+    ratio = (taken - batch["log_prob"]).exp()
+    assert ((ratio < 0.9) | (ratio > 1.1)).any() == (scale == 1.0)
+    surrogate = torch.minimum(ratio * gain, ratio.clamp(0.9, 1.1) * gain).mean(1)
+    entropy = -(log_probs.exp() * log_probs).sum(-1).mean(1)
+    value_loss = 0.5 * (values - batch["return"]).square().mean(1)
+    loss = (config.value * value_loss - surrogate - config.entropy * entropy).sum()
+    expected = torch.autograd.grad(loss, list(network.parameters()))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.grad = torch.full_like(parameter, torch.nan)
+        loss_gradients(network, batch, config)
+    for parameter, gradient in zip(network.parameters(), expected, strict=True):
+        assert_close(parameter.grad, gradient)
+
+
 def test_gradients_are_clipped_seed_by_seed() -> None:
-    parameters = [torch.zeros(2, 3, 4), torch.zeros(2, 1, 4)]
-    for parameter, scale in zip(parameters, (1.0, 2.0), strict=True):
-        parameter.grad = torch.full_like(parameter, scale)
-        parameter.grad[1] *= 0.01
-    clip_gradients(parameters, 0.5)
-    norms = [torch.cat([p.grad[s].flatten() for p in parameters]).norm().item() for s in (0, 1)]  # type: ignore[index]
-    assert norms[0] == pytest.approx(0.5, rel=1e-4)
-    assert norms[1] == pytest.approx(0.01 * (12 + 16) ** 0.5, rel=1e-4)
+    gradients = torch.cat([torch.full((2, 12), 1.0), torch.full((2, 4), 2.0)], 1)
+    gradients[1] *= 0.01
+    clip_gradients(gradients, 0.5)
+    assert gradients[0].norm().item() == pytest.approx(0.5, rel=1e-4)
+    assert gradients[1].norm().item() == pytest.approx(0.01 * (12 + 16) ** 0.5, rel=1e-4)
+
+
+def test_threads_do_not_change_what_is_learned(source: TableRewards) -> None:
+    cores = torch.get_num_threads()
+    states = []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            states.append(Trainer(source, SHORT, [0, 1, 2]).train().state_dict())
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(cores)
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
 def test_same_seed_same_weights(source: TableRewards) -> None:
