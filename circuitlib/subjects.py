@@ -199,10 +199,9 @@ def subject_of(bridge: TransformerBridge, name: str | None = None) -> Subject:
 def load_subject(
     name: str = EMBEDDED, convention: Convention = "folded", device: str = "cpu"
 ) -> Subject:
-    """Load a subject in float32.
+    """Load a subject in float32: the embedded one, a local directory, or a name on the hub.
 
-    name: an embedded subject, a local Hugging Face directory, or a name on the hub (cached, or with
-    network). device: ``cpu``, or ``cuda`` where there is CUDA.
+    name: see :func:`find_checkpoint`. device: ``cpu``, or ``cuda`` where there is CUDA.
     Raises ``ValueError`` for an unknown convention or a device that is not there, and
     ``FileNotFoundError``, saying what to download and where to put it, when the checkpoint can be found
     neither here nor on the hub.

@@ -37,15 +37,15 @@ def test_interrupted_sweep_resumes(
 ) -> None:
     subject = load_subject(str(checkpoint))
     whole = build_table(subject, "induction", 40, "train", tmp_path)
-    real, calls = damage.sweep_task, []
+    calls = []
 
-    def interrupted(*args: object) -> object:
+    def interrupted(block: dict[str, torch.Tensor], path: Path) -> None:
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return real(*args)  # type: ignore[arg-type]
+        save_file(block, path)
 
-    monkeypatch.setattr(damage, "sweep_task", interrupted)
+    monkeypatch.setattr(damage, "save_file", interrupted)
     with pytest.raises(KeyboardInterrupt):
         build_table(subject, "induction", 40, "train", tmp_path)
     assert len(list((tmp_path / "sweeps").iterdir())) == 2
