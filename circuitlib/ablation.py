@@ -1,190 +1,204 @@
 """Zero-ablation of every attention head, exactly: the fast sweep, and the slow reference it equals.
 
 Ablating head (l, h) sets its ``hook_z``, the attention-weighted values before the output projection, to
-zero at every position. The slow way is one hooked forward pass a head. The sweep does the same
-arithmetic with less of it:
+zero at every position. The slow way (:class:`Hooks`) is one hooked forward pass a head. The fast way
+(:class:`Sweep`) does the same arithmetic with less of it:
 
 * everything up to and including layer l's attention is the clean run, shared by all heads;
-* at layer l the heads differ from the clean run, and from each other, by a subtraction,
-  ``resid_mid - z_h W_O,h``; the rest of the model runs from there;
+* at layer l the heads differ from the clean run, and from each other, by a subtraction, ``z_h W_O,h``; the
+  rest of the model runs from there, all heads of the layer side by side;
 * a task is scored at the last position, so the last block computes keys and values everywhere but the
   query, the output and the MLP only there, and the unembedding only for the answers;
-* sequences are taken a few at a time, so that activations stay in the processor's cache.
+* the control loss reads every logit, but only a few positions' at a time, and nothing at the last one;
+* prompts are taken a few at a time, so that activations stay in the processor's cache and memory does
+  not grow with their number; each thread takes prompts of its own, which costs less than sharing products.
 
-The sweep reads its weights from the subject, so the convention (see :mod:`circuitlib.subjects`) is the
-subject's: with ``folded`` weights a head is ``z_h W_O,h`` of the folded model.
+Both read the subject's bridge, so the convention (see :mod:`circuitlib.subjects`) is the subject's: with
+``folded`` weights a head is ``z_h W_O,h`` of the folded model.
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuitlib.decoder import Decoder, UnknownArchitecture
 from circuitlib.subjects import Subject
 from circuitlib.tasks import Metric, Prompts
 
-SEQUENCES = 12
-"""Sequences that the sweep runs at once."""
+POSITIONS = {"cpu": 768, "cuda": 65_536}
+"""Positions that run through a block at once, counted over all sequences. On a processor: what its cache
+holds; on a GPU: what fills it."""
+
+LOGITS = {"cpu": 1 << 22, "cuda": 1 << 28}
+"""Logits held at once while a loss is taken."""
+
+Scores = tuple[Tensor, Tensor]
+"""A score of each prompt ``[batch]``, clean, and with each head ablated ``[batch, heads]``."""
 
 
-@dataclass(frozen=True)
-class Layer:
-    """One block's weights, matrices as ``[out, in]``."""
+@runtime_checkable
+class Engine(Protocol):
+    """Ablates every head of a subject, one at a time."""
 
-    norm_attention: tuple[Tensor, Tensor]
-    qkv: tuple[Tensor, Tensor]
-    output: tuple[Tensor, Tensor]
-    norm_mlp: tuple[Tensor, Tensor]
-    mlp_in: tuple[Tensor, Tensor]
-    mlp_out: tuple[Tensor, Tensor]
+    def task(self, prompts: Prompts, metric: Metric) -> Scores:
+        """The task metric of each prompt, clean ``[batch]`` and with each head ablated ``[batch, heads]``."""
+        ...
+
+    def control(self, spans: Int[Tensor, "spans pos"]) -> Scores:
+        """The mean next-token loss (nats) of each span, clean ``[spans]`` and with each head ablated
+        ``[spans, heads]``."""
+        ...
 
 
-class GPT2:
-    """A GPT-2 forward pass that can start in the middle, from the weights of a subject's bridge.
+def engine(subject: Subject) -> Engine:
+    """The fastest exact engine for a subject: :class:`Sweep`, or, where the architecture is not one that
+    the sweep knows, :class:`Hooks`, with a warning that says so before anything is measured."""
+    try:
+        return Sweep(subject)
+    except UnknownArchitecture as reason:
+        warnings.warn(f"one forward pass a head, exact and slow: {reason}", stacklevel=2)
+        return Hooks(subject)
 
-    Raises ``ValueError`` when the subject is not of GPT-2's architecture.
+
+Score = Callable[[Tensor, int], Tensor]
+"""Maps final residual streams ``[prompts, heads, pos or 1, d_model]`` of consecutive prompts and the index
+of the first to scores ``[prompts, heads]``."""
+
+
+class Sweep:
+    """All heads at the cost of a fraction of a forward pass each. Exact.
+
+    matmul: see :class:`circuitlib.decoder.Decoder`; narrower than the subject's own type is inexact.
+    positions: positions that run through a block at once; by default what suits the device.
+
+    Raises :class:`circuitlib.decoder.UnknownArchitecture` when the architecture is not known.
     """
 
-    def __init__(self, subject: Subject) -> None:
-        bridge = subject.bridge
-        if (
-            bridge.cfg.original_architecture != "GPT2LMHeadModel"
-            and bridge.cfg.architecture != "GPT2LMHeadModel"
-        ):
-            raise ValueError(
-                f"the sweep runs GPT-2's architecture, and {subject.name} is {bridge.cfg.architecture}; "
-                "use the hooked reference"
-            )
-        self.heads = subject.heads_per_layer
-        self.eps = float(bridge.cfg.eps)
-        self.embedding: Float[Tensor, "vocab d_model"] = bridge.W_E
-        self.positions: Float[Tensor, "context d_model"] = bridge.W_pos
-        self.norm_final = (bridge.ln_final.weight, bridge.ln_final.bias)
-        self.unembedding = (bridge.W_U.T.contiguous(), bridge.b_U)
-        self.layers = [
-            Layer(
-                (block.ln1.weight, block.ln1.bias),
-                (
-                    torch.cat([w[i].permute(0, 2, 1).flatten(0, 1) for w in (bridge.W_Q, bridge.W_K, bridge.W_V)]),
-                    torch.cat([b[i].flatten() for b in (bridge.b_Q, bridge.b_K, bridge.b_V)]),
-                ),
-                (bridge.W_O[i].flatten(0, 1).T.contiguous(), bridge.b_O[i]),
-                (block.ln2.weight, block.ln2.bias),
-                (bridge.W_in[i].T.contiguous(), bridge.b_in[i]),
-                (bridge.W_out[i].T.contiguous(), bridge.b_out[i]),
-            )
-            for i, block in enumerate(bridge.blocks)
-        ]  # fmt: skip
+    def __init__(
+        self, subject: Subject, matmul: torch.dtype | None = None, positions: int | None = None
+    ) -> None:
+        self.decoder = Decoder(subject.bridge, matmul)
+        self.device = self.decoder.device
+        self.positions = positions or POSITIONS[self.device.type]
 
-    def embed(self, tokens: Int[Tensor, "n pos"]) -> Float[Tensor, "n pos d_model"]:
-        """The residual stream before the first block."""
-        return self.embedding[tokens] + self.positions[: tokens.shape[1]]
+    def task(self, prompts: Prompts, metric: Metric) -> Scores:
+        """See :class:`Engine`."""
+        weight, bias = self.decoder.unembedding
+        candidates, signs = prompts.candidates.to(self.device), prompts.signs.to(self.device)
 
-    def attend(
-        self, layer: Layer, x: Tensor, last_only: bool
-    ) -> Float[Tensor, "n query head d_head"]:
-        """``hook_z`` of a block, at every position or only at the last."""
-        width = x.shape[-1]
-        normed = F.layer_norm(x, (width,), *layer.norm_attention, self.eps)
-        weight, bias = layer.qkv
-        if last_only:
-            q = F.linear(normed[:, -1:], weight[:width], bias[:width])
-            k, v = F.linear(normed, weight[width:], bias[width:]).split(width, dim=-1)
+        def score(final: Tensor, first: int) -> Tensor:
+            final, rows = final[:, :, 0], slice(first, first + len(final))
+            answers = candidates[rows]
+            if metric.needs_normaliser:
+                logits = self.decoder.unembed(final)
+                normaliser = logits.logsumexp(-1)
+                logits = logits.gather(-1, answers[:, None].expand(*logits.shape[:2], -1))
+            else:
+                normaliser = None
+                columns = weight[answers].to(final.dtype)
+                logits = torch.einsum("nhm,nam->nha", final, columns)
+                if bias is not None:
+                    logits = logits + bias[answers][:, None]
+            return metric.function(logits, normaliser, signs[rows][:, None].to(logits.dtype))
+
+        return self._sweep(prompts.tokens, score, True)
+
+    def control(self, spans: Int[Tensor, "spans pos"]) -> Scores:
+        """See :class:`Engine`."""
+        targets = spans[:, 1:].to(self.device)
+        at_once = max(1, LOGITS[self.device.type] // len(self.decoder.unembedding[0]))
+
+        def score(final: Tensor, first: int) -> Tensor:
+            heads = final.shape[1]
+            wanted = targets[first : first + len(final), None].expand(-1, heads, -1)
+            losses = [
+                F.cross_entropy(self.decoder.unembed(some), ids, reduction="none")
+                for some, ids in zip(
+                    final.flatten(0, 2).split(at_once), wanted.flatten().split(at_once), strict=True
+                )
+            ]
+            return torch.cat(losses).view(wanted.shape).mean(-1)
+
+        return self._sweep(spans[:, :-1], score, False)
+
+    def _sweep(self, tokens: Int[Tensor, "batch pos"], score: Score, last_only: bool) -> Scores:
+        """Groups of prompts, each thread taking the next one with products of its own."""
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        batch, length = tokens.shape
+        group = max(1, self.positions // (length * self.decoder.heads))
+        group = min(group, -(-batch // threads))
+        starts = range(0, batch, group)
+
+        def of_group(first: int) -> Scores:
+            return self._sweep_group(tokens[first : first + group], first, score, last_only)
+
+        if threads == 1 or len(starts) == 1:
+            parts = list(map(of_group, starts))
         else:
-            q, k, v = F.linear(normed, weight, bias).split(width, dim=-1)
-        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
-        z = F.scaled_dot_product_attention(q, k, v, is_causal=not last_only)
-        return z.transpose(1, 2)
+            try:
+                with ThreadPoolExecutor(
+                    min(threads, len(starts)), initializer=torch.set_num_threads, initargs=(1,)
+                ) as pool:
+                    parts = list(pool.map(of_group, starts))
+            finally:
+                torch.set_num_threads(threads)
+        clean, ablated = zip(*parts, strict=True)
+        return torch.cat(clean), torch.cat(ablated)
 
-    def mlp(self, layer: Layer, x: Tensor) -> Tensor:
-        """The residual stream after a block's MLP, from that before it."""
-        normed = F.layer_norm(x, x.shape[-1:], *layer.norm_mlp, self.eps)
-        return x + F.linear(
-            F.gelu(F.linear(normed, *layer.mlp_in), approximate="tanh"), *layer.mlp_out
-        )
-
-    def output(self, layer: Layer, x: Tensor, z: Tensor) -> Tensor:
-        """The residual stream after a block's attention (``resid_mid``)."""
-        return x[:, -z.shape[1] :] + F.linear(z.flatten(-2), *layer.output)
-
-    def finish(self, x: Tensor, start: int, last_only: bool) -> Tensor:
-        """From ``resid_mid`` of block ``start`` to the final layer norm, ``[n, pos or 1, d_model]``."""
-        x = self.mlp(self.layers[start], x)
-        for i, layer in enumerate(self.layers[start + 1 :], start + 1):
-            z = self.attend(layer, x, last_only and i == len(self.layers) - 1)
-            x = self.mlp(layer, self.output(layer, x, z))
-        return F.layer_norm(x[:, -1:] if last_only else x, x.shape[-1:], *self.norm_final, self.eps)
-
-
-Score = Callable[[Tensor, Tensor], Tensor]
-"""Maps final residual streams ``[n, pos or 1, d_model]`` and the index of each one's prompt ``[n]`` to
-scores ``[n]``."""
-
-
-@torch.inference_mode()
-def _sweep(
-    model: GPT2, tokens: Int[Tensor, "batch pos"], score: Score, last_only: bool, sequences: int
-) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch heads"]]:
-    batch = len(tokens)
-    x = model.embed(tokens)
-    columns = []
-    for i, layer in enumerate(model.layers):
-        short = last_only and i == len(model.layers) - 1
-        z = model.attend(layer, x, short)
-        resid_mid = model.output(layer, x, z)
-        by_head = layer.output[0].T.unflatten(0, (model.heads, -1))
-        without = resid_mid[:, None] - torch.einsum("bphd,hdm->bhpm", z, by_head)
-        prompt = torch.arange(batch).repeat_interleave(model.heads)
-        scores = [
-            score(model.finish(some, i, last_only), rows)
-            for some, rows in zip(
-                without.flatten(0, 1).split(sequences), prompt.split(sequences), strict=True
+    @torch.inference_mode()
+    def _sweep_group(
+        self, tokens: Int[Tensor, "group pos"], first: int, score: Score, last_only: bool
+    ) -> Scores:
+        model, group = self.decoder, len(tokens)
+        sequences = max(1, self.positions // tokens.shape[1])
+        x = model.embed(tokens.to(self.device))
+        columns = []
+        for i in range(len(model.blocks)):
+            z = model.attend(i, x, last_only and i == len(model.blocks) - 1)
+            mixed = model.after_heads(i, x, z)
+            without = (mixed[:, None] - model.head_outputs(i, z)).flatten(0, 1)
+            final = torch.cat(
+                [model.finish(i, some, last_only) for some in without.split(sequences)]
             )
+            columns.append(score(final.unflatten(0, (group, model.heads)), first))
+            x = model.after_block(i, mixed)
+        final = model.norm(x[:, -1:] if last_only else x, model.norm_final)
+        clean = score(final[:, None], first)[:, 0]
+        return clean.cpu(), torch.cat(columns, dim=1).cpu()
+
+
+class Hooks:
+    """The reference: one hooked forward pass a head, on any architecture with ``hook_z``.
+
+    prompts: prompts in a forward pass.
+    """
+
+    def __init__(self, subject: Subject, prompts: int = 16) -> None:
+        self.subject, self.prompts = subject, prompts
+        self.sets: list[HeadSet] = [(), *((head,) for head in range(subject.heads))]
+
+    def task(self, prompts: Prompts, metric: Metric) -> Scores:
+        """See :class:`Engine`."""
+        starts = range(0, len(prompts), self.prompts)
+        parts = [
+            hooked_task(self.subject, prompts[at : at + self.prompts], metric, self.sets)
+            for at in starts
         ]
-        columns.append(torch.cat(scores).view(batch, model.heads))
-        x = model.mlp(layer, resid_mid)
-    last = x[:, -1:] if last_only else x
-    clean = score(
-        F.layer_norm(last, x.shape[-1:], *model.norm_final, model.eps), torch.arange(batch)
-    )
-    return clean, torch.cat(columns, dim=1)
+        scores = torch.cat(parts)
+        return scores[:, 0], scores[:, 1:]
 
-
-def sweep_task(
-    model: GPT2, prompts: Prompts, metric: Metric, sequences: int = SEQUENCES
-) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch heads"]]:
-    """The task metric of each prompt, clean and with each head ablated. Exact."""
-    weight, bias = model.unembedding
-
-    def score(final: Tensor, rows: Tensor) -> Tensor:
-        final, answers = final[:, 0], prompts.candidates[rows]
-        if metric.needs_normaliser:
-            logits = F.linear(final, weight, bias)
-            return metric.function(
-                logits.gather(1, answers), logits.logsumexp(-1), prompts.signs[rows]
-            )
-        logits = torch.einsum("nm,nam->na", final, weight[answers]) + bias[answers]
-        return metric.function(logits, None, prompts.signs[rows])
-
-    return _sweep(model, prompts.tokens, score, True, sequences)
-
-
-def sweep_control(
-    model: GPT2, spans: Int[Tensor, "spans pos"], sequences: int = SEQUENCES
-) -> tuple[Float[Tensor, " spans"], Float[Tensor, "spans heads"]]:
-    """The mean next-token loss (nats) of each span, clean and with each head ablated. Exact."""
-
-    def score(final: Tensor, rows: Tensor) -> Tensor:
-        logits = F.linear(final[:, :-1], *model.unembedding)
-        targets = spans[rows, 1:]
-        losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-        return losses.view(targets.shape).mean(1)
-
-    return _sweep(model, spans, score, False, sequences)
+    def control(self, spans: Int[Tensor, "spans pos"]) -> Scores:
+        """See :class:`Engine`."""
+        scores = torch.cat(
+            [hooked_control(self.subject, some, self.sets) for some in spans.split(self.prompts)]
+        )
+        return scores[:, 0], scores[:, 1:]
 
 
 HeadSet = Sequence[int]
@@ -192,7 +206,10 @@ HeadSet = Sequence[int]
 
 @torch.inference_mode()
 def ablated_logits(subject: Subject, tokens: Int[Tensor, "batch pos"], heads: HeadSet) -> Tensor:
-    """Logits ``[batch, pos, vocab]`` with a set of heads zero-ablated by hooks on ``hook_z``."""
+    """Logits ``[batch, pos, vocab]`` with a set of heads zero-ablated by hooks on ``hook_z``.
+
+    Raises ``ValueError`` when the bridge's ``hook_z`` has no dimension for heads.
+    """
     by_layer: dict[int, list[int]] = {}
     for head in heads:
         by_layer.setdefault(head // subject.heads_per_layer, []).append(
@@ -200,12 +217,18 @@ def ablated_logits(subject: Subject, tokens: Int[Tensor, "batch pos"], heads: He
         )
 
     def zero(z: Tensor, hook: Any, these: list[int]) -> Tensor:
-        return z.index_fill(2, torch.tensor(these), 0.0)
+        if z.dim() != 4 or z.shape[2] != subject.heads_per_layer:
+            raise ValueError(
+                f"{subject.name} has no hook_z per head: {hook.name} is {tuple(z.shape)}, not "
+                f"[batch, pos, {subject.heads_per_layer}, d_head], so its heads cannot be ablated one by one"
+            )
+        return z.index_fill(2, torch.tensor(these, device=z.device), 0.0)
 
     hooks = [
         (f"blocks.{layer}.attn.hook_z", lambda z, hook, these=these: zero(z, hook, these))
         for layer, these in by_layer.items()
     ]
+    tokens = tokens.to(subject.bridge.W_E.device)
     return subject.bridge.run_with_hooks(tokens, fwd_hooks=hooks)
 
 
@@ -215,12 +238,9 @@ def hooked_task(
     """The reference: the task metric with each set of heads ablated, one forward pass a set."""
     columns = []
     for heads in head_sets:
-        logits = ablated_logits(subject, prompts.tokens, heads)[:, -1]
-        columns.append(
-            metric.function(
-                logits.gather(1, prompts.candidates), logits.logsumexp(-1), prompts.signs
-            )
-        )
+        logits = ablated_logits(subject, prompts.tokens, heads)[:, -1].cpu()
+        candidates, signs = prompts.candidates, prompts.signs.to(logits.dtype)
+        columns.append(metric.function(logits.gather(1, candidates), logits.logsumexp(-1), signs))
     return torch.stack(columns, dim=1)
 
 
@@ -231,6 +251,7 @@ def hooked_control(
     columns = []
     for heads in head_sets:
         logits = ablated_logits(subject, spans, heads)[:, :-1]
-        losses = F.cross_entropy(logits.flatten(0, 1), spans[:, 1:].flatten(), reduction="none")
-        columns.append(losses.view(len(spans), -1).mean(1))
+        targets = spans[:, 1:].flatten().to(logits.device)
+        losses = F.cross_entropy(logits.flatten(0, 1), targets, reduction="none")
+        columns.append(losses.view(len(spans), -1).mean(1).cpu())
     return torch.stack(columns, dim=1)

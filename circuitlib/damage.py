@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from circuitlib.ablation import GPT2, sweep_control, sweep_task
+from circuitlib.ablation import engine
 from circuitlib.control import CONTROL, Part, Text, control_spans
 from circuitlib.provenance import StaleResult, code_hash, differences, versions, written_whole
 from circuitlib.subjects import Subject
@@ -32,7 +32,7 @@ BLOCK = 16
 SEEDS: dict[Part, int] = {"train": 1, "evaluation": 2}
 """Training and evaluation prompts are drawn with different seeds."""
 
-CODE = ("ablation", "control", "corpus", "damage", "subjects", "tasks")
+CODE = ("ablation", "control", "corpus", "damage", "decoder", "subjects", "tasks")
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,14 @@ def build_table(
     if task not in TASKS and task != CONTROL:
         raise ValueError(f"unknown task {task!r}; there are {', '.join([*TASKS, CONTROL])}")
     made_by = provenance(subject, task, count, part, text)
-    model = GPT2(subject)
+    ablate = engine(subject)
     blocks: list[Callable[[], tuple[Tensor, Tensor]]]
     if task == CONTROL:
         spans = control_spans(subject.tokenizer, count, SEEDS[part], part, text)
-        blocks = [partial(sweep_control, model, rows) for rows in spans.split(BLOCK)]
+        blocks = [partial(ablate.control, rows) for rows in spans.split(BLOCK)]
     else:
         blocks = [
-            partial(sweep_task, model, group[at : at + BLOCK], TASKS[task].metric)
+            partial(ablate.task, group[at : at + BLOCK], TASKS[task].metric)
             for group in TASKS[task].prompts(subject.tokenizer, count, SEEDS[part])
             for at in range(0, len(group), BLOCK)
         ]

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuitlib.ablation import GPT2, sweep_control, sweep_task
+from circuitlib.ablation import engine
 from circuitlib.control import Part, control_spans
 from circuitlib.damage import DamageTable
 from circuitlib.subjects import Subject
@@ -104,7 +104,7 @@ class LiveRewards:
         self.penalty = penalty
         self._subject = subject
         self._part: Part = part
-        self._model = GPT2(subject)
+        self._engine = engine(subject)
 
     def draw(self, rng: np.random.Generator) -> Episode:
         """One episode of a task drawn uniformly, on prompts drawn for it alone."""
@@ -118,8 +118,8 @@ class LiveRewards:
         """The reward of each head ``[heads]`` on these prompts and spans."""
         damages = []
         for group in prompts:
-            clean, ablated = sweep_task(self._model, group, TASKS[task].metric)
+            clean, ablated = self._engine.task(group, TASKS[task].metric)
             damages.append(clean[:, None] - ablated)
-        clean, ablated = sweep_control(self._model, spans)
+        clean, ablated = self._engine.control(spans)
         general = (ablated - clean[:, None]).mean(0)
         return (torch.cat(damages).mean(0) - self.penalty * general).numpy()

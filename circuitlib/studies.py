@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from circuitlib.ablation import GPT2, hooked_task, sweep_task
+from circuitlib.ablation import engine, hooked_task
 from circuitlib.control import CONTROL, Part
 from circuitlib.corpus import prose_paragraphs
 from circuitlib.detectors import detect
@@ -34,7 +34,7 @@ STUDY_SEED = 3
 """The seed of prompts that no damage table uses."""
 
 PIPELINE = (
-    "ablation", "control", "corpus", "damage", "detectors", "env", "evaluate", "oracle", "ppo",
+    "ablation", "control", "corpus", "damage", "decoder", "detectors", "env", "evaluate", "oracle", "ppo",
     "rewards", "searchers", "studies", "subjects", "tasks",
 )  # fmt: skip
 
@@ -216,10 +216,10 @@ def conventions(run: Run) -> pd.DataFrame:
         damages: dict[Convention, list[np.ndarray]] = {"folded": [], "raw": []}
         for convention, columns in damages.items():
             subject = load_subject(run.settings.subject, convention)
-            model = GPT2(subject)
+            ablate = engine(subject)
             for task in MAIN_TASKS:
                 swept = [
-                    sweep_task(model, prompts, TASKS[task].metric)
+                    ablate.task(prompts, TASKS[task].metric)
                     for prompts in TASKS[task].prompts(
                         subject.tokenizer, CONVENTION_PROMPTS, STUDY_SEED
                     )
@@ -235,4 +235,6 @@ def conventions(run: Run) -> pd.DataFrame:
             }
         )
 
-    return run.frame("conventions", compute, ("ablation", "studies", "subjects", "tasks"))
+    return run.frame(
+        "conventions", compute, ("ablation", "decoder", "studies", "subjects", "tasks")
+    )

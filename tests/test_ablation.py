@@ -1,41 +1,39 @@
-"""The sweep equals one hooked forward pass a head: on random checkpoints, under both conventions."""
+"""The sweep equals one hooked forward pass a head: on random checkpoints of every family, under both
+conventions, however it is cut into pieces."""
 
 from pathlib import Path
 
 import pytest
 import torch
 from torch.testing import assert_close
-from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerBase
+from transformers import OPTConfig, OPTForCausalLM, PreTrainedTokenizerBase
 
-from circuitlib.ablation import (
-    GPT2,
-    ablated_logits,
-    hooked_control,
-    hooked_task,
-    sweep_control,
-    sweep_task,
-)
+from circuitlib.ablation import Hooks, Sweep, ablated_logits, engine, hooked_control, hooked_task
 from circuitlib.control import control_spans
+from circuitlib.decoder import Decoder, UnknownArchitecture
 from circuitlib.subjects import Convention, load_subject
 from circuitlib.tasks import TASKS
 
 
 @pytest.mark.parametrize("convention", ["folded", "raw"])
-def test_sweep_equals_hooks(checkpoint: Path, convention: Convention) -> None:
-    subject = load_subject(str(checkpoint), convention)
-    model, each = GPT2(subject), [[head] for head in range(subject.heads)]
-    assert subject.heads == 35
-    for task in TASKS.values():
+@pytest.mark.parametrize(
+    ("family", "heads"), [("checkpoint", 35), ("neox_checkpoint", 15), ("llama_checkpoint", 18)]
+)
+def test_sweep_equals_hooks(
+    family: str, heads: int, convention: Convention, request: pytest.FixtureRequest
+) -> None:
+    subject = load_subject(str(request.getfixturevalue(family)), convention)
+    assert subject.heads == heads
+    fast, slow = Sweep(subject), Hooks(subject, prompts=4)
+    for task in (TASKS["ioi"], TASKS["greater_than"], TASKS["docstring"]):
         prompts = task.prompts(subject.tokenizer, 6, seed=0)[0]
-        clean, swept = sweep_task(model, prompts, task.metric)
-        assert_close(
-            clean, hooked_task(subject, prompts, task.metric, [[]])[:, 0], atol=1e-5, rtol=0
-        )
-        assert_close(swept, hooked_task(subject, prompts, task.metric, each), atol=1e-5, rtol=0)
-    spans = control_spans(subject.tokenizer, 3, 0, "evaluation")
-    clean, swept = sweep_control(model, spans)
-    assert_close(clean, hooked_control(subject, spans, [[]])[:, 0], atol=1e-5, rtol=0)
-    assert_close(swept, hooked_control(subject, spans, each), atol=1e-5, rtol=0)
+        for swept, hooked in zip(
+            fast.task(prompts, task.metric), slow.task(prompts, task.metric), strict=True
+        ):
+            assert_close(swept, hooked, atol=1e-5, rtol=0)
+    spans = control_spans(subject.tokenizer, 5, 0, "evaluation")
+    for swept, hooked in zip(fast.control(spans), slow.control(spans), strict=True):
+        assert_close(swept, hooked, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("convention", ["folded", "raw"])
@@ -43,29 +41,79 @@ def test_embedded_subject(convention: Convention) -> None:
     """In double precision the two agree to rounding; in single, to 1e-5 of the metric's own size
     (logit differences here are above ten, and float32 resolves about one part in ten million)."""
     subject = load_subject("gpt2-mini", convention)
-    some = list(range(0, subject.heads, 7))
+    some = list(range(0, subject.heads, 13))
     for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-11)):
         subject.bridge.to(dtype, print_details=False)
-        model = GPT2(subject)
-        for name in ("induction", "ioi", "docstring", "greater_than"):
+        sweep = Sweep(subject)
+        for name in ("induction", "ioi", "greater_than"):
             task = TASKS[name]
             prompts = task.prompts(subject.tokenizer, 2, seed=0)[0]
-            clean, swept = sweep_task(model, prompts, task.metric)
+            clean, swept = sweep.task(prompts, task.metric)
             hooked = hooked_task(subject, prompts, task.metric, [[head] for head in some])
             size = max(1.0, clean.abs().max().item())
             assert_close(swept[:, some], hooked, atol=tolerance * size, rtol=0)
         spans = control_spans(subject.tokenizer, 2, 0, "evaluation")
         hooked = hooked_control(subject, spans, [[head] for head in some])
-        assert_close(sweep_control(model, spans)[1][:, some], hooked, atol=tolerance, rtol=0)
+        assert_close(sweep.control(spans)[1][:, some], hooked, atol=tolerance, rtol=0)
 
 
 def test_size_of_the_pieces_does_not_matter(checkpoint: Path) -> None:
     subject = load_subject(str(checkpoint))
-    model = GPT2(subject)
-    prompts = TASKS["ioi"].prompts(subject.tokenizer, 9, seed=1)[0]
-    results = [sweep_task(model, prompts, TASKS["ioi"].metric, n)[1] for n in (1, 4, 1000)]
+    prompts = TASKS["ioi"].prompts(subject.tokenizer, 40, seed=1)[0]
+    spans = control_spans(subject.tokenizer, 7, 0, "train")
+    whole = Sweep(subject, positions=10**6)
+    for positions in (1, 100, 2000):
+        pieces = Sweep(subject, positions=positions)
+        metric = TASKS["ioi"].metric
+        assert_close(
+            pieces.task(prompts, metric)[1], whole.task(prompts, metric)[1], atol=1e-5, rtol=0
+        )
+        assert_close(pieces.control(spans)[1], whole.control(spans)[1], atol=1e-5, rtol=0)
+
+
+def test_threads_do_not_matter_and_are_given_back(checkpoint: Path) -> None:
+    subject = load_subject(str(checkpoint))
+    prompts = TASKS["ioi"].prompts(subject.tokenizer, 40, seed=1)[0]
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            results.append(Sweep(subject, positions=600).task(prompts, TASKS["ioi"].metric)[1])
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
     assert_close(results[0], results[1], atol=1e-5, rtol=0)
     assert_close(results[0], results[2], atol=1e-5, rtol=0)
+
+
+def test_bfloat16_is_near_and_keeps_the_order_of_the_leading_heads() -> None:
+    subject = load_subject("gpt2-mini")
+    prompts = TASKS["ioi"].prompts(subject.tokenizer, 16, seed=0)[0]
+    damages = []
+    for matmul in (None, torch.bfloat16):
+        clean, ablated = Sweep(subject, matmul).task(prompts, TASKS["ioi"].metric)
+        damages.append((clean[:, None] - ablated).mean(0))
+    exact, near = damages
+    assert 1e-4 < (exact - near).abs().max() < 0.5
+    assert exact.argmax() == near.argmax()
+    ranks = torch.stack([damage.argsort().argsort().double() for damage in damages])
+    assert torch.corrcoef(ranks)[0, 1] > 0.9
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_cuda_equals_the_processor(checkpoint: Path) -> None:
+    here = load_subject(str(checkpoint))
+    there = load_subject(str(checkpoint), device="cuda")
+    spans = control_spans(here.tokenizer, 5, 0, "evaluation")
+    for task in TASKS.values():
+        prompts = task.prompts(here.tokenizer, 6, seed=0)[0]
+        for ours, theirs in zip(
+            Sweep(here).task(prompts, task.metric),
+            Sweep(there).task(prompts, task.metric),
+            strict=True,
+        ):
+            assert_close(theirs, ours, atol=1e-4, rtol=0)
+    assert_close(Sweep(there).control(spans)[1], Sweep(here).control(spans)[1], atol=1e-4, rtol=0)
 
 
 def test_conventions_differ_by_the_heads_constant(checkpoint: Path) -> None:
@@ -100,18 +148,34 @@ def test_a_set_of_heads_is_ablated_together(checkpoint: Path) -> None:
     assert_close(everything[:, -1], ablated_logits(subject, cut, range(subject.heads))[:, -1])
 
 
-def test_another_architecture_is_refused(
+def test_another_architecture_takes_the_slow_way_and_says_so(
     tmp_path: Path, tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    config = GPTNeoXConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=64,
-    )
-    GPTNeoXForCausalLM(config).save_pretrained(tmp_path)
+    config = OPTConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+        ffn_dim=64, max_position_embeddings=96, word_embed_proj_dim=32,
+    )  # fmt: skip
+    OPTForCausalLM(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="GPT-2's architecture"):
-        GPT2(load_subject(str(tmp_path)))
+    subject = load_subject(str(tmp_path), "raw")
+    with pytest.warns(
+        UserWarning, match=r"one forward pass a head, exact and slow.*OPTForCausalLM"
+    ):
+        slow = engine(subject)
+    assert isinstance(slow, Hooks)
+    prompts = TASKS["ioi"].prompts(subject.tokenizer, 3, seed=0)[0]
+    clean, ablated = slow.task(prompts, TASKS["ioi"].metric)
+    assert clean.shape == (len(prompts),)
+    assert ablated.shape == (len(prompts), 8)
+    assert (ablated - clean[:, None]).abs().max() > 1e-5
+
+
+def test_a_variant_of_a_known_architecture_is_refused(checkpoint: Path) -> None:
+    """The decoder is compared with the bridge; here they are told different epsilons."""
+    subject = load_subject(str(checkpoint), "raw")
+    for block in subject.bridge.original_model.transformer.h:
+        block.ln_1.bias.data += 0.1
+    Decoder(subject.bridge)
+    subject.bridge.cfg.eps = 1.0
+    with pytest.raises(UnknownArchitecture, match="variant that the sweep does not know"):
+        Decoder(subject.bridge)

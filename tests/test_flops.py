@@ -1,0 +1,88 @@
+"""The closed forms are what is really executed, so nobody can lose the sharing without a red test."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+from circuitlib.ablation import Hooks, Sweep
+from circuitlib.control import SPAN, control_spans
+from circuitlib.decoder import Decoder
+from circuitlib.flops import Cost, Shape, hooks_cost, sweep_cost
+from circuitlib.subjects import load_subject
+from circuitlib.tasks import TASKS
+
+
+def _attention(
+    query: list[int], key: list[int], value: list[int], *rest: object, **named: object
+) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+class Counted(FlopCounterMode):
+    """Counts what one thread executes, attention on a processor included."""
+
+    def __init__(self) -> None:
+        attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        super().__init__(display=False, custom_mapping={attention: _attention})
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> object:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("family", ["checkpoint", "neox_checkpoint", "llama_checkpoint"])
+def test_counted_operations(
+    family: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = load_subject(str(request.getfixturevalue(family)))
+    shape, sweep, hooks = Shape.of(subject.bridge), Sweep(subject), Hooks(subject)
+    ran = {"attend": 0, "mlp": 0}
+    for name in ran:
+        original = getattr(Decoder, name)
+
+        def counting(
+            self: Decoder,
+            i: int,
+            x: Tensor,
+            *rest: bool,
+            name: str = name,
+            original: object = original,
+        ) -> Tensor:
+            ran[name] += len(x)
+            return original(self, i, x, *rest)  # type: ignore[operator]
+
+        monkeypatch.setattr(Decoder, name, counting)
+    task = TASKS["ioi"]
+    prompts = task.prompts(subject.tokenizer, 5, seed=0)[0]
+    count, length = prompts.tokens.shape
+    with Counted() as counted:
+        sweep.task(prompts, task.metric)
+    expected = sweep_cost(shape, count, length, prompts.candidates.shape[1], True)
+    assert Cost(counted.get_total_flops(), ran["attend"], ran["mlp"]) == expected
+
+    ran |= {"attend": 0, "mlp": 0}
+    spans = control_spans(subject.tokenizer, 3, 0, "evaluation")
+    with Counted() as counted:
+        sweep.control(spans)
+    expected = sweep_cost(shape, 3, SPAN - 1, (SPAN - 1) * shape.vocabulary, False)
+    assert Cost(counted.get_total_flops(), ran["attend"], ran["mlp"]) == expected
+
+    with Counted() as counted:
+        hooks.control(spans)
+    assert counted.get_total_flops() == hooks_cost(shape, 3, SPAN).flops
+
+
+def test_what_sharing_saves_on_gpt2_small() -> None:
+    """By arithmetic alone: 12 x 12 heads, width 768, 61 positions, two answers. A head
+    of layer l runs 12 - l MLPs and 11 - l attentions of its own; each prompt has one clean pass."""
+    gpt2 = Shape(12, 12, 12, 64, 768, 3072, False, False, 50_257)
+    task, hooks = sweep_cost(gpt2, 1, 61, 2, True), hooks_cost(gpt2, 1, 61)
+    assert task.mlps == 12 * 12 * 13 // 2 + 12
+    assert task.attentions == 12 * 12 * 11 // 2 + 12
+    assert hooks.attentions == hooks.mlps == 145 * 12
+    assert 3.2 < hooks.flops / task.flops < 3.3
