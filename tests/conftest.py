@@ -16,6 +16,8 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
 )
 
 from circuitlib.damage import DamageTable
@@ -80,6 +82,19 @@ def llama_checkpoint(
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.bos_token_id,
     )  # fmt: skip
     return _save(LlamaForCausalLM(config), tokenizer, tmp_path_factory.mktemp("subjects") / "llama")
+
+
+@pytest.fixture(scope="session")
+def qwen2_checkpoint(
+    tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerBase
+) -> Path:
+    """A Qwen2 of 3 layers x 6 heads that share 2 heads of keys and values, which have biases."""
+    config = Qwen2Config(
+        vocab_size=len(tokenizer), hidden_size=48, num_hidden_layers=3, num_attention_heads=6,
+        num_key_value_heads=2, intermediate_size=80, max_position_embeddings=96,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.bos_token_id,
+    )  # fmt: skip
+    return _save(Qwen2ForCausalLM(config), tokenizer, tmp_path_factory.mktemp("subjects") / "qwen2")
 
 
 @pytest.fixture

@@ -23,7 +23,9 @@ def test_embedded_subject_has_the_papers_action_space() -> None:
 
 
 @pytest.mark.parametrize("convention", ["folded", "raw"])
-@pytest.mark.parametrize("family", ["checkpoint", "neox_checkpoint", "llama_checkpoint"])
+@pytest.mark.parametrize(
+    "family", ["checkpoint", "neox_checkpoint", "llama_checkpoint", "qwen2_checkpoint"]
+)
 def test_conventions_do_not_change_the_model(
     family: str, convention: Convention, request: pytest.FixtureRequest
 ) -> None:
