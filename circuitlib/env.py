@@ -124,13 +124,15 @@ class HeadAblationVectorEnv(VectorEnv):
         self._observation = np.zeros(
             (num_envs, *self.single_observation_space.shape), dtype=np.float32
         )
+        tasks = len(source.tasks)
+        self._tried = self._observation[:, tasks : tasks + source.heads]
+        self._scores = self._observation[:, tasks + source.heads :]
         self._best = np.full(num_envs, -np.inf, dtype=np.float32)
         self._picks = 0
 
     def action_masks(self) -> np.ndarray:
         """``int8 [envs, heads]``, 1 where a head is untried."""
-        tried = self._observation[:, len(self.source.tasks) :][:, : self.source.heads]
-        return (tried == 0).astype(np.int8)
+        return (self._tried == 0).view(np.int8)
 
     def measure(self, heads: np.ndarray) -> np.ndarray:
         """The reward ``[envs, k]`` that each of ``heads [envs, k]`` would pay now. Measuring is what
@@ -162,12 +164,11 @@ class HeadAblationVectorEnv(VectorEnv):
         self, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Ablate one head in each episode."""
-        at = self._rows, len(self.source.tasks) + actions
-        fresh = self._observation[at] == 0
-        rewards = np.where(fresh, self._rewards[self._rows, actions], np.float32(REPEAT_PENALTY))
-        self._observation[at] = 1
-        at_score = self._rows[fresh], at[1][fresh] + self.source.heads
-        self._observation[at_score] = rewards[fresh] / np.float32(SCORE_SCALE)
+        at = self._rows, actions
+        paid = self._rewards[at]
+        rewards = np.where(self._tried[at] == 0, paid, np.float32(REPEAT_PENALTY))
+        self._tried[at] = 1
+        self._scores[at] = paid / np.float32(SCORE_SCALE)
         np.maximum(self._best, rewards, out=self._best)
         self._picks += 1
         ended = self._picks >= self.budget
