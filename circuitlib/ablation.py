@@ -19,7 +19,6 @@ Both read the subject's bridge, so the convention (see :mod:`circuitlib.subjects
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -30,6 +29,7 @@ from torch import Tensor
 from circuitlib.decoder import Decoder, UnknownArchitecture
 from circuitlib.subjects import Subject
 from circuitlib.tasks import Metric, Prompts
+from circuitlib.threads import threads_of_one_core
 
 POSITIONS = {"cpu": 768, "cuda": 65_536}
 """Positions that run through a block at once, counted over all sequences. On a processor: what its cache
@@ -141,13 +141,8 @@ class Sweep:
         if threads == 1 or len(starts) == 1:
             parts = list(map(of_group, starts))
         else:
-            try:
-                with ThreadPoolExecutor(
-                    min(threads, len(starts)), initializer=torch.set_num_threads, initargs=(1,)
-                ) as pool:
-                    parts = list(pool.map(of_group, starts))
-            finally:
-                torch.set_num_threads(threads)
+            with threads_of_one_core(len(starts)) as pool:
+                parts = list(pool.map(of_group, starts))
         clean, ablated = zip(*parts, strict=True)
         return torch.cat(clean), torch.cat(ablated)
 

@@ -1,6 +1,7 @@
 """The figures, one function each: data in, a matplotlib figure out. One style, safe for colour-blind readers."""
 
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -31,8 +32,13 @@ TITLES = {
 }
 
 
-def set_style() -> None:
-    """The style of every figure; call once in a notebook."""
+_SUBJECT = {"name": ""}
+"""Named by every figure and table from :func:`set_style` on; a setting of the session, as matplotlib's are."""
+
+
+def set_style(subject: str) -> None:
+    """The style of every figure, and the subject that figures and tables name; call once in a notebook."""
+    _SUBJECT["name"] = Path(subject).name
     sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=0.85)
     plt.rcParams.update(
         {
@@ -43,7 +49,18 @@ def set_style() -> None:
 
 
 def save_figure(figure: Figure, name: str, folder: Path) -> None:
-    """Write ``name.png`` and ``name.pdf`` without dates, so that the same figure is the same file."""
+    """Name the subject in a corner, and write ``name.png`` and ``name.pdf`` without dates, so that the same
+    figure is the same file."""
+    figure.text(
+        1,
+        0,
+        _SUBJECT["name"],
+        ha="right",
+        va="top",
+        fontsize="x-small",
+        color="0.45",
+        in_layout=False,
+    )
     for suffix, metadata in (
         (".png", {"Software": None}),
         (".pdf", {"CreationDate": None, "Creator": None, "Producer": None}),
@@ -337,9 +354,64 @@ def claims_chart(claims: pd.DataFrame) -> Figure:
     return figure
 
 
+def speed_bars(sweeps: pd.DataFrame) -> Figure:
+    """Speed of each way to measure all heads, over the hooked one; one panel a subject."""
+    subjects = list(dict.fromkeys(sweeps["subject"]))
+    colours = {
+        "sweep": COLOURS["policy, k=5"],
+        "sweep, bfloat16": COLOURS["policy, k=1"],
+        "hooks": COLOURS["random"],
+        "transformers": COLOURS["static prior"],
+    }
+    figure, axes = plt.subplots(1, len(subjects), figsize=(5.2 * len(subjects), 3.3), squeeze=False)
+    for axis, subject in zip(axes[0], subjects, strict=True):
+        rows = sweeps[sweeps["subject"] == subject]
+        sns.barplot(
+            rows, x="workload", y="speedup", hue="method", palette=colours, ax=axis, legend=axis is axes[0][-1]
+        )  # fmt: skip
+        for bars in axis.containers:
+            axis.bar_label(bars, fmt="%.1f", fontsize=7)
+        axis.axhline(1, color="black", lw=0.8, ls=":")
+        axis.set(title=subject, xlabel="", ylabel="times as fast as hooks")
+    axes[0][-1].legend(title=None, fontsize="small")
+    return figure
+
+
+def growth_curves(growth: pd.DataFrame) -> Figure:
+    """Seconds and memory of one sweep as one size grows, doubly logarithmic, with a line of slope 1."""
+    sizes = list(dict.fromkeys(growth["grows"]))
+    figure, axes = plt.subplots(2, len(sizes), figsize=(2.9 * len(sizes), 5.0), sharey="row")
+    for (time_axis, memory_axis), size in zip(axes.T, sizes, strict=True):
+        rows = growth[growth["grows"] == size].sort_values("size")
+        x, seconds = rows["size"].to_numpy(float), rows["seconds"].to_numpy(float)
+        time_axis.plot(
+            x, seconds[0] * x / x[0], color="black", lw=0.8, ls=":", label="in proportion"
+        )
+        time_axis.plot(x, seconds, marker="o", color=COLOURS["policy, k=5"], label="measured")
+        memory_axis.plot(
+            x, rows["resident"], marker="o", color=COLOURS["policy, k=5"], label="at most"
+        )
+        memory_axis.plot(
+            x, rows["loaded"], marker="s", color=COLOURS["random"], label="model loaded"
+        )
+        for axis in (time_axis, memory_axis):
+            axis.set_xscale("log", base=2)
+            axis.set_xticks(x, [f"{value:.0f}" for value in x])
+        time_axis.set_yscale("log")
+        time_axis.set_title(f"growing {size}")
+        memory_axis.set(xlabel=size, ylim=(0, None))
+    axes[0][0].set_ylabel("seconds, all heads")
+    axes[1][0].set_ylabel("resident memory (GiB)")
+    axes[0][-1].legend(fontsize="small")
+    axes[1][-1].legend(fontsize="small")
+    return figure
+
+
 def html_table(frame: pd.DataFrame, digits: int = 2) -> HTML:
-    """A table for reading: no index, floats with ``digits`` decimals, missing values empty."""
+    """A table for reading, its subject in the caption: no index, floats with ``digits`` decimals, missing
+    values empty."""
     text = frame.to_html(
         index=False, border=0, na_rep="", float_format=lambda value: f"{value:.{digits}f}"
     )
-    return HTML(text)
+    caption = f"<caption>{escape(_SUBJECT['name'])}</caption>\n  <thead>"
+    return HTML(text.replace("<thead>", caption, 1))

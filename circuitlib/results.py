@@ -224,7 +224,8 @@ class Run:
         """
         path = self.folder / f"{name}.csv"
         wanted = {
-            "subject": self.subject.weights_hash,
+            "subject": self.subject.name,
+            "weights": self.subject.weights_hash,
             "convention": self.settings.convention,
             "text": self.settings.text,
             "inputs": inputs,

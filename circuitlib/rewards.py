@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuitlib.ablation import engine
-from circuitlib.control import Part, control_spans
+from circuitlib.control import Part, Text, control_spans, default_text
 from circuitlib.damage import DamageTable
 from circuitlib.subjects import Subject
 from circuitlib.tasks import TASKS, Prompts
@@ -88,7 +88,10 @@ class TableRewards:
 
 
 class LiveRewards:
-    """Episodes swept on fresh prompts at every draw, as in the paper. No table, and no speed."""
+    """Episodes swept on fresh prompts at every draw, as in the paper. No table, and no speed.
+
+    text: the control text; the subject's own by default.
+    """
 
     def __init__(
         self,
@@ -97,6 +100,7 @@ class LiveRewards:
         part: Part = "train",
         penalty: float = 1.0,
         batch: int = BATCH,
+        text: Text | None = None,
     ) -> None:
         self.tasks = tuple(tasks)
         self.heads = subject.heads
@@ -104,6 +108,7 @@ class LiveRewards:
         self.penalty = penalty
         self._subject = subject
         self._part: Part = part
+        self._text = text or default_text(subject.name)
         self._engine = engine(subject)
 
     def draw(self, rng: np.random.Generator) -> Episode:
@@ -111,7 +116,9 @@ class LiveRewards:
         task = int(rng.integers(len(self.tasks)))
         tokenizer = self._subject.tokenizer
         prompts = TASKS[self.tasks[task]].prompts(tokenizer, self.batch, int(rng.integers(2**31)))
-        spans = control_spans(tokenizer, self.batch, int(rng.integers(2**31)), self._part)
+        spans = control_spans(
+            tokenizer, self.batch, int(rng.integers(2**31)), self._part, self._text
+        )
         return Episode(task, self.rewards_of(self.tasks[task], prompts, spans))
 
     def rewards_of(self, task: str, prompts: Sequence[Prompts], spans: Tensor) -> np.ndarray:

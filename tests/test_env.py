@@ -127,7 +127,9 @@ def test_live_rewards_equal_table_and_hooks(checkpoint: Path, tmp_path: Path) ->
 
 
 def test_live_environment_draws_fresh_prompts(checkpoint: Path) -> None:
-    live = LiveRewards(load_subject(str(checkpoint)), ["ioi", "agreement"], batch=2)
+    live = LiveRewards(
+        load_subject(str(checkpoint)), ["ioi", "agreement"], batch=2, text="docstrings"
+    )
     env = HeadAblationEnv(live, budget=2)
     env.reset(seed=0)
     first = env.step(3)[1]

@@ -1,0 +1,533 @@
+"""``python -m circuitlib.benchmark``: how fast, on this machine, in one run.
+
+What is compared runs in one process, in turns, after a warm-up; a time is the median of at least five.
+Three ways to measure the damage of every head, on the same prompts and weights:
+
+* ``sweep``: :class:`circuitlib.ablation.Sweep`;
+* ``hooks``: one hooked forward pass of the ``TransformerBridge`` a head;
+* ``transformers``: one forward pass of the Hugging Face model a head, with a pre-hook on the output
+  projection of its attention.
+
+For the slow two, the heads of the diagonal (one a layer) are timed and the time is scaled to all heads: a
+pass costs the same whichever head is zeroed. Operations are those of :mod:`circuitlib.flops`; memory is
+the largest resident size of a process of its own.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from circuitlib.ablation import Sweep, hooked_control, hooked_task
+from circuitlib.control import control_spans
+from circuitlib.flops import Cost, Shape, hooks_cost, sweep_cost
+from circuitlib.paths import RESULTS, ROOT, SUBJECTS
+from circuitlib.ppo import PPOConfig, Trainer
+from circuitlib.provenance import written_whole
+from circuitlib.results import Run
+from circuitlib.rewards import RewardSource
+from circuitlib.subjects import Subject, find_checkpoint, load_subject
+from circuitlib.tasks import TASKS, Prompts
+
+RECORDED = RESULTS / "speed"
+REPEATS = 5
+GPT2_SHAPE = "gpt2-shape"
+"""GPT-2 small's sizes (12 x 12 heads, width 768, 50,257 tokens) with random weights."""
+
+WORKLOADS = ("ioi", "induction", "control")
+
+
+def random_checkpoint(
+    folder: Path, layers: int = 12, heads: int = 12, width: int = 768, vocabulary: int = 50_257
+) -> Path:
+    """Write a GPT-2 with random weights and the embedded subject's tokenizer into ``folder``."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(SUBJECTS / "gpt2-mini")
+    bos = tokenizer.bos_token_id
+    config = GPT2Config(
+        vocab_size=vocabulary, n_embd=width, n_layer=layers, n_head=heads, bos_token_id=bos, eos_token_id=bos
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        GPT2LMHeadModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def interleaved(actions: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each action, run in turns ``repeats`` times after one turn that does not count."""
+    for action in actions.values():
+        action()
+    seconds: dict[str, list[float]] = {name: [] for name in actions}
+    for _ in range(repeats):
+        for name, action in actions.items():
+            began = time.perf_counter()
+            action()
+            seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+def matmul_rate(dtype: torch.dtype = torch.float32, device: str = "cpu") -> float:
+    """Operations per second of a product of two 2048 x 2048 matrices: the median of 15."""
+    left, right = (torch.ones(2048, 2048, dtype=dtype, device=device) for _ in range(2))
+
+    def multiply() -> None:
+        left @ right
+        if device != "cpu":
+            torch.cuda.synchronize()
+
+    return 2 * 2048**3 / float(np.median(interleaved({"multiply": multiply}, 15)["multiply"]))
+
+
+def machine(device: str = "cpu") -> dict[str, Any]:
+    """What the times were taken on."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text().splitlines()
+        model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), model)
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if device != "cpu" else "cpu",
+        "float32 matrix products, GFLOP/s": round(matmul_rate(device=device) / 1e9, 1),
+        "bfloat16 matrix products, GFLOP/s": round(matmul_rate(torch.bfloat16, device) / 1e9, 1),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "transformers", "transformer-lens")},
+    }
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Prompts of one task, or control spans, and three ways to measure them."""
+
+    name: str
+    subject: Subject
+    directory: Path
+    data: Any
+
+    @classmethod
+    def of(cls, name: str, subject: Subject, directory: Path, count: int) -> "Workload":
+        """``count`` prompts of one length."""
+        if name == "control":
+            return cls(
+                name, subject, directory, control_spans(subject.tokenizer, count, 0, "train")
+            )
+        groups = TASKS[name].prompts(subject.tokenizer, 8 * count, seed=0)
+        return cls(name, subject, directory, max(groups, key=len)[slice(0, count)])
+
+    @property
+    def tokens(self) -> Tensor:
+        """``[prompts, pos]``."""
+        return self.data.tokens if isinstance(self.data, Prompts) else self.data
+
+    @property
+    def diagonal(self) -> list[int]:
+        """One head a layer."""
+        per_layer = self.subject.heads_per_layer
+        return [layer * per_layer + layer % per_layer for layer in range(self.subject.layers)]
+
+    def sweep(self, sweep: Sweep) -> Tensor:
+        """Every head, ``[prompts, heads]``."""
+        if isinstance(self.data, Prompts):
+            return sweep.task(self.data, TASKS[self.name].metric)[1]
+        return sweep.control(self.data)[1]
+
+    def hooks(self) -> Tensor:
+        """The diagonal's heads, ``[prompts, layers]``."""
+        sets = [[head] for head in self.diagonal]
+        if isinstance(self.data, Prompts):
+            return hooked_task(self.subject, self.data, TASKS[self.name].metric, sets)
+        return hooked_control(self.subject, self.data, sets)
+
+    @torch.inference_mode()
+    def transformers(self, model: Any) -> Tensor:
+        """The diagonal's heads, ``[prompts, layers]``, by a plain GPT-2 of the transformers library."""
+        per_layer, d_head = self.subject.heads_per_layer, self.subject.bridge.cfg.d_head
+        columns = []
+        for head in self.diagonal:
+            at = slice(head % per_layer * d_head, (head % per_layer + 1) * d_head)
+
+            def zero(module: Any, inputs: tuple[Tensor], at: slice = at) -> tuple[Tensor]:
+                z = inputs[0].clone()
+                z[..., at] = 0
+                return (z,)
+
+            projection = model.transformer.h[head // per_layer].attn.c_proj
+            with projection.register_forward_pre_hook(zero):
+                logits = model(self.tokens).logits
+            if isinstance(self.data, Prompts):
+                last = logits[:, -1]
+                answers = last.gather(1, self.data.candidates)
+                function = TASKS[self.name].metric.function
+                columns.append(function(answers, last.logsumexp(-1), self.data.signs))
+            else:
+                ids = self.tokens[:, 1:].flatten()
+                losses = F.cross_entropy(logits[:, :-1].flatten(0, 1), ids, reduction="none")
+                columns.append(losses.view(len(self.tokens), -1).mean(1))
+        return torch.stack(columns, dim=1)
+
+    @property
+    def cost(self) -> Cost:
+        """Of the sweep."""
+        shape, (count, length) = Shape.of(self.subject.bridge), self.tokens.shape
+        if isinstance(self.data, Prompts):
+            return sweep_cost(shape, count, length, self.data.candidates.shape[1], True)
+        return sweep_cost(shape, count, length - 1, (length - 1) * shape.vocabulary, False)
+
+
+def sweeps(name: str, count: int, repeats: int = REPEATS) -> pd.DataFrame:
+    """The three ways, and the sweep in bfloat16, on ``count`` prompts of each workload.
+
+    name: of a subject, taken under the convention ``raw``, so that all compute the same. Columns: subject,
+    workload, prompts, positions, method, seconds (median, all heads), low, high (quartiles), speedup (over
+    hooks), share (of the float32 matrix-product rate of the same run), error (largest difference from
+    hooks), scale (largest size of what is measured).
+    """
+    subject, directory = load_subject(name, "raw"), find_checkpoint(name)
+    model = AutoModelForCausalLM.from_pretrained(directory).eval()
+    exact, narrow = Sweep(subject), Sweep(subject, torch.bfloat16)
+    rows = []
+    for workload in (Workload.of(w, subject, directory, count) for w in WORKLOADS):
+        actions: dict[str, Callable[[], Tensor]] = {
+            "sweep": partial(workload.sweep, exact),
+            "sweep, bfloat16": partial(workload.sweep, narrow),
+            "hooks": workload.hooks,
+            "transformers": partial(workload.transformers, model),
+        }
+        rate = matmul_rate()
+        seconds = interleaved(actions, repeats)
+        rate = (rate + matmul_rate()) / 2
+        reference = actions["hooks"]()
+        for method, action in actions.items():
+            swept = method.startswith("sweep")
+            scale = 1 if swept else subject.heads / len(workload.diagonal)
+            low, middle, high = scale * np.percentile(seconds[method], (25, 50, 75))
+            cost = workload.cost.flops if swept else _passes_flops(workload)
+            values = action()
+            values = values[:, workload.diagonal] if swept else values
+            rows.append((
+                subject.name, workload.name, *workload.tokens.shape, method, middle, low, high,
+                cost / middle / rate, float((values - reference).abs().max()), float(reference.abs().max()),
+            ))  # fmt: skip
+    frame = pd.DataFrame(rows, columns=[
+        "subject", "workload", "prompts", "positions", "method", "seconds", "low", "high", "share", "error", "scale",
+    ])  # fmt: skip
+    hooks = frame[frame["method"] == "hooks"].set_index("workload")["seconds"]
+    frame.insert(6, "speedup", frame["workload"].map(hooks) / frame["seconds"])
+    return frame
+
+
+def _passes_flops(workload: Workload) -> int:
+    shape, (count, length) = Shape.of(workload.subject.bridge), workload.tokens.shape
+    heads = shape.layers * shape.heads
+    return hooks_cost(shape, count, length).flops * heads // (heads + 1)
+
+
+def ideas(repeats: int = REPEATS) -> pd.DataFrame:
+    """What was tried on the way, measured on this machine. Columns: idea, with_it, without (seconds),
+    ratio (above 1: it pays)."""
+    subject = load_subject("gpt2-mini")
+    directory = find_checkpoint("gpt2-mini")
+    long = Workload.of("induction", subject, directory, 4)
+    short = Workload.of("ioi", subject, directory, 8)
+    generator = torch.Generator().manual_seed(0)
+    x, weight = (
+        torch.randn(732, 192, generator=generator),
+        torch.randn(768, 192, generator=generator),
+    )
+    clean, z = torch.randn(732, 768, generator=generator), x[:, :16].contiguous()
+    q, k, v = (torch.randn(144, 61, 16, generator=generator) for _ in range(3))
+    q15, k15, v15 = (t[:, :15].contiguous() for t in (q, k, v))
+
+    def explicit(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        mask = torch.full(q.shape[-2:-1] * 2, float("-inf")).triu(1)
+        return torch.baddbmm(mask, q, k.transpose(1, 2), alpha=0.25).softmax(-1) @ v
+
+    def fused(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None], is_causal=True)
+
+    def low_rank() -> Tensor:
+        scale = x.var(-1, correction=0).add(1e-5).rsqrt()[:, None]
+        return torch.addmm(clean, z, weight[:, :16].T, alpha=-1).mul_(scale).add_(weight[:, 0])
+
+    def one_thread_pool(workload: Workload, sweep: Sweep) -> Tensor:
+        # One group at a time, its products shared by all threads.
+        return torch.cat(
+            [workload_of(workload, i).sweep(sweep) for i in range(len(workload.tokens))]
+        )
+
+    def workload_of(workload: Workload, i: int) -> Workload:
+        return Workload(workload.name, subject, directory, workload.data[i : i + 1])
+
+    small, usual, large = (Sweep(subject, positions=n) for n in (96, None, 12_288))
+    pairs: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+        "prompts on a thread each, rather than products shared by threads": (
+            lambda: long.sweep(usual), lambda: one_thread_pool(long, usual)),
+        "768 positions at once, rather than 12,288": (lambda: long.sweep(usual), lambda: long.sweep(large)),
+        "768 positions at once, rather than 96": (lambda: short.sweep(usual), lambda: short.sweep(small)),
+        "softmax by hand, rather than fused attention, 61 positions": (
+            lambda: explicit(q, k, v), lambda: fused(q, k, v)),
+        "softmax by hand, rather than fused attention, 15 positions": (
+            lambda: explicit(q15, k15, v15), lambda: fused(q15, k15, v15)),
+        "first MLP product as an update of rank 16, rather than whole": (
+            low_rank, lambda: F.linear(F.layer_norm(x, (192,)), weight)),
+    }  # fmt: skip
+    rows = []
+    for idea, (with_it, without) in pairs.items():
+        fast = not idea.startswith(("prompts", "768"))
+        seconds = interleaved({"with": with_it, "without": without}, 50 if fast else repeats)
+        medians = [float(np.median(seconds[name])) for name in ("with", "without")]
+        rows.append((idea, *medians, medians[1] / medians[0]))
+    return pd.DataFrame(rows, columns=["idea", "with_it", "without", "ratio"])
+
+
+def resident() -> float:
+    """The largest resident size of this process so far, GiB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+def _measured(
+    name: str, prompts: int, positions: int, method: str, seconds: float
+) -> dict[str, Any]:
+    """In a process of its own: random prompts of any length through one method, for ``seconds`` at most."""
+    subject = load_subject(name, "raw")
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(len(subject.bridge.W_E), (prompts, positions), generator=generator)
+    answers = torch.randint(len(subject.bridge.W_E), (prompts, 2), generator=generator)
+    signs = torch.tensor([1.0, -1.0]).expand(prompts, 2)
+    data = Prompts("random", tokens, answers, signs, [""] * prompts, {})
+    metric, loaded = TASKS["ioi"].metric, resident()
+    done, began = 0, time.perf_counter()
+    if method == "sweep":
+        sweep, step = Sweep(subject), max(32, prompts // 64)
+        began = time.perf_counter()
+        for at in range(0, prompts, step):
+            done += len(sweep.task(data[at : at + step], metric)[1])
+            if time.perf_counter() - began > seconds:
+                break
+    else:
+        began = time.perf_counter()
+        sets = [[head] for head in range(0, subject.heads, subject.heads_per_layer + 1)]
+        hooked_task(subject, data, metric, sets)
+        done = prompts
+    taken = time.perf_counter() - began
+    if method != "sweep":
+        taken *= subject.heads / len(sets)
+    return {"measured": done, "seconds": taken, "loaded": loaded, "resident": resident()}
+
+
+def _alone(name: str, prompts: int, positions: int, method: str, seconds: float) -> dict[str, Any]:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_measured, name, prompts, positions, method, seconds).result()
+
+
+def growth(gpt2_shape: str, folder: Path) -> pd.DataFrame:
+    """Time and memory of one sweep as one size grows, each in a process of its own, weights random.
+
+    Columns: grows (which size), size, subject, prompts, positions, method, measured (prompts that were;
+    a sweep of GPT-2's shape is stopped after a minute), seconds, loaded, resident (GiB, before and at most).
+    """
+    base = {"layers": 12, "heads": 12, "width": 192, "vocabulary": 4096}
+    rows = []
+
+    def add(
+        grows: str, size: int, name: str, prompts: int, positions: int, method: str = "sweep"
+    ) -> None:
+        result = _alone(name, prompts, positions, method, 60.0)
+        rows.append(
+            {"grows": grows, "size": size, "subject": Path(name).name, "prompts": prompts,
+             "positions": positions, "method": method} | result
+        )  # fmt: skip
+
+    plain = str(random_checkpoint(folder / "mini-shape", **base))
+    for prompts in (8, 32, 128, 512):
+        add("prompts", prompts, plain, prompts, 16)
+    for positions in (16, 32, 64, 128, 256):
+        add("positions", positions, plain, 8, positions)
+    for layers in (3, 6, 12, 24):
+        name = str(random_checkpoint(folder / f"layers-{layers}", **(base | {"layers": layers})))
+        add("layers", layers, name, 16, 32)
+    for width in (96, 192, 384, 768):
+        name = str(random_checkpoint(folder / f"width-{width}", **(base | {"width": width})))
+        add("width", width, name, 8, 32)
+    for method, prompts in (("sweep", 32), ("sweep", 4096), ("hooks", 32), ("hooks", 128)):
+        add("gpt2-shape", prompts, gpt2_shape, prompts, 15, method)
+    return pd.DataFrame(rows)
+
+
+def _ours(source: RewardSource, steps: int, seeds: int) -> Trainer:
+    trainer = Trainer(source, PPOConfig(total_steps=steps), range(seeds))
+    trainer.train()
+    return trainer
+
+
+def _theirs(source: RewardSource, steps: int, seeds: int) -> Any:
+    from circuitlib.maskable import BestRewards, maskable_ppo
+
+    found = BestRewards(len(source.tasks))
+    maskable_ppo(source, PPOConfig(total_steps=steps), seeds - 1).learn(steps, callback=found)
+    return found
+
+
+def _resident_after(
+    train: Callable[..., Any], source: RewardSource, steps: int, seeds: int
+) -> float:
+    train(source, steps, seeds)
+    return resident()
+
+
+def policies(source: RewardSource, steps: int, many: int, repeats: int = REPEATS) -> pd.DataFrame:
+    """Our PPO against sb3-contrib's ``MaskablePPO``: same settings, network and reward table.
+
+    Rates are medians of ``repeats`` turns of ten updates; then each trains once for ``steps`` steps.
+    Columns: method, seeds, rate (environment steps a second, of all seeds), seconds (of the training),
+    resident (GiB, in a process of its own), and for each task the mean best reward of the last tenth of
+    the training's episodes.
+    """
+    methods = [
+        ("MaskablePPO", _theirs, 1),
+        ("ours", _ours, 1),
+        (f"ours, {many} seeds", _ours, many),
+    ]
+    chunk = 10 * PPOConfig.environments * PPOConfig.rollout
+    turns = interleaved(
+        {name: partial(train, source, chunk, seeds) for name, train, seeds in methods}, repeats
+    )
+    rows = []
+    for name, train, seeds in methods:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            most = pool.submit(_resident_after, train, source, chunk, seeds).result()
+        began = time.perf_counter()
+        trained = train(source, steps, seeds)
+        row = {
+            "method": name, "seeds": seeds, "rate": seeds * chunk / float(np.median(turns[name])),
+            "seconds": time.perf_counter() - began, "resident": most,
+        }  # fmt: skip
+        if isinstance(trained, Trainer):
+            history = pd.DataFrame(trained.history)
+            late = history[history["update"] > 0.9 * history["update"].max()]
+            row |= late.groupby("task")["best"].mean().to_dict()
+        else:
+            last = -(-len(trained.best) // 10)
+            best, tasks = (np.stack(x[-last:]) for x in (trained.best, trained.tasks))
+            row |= {task: float(best[tasks == i].mean()) for i, task in enumerate(source.tasks)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def recorded(name: str) -> pd.DataFrame:
+    """A table as measured for the repository: sweeps, ideas, growth or policies."""
+    return pd.read_csv(RECORDED / f"{name}.csv")
+
+
+def recorded_machine() -> dict[str, Any]:
+    """The machine that :func:`recorded` is from."""
+    return json.loads((RECORDED / "machine.json").read_text())
+
+
+def _write(folder: Path, name: str, content: pd.DataFrame | dict[str, Any]) -> None:
+    if isinstance(content, dict):
+        with written_whole(folder / f"{name}.json") as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n")
+        print(json.dumps(content, indent=1))
+    else:
+        with written_whole(folder / f"{name}.csv") as temporary:
+            content.to_csv(temporary, index=False, float_format="%.4g")
+        print(content.to_string(index=False, float_format=lambda value: f"{value:.3g}"), flush=True)
+
+
+PARTS = ("sweeps", "ideas", "policies", "growth")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; tables go to ``--output``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m circuitlib.benchmark",
+        description="Measure the sweep, its alternatives and PPO side by side on this machine.",
+    )
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        choices=PARTS,
+        default=list(PARTS),
+        help="what to measure (default: all)",
+    )
+    parser.add_argument(
+        "--prompts",
+        type=int,
+        default=8,
+        help="prompts of each workload (default: 8; a quarter of them on GPT-2's shape)",
+    )
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=REPEATS,
+        help=f"turns that count, at least {REPEATS} (default: {REPEATS})",
+    )
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=PPOConfig.total_steps,
+        help="steps of each PPO training (default: the paper's)",
+    )
+    parser.add_argument("--seeds", type=int, default=10, help="seeds trained at once (default: 10)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=ROOT / "runs" / "speed",
+        help="folder for the tables (default: runs/speed)",
+    )
+    options = parser.parse_args(arguments)
+    if options.repeats < REPEATS or options.prompts < 4:
+        parser.error(f"--repeats must be at least {REPEATS}, and --prompts at least 4")
+    print("about 20 minutes on two cores, if nothing else runs", flush=True)
+    _write(options.output, "machine", machine())
+    with tempfile.TemporaryDirectory() as temporary:
+        gpt2_shape = str(random_checkpoint(Path(temporary) / GPT2_SHAPE))
+        if "sweeps" in options.parts:
+            frames = [
+                sweeps(name, count, options.repeats)
+                for name, count in (
+                    ("gpt2-mini", options.prompts),
+                    (gpt2_shape, options.prompts // 4),
+                )
+            ]
+            _write(options.output, "sweeps", pd.concat(frames))
+        if "ideas" in options.parts:
+            _write(options.output, "ideas", ideas(options.repeats))
+        if "policies" in options.parts:
+            source = Run().training_rewards()
+            _write(
+                options.output,
+                "policies",
+                policies(source, options.steps, options.seeds, options.repeats),
+            )
+        if "growth" in options.parts:
+            _write(options.output, "growth", growth(gpt2_shape, Path(temporary)))
+    print(f"tables: {options.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
