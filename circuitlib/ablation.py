@@ -18,7 +18,7 @@ Both read the subject's bridge, so the convention (see :mod:`circuitlib.subjects
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -37,6 +37,9 @@ holds; on a GPU: what fills it."""
 
 LOGITS = {"cpu": 1 << 22, "cuda": 1 << 28}
 """Logits held at once while a loss is taken."""
+
+HOOKED = 16
+"""Prompts in a hooked forward pass; all their logits are held at once."""
 
 Scores = tuple[Tensor, Tensor]
 """A score of each prompt ``[batch]``, clean, and with each head ablated ``[batch, heads]``."""
@@ -169,30 +172,20 @@ class Sweep:
 
 
 class Hooks:
-    """The reference: one hooked forward pass a head, on any architecture with ``hook_z``.
+    """The reference: one hooked forward pass a head, on any architecture with ``hook_z``."""
 
-    prompts: prompts in a forward pass.
-    """
-
-    def __init__(self, subject: Subject, prompts: int = 16) -> None:
-        self.subject, self.prompts = subject, prompts
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
         self.sets: list[HeadSet] = [(), *((head,) for head in range(subject.heads))]
 
     def task(self, prompts: Prompts, metric: Metric) -> Scores:
         """See :class:`Engine`."""
-        starts = range(0, len(prompts), self.prompts)
-        parts = [
-            hooked_task(self.subject, prompts[at : at + self.prompts], metric, self.sets)
-            for at in starts
-        ]
-        scores = torch.cat(parts)
+        scores = hooked_task(self.subject, prompts, metric, self.sets)
         return scores[:, 0], scores[:, 1:]
 
     def control(self, spans: Int[Tensor, "spans pos"]) -> Scores:
         """See :class:`Engine`."""
-        scores = torch.cat(
-            [hooked_control(self.subject, some, self.sets) for some in spans.split(self.prompts)]
-        )
+        scores = hooked_control(self.subject, spans, self.sets)
         return scores[:, 0], scores[:, 1:]
 
 
@@ -228,25 +221,30 @@ def ablated_logits(subject: Subject, tokens: Int[Tensor, "batch pos"], heads: He
 
 
 def hooked_task(
-    subject: Subject, prompts: Prompts, metric: Metric, head_sets: Iterable[HeadSet]
+    subject: Subject, prompts: Prompts, metric: Metric, head_sets: Sequence[HeadSet]
 ) -> Float[Tensor, "batch sets"]:
-    """The reference: the task metric with each set of heads ablated, one forward pass a set."""
-    columns = []
-    for heads in head_sets:
-        logits = ablated_logits(subject, prompts.tokens, heads)[:, -1].cpu()
-        candidates, signs = prompts.candidates, prompts.signs.to(logits.dtype)
-        columns.append(metric.function(logits.gather(1, candidates), logits.logsumexp(-1), signs))
-    return torch.stack(columns, dim=1)
+    """The reference: the task metric with each set of heads ablated, one forward pass a set for every
+    ``HOOKED`` prompts."""
+
+    def score(some: Prompts, heads: HeadSet) -> Tensor:
+        logits = ablated_logits(subject, some.tokens, heads)[:, -1].cpu()
+        signs = some.signs.to(logits.dtype)
+        return metric.function(logits.gather(1, some.candidates), logits.logsumexp(-1), signs)
+
+    pieces = [prompts[at : at + HOOKED] for at in range(0, len(prompts), HOOKED)]
+    return torch.cat([torch.stack([score(p, heads) for heads in head_sets], 1) for p in pieces])
 
 
 def hooked_control(
-    subject: Subject, spans: Int[Tensor, "spans pos"], head_sets: Iterable[HeadSet]
+    subject: Subject, spans: Int[Tensor, "spans pos"], head_sets: Sequence[HeadSet]
 ) -> Float[Tensor, "spans sets"]:
     """The reference: the mean next-token loss (nats) with each set of heads ablated."""
-    columns = []
-    for heads in head_sets:
-        logits = ablated_logits(subject, spans, heads)[:, :-1]
-        targets = spans[:, 1:].flatten().to(logits.device)
+
+    def score(some: Tensor, heads: HeadSet) -> Tensor:
+        logits = ablated_logits(subject, some, heads)[:, :-1]
+        targets = some[:, 1:].flatten().to(logits.device)
         losses = F.cross_entropy(logits.flatten(0, 1), targets, reduction="none")
-        columns.append(losses.view(len(spans), -1).mean(1).cpu())
-    return torch.stack(columns, dim=1)
+        return losses.view(len(some), -1).mean(1).cpu()
+
+    pieces = spans.split(HOOKED)
+    return torch.cat([torch.stack([score(p, heads) for heads in head_sets], 1) for p in pieces])

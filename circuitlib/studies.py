@@ -8,9 +8,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 
-from circuitlib.ablation import engine, hooked_task
+from circuitlib.ablation import engine, hooked_control, hooked_task
 from circuitlib.control import CONTROL, Part
 from circuitlib.corpus import prose_paragraphs
 from circuitlib.detectors import detect
@@ -26,10 +25,7 @@ MAIN_TASKS = (*TRAINING_TASKS, HELD_OUT_TASK)
 FURTHER_TASKS = tuple(task for task in TASKS if task not in MAIN_TASKS)
 """Behaviours the paper does not use: three more tries of transfer to a task never trained on."""
 
-REPORT_PROMPTS = 512
-PAIR_PROMPTS = 32
 PAIR_HEADS = 12
-CONVENTION_PROMPTS = 32
 STUDY_SEED = 3
 """The seed of prompts that no damage table uses."""
 
@@ -37,6 +33,16 @@ PIPELINE = (
     "ablation", "control", "corpus", "damage", "decoder", "detectors", "env", "evaluate", "oracle", "ppo",
     "rewards", "searchers", "studies", "subjects", "tasks",
 )  # fmt: skip
+
+
+def report_prompts(run: Run) -> int:
+    """Prompts a task on which a behaviour is reported, twice those of a table: 512 in the default run."""
+    return 2 * run.settings.evaluation_prompts
+
+
+def closer_prompts(run: Run) -> int:
+    """Prompts a task for what needs a forward pass each: an eighth of a table's, 32 in the default run."""
+    return run.settings.evaluation_prompts // 8
 
 
 def head_rewards(run: Run, task: str, part: Part) -> torch.Tensor:
@@ -52,7 +58,7 @@ def behaviours(run: Run) -> pd.DataFrame:
         rows = []
         for name, task in TASKS.items():
             scores = []
-            for prompts in task.prompts(run.subject.tokenizer, REPORT_PROMPTS, STUDY_SEED):
+            for prompts in task.prompts(run.subject.tokenizer, report_prompts(run), STUDY_SEED):
                 scores.append(hooked_task(run.subject, prompts, task.metric, [()])[:, 0])
             score = torch.cat(scores)
             rows.append(
@@ -68,13 +74,12 @@ def behaviours(run: Run) -> pd.DataFrame:
         spans = held_out_spans(
             encode_prose(tokenizer, prose_paragraphs("held_out")), tokenizer.bos_token_id
         )
-        with torch.inference_mode():
-            logits = run.subject.bridge(spans)[:, :-1]
-        loss = F.cross_entropy(logits.flatten(0, 1), spans[:, 1:].flatten()).item()
+        loss = hooked_control(run.subject, spans, [()]).mean().item()
         rows.append(("prose", "next-token loss", len(spans), float("nan"), loss))
         return pd.DataFrame(rows, columns=["task", "metric", "prompts", "right", "mean"])
 
-    return run.frame("behaviours", compute, ("corpus", "pretrain", "studies", "subjects", "tasks"))
+    code = ("ablation", "corpus", "pretrain", "studies", "subjects", "tasks")
+    return run.frame("behaviours", compute, code, prompts=report_prompts(run))
 
 
 def heads(run: Run) -> pd.DataFrame:
@@ -163,8 +168,9 @@ def detections(run: Run) -> pd.DataFrame:
     """Every head on every attention detector; see :func:`circuitlib.detectors.detect`."""
     return run.frame(
         "detections",
-        lambda: detect(run.subject, PAIR_PROMPTS, STUDY_SEED),
+        lambda: detect(run.subject, closer_prompts(run), STUDY_SEED),
         ("detectors", "studies", "subjects", "tasks"),
+        prompts=closer_prompts(run),
     )
 
 
@@ -185,7 +191,9 @@ def pairs(run: Run) -> pd.DataFrame:
             sets: list[tuple[int, ...]] = [(), *((head,) for head in top), *combinations(top, 2)]
             metrics = [
                 hooked_task(run.subject, prompts, TASKS[task].metric, sets)
-                for prompts in TASKS[task].prompts(run.subject.tokenizer, PAIR_PROMPTS, STUDY_SEED)
+                for prompts in TASKS[task].prompts(
+                    run.subject.tokenizer, closer_prompts(run), STUDY_SEED
+                )
             ]
             means = torch.cat(metrics).double().mean(0)
             damage = {
@@ -205,7 +213,8 @@ def pairs(run: Run) -> pd.DataFrame:
         ]
         return pd.DataFrame(frames, columns=columns)
 
-    return run.frame("pairs", compute, PIPELINE, heads=run.hashes("heads.csv"))
+    inputs = {"heads": run.hashes("heads.csv"), "prompts": closer_prompts(run)}
+    return run.frame("pairs", compute, PIPELINE, **inputs)
 
 
 def conventions(run: Run) -> pd.DataFrame:
@@ -221,7 +230,7 @@ def conventions(run: Run) -> pd.DataFrame:
                 swept = [
                     ablate.task(prompts, TASKS[task].metric)
                     for prompts in TASKS[task].prompts(
-                        subject.tokenizer, CONVENTION_PROMPTS, STUDY_SEED
+                        subject.tokenizer, closer_prompts(run), STUDY_SEED
                     )
                 ]
                 damage = torch.cat([clean[:, None] - ablated for clean, ablated in swept])

@@ -24,7 +24,7 @@ def test_sweep_equals_hooks(
 ) -> None:
     subject = load_subject(str(request.getfixturevalue(family)), convention)
     assert subject.heads == heads
-    fast, slow = Sweep(subject), Hooks(subject, prompts=4)
+    fast, slow = Sweep(subject), Hooks(subject)
     for task in (TASKS["ioi"], TASKS["greater_than"], TASKS["docstring"]):
         prompts = task.prompts(subject.tokenizer, 6, seed=0)[0]
         for swept, hooked in zip(
