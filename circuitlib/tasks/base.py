@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -151,8 +152,7 @@ def tokenise(
     task: str, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
 ) -> list[Prompts]:
     """Examples as token tensors, grouped by length, shortest first; within a group in given order."""
-    if tokenizer.bos_token_id is None:
-        raise ValueError("the tokenizer has no BOS token, which every prompt starts with")
+    bos = beginning(tokenizer)
     groups: dict[tuple[int, int], list[tuple[Example, list[int], dict[str, int]]]] = defaultdict(
         list
     )
@@ -160,6 +160,7 @@ def tokenise(
         [example.text for example in examples],
         add_special_tokens=False,
         return_offsets_mapping=True,
+        verbose=False,
     )
     for example, ids, offsets in zip(
         examples, encodings["input_ids"], encodings["offset_mapping"], strict=True
@@ -168,7 +169,7 @@ def tokenise(
             role: 1 + next(i for i, (start, end) in enumerate(offsets) if start <= last < end)
             for role, last in example.roles.items()
         }
-        tokens = [tokenizer.bos_token_id, *ids]
+        tokens = [bos, *ids]
         groups[len(tokens), len(example.candidates)].append((example, tokens, roles))
     return [
         Prompts(
@@ -185,11 +186,32 @@ def tokenise(
     ]
 
 
+def beginning(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The BOS token, which every prompt starts with.
+
+    A tokenizer without one (Qwen2's) has EOS in its place once TransformerLens has loaded the model, as
+    its own prompts do. Raises ``ValueError`` for one that has not been through that.
+    """
+    if tokenizer.bos_token_id is None:
+        raise ValueError(
+            "the tokenizer has no BOS token, which every prompt starts with; take a subject's tokenizer, "
+            "or set tokenizer.bos_token = tokenizer.eos_token as TransformerLens does"
+        )
+    return int(tokenizer.bos_token_id)
+
+
 def token_id(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
-    """The one token that ``text`` is encoded as; ``ValueError`` when it takes several."""
+    """The one token that ``text`` is encoded as; ``ValueError``, saying what to try, when it takes several
+    or none."""
     ids = tokenizer.encode(text, add_special_tokens=False)
     if len(ids) != 1:
-        raise ValueError(f"{text!r} is {len(ids)} tokens for this tokenizer; an answer must be one")
+        bare = text.strip(" ")
+        other = bare if text.startswith(" ") else " " + bare
+        fits = bool(bare) and len(tokenizer.encode(other, add_special_tokens=False)) == 1
+        hint = f"{other!r} is one" if fits else "choose another word"
+        raise ValueError(
+            f"{text!r} is {len(ids)} tokens for this tokenizer; an answer must be one ({hint})"
+        )
     return ids[0]
 
 
@@ -200,24 +222,24 @@ def single_token_words(
 
     Raises ``ValueError``, naming the words that are not, when fewer than ``at_least`` remain.
     """
-    key = (id(tokenizer), tuple(words))
-    if key not in _SELECTED:
-        _SELECTED[key] = [
-            word
-            for word in words
-            if len(tokenizer.encode(" " + word, add_special_tokens=False)) == 1
-        ]
-    kept = _SELECTED[key]
+    kept = _single_token_words(tokenizer, tuple(words))
     if len(kept) < at_least:
         dropped = ", ".join(word for word in words if word not in kept)
         raise ValueError(
             f"only {len(kept)} of {len(words)} words are single tokens for this tokenizer and "
             f"{at_least} are needed; these are not: {dropped}"
         )
-    return kept
+    return list(kept)
 
 
-_SELECTED: dict[tuple[int, tuple[str, ...]], list[str]] = {}
+@cache
+def _single_token_words(
+    tokenizer: PreTrainedTokenizerBase, words: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Kept, with the tokenizer itself as the key: asking it takes long, and an id is given again."""
+    return tuple(
+        word for word in words if len(tokenizer.encode(" " + word, add_special_tokens=False)) == 1
+    )
 
 
 def is_held_out(*indices: int) -> bool:
