@@ -1,0 +1,214 @@
+"""One call: the same numbers as the engine's, from a bridge, a subject or a name; refusals before any work."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import (
+    OPTConfig,
+    OPTForCausalLM,
+    PreTrainedTokenizerBase,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+from circuitlib import head_damage, plot_head_damage
+from circuitlib.ablation import hooked_control, hooked_task
+from circuitlib.subjects import Subject, load_subject
+from circuitlib.tasks import TASKS
+from circuitlib.tasks.base import LOGIT_DIFFERENCE, Example, token_id, tokenise
+
+TRIPLES = [
+    ("When Mary and John went to the store, John gave a drink to", " Mary", " John"),
+    ("The keys near the cabinet", " are", " is"),
+    ("The writer near the guards", " is", " are"),
+]
+TEXTS = ["The function returns a list of all names.", "Read the file.", "Close the file."]
+
+
+@pytest.fixture(scope="module")
+def subject(checkpoint: Path) -> Subject:
+    return load_subject(str(checkpoint), "raw")
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, circuitlib; from circuitlib import head_damage, plot_head_damage; "
+        "assert callable(head_damage) and callable(plot_head_damage); "
+        "print([m for m in ('torch', 'pandas', 'matplotlib', 'transformer_lens') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_it_is_the_mean_of_what_hooks_see(subject: Subject) -> None:
+    frame = head_damage(subject, TRIPLES, control=TEXTS)
+    assert list(frame) == [
+        "subject", "layer", "head", "name", "damage", "standard_error", "general", "reward",
+    ]  # fmt: skip
+    assert frame["name"].tolist() == [subject.head_name(head) for head in range(subject.heads)]
+    assert (frame["layer"] * subject.heads_per_layer + frame["head"]).tolist() == list(range(35))
+    assert set(frame["subject"]) == {"odd"}
+
+    sets = [[], *([head] for head in range(subject.heads))]
+    examples = [Example(text, a, [a, b], [1.0, -1.0], {}) for text, a, b in TRIPLES]
+    scores = torch.cat(
+        [
+            hooked_task(subject, group, LOGIT_DIFFERENCE, sets)
+            for group in tokenise("test", subject.tokenizer, examples)
+        ]
+    ).double()
+    damage = scores[:, :1] - scores[:, 1:]
+    assert np.allclose(frame["damage"], damage.mean(0), atol=1e-5)
+    assert np.allclose(frame["standard_error"], damage.std(0) / 3**0.5, atol=1e-5)
+    assert frame["damage"].abs().max() > 1e-2
+
+    total, tokens = torch.zeros(36).double(), 0
+    for text in TEXTS:
+        ids = subject.tokenizer.encode(text, add_special_tokens=False)
+        span = torch.tensor([[subject.tokenizer.bos_token_id, *ids]])
+        total += len(ids) * hooked_control(subject, span, sets)[0].double()
+        tokens += len(ids)
+    losses = total / tokens
+    assert np.allclose(frame["general"], losses[1:] - losses[0], atol=1e-5)
+    assert np.allclose(frame["reward"], frame["damage"] - frame["general"])
+
+
+@pytest.mark.parametrize("state", ["as loaded", "named only", "folded"])
+def test_a_bridge_in_hand_is_measured_as_it_is(
+    checkpoint: Path, subject: Subject, state: str
+) -> None:
+    bridge = TransformerBridge.boot_transformers(str(checkpoint), dtype=torch.float32, device="cpu")
+    if state != "as loaded":
+        bridge.enable_compatibility_mode(no_processing=state == "named only")
+    model = str(checkpoint) if state == "folded" else subject
+    ours, theirs = head_damage(bridge, TRIPLES), head_damage(model, TRIPLES)
+    assert np.allclose(ours["damage"], theirs["damage"], atol=1e-5)
+
+
+def test_prompts_of_a_task_are_prompts(subject: Subject) -> None:
+    groups = TASKS["ioi"].prompts(subject.tokenizer, 6, seed=0)
+    triples = [
+        (text, subject.tokenizer.decode([right]), subject.tokenizer.decode([wrong]))
+        for group in groups
+        for text, right, wrong in zip(
+            group.text, group.right.tolist(), group.wrong.tolist(), strict=True
+        )
+    ]
+    many = head_damage(subject, groups)
+    assert np.allclose(many["damage"], head_damage(subject, triples)["damage"], atol=1e-6)
+    one = head_damage(subject, groups[0][:1])
+    assert one["standard_error"].isna().all()
+    assert "general" not in one
+
+
+@pytest.mark.parametrize("family", ["neox_checkpoint", "llama_checkpoint", "qwen2_checkpoint"])
+def test_other_families(family: str, request: pytest.FixtureRequest) -> None:
+    directory = request.getfixturevalue(family)
+    frame = head_damage(str(directory), TRIPLES[:1], TEXTS)
+    assert np.isfinite(frame["reward"]).all()
+    assert frame["damage"].abs().max() > 1e-3
+
+
+def test_an_unknown_architecture_is_measured_by_hooks_and_says_so(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    config = OPTConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+        ffn_dim=64, max_position_embeddings=96, word_embed_proj_dim=32,
+    )  # fmt: skip
+    OPTForCausalLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.warns(UserWarning, match=r"one forward pass a head, exact and slow.*OPT"):
+        frame = head_damage(load_subject(str(tmp_path), "raw"), TRIPLES)
+    assert len(frame) == 8
+
+
+def test_a_tokenizer_without_bos_has_eos_in_its_place(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """As Qwen2's: TransformerLens puts it there when it loads a model; alone it is refused."""
+    config = Qwen2Config(
+        vocab_size=len(tokenizer), hidden_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, intermediate_size=64, max_position_embeddings=96,
+    )  # fmt: skip
+    Qwen2ForCausalLM(config).save_pretrained(tmp_path)
+    bare = type(tokenizer)(tokenizer_object=tokenizer.backend_tokenizer, eos_token="<|endoftext|>")
+    bare.save_pretrained(tmp_path)
+    assert bare.bos_token_id is None
+    with pytest.raises(ValueError, match=r"no BOS token.*take a subject's tokenizer"):
+        TASKS["ioi"].prompts(bare, 2, 0)
+    subject = load_subject(str(tmp_path), "raw")
+    assert subject.tokenizer.bos_token_id == subject.tokenizer.eos_token_id
+    assert np.isfinite(head_damage(subject, TRIPLES, TEXTS)["reward"]).all()
+
+
+def _groups(tokenizer: PreTrainedTokenizerBase) -> Any:
+    return TASKS["greater_than"].prompts(tokenizer, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "control", "kind", "message"),
+    [
+        ([], None, ValueError, "there are no prompts"),
+        ("ioi", None, TypeError, "prompts must be a list of"),
+        (TRIPLES[0], None, TypeError, "prompt 0 must be"),
+        ([("When", " Mary")], None, TypeError, "prompt 0 must be"),
+        ([TRIPLES[0], 3], None, TypeError, "prompt 1 must be"),
+        ([("When", "Mary", " John")], None, ValueError, r"'Mary' is 2 tokens.*\(' Mary' is one\)"),
+        ([("When", " Mary", " Mary")], None, ValueError, "same token"),
+        ([(" the" * 96, " is", " are")], None, ValueError, "97 tokens with BOS, and odd reads at most 96"),
+        (TRIPLES, [], ValueError, "control has no texts"),
+        (TRIPLES, "prose", TypeError, "control must be a list of texts, not str"),
+        (TRIPLES, ["prose", 3], TypeError, "control text 1 must be a string"),
+        (TRIPLES, ["prose", ""], ValueError, "control text 1 is empty"),
+        (TRIPLES, [" the" * 96], ValueError, "a control text is 97 tokens"),
+        (_groups, None, ValueError, "greater_than prompts do not have one right and one wrong"),
+    ],
+)  # fmt: skip
+def test_refused_before_any_work(
+    prompts: Any,
+    control: Any,
+    kind: type[Exception],
+    message: str,
+    subject: Subject,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def work(subject: Subject) -> None:
+        pytest.fail("the model was run")
+
+    monkeypatch.setattr("circuitlib.ablation.engine", work)
+    given = prompts(subject.tokenizer) if callable(prompts) else prompts
+    with pytest.raises(kind, match=message):
+        head_damage(subject, given, control)
+
+
+def test_what_to_try_is_true(tokenizer: PreTrainedTokenizerBase) -> None:
+    with pytest.raises(ValueError, match="choose another word"):
+        token_id(tokenizer, " unbelievable")
+    with pytest.raises(ValueError, match=r"is 0 tokens.*choose another word"):
+        token_id(tokenizer, "")
+
+
+def test_the_map_shows_every_head(subject: Subject) -> None:
+    frame = head_damage(subject, TRIPLES, TEXTS)
+    figure = plot_head_damage(frame.sample(frac=1, random_state=0))
+    axis, bar = figure.axes
+    shown = np.asarray(axis.collections[0].get_array()).reshape(7, 5)
+    assert np.allclose(shown.flatten(), frame["damage"])
+    assert axis.get_title() == "odd"
+    assert bar.get_ylabel() == "damage (logits)"
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("head", "layer")
+    assert plot_head_damage(frame, "general").axes[1].get_ylabel() == "general (nats)"
+    plt.close("all")
+    with pytest.raises(ValueError, match=r"no 'general' to plot; this table has damage"):
+        plot_head_damage(frame.drop(columns=["general", "reward"]), "general")
+    with pytest.raises(ValueError, match="one subject to a map, not 2"):
+        plot_head_damage(pd.concat([frame, frame.assign(subject="other")]))
