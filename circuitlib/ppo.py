@@ -2,13 +2,13 @@
 
 Schulman et al. 2017 (arXiv 1707.06347), with the settings of MechRL (arXiv 2605.26343) as defaults.
 
-Every seed is trained by a :class:`Learner` of its own, with its own initial weights, environments, samples
-and minibatches, so a seed among others is itself alone, to the last bit. Seeds are spread over threads of
-one core each: on a network this small that beats one seed on many cores, and one seed's weights,
-gradients and moments stay in its core's cache for the whole update.
+Several seeds are trained at once. Seeds share nothing: each has its own initial weights, environments,
+samples and minibatches. A :class:`Learner` holds a few side by side, each parameter with a leading seed
+dimension and each product a batched one, which hides what an operation costs beside its arithmetic;
+learners are spread over threads of one core each, which on a network this small beats many cores a product.
 
-Shapes: s seeds, n environments or steps of a minibatch, t steps, h heads, o observations, k candidates,
-p parameters. A network of one seed keeps its seed dimension, s = 1.
+Shapes: s seeds, n environments or rows of a minibatch, t steps, h heads, o observations, k candidates,
+p parameters.
 """
 
 import json
@@ -31,6 +31,10 @@ from tqdm.auto import tqdm
 from circuitlib.env import BUDGET, HeadAblationVectorEnv
 from circuitlib.provenance import written_whole
 from circuitlib.rewards import RewardSource
+
+SIDE_BY_SIDE = 5
+"""Seeds of a learner, at most. Fewer, and threads wait for Python's lock between operations this short;
+more, and their weights, gradients and moments (2.8 MB a seed) leave the cache."""
 
 
 @dataclass(frozen=True)
@@ -252,25 +256,27 @@ def clip_gradients(gradients: Float[Tensor, "s p"], max_norm: float) -> None:
 
 
 class Learner:
-    """One seed: its network, optimizer, environments and random numbers."""
+    """A few seeds, side by side in every operation: networks, optimizer, environments, random numbers."""
 
-    def __init__(self, source: RewardSource, config: PPOConfig, seed: int) -> None:
-        self.config, self.seed = config, seed
-        self.env = HeadAblationVectorEnv(source, config.environments, config.budget)
-        self.network = ActorCritic([seed], len(source.tasks), source.heads, config.hidden)
-        # Parameters and gradients are views of one row each, so that clipping and Adam are one pass.
+    def __init__(self, source: RewardSource, config: PPOConfig, seeds: Sequence[int]) -> None:
+        self.config, self.seeds = config, list(seeds)
+        self.env = HeadAblationVectorEnv(source, len(seeds) * config.environments, config.budget)
+        self.network = ActorCritic(seeds, len(source.tasks), source.heads, config.hidden)
+        # Parameters and gradients are views of one row a seed, so that clipping and Adam are one pass.
         parameters = list(self.network.parameters())
-        self.parameters = nn.Parameter(torch.cat([p.detach().flatten() for p in parameters])[None])
-        self.parameters.grad = torch.zeros_like(self.parameters)
-        sizes = [p.numel() for p in parameters]
-        rows = self.parameters.detach()[0].split(sizes), self.parameters.grad[0].split(sizes)
-        for parameter, data, grad in zip(parameters, *rows, strict=True):
-            parameter.data, parameter.grad = data.view_as(parameter), grad.view_as(parameter)
+        rows = torch.cat([p.detach().flatten(1) for p in parameters], 1)
+        self.parameters = nn.Parameter(rows)
+        self.parameters.grad = torch.zeros_like(rows)
+        sizes = [p[0].numel() for p in parameters]
+        views = self.parameters.detach().split(sizes, 1), self.parameters.grad.split(sizes, 1)
+        for parameter, data, grad in zip(parameters, *views, strict=True):
+            shape = parameter.shape[1:]
+            parameter.data, parameter.grad = data.unflatten(1, shape), grad.unflatten(1, shape)
         self.optimizer = torch.optim.Adam(
             [self.parameters], config.learning_rate, eps=config.adam_eps, fused=True
         )
-        self.generator = torch.Generator().manual_seed(1_000_003 * (seed + 1))
-        env_seeds = [1_000 * seed + i for i in range(config.environments)]
+        self.generators = [torch.Generator().manual_seed(1_000_003 * (seed + 1)) for seed in seeds]
+        env_seeds = [1_000 * seed + i for seed in seeds for i in range(config.environments)]
         self._observation = self.env.reset(seed=env_seeds)[0]
 
     @torch.no_grad()
@@ -282,29 +288,34 @@ class Learner:
         return found
 
     def rollout(self) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
-        """Play ``rollout`` steps; tensors ``[t * n, ...]``, and what episodes that ended found."""
-        c = self.config
-        noise = gumbel((c.rollout, 1, c.environments, self.network.heads), self.generator)
+        """Play ``rollout`` steps; tensors ``[s, t * n, ...]``, and what episodes that ended found."""
+        c, s, n = self.config, len(self.seeds), self.config.environments
+        noise = torch.stack(
+            [gumbel((c.rollout, n, self.network.heads), g) for g in self.generators], dim=1
+        )
         kept: dict[str, list[np.ndarray]] = {
             name: [] for name in ("observation", "head", "log_probs", "value", "reward", "ended")
         }
         found = []
         for step in range(c.rollout):
             observation = self._observation
-            log_probs, value = self.network(torch.from_numpy(observation)[None])
-            heads = largest(log_probs + noise[step], c.candidates)[0].numpy()
+            log_probs, value = self.network(torch.from_numpy(observation).view(s, n, -1))
+            heads = largest(log_probs + noise[step], c.candidates).flatten(0, 1).numpy()
             if c.candidates > 1:
                 best = self.env.measure(heads).argmax(1)
                 heads = np.take_along_axis(heads, best[:, None], axis=1)
             head = heads[:, 0]
             self._observation, reward, ended, _, info = self.env.step(head)
-            now = observation, head, log_probs[0].numpy(), value[0].numpy(), reward, ended
+            now = observation, head, log_probs.numpy(), value.numpy(), reward, ended
             for arrays, array in zip(kept.values(), now, strict=True):
                 arrays.append(array)
             if "final_best" in info:
                 found += self._found(info)
-        batch = {name: torch.from_numpy(np.stack(arrays)) for name, arrays in kept.items()}
-        last_value = self.network(torch.from_numpy(self._observation)[None])[1][0]
+        batch = {
+            name: torch.from_numpy(np.stack(arrays)).view(c.rollout, s, n, -1).squeeze(-1)
+            for name, arrays in kept.items()
+        }
+        last_value = self.network(torch.from_numpy(self._observation).view(s, n, -1))[1]
         batch["log_prob"] = batch.pop("log_probs").gather(-1, batch["head"][..., None])[..., 0]
         batch["advantage"] = advantages(
             batch["reward"],
@@ -315,14 +326,17 @@ class Learner:
             c.gae_lambda,
         )
         batch["return"] = batch["advantage"] + batch["value"]
-        return {name: x.flatten(0, 1) for name, x in batch.items()}, found
+        return {name: x.transpose(0, 1).flatten(1, 2) for name, x in batch.items()}, found
 
     def _found(self, info: dict[str, Any]) -> list[dict[str, Any]]:
-        tasks = info["final_obs"][:, : self.network.tasks].argmax(1)
+        shape = len(self.seeds), self.config.environments
+        tasks = info["final_obs"][:, : self.network.tasks].argmax(1).reshape(shape)
+        best = info["final_best"].reshape(shape)
         return [
-            {"seed": self.seed, "task": name, "best": float(info["final_best"][tasks == i].mean())}
-            for i, name in enumerate(self.env.source.tasks)
-            if (tasks == i).any()
+            {"seed": seed, "task": name, "best": float(best[i][tasks[i] == task].mean())}
+            for i, seed in enumerate(self.seeds)
+            for task, name in enumerate(self.env.source.tasks)
+            if (tasks[i] == task).any()
         ]
 
     def update(self, batch: dict[str, Tensor]) -> None:
@@ -330,11 +344,18 @@ class Learner:
         c = self.config
         gradient = self.parameters.grad
         assert gradient is not None
+        size = c.environments * c.rollout
+        names = ("observation", "head", "log_prob", "advantage", "return")
+        flat = {name: batch[name].flatten(0, 1) for name in names}
         for _ in range(c.epochs):
-            order = torch.randperm(c.environments * c.rollout, generator=self.generator)
+            orders = [
+                torch.randperm(size, generator=g) + i * size for i, g in enumerate(self.generators)
+            ]
+            # [s, size] to [minibatches, s, size / minibatches]
+            order = torch.stack(orders).unflatten(1, (c.minibatches, -1)).transpose(0, 1)
             shuffled = {
-                name: batch[name].index_select(0, order).unflatten(0, (c.minibatches, 1, -1))
-                for name in ("observation", "head", "log_prob", "advantage", "return")
+                name: x.index_select(0, order.flatten()).unflatten(0, order.shape)
+                for name, x in flat.items()
             }
             gain = shuffled.pop("advantage")
             mean, std = gain.mean(-1, keepdim=True), gain.std(-1, keepdim=True)
@@ -348,14 +369,15 @@ class Learner:
         """Everything that :meth:`restore` needs."""
         return {
             "parameters": self.parameters.detach(), "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(), "env": self.env.state(),
+            "generators": [g.get_state() for g in self.generators], "env": self.env.state(),
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on exactly from a :meth:`state`."""
         self.parameters.data.copy_(state["parameters"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
+        for generator, saved in zip(self.generators, state["generators"], strict=True):
+            generator.set_state(saved)
         self._observation = self.env.restore(state["env"])
 
 
@@ -378,7 +400,8 @@ class Trainer:
         if not seeds or len(set(seeds)) != len(seeds):
             raise ValueError(f"seeds must be different, and at least one: {list(seeds)}")
         self.config, self.seeds = config, list(seeds)
-        self.learners = [Learner(source, config, seed) for seed in seeds]
+        groups = np.array_split(self.seeds, -(-len(seeds) // SIDE_BY_SIDE))
+        self.learners = [Learner(source, config, group.tolist()) for group in groups]
         self.history: list[dict[str, Any]] = []
         self.done = 0
 

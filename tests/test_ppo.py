@@ -153,7 +153,9 @@ def test_threads_do_not_change_what_is_learned(source: TableRewards) -> None:
     try:
         for count in (1, 3):
             torch.set_num_threads(count)
-            states.append(Trainer(source, SHORT, [0, 1, 2]).train().state_dict())
+            trainer = Trainer(source, SHORT, range(6))
+            assert [learner.seeds for learner in trainer.learners] == [[0, 1, 2], [3, 4, 5]]
+            states.append(trainer.train().state_dict())
             assert torch.get_num_threads() == count
     finally:
         torch.set_num_threads(cores)
