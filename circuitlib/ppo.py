@@ -12,10 +12,9 @@ p parameters.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from tqdm.auto import tqdm
 from circuitlib.env import BUDGET, HeadAblationVectorEnv
 from circuitlib.provenance import written_whole
 from circuitlib.rewards import RewardSource
+from circuitlib.threads import threads_of_one_core
 
 SIDE_BY_SIDE = 5
 """Seeds of a learner, at most. Fewer, and threads wait for Python's lock between operations this short;
@@ -280,14 +280,15 @@ class Learner:
         self._observation = self.env.reset(seed=env_seeds)[0]
 
     @torch.no_grad()
-    def learn(self, learning_rate: float) -> list[dict[str, Any]]:
-        """Play one rollout and learn from it; what its episodes found, ``{seed, task, best}``."""
+    def learn(self, learning_rate: float) -> list[tuple[int, str, float]]:
+        """Play one rollout and learn from it. Returns what episodes that ended found: the seed, the task
+        and the mean of their largest rewards."""
         batch, found = self.rollout()
         self.optimizer.param_groups[0]["lr"] = learning_rate
         self.update(batch)
         return found
 
-    def rollout(self) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+    def rollout(self) -> tuple[dict[str, Tensor], list[tuple[int, str, float]]]:
         """Play ``rollout`` steps; tensors ``[s, t * n, ...]``, and what episodes that ended found."""
         c, s, n = self.config, len(self.seeds), self.config.environments
         noise = torch.stack(
@@ -328,12 +329,12 @@ class Learner:
         batch["return"] = batch["advantage"] + batch["value"]
         return {name: x.transpose(0, 1).flatten(1, 2) for name, x in batch.items()}, found
 
-    def _found(self, info: dict[str, Any]) -> list[dict[str, Any]]:
+    def _found(self, info: dict[str, Any]) -> list[tuple[int, str, float]]:
         shape = len(self.seeds), self.config.environments
         tasks = info["final_obs"][:, : self.network.tasks].argmax(1).reshape(shape)
         best = info["final_best"].reshape(shape)
         return [
-            {"seed": seed, "task": name, "best": float(best[i][tasks[i] == task].mean())}
+            (seed, name, float(best[i][tasks[i] == task].mean()))
             for i, seed in enumerate(self.seeds)
             for task, name in enumerate(self.env.source.tasks)
             if (tasks[i] == task).any()
@@ -381,18 +382,6 @@ class Learner:
         self._observation = self.env.restore(state["env"])
 
 
-@contextmanager
-def threads_of_one_core(tasks: int) -> Iterator[ThreadPoolExecutor]:
-    """As many threads as torch may use cores, ``tasks`` at most, each of which uses one."""
-    cores = torch.get_num_threads()
-    torch.set_num_threads(1)  # which threads started from now on inherit
-    try:
-        with ThreadPoolExecutor(min(cores, tasks)) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(cores)
-
-
 class Trainer:
     """Trains one policy a seed on a reward source; can stop at any update and go on."""
 
@@ -431,9 +420,12 @@ class Trainer:
         with threads_of_one_core(len(self.learners)) as pool:
             while self.done < c.updates and not stop():
                 rate = c.learning_rate * (1 - (1 - c.final_learning_rate) * self.done / c.updates)
+                found = list(pool.map(Learner.learn, self.learners, repeat(rate)))
                 self.done += 1
-                for found in pool.map(lambda learner: learner.learn(rate), self.learners):  # noqa: B023
-                    self.history += [{"update": self.done, **row} for row in found]
+                self.history += [
+                    {"seed": seed, "update": self.done, "task": task, "best": best}
+                    for seed, task, best in chain.from_iterable(found)
+                ]
                 progress.update()
                 if checkpoint is not None and (self.done % every == 0 or self.done == c.updates):
                     self.save(checkpoint)
