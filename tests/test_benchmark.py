@@ -1,0 +1,71 @@
+"""What is compared computes the same; the recorded tables are whole, and say what the README says."""
+
+from pathlib import Path
+
+import pytest
+
+from circuitlib import benchmark
+from circuitlib.maskable import maskable_ppo
+from circuitlib.ppo import ActorCritic, PPOConfig
+from circuitlib.rewards import TableRewards
+
+
+def test_turns_are_taken_after_one_that_does_not_count() -> None:
+    calls: list[str] = []
+    actions = {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}
+    seconds = benchmark.interleaved(actions, 3)
+    assert calls == ["a", "b"] * 4
+    assert {name: len(times) for name, times in seconds.items()} == {"a": 3, "b": 3}
+
+
+def test_all_ways_measure_the_same(tmp_path: Path) -> None:
+    directory = benchmark.random_checkpoint(tmp_path / "tiny", 3, 3, 24, 2048)
+    frame = benchmark.sweeps(str(directory), 2, repeats=1)
+    assert len(frame) == 3 * 4
+    exact = frame[frame["method"] != "sweep, bfloat16"]
+    assert (exact["error"] < 1e-5).all()
+    assert (frame[frame["method"] == "sweep, bfloat16"]["error"] > 1e-6).all()
+    assert (frame[frame["method"] == "hooks"]["speedup"] == 1).all()
+    assert (frame["seconds"] > 0).all()
+    assert frame["share"].between(0, 2).all()
+
+
+def test_memory_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
+    directory = benchmark.random_checkpoint(tmp_path / "tiny", 2, 2, 24, 2048)
+    result = benchmark._alone(str(directory), 40, 8, "sweep", 60.0)
+    assert result["measured"] == 40
+    assert 0 < result["loaded"] <= result["resident"] < 3
+
+
+def test_the_reference_has_the_same_network_and_updates(source: TableRewards) -> None:
+    config = PPOConfig(budget=6)
+    theirs = maskable_ppo(source, config, 0)
+    ours = ActorCritic([0], len(source.tasks), source.heads, config.hidden)
+    assert sum(p.numel() for p in theirs.policy.parameters()) == sum(
+        p.numel() for p in ours.parameters()
+    )
+    batches = config.environments * config.rollout // theirs.batch_size
+    assert (batches, theirs.n_epochs) == (config.minibatches, config.epochs)
+    assert theirs.lr_schedule(1.0) == pytest.approx(config.learning_rate)
+    assert theirs.lr_schedule(0.0) == pytest.approx(
+        config.learning_rate * config.final_learning_rate
+    )
+
+
+def test_recorded_speeds_reach_what_the_project_promises() -> None:
+    sweeps = benchmark.recorded("sweeps")
+    speed = sweeps[sweeps["method"] == "sweep"].set_index(["subject", "workload"])["speedup"]
+    for workload in ("ioi", "induction"):
+        assert speed["gpt2-mini", workload] >= 2.8
+        assert speed["gpt2-shape", workload] >= 3.2
+    assert speed["gpt2-mini", "control"] >= 1.5
+    assert speed["gpt2-shape", "control"] >= 1.5
+    rate = benchmark.recorded("policies").set_index("seeds")["rate"]
+    policies = benchmark.recorded("policies").set_index("method")["rate"]
+    assert policies["ours"] >= 2.5 * policies["MaskablePPO"]
+    assert rate.iloc[-1] >= 10 * policies["MaskablePPO"]
+    growth = benchmark.recorded("growth")
+    prompts = growth[growth["grows"] == "prompts"]
+    assert prompts["resident"].max() < 1.1 * prompts["resident"].min()
+    many = growth[(growth["subject"] == "gpt2-shape") & (growth["prompts"] == 4096)]
+    assert (many["resident"] < 3).all()
