@@ -59,7 +59,6 @@ def save_figure(figure: Figure, name: str, folder: Path) -> None:
         va="top",
         fontsize="x-small",
         color="0.45",
-        in_layout=False,
     )
     for suffix, metadata in (
         (".png", {"Software": None}),
