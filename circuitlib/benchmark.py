@@ -382,11 +382,15 @@ def _ours(source: RewardSource, steps: int, seeds: int) -> Trainer:
     return trainer
 
 
-def _theirs(source: RewardSource, steps: int, seeds: int) -> Any:
+def _theirs(source: RewardSource, steps: int, threads: int) -> Any:
     from circuitlib.maskable import BestRewards, maskable_ppo
 
-    found = BestRewards(len(source.tasks))
-    maskable_ppo(source, PPOConfig(total_steps=steps), seeds - 1).learn(steps, callback=found)
+    found, before = BestRewards(len(source.tasks)), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        maskable_ppo(source, PPOConfig(total_steps=steps), 0).learn(steps, callback=found)
+    finally:
+        torch.set_num_threads(before)
     return found
 
 
@@ -400,26 +404,29 @@ def _resident_after(
 def policies(source: RewardSource, steps: int, many: int, repeats: int = REPEATS) -> pd.DataFrame:
     """Our PPO against sb3-contrib's ``MaskablePPO``: same settings, network and reward table.
 
-    Rates are medians of ``repeats`` turns of ten updates; then each trains once for ``steps`` steps.
+    ``MaskablePPO`` runs with torch's own number of threads, and with one, which suits it better. Rates are
+    medians of ``repeats`` turns of ten updates; then each trains once for ``steps`` steps.
     Columns: method, seeds, rate (environment steps a second, of all seeds), seconds (of the training),
     resident (GiB, in a process of its own), and for each task the mean best reward of the last tenth of
     the training's episodes.
     """
-    methods = [
-        ("MaskablePPO", _theirs, 1),
-        ("ours", _ours, 1),
-        (f"ours, {many} seeds", _ours, many),
+    cores = torch.get_num_threads()
+    methods: list[tuple[str, Callable[..., Any], int, int]] = [
+        ("MaskablePPO", _theirs, cores, 1),
+        ("MaskablePPO, one thread", _theirs, 1, 1),
+        ("ours", _ours, 1, 1),
+        (f"ours, {many} seeds", _ours, many, many),
     ]
     chunk = 10 * PPOConfig.environments * PPOConfig.rollout
     turns = interleaved(
-        {name: partial(train, source, chunk, seeds) for name, train, seeds in methods}, repeats
+        {name: partial(train, source, chunk, how) for name, train, how, _ in methods}, repeats
     )
     rows = []
-    for name, train, seeds in methods:
+    for name, train, how, seeds in methods:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            most = pool.submit(_resident_after, train, source, chunk, seeds).result()
+            most = pool.submit(_resident_after, train, source, chunk, how).result()
         began = time.perf_counter()
-        trained = train(source, steps, seeds)
+        trained = train(source, steps, how)
         row = {
             "method": name, "seeds": seeds, "rate": seeds * chunk / float(np.median(turns[name])),
             "seconds": time.perf_counter() - began, "resident": most,

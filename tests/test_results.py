@@ -84,7 +84,7 @@ def test_results_of_another_subject_or_text_are_refused(
     replaced = Run(settings, True, "runs/mine")
     with pytest.raises(StaleResult, match="weights is"):
         replaced.table("control", "evaluation")
-    with pytest.raises(StaleResult, match="subject is"):
+    with pytest.raises(StaleResult, match="weights is"):
         replaced.frame("study", lambda: frame, ("oracle",))
 
 
