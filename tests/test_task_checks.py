@@ -102,7 +102,7 @@ CASES: list[tuple[str, str, Task, int, str]] = [
             e.text + " and" * 300, e.answer, e.candidates, e.signs, e.roles)),
         32, r"longest prompt is 3\d\d tokens with BOS; the model reads up to 256\. Shorten",
     ),
-    ("random answers", ABILITY, _changed("agreement", _in_any_order), 64, "At least 66% is needed"),
+    ("random answers", ABILITY, _changed("agreement", _in_any_order), 64, "guessing reaches once in a hundred times"),
     ("too few to tell", ABILITY, TASKS["ioi"], 6, "too few to tell that from guessing; draw more"),
     (
         "noisy prompts", PRECISION, _changed("ioi", _often_turned),
