@@ -15,7 +15,7 @@ PATHS = notebook_paths()
 
 
 def test_all_are_there() -> None:
-    assert [path.name[:2] for path in PATHS] == [f"{i:02d}" for i in range(8)]
+    assert [path.name[:2] for path in PATHS] == [f"{i:02d}" for i in range(11)]
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
