@@ -24,6 +24,7 @@ from circuitlib import hub
 from circuitlib.corpus import prose_paragraphs
 from circuitlib.paths import CACHE, in_checkout
 from circuitlib.subjects import EMBEDDED, canonical_name
+from circuitlib.tasks.base import beginning
 
 SPAN = 60
 CONTROL = "control"
@@ -80,9 +81,7 @@ def control_paragraphs(text: Text) -> list[str]:
 @lru_cache(maxsize=4)
 def _cut_text(tokenizer: PreTrainedTokenizerBase, text: Text) -> np.ndarray:
     """A text as consecutive spans ``[spans, SPAN - 1]``, each paragraph after a BOS."""
-    bos = tokenizer.bos_token_id
-    if bos is None:
-        raise ValueError("the tokenizer has no BOS token, which every span starts with")
+    bos = beginning(tokenizer)
     paragraphs = control_paragraphs(text)
     encodings = tokenizer(paragraphs, add_special_tokens=False, verbose=False)["input_ids"]
     stream = np.fromiter(chain.from_iterable([bos, *ids] for ids in encodings), dtype=np.int64)

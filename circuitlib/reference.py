@@ -19,8 +19,8 @@ PACKAGE = Path(__file__).parent
 REFERENCE = PACKAGE / "README.md"
 
 MODULES = (
-    "head_damage", "subjects", "tasks", "control", "decoder", "ablation", "damage", "rewards", "env",
-    "ppo", "oracle", "searchers", "evaluate", "detectors", "results",
+    "head_damage", "subjects", "tasks", "task_checks", "control", "decoder", "ablation", "flops", "damage",
+    "rewards", "env", "ppo", "oracle", "searchers", "evaluate", "detectors", "results",
 )  # fmt: skip
 """In the order in which they stand on each other; those that are not there are left out."""
 

@@ -5,6 +5,8 @@ tokens, A is that of MechRL (arXiv 2605.26343). The random tokens are whole word
 vocabulary, all different, so that only position and identity can give the answer away.
 """
 
+from functools import cache
+
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
@@ -14,31 +16,24 @@ FILLER = 57
 MAX_WORDS = 512
 
 
+@cache
 def whole_words(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     """The first ``MAX_WORDS`` whole-word tokens of a vocabulary in order of token id: a space and at
     least three lower-case letters. Raises ``ValueError`` when there are too few for a prompt."""
-    key = id(tokenizer)
-    if key not in _WHOLE_WORDS:
-        words = []
-        for i in range(len(tokenizer)):
-            text = tokenizer.decode([i])
-            if (
-                len(text) >= 4
-                and text[0] == " "
-                and text[1:].isascii()
-                and text[1:].islower()
-                and text[1:].isalpha()
-            ):
-                words.append(text[1:])
-        _WHOLE_WORDS[key] = words[:MAX_WORDS]
-    if len(_WHOLE_WORDS[key]) < 256:
-        raise ValueError(
-            f"induction needs 256 whole-word tokens; this tokenizer has {len(_WHOLE_WORDS[key])}"
-        )
-    return _WHOLE_WORDS[key]
-
-
-_WHOLE_WORDS: dict[int, list[str]] = {}
+    words = []
+    for i in range(len(tokenizer)):
+        text = tokenizer.decode([i])
+        if (
+            len(text) >= 4
+            and text[0] == " "
+            and text[1:].isascii()
+            and text[1:].islower()
+            and text[1:].isalpha()
+        ):
+            words.append(text[1:])
+    if len(words) < 256:
+        raise ValueError(f"induction needs 256 whole-word tokens; this tokenizer has {len(words)}")
+    return words[:MAX_WORDS]
 
 
 def example(
