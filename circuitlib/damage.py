@@ -26,7 +26,7 @@ from circuitlib.provenance import StaleResult, code_hash, differences, versions,
 from circuitlib.subjects import Subject
 from circuitlib.tasks import TASKS
 
-BLOCK = 16
+BLOCK = 64
 """Prompts a sweep takes at once; an interrupted table resumes after its last whole block."""
 
 SEEDS: dict[Part, int] = {"train": 1, "evaluation": 2}

@@ -314,7 +314,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, S
     )
     helps = {
         "subject": "embedded subject, local Hugging Face directory, or hub name", "convention": "folded (the paper's) or raw",
-        "train_prompts": "prompts a task, and control spans, to train policies on", "evaluation_prompts": "prompts a task, and control spans, to evaluate on",
+        "train_prompts": "prompts a task, and half as many control spans, to train policies on", "evaluation_prompts": "prompts a task, and half as many control spans, to evaluate on",
         "seeds": "PPO seeds", "steps": "PPO steps a seed", "episodes": "evaluation episodes a task",
         "control": "control text: docstrings, wikitext-2 (the paper's), or the subject's default, wikitext-2 but for the embedded subject",
     }  # fmt: skip

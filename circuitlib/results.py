@@ -38,7 +38,8 @@ class Settings:
     """What a run does. The defaults are the committed run; every field is checked at once.
 
     subject: see :func:`circuitlib.subjects.load_subject`; kept as its one name, a local directory as its
-    absolute path. train_prompts, evaluation_prompts: rows of each task's table, and of the control table.
+    absolute path. train_prompts, evaluation_prompts: rows of each task's table; the control
+    table, whose damages vary a hundred times less, has half as many.
     seeds, steps: of PPO. episodes: evaluation episodes a task. control: a control text, or ``default``,
     the subject's own (:func:`circuitlib.control.default_text`); that text by its name is ``default`` too,
     so that equal settings are equal.
@@ -48,8 +49,8 @@ class Settings:
 
     subject: str = EMBEDDED
     convention: Convention = "folded"
-    train_prompts: int = 128
-    evaluation_prompts: int = 256
+    train_prompts: int = 96
+    evaluation_prompts: int = 160
     seeds: int = 3
     steps: int = 200_000
     episodes: int = 30
@@ -81,6 +82,11 @@ class Settings:
     def text(self) -> Text:
         """The control text that these settings amount to."""
         return default_text(self.subject) if self.control == "default" else self.control
+
+    def rows(self, task: str, part: Part) -> int:
+        """Rows of a table of a task, or of ``control``; never fewer than an episode takes."""
+        count = self.train_prompts if part == "train" else self.evaluation_prompts
+        return max(BATCH, count // 2) if task == CONTROL else count
 
 
 @dataclass(frozen=True)
@@ -154,7 +160,7 @@ class Run:
     def table(self, task: str, part: Part) -> DamageTable:
         """The damage table of a task, or of ``control``."""
         path = self.folder / f"damage_{task}_{part}.safetensors"
-        count = self.settings.train_prompts if part == "train" else self.settings.evaluation_prompts
+        count = self.settings.rows(task, part)
         text = self.settings.text
         if self._reads(path):
             return load_table(path, table_provenance(self.subject, task, count, part, text))

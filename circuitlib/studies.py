@@ -36,13 +36,13 @@ PIPELINE = (
 
 
 def report_prompts(run: Run) -> int:
-    """Prompts a task on which a behaviour is reported, twice those of a table: 512 in the default run."""
+    """Prompts a task on which a behaviour is reported, twice those of a table: 320 in the default run."""
     return 2 * run.settings.evaluation_prompts
 
 
 def closer_prompts(run: Run) -> int:
-    """Prompts a task for what needs a forward pass each: an eighth of a table's, 32 in the default run."""
-    return run.settings.evaluation_prompts // 8
+    """Prompts a task for what needs a forward pass each: a tenth of a table's, 16 in the default run."""
+    return run.settings.evaluation_prompts // 10
 
 
 def head_rewards(run: Run, task: str, part: Part) -> torch.Tensor:

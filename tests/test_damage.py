@@ -36,6 +36,7 @@ def test_interrupted_sweep_resumes(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subject = load_subject(str(checkpoint))
+    monkeypatch.setattr(damage, "BLOCK", 16)
     whole = build_table(subject, "induction", 40, "train", tmp_path)
     calls = []
 

@@ -101,9 +101,9 @@ def test_every_committed_result_is_what_the_code_makes() -> None:
     """Reading checks content and provenance: subject, seeds, settings and hashes of the code."""
     run = Run()
     for task in (*results.TRAINING_TASKS, "control"):
-        assert len(run.table(task, "train")) == run.settings.train_prompts
+        assert len(run.table(task, "train")) == run.settings.rows(task, "train")
     for task in (*studies.MAIN_TASKS, *studies.FURTHER_TASKS, "control"):
-        assert len(run.table(task, "evaluation")) == run.settings.evaluation_prompts
+        assert len(run.table(task, "evaluation")) == run.settings.rows(task, "evaluation")
     assert set(run.policies()) == {1, 5}
     for study in (
         studies.behaviours,
