@@ -38,7 +38,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from circuitlib.ablation import Sweep, hooked_control, hooked_task
-from circuitlib.control import control_spans
+from circuitlib.control import SPAN, control_spans
 from circuitlib.flops import Cost, Shape, hooks_cost, sweep_cost
 from circuitlib.paths import RESULTS, ROOT, SUBJECTS
 from circuitlib.ppo import PPOConfig, Trainer
@@ -86,7 +86,7 @@ def interleaved(actions: dict[str, Callable[[], Any]], repeats: int) -> dict[str
 
 
 def matmul_rate(dtype: torch.dtype = torch.float32, device: str = "cpu") -> float:
-    """Operations per second of a product of two 2048 x 2048 matrices: the median of 15."""
+    """Operations per second of a product of two 2048 x 2048 matrices: the median of 7."""
     left, right = (torch.ones(2048, 2048, dtype=dtype, device=device) for _ in range(2))
 
     def multiply() -> None:
@@ -94,7 +94,7 @@ def matmul_rate(dtype: torch.dtype = torch.float32, device: str = "cpu") -> floa
         if device != "cpu":
             torch.cuda.synchronize()
 
-    return 2 * 2048**3 / float(np.median(interleaved({"multiply": multiply}, 15)["multiply"]))
+    return 2 * 2048**3 / float(np.median(interleaved({"multiply": multiply}, 7)["multiply"]))
 
 
 def machine(device: str = "cpu") -> dict[str, Any]:
@@ -126,14 +126,15 @@ class Workload:
     data: Any
 
     @classmethod
-    def of(cls, name: str, subject: Subject, directory: Path, count: int) -> "Workload":
-        """``count`` prompts of one length."""
+    def of(cls, name: str, subject: Subject, directory: Path, positions: int) -> "Workload":
+        """As many prompts of one length as make about ``positions`` positions; one at least."""
         if name == "control":
-            return cls(
-                name, subject, directory, control_spans(subject.tokenizer, count, 0, "train")
-            )
-        groups = TASKS[name].prompts(subject.tokenizer, 8 * count, seed=0)
-        return cls(name, subject, directory, max(groups, key=len)[slice(0, count)])
+            spans = control_spans(subject.tokenizer, max(1, positions // SPAN), 0, "train")
+            return cls(name, subject, directory, spans)
+        groups = TASKS[name].prompts(subject.tokenizer, 4 + positions // 2, seed=0)
+        prompts = max(groups, key=len)
+        count = max(1, positions // prompts.tokens.shape[1])
+        return cls(name, subject, directory, prompts[slice(0, count)])
 
     @property
     def tokens(self) -> Tensor:
@@ -195,8 +196,10 @@ class Workload:
         return sweep_cost(shape, count, length - 1, (length - 1) * shape.vocabulary, False)
 
 
-def sweeps(name: str, count: int, repeats: int = REPEATS) -> pd.DataFrame:
-    """The three ways, and the sweep in bfloat16, on ``count`` prompts of each workload.
+def sweeps(
+    name: str, positions: int, repeats: int = REPEATS, workloads: Sequence[str] = WORKLOADS
+) -> pd.DataFrame:
+    """The three ways, and the sweep in bfloat16, on about ``positions`` positions of each workload.
 
     name: of a subject, taken under the convention ``raw``, so that all compute the same. Columns: subject,
     workload, prompts, positions, method, seconds (median, all heads), low, high (quartiles), speedup (over
@@ -207,7 +210,7 @@ def sweeps(name: str, count: int, repeats: int = REPEATS) -> pd.DataFrame:
     model = AutoModelForCausalLM.from_pretrained(directory).eval()
     exact, narrow = Sweep(subject), Sweep(subject, torch.bfloat16)
     rows = []
-    for workload in (Workload.of(w, subject, directory, count) for w in WORKLOADS):
+    for workload in (Workload.of(w, subject, directory, positions) for w in workloads):
         actions: dict[str, Callable[[], Tensor]] = {
             "sweep": partial(workload.sweep, exact),
             "sweep, bfloat16": partial(workload.sweep, narrow),
@@ -248,8 +251,8 @@ def ideas(repeats: int = REPEATS) -> pd.DataFrame:
     ratio (above 1: it pays)."""
     subject = load_subject("gpt2-mini")
     directory = find_checkpoint("gpt2-mini")
-    long = Workload.of("induction", subject, directory, 4)
-    short = Workload.of("ioi", subject, directory, 8)
+    long = Workload.of("induction", subject, directory, 256)
+    short = Workload.of("ioi", subject, directory, 128)
     generator = torch.Generator().manual_seed(0)
     x, weight = (
         torch.randn(732, 192, generator=generator),
@@ -481,10 +484,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="what to measure (default: all)",
     )
     parser.add_argument(
-        "--prompts",
+        "--positions",
         type=int,
-        default=8,
-        help="prompts of each workload (default: 8; a quarter of them on GPT-2's shape)",
+        default=512,
+        help="positions of each workload (default: 512; an eighth of them on GPT-2's shape)",
     )
     parser.add_argument(
         "--repeats",
@@ -506,18 +509,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="folder for the tables (default: runs/speed)",
     )
     options = parser.parse_args(arguments)
-    if options.repeats < REPEATS or options.prompts < 4:
-        parser.error(f"--repeats must be at least {REPEATS}, and --prompts at least 4")
+    if options.repeats < REPEATS or options.positions < 8:
+        parser.error(f"--repeats must be at least {REPEATS}, and --positions at least 8")
     print("about 20 minutes on two cores, if nothing else runs", flush=True)
     _write(options.output, "machine", machine())
     with tempfile.TemporaryDirectory() as temporary:
         gpt2_shape = str(random_checkpoint(Path(temporary) / GPT2_SHAPE))
         if "sweeps" in options.parts:
             frames = [
-                sweeps(name, count, options.repeats)
-                for name, count in (
-                    ("gpt2-mini", options.prompts),
-                    (gpt2_shape, options.prompts // 4),
+                sweeps(name, positions, options.repeats)
+                for name, positions in (
+                    ("gpt2-mini", options.positions),
+                    (gpt2_shape, options.positions // 8),
                 )
             ]
             _write(options.output, "sweeps", pd.concat(frames))

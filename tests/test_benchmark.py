@@ -20,7 +20,7 @@ def test_turns_are_taken_after_one_that_does_not_count() -> None:
 
 def test_all_ways_measure_the_same(tmp_path: Path) -> None:
     directory = benchmark.random_checkpoint(tmp_path / "tiny", 3, 3, 24, 2048)
-    frame = benchmark.sweeps(str(directory), 2, repeats=1)
+    frame = benchmark.sweeps(str(directory), 128, repeats=1)
     assert len(frame) == 3 * 4
     exact = frame[frame["method"] != "sweep, bfloat16"]
     assert (exact["error"] < 1e-5).all()
