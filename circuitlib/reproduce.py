@@ -14,7 +14,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import nbformat
@@ -50,6 +52,13 @@ NOT_COMPARED = ("claims", "evaluation", "training_k1", "training_k5")
 
 KERNELS = Config(KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"})
 """Talk to a notebook's kernel encrypted. It complains on the terminal, once a notebook, if one does not."""
+
+CHAIN = {"03", "04", "05", "06", "07"}
+LAST = ("08", "00")
+"""See :class:`Lanes`."""
+
+IN_ALL = "in all"
+"""The name of the whole run's seconds beside those of its notebooks."""
 
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 """For the kernels: glibc keeps freed memory for the next activation instead of giving it back to the
@@ -101,67 +110,93 @@ def execute_in_place(paths: Sequence[Path]) -> None:
             nbformat.write(clean(notebook), temporary)
 
 
-def execution_order(paths: Sequence[Path]) -> list[Path]:
-    """Reading order, but the overview, which shows what the others measure, comes last."""
-    return sorted(paths, key=lambda path: (path.name.startswith("00"), path.name))
+@dataclass(frozen=True)
+class Lanes:
+    """Notebooks in the order of their execution: two lanes side by side, then the last alone.
+
+    A notebook spends a third of its time on one core (imports, loading, drawing), which the other lane uses.
+    chain: each needs what those before it measured. beside: each stands alone. last: 08 measures speed, so
+    nothing may run beside it, and the overview shows what all others measured.
+    """
+
+    chain: list[Path]
+    beside: list[Path]
+    last: list[Path]
+
+    @classmethod
+    def of(cls, paths: Sequence[Path]) -> "Lanes":
+        """Sort notebooks, given in reading order, into lanes."""
+        by_number = {path.name[:2]: path for path in paths}
+        chain, last = CHAIN & by_number.keys(), [number for number in LAST if number in by_number]
+        beside = by_number.keys() - chain - set(last)
+        return cls(
+            *(
+                [by_number[number] for number in lane]
+                for lane in (sorted(chain), sorted(beside), last)
+            )
+        )
+
+    def expected(self, seconds: dict[str, float]) -> float:
+        """Seconds that all of it takes, from seconds a notebook; a minute for one not measured yet."""
+        chain, beside, last = (
+            sum(seconds.get(path.stem, 60.0) for path in lane)
+            for lane in (self.chain, self.beside, self.last)
+        )
+        return max(chain, beside) + last
 
 
 def execute(paths: Sequence[Path], run: Run) -> dict[str, float]:
-    """Execute notebooks with papermill into the run's folder; seconds a notebook."""
+    """Execute notebooks with papermill into the run's folder; seconds a notebook, and ``in all``."""
     parameters = asdict(run.settings) | {"recompute": True, "output": run.output}
     run.notebooks.mkdir(parents=True, exist_ok=True)
     for name, value in ALLOCATOR.items():
         os.environ.setdefault(name, value)
-    expected = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
-    seconds = {}
-    for path in (bar := _Progress(execution_order(paths), expected)):
-        began = time.monotonic()
-        papermill.execute_notebook(
-            path, run.notebooks / path.name, parameters, kernel_name="python3", progress_bar=False,
-            cwd=str(path.parent), log_output=False, config=KERNELS,
-        )  # fmt: skip
-        seconds[path.stem] = time.monotonic() - began
-    bar.close()
-    return dict(sorted(seconds.items()))
+    recorded = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
+    lanes, began, running = Lanes.of(paths), time.monotonic(), list[str]()
+    seconds: dict[str, float] = {}
+
+    def execute_lane(lane: Sequence[Path]) -> None:
+        for path in lane:
+            started = time.monotonic()
+            running.append(path.stem)
+            papermill.execute_notebook(
+                path, run.notebooks / path.name, parameters, kernel_name="python3", progress_bar=False,
+                cwd=str(path.parent), log_output=False, config=KERNELS,
+            )  # fmt: skip
+            running.remove(path.stem)
+            seconds[path.stem] = time.monotonic() - started
+
+    with _progress(lanes.expected(recorded), running):
+        with ThreadPoolExecutor(2) as pool:
+            sides = [pool.submit(execute_lane, lane) for lane in (lanes.chain, lanes.beside)]
+        for side in sides:
+            side.result()
+        execute_lane(lanes.last)
+    return dict(sorted(seconds.items())) | {IN_ALL: time.monotonic() - began}
 
 
-class _Progress:
-    """A bar over notebooks that moves with the clock, at the pace of the recorded ``expected`` seconds."""
+@contextmanager
+def _progress(expected: float, running: Sequence[str]) -> Iterator[None]:
+    """A bar that moves with the clock towards the ``expected`` seconds and names what is ``running``."""
+    bar = tqdm(
+        total=round(expected), bar_format="{desc:<48}|{bar:20}| {elapsed} gone, about {remaining} left"
+    )  # fmt: skip
+    began, over = time.monotonic(), threading.Event()
 
-    def __init__(self, paths: Sequence[Path], expected: dict[str, float]) -> None:
-        self.paths = paths
-        self.expected = [expected.get(path.stem, 60.0) for path in paths]
-        self.bar = tqdm(
-            total=round(sum(self.expected)),
-            bar_format="{desc:<38}|{bar:24}| {elapsed} gone, about {remaining} left",
-        )
-
-    def __iter__(self) -> Iterator[Path]:
-        finished = 0.0
-        for i, (path, seconds) in enumerate(zip(self.paths, self.expected, strict=True), 1):
-            self.bar.set_description_str(f"notebook {i} of {len(self.paths)}: {path.stem}")
-            over = threading.Event()
-            ticker = threading.Thread(
-                target=self._tick, args=(finished, seconds, over), daemon=True
-            )
-            ticker.start()
-            try:
-                yield path
-            finally:
-                over.set()
-                ticker.join()
-            finished += seconds
-            self.bar.n = round(finished)
-            self.bar.refresh()
-
-    def _tick(self, finished: float, seconds: float, over: threading.Event) -> None:
-        began = time.monotonic()
+    def tick() -> None:
         while not over.wait(1.0):
-            self.bar.n = round(finished + min(time.monotonic() - began, 0.98 * seconds))
-            self.bar.refresh()
+            bar.n = round(min(time.monotonic() - began, 0.98 * expected))
+            bar.set_description_str(", ".join(running), refresh=True)
 
-    def close(self) -> None:
-        self.bar.close()
+    ticker = threading.Thread(target=tick, daemon=True)
+    ticker.start()
+    try:
+        yield
+        bar.n = round(expected)
+    finally:
+        over.set()
+        ticker.join()
+        bar.close()
 
 
 def _frame_difference(here: pd.DataFrame, there: pd.DataFrame) -> float:
@@ -235,19 +270,14 @@ def report(run: Run, seconds: dict[str, float]) -> None:
             "verdict": frame["verdict"],
         })  # fmt: skip
         print("\n" + shown.to_string(index=False))
-    print(
-        "\nseconds a notebook: "
-        + ", ".join(f"{name[:2]} {s:.0f}" for name, s in seconds.items())
-        + f"; in all {sum(seconds.values()):.0f}"
-    )
+    print("\nseconds a notebook: " + ", ".join(f"{name} {s:.0f}" for name, s in seconds.items()))
     print(f"results   {run.folder}\nfigures   {run.figures}\nnotebooks {run.notebooks}")
 
 
 def seconds_table(seconds: dict[str, float]) -> str:
-    """Seconds a notebook, and in all, as a table in Markdown."""
-    rows = [f"| {name} | {round(value)} |" for name, value in sorted(seconds.items())]
-    total = f"| in all | {sum(round(value) for value in seconds.values())} |"
-    return "\n".join(["| notebook | seconds |", "|---|--:|", *rows, total])
+    """Seconds a notebook, and in all (two run side by side), as a table in Markdown."""
+    rows = [f"| {name} | {round(value)} |" for name, value in seconds.items()]
+    return "\n".join(["| notebook | seconds |", "|---|--:|", *rows])
 
 
 def with_seconds(readme: str, seconds: dict[str, float]) -> str:

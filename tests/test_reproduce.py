@@ -70,15 +70,15 @@ def test_what_cannot_be_had_is_refused_before_anything_is_removed(
     assert kept.exists()
 
 
-def test_overview_is_executed_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    numbers = [path.name[:2] for path in reproduce.execution_order(reproduce.notebook_paths())]
-    assert numbers == [*sorted(set(numbers) - {"00"}), "00"]
-    monkeypatch.setattr(reproduce, "NOTEBOOKS", tmp_path)
-    for name in ("10_c", "00_a", "09_b"):
-        (tmp_path / f"{name}.ipynb").touch()
-    paths = reproduce.notebook_paths()
-    assert [path.stem for path in paths] == ["00_a", "09_b", "10_c"]
-    assert [path.stem for path in reproduce.execution_order(paths)] == ["09_b", "10_c", "00_a"]
+def test_what_needs_another_runs_after_it() -> None:
+    lanes = reproduce.Lanes.of(reproduce.notebook_paths())
+    numbers = [[path.name[:2] for path in lane] for lane in (lanes.chain, lanes.beside, lanes.last)]
+    assert numbers == [["03", "04", "05", "06", "07"], ["01", "02", "09", "10"], ["08", "00"]]
+    seconds = {path.stem: 10.0 for path in reproduce.notebook_paths()}
+    assert lanes.expected(seconds) == 70
+    assert lanes.expected({}) == 420
+    some = reproduce.Lanes.of([Path("07_c.ipynb"), Path("09_b.ipynb")])
+    assert (len(some.chain), len(some.beside), len(some.last)) == (1, 1, 0)
 
 
 def test_notebooks_run_quietly_but_what_they_say_is_heard(
@@ -99,7 +99,7 @@ def test_notebooks_run_quietly_but_what_they_say_is_heard(
     said = capfd.readouterr().err
     assert "encryption" not in said
     assert "heard" in said
-    assert list(seconds) == ["01_small"]
+    assert list(seconds) == ["01_small", "in all"]
     executed = nbformat.read(run.notebooks / path.name, as_version=4)
     assert executed.cells[-1].outputs[-1]["data"]["text/plain"] == "30"
 
@@ -108,7 +108,7 @@ def test_readme_shows_the_recorded_seconds() -> None:
     readme = (ROOT / "README.md").read_text()
     seconds = json.loads(reproduce.SECONDS.read_text())
     assert reproduce.with_seconds(readme, seconds) == readme
-    assert f"| in all | {sum(seconds.values())} |" in readme
+    assert f"| in all | {seconds[reproduce.IN_ALL]} |" in readme
     with pytest.raises(ValueError, match="must hold <!-- seconds -->"):
         reproduce.with_seconds("no marks", seconds)
 
