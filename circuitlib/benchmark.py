@@ -408,7 +408,7 @@ def policies(source: RewardSource, steps: int, many: int, repeats: int = REPEATS
     """Our PPO against sb3-contrib's ``MaskablePPO``: same settings, network and reward table.
 
     ``MaskablePPO`` runs with torch's own number of threads, and with one, which suits it better. Rates are
-    medians of ``repeats`` turns of ten updates; then each trains once for ``steps`` steps.
+    medians of ``repeats`` turns of ten updates, set-up included; then each trains once for ``steps`` steps.
     Columns: method, seeds, rate (environment steps a second, of all seeds), seconds (of the training),
     resident (GiB, in a process of its own), and for each task the mean best reward of the last tenth of
     the training's episodes.
