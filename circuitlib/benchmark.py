@@ -207,7 +207,7 @@ def sweeps(
     hooks), scale (largest size of what is measured).
     """
     subject, directory = load_subject(name, "raw"), find_checkpoint(name)
-    model = AutoModelForCausalLM.from_pretrained(directory).eval()
+    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
     exact, narrow = Sweep(subject), Sweep(subject, torch.bfloat16)
     rows = []
     for workload in (Workload.of(w, subject, directory, positions) for w in workloads):
@@ -298,7 +298,10 @@ def ideas(repeats: int = REPEATS) -> pd.DataFrame:
     rows = []
     for idea, (with_it, without) in pairs.items():
         fast = not idea.startswith(("prompts", "768"))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1 if fast else threads)  # as in a sweep's threads
         seconds = interleaved({"with": with_it, "without": without}, 50 if fast else repeats)
+        torch.set_num_threads(threads)
         medians = [float(np.median(seconds[name])) for name in ("with", "without")]
         rows.append((idea, *medians, medians[1] / medians[0]))
     return pd.DataFrame(rows, columns=["idea", "with_it", "without", "ratio"])
@@ -364,17 +367,17 @@ def growth(gpt2_shape: str, folder: Path) -> pd.DataFrame:
         )  # fmt: skip
 
     plain = str(random_checkpoint(folder / "mini-shape", **base))
-    for prompts in (8, 32, 128, 512):
+    for prompts in (8, 32, 128):
         add("prompts", prompts, plain, prompts, 16)
-    for positions in (16, 32, 64, 128, 256):
+    for positions in (16, 64, 256):
         add("positions", positions, plain, 8, positions)
-    for layers in (3, 6, 12, 24):
+    for layers in (3, 6, 12):
         name = str(random_checkpoint(folder / f"layers-{layers}", **(base | {"layers": layers})))
         add("layers", layers, name, 16, 32)
     for width in (96, 192, 384, 768):
         name = str(random_checkpoint(folder / f"width-{width}", **(base | {"width": width})))
         add("width", width, name, 8, 32)
-    for method, prompts in (("sweep", 32), ("sweep", 4096), ("hooks", 32), ("hooks", 128)):
+    for method, prompts in (("sweep", 32), ("sweep", 4096), ("hooks", 64)):
         add("gpt2-shape", prompts, gpt2_shape, prompts, 15, method)
     return pd.DataFrame(rows)
 
