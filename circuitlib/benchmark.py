@@ -14,6 +14,7 @@ the largest resident size of a process of its own.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -32,6 +33,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -43,6 +45,7 @@ from circuitlib.flops import Cost, Shape, hooks_cost, sweep_cost
 from circuitlib.paths import RESULTS, ROOT, SUBJECTS
 from circuitlib.ppo import PPOConfig, Trainer
 from circuitlib.provenance import written_whole
+from circuitlib.reproduce import IN_ALL
 from circuitlib.results import Run
 from circuitlib.rewards import RewardSource
 from circuitlib.subjects import Subject, find_checkpoint, load_subject
@@ -320,7 +323,8 @@ def resident() -> float:
 def _measured(
     name: str, prompts: int, positions: int, method: str, seconds: float
 ) -> dict[str, Any]:
-    """In a process of its own: random prompts of any length through one method, for ``seconds`` at most."""
+    """In a process of its own: random prompts of any length through one method. The median of three runs, or
+    of those that begin within ``seconds``; a run goes no further than that."""
     subject = load_subject(name, "raw")
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(len(subject.bridge.W_E), (prompts, positions), generator=generator)
@@ -328,23 +332,24 @@ def _measured(
     signs = torch.tensor([1.0, -1.0]).expand(prompts, 2)
     data = Prompts("random", tokens, answers, signs, [""] * prompts, {})
     metric, loaded = TASKS["ioi"].metric, resident()
-    done, began = 0, time.perf_counter()
     if method == "sweep":
-        sweep, step = Sweep(subject), max(32, prompts // 64)
-        began = time.perf_counter()
-        for at in range(0, prompts, step):
-            done += len(sweep.task(data[at : at + step], metric)[1])
-            if time.perf_counter() - began > seconds:
-                break
+        sweep, step, runs = Sweep(subject), max(32, prompts // 64), list[float]()
+        sweep.task(data[:2], metric)
+        while len(runs) < 3 and sum(runs) < seconds:
+            done, began = 0, time.perf_counter()
+            while done < prompts and time.perf_counter() - began < seconds:
+                done += len(sweep.task(data[done : done + step], metric)[1])
+            runs.append(time.perf_counter() - began)
     else:
-        began = time.perf_counter()
         sets = [[head] for head in range(0, subject.heads, subject.heads_per_layer + 1)]
+        hooked_task(subject, data[:2], metric, sets[:1])
+        began = time.perf_counter()
         hooked_task(subject, data, metric, sets)
-        done = prompts
-    taken = time.perf_counter() - began
-    if method != "sweep":
-        taken *= subject.heads / len(sets)
-    return {"measured": done, "seconds": taken, "loaded": loaded, "resident": resident()}
+        done, runs = prompts, [(time.perf_counter() - began) * subject.heads / len(sets)]
+    return {
+        "measured": done, "runs": len(runs), "seconds": float(np.median(runs)), "loaded": loaded,
+        "resident": resident(),
+    }  # fmt: skip
 
 
 def _alone(name: str, prompts: int, positions: int, method: str, seconds: float) -> dict[str, Any]:
@@ -355,8 +360,8 @@ def _alone(name: str, prompts: int, positions: int, method: str, seconds: float)
 def growth(gpt2_shape: str, folder: Path) -> pd.DataFrame:
     """Time and memory of one sweep as one size grows, each in a process of its own, weights random.
 
-    Columns: grows (which size), size, subject, prompts, positions, method, measured (prompts that were;
-    a sweep of GPT-2's shape is stopped after a minute), seconds, loaded, resident (GiB, before and at most).
+    Columns: grows (which size), size, subject, prompts, positions, method, measured (prompts that were; a
+    sweep is stopped after a minute), runs, seconds (their median), loaded, resident (GiB, before and at most).
     """
     base = {"layers": 12, "heads": 12, "width": 192, "vocabulary": 4096}
     rows = []
@@ -386,75 +391,138 @@ def growth(gpt2_shape: str, folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _ours(source: RewardSource, steps: int, seeds: int) -> Trainer:
-    trainer = Trainer(source, PPOConfig(total_steps=steps), range(seeds))
-    trainer.train()
-    return trainer
+class _Ours:
+    """Our PPO on ``seeds`` seeds, trained a part at a time."""
+
+    def __init__(self, source: RewardSource, steps: int, seeds: int) -> None:
+        self.seeds = seeds
+        self.trainer = Trainer(source, PPOConfig(total_steps=steps), range(seeds))
+
+    def advance(self, updates: int) -> None:
+        """Train until so many updates are done in all."""
+        self.trainer.train(stop=lambda: self.trainer.done >= updates)
+
+    def found(self) -> dict[str, float]:
+        """For each task, the mean best reward of the last tenth of the episodes."""
+        history = pd.DataFrame(self.trainer.history)
+        late = history[history["update"] > 0.9 * history["update"].max()]
+        return late.groupby("task")["best"].mean().to_dict()
 
 
-def _theirs(source: RewardSource, steps: int, threads: int) -> Any:
-    from circuitlib.maskable import BestRewards, maskable_ppo
+class _Maskable:
+    """sb3-contrib's ``MaskablePPO`` on one seed and so many of torch's threads, trained a part at a time."""
 
-    found, before = BestRewards(len(source.tasks)), torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        maskable_ppo(source, PPOConfig(total_steps=steps), 0).learn(steps, callback=found)
-    finally:
-        torch.set_num_threads(before)
-    return found
+    seeds = 1
+
+    def __init__(self, source: RewardSource, steps: int, threads: int) -> None:
+        from circuitlib.maskable import BestRewards, maskable_ppo
+
+        self.tasks, self.threads = source.tasks, threads
+        self.model = maskable_ppo(source, PPOConfig(total_steps=steps), 0)
+        self.bests = BestRewards(len(source.tasks))
+
+    def advance(self, updates: int) -> None:
+        """Train until so many updates are done in all."""
+        steps = updates * PPOConfig.environments * PPOConfig.rollout - self.model.num_timesteps
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            self.model.learn(steps, callback=self.bests, reset_num_timesteps=False)
+        finally:
+            torch.set_num_threads(before)
+
+    def found(self) -> dict[str, float]:
+        """For each task, the mean best reward of the last tenth of the episodes."""
+        last = -(-len(self.bests.best) // 10)
+        best, tasks = (np.stack(x[-last:]) for x in (self.bests.best, self.bests.tasks))
+        return {task: float(best[tasks == i].mean()) for i, task in enumerate(self.tasks)}
 
 
-def _resident_after(
-    train: Callable[..., Any], source: RewardSource, steps: int, seeds: int
-) -> float:
-    train(source, steps, seeds)
+def _resident_after(training: Callable[[], _Ours | _Maskable], updates: int) -> float:
+    training().advance(updates)
     return resident()
 
 
 def policies(source: RewardSource, steps: int, many: int, repeats: int = REPEATS) -> pd.DataFrame:
     """Our PPO against sb3-contrib's ``MaskablePPO``: same settings, network and reward table.
 
-    ``MaskablePPO`` runs with torch's own number of threads, and with one, which suits it better. Rates are
-    medians of ``repeats`` turns of ten updates, set-up included; then each trains once for ``steps`` steps.
-    Columns: method, seeds, rate (environment steps a second, of all seeds), seconds (of the training),
-    resident (GiB, in a process of its own), and for each task the mean best reward of the last tenth of
-    the training's episodes.
+    ``MaskablePPO`` runs with torch's own number of threads, and with one, which suits it better. Each trains
+    for ``steps`` steps a seed, cut into ``repeats`` + 1 parts that are trained in turns; set-up is not timed.
+    Columns: method, seeds, rate (environment steps a second, of all seeds: the median of the parts after the
+    first), seconds (of all parts), resident (GiB, in a process of its own), and for each task the mean best
+    reward of the last tenth of the training's episodes.
     """
-    cores = torch.get_num_threads()
-    methods: list[tuple[str, Callable[..., Any], int, int]] = [
-        ("MaskablePPO", _theirs, cores, 1),
-        ("MaskablePPO, one thread", _theirs, 1, 1),
-        ("ours", _ours, 1, 1),
-        (f"ours, {many} seeds", _ours, many, many),
-    ]
-    chunk = 10 * PPOConfig.environments * PPOConfig.rollout
-    turns = interleaved(
-        {name: partial(train, source, chunk, how) for name, train, how, _ in methods}, repeats
-    )
-    rows = []
-    for name, train, how, seeds in methods:
+    config = PPOConfig(total_steps=steps)
+    methods: dict[str, Callable[[], _Ours | _Maskable]] = {
+        "MaskablePPO": partial(_Maskable, source, steps, torch.get_num_threads()),
+        "MaskablePPO, one thread": partial(_Maskable, source, steps, 1),
+        "ours": partial(_Ours, source, steps, 1),
+        f"ours, {many} seeds": partial(_Ours, source, steps, many),
+    }
+    most = {}
+    for name, method in methods.items():
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            most = pool.submit(_resident_after, train, source, chunk, how).result()
-        began = time.perf_counter()
-        trained = train(source, steps, how)
-        row = {
-            "method": name, "seeds": seeds, "rate": seeds * chunk / float(np.median(turns[name])),
-            "seconds": time.perf_counter() - began, "resident": most,
-        }  # fmt: skip
-        if isinstance(trained, Trainer):
-            history = pd.DataFrame(trained.history)
-            late = history[history["update"] > 0.9 * history["update"].max()]
-            row |= late.groupby("task")["best"].mean().to_dict()
-        else:
-            last = -(-len(trained.best) // 10)
-            best, tasks = (np.stack(x[-last:]) for x in (trained.best, trained.tasks))
-            row |= {task: float(best[tasks == i].mean()) for i, task in enumerate(source.tasks)}
-        rows.append(row)
-    return pd.DataFrame(rows)
+            most[name] = pool.submit(_resident_after, method, min(10, config.updates)).result()
+    trainings = {name: method() for name, method in methods.items()}
+    ends = [config.updates * part // (repeats + 1) for part in range(repeats + 2)]
+    turns: dict[str, list[float]] = {name: [] for name in methods}
+    for end in ends[1:]:
+        for name, training in trainings.items():
+            began = time.perf_counter()
+            training.advance(end)
+            turns[name].append(time.perf_counter() - began)
+    counted = np.diff(ends)[1:] * config.environments * config.rollout
+    return pd.DataFrame(
+        [
+            {
+                "method": name, "seeds": training.seeds,
+                "rate": training.seeds * float(np.median(counted / turns[name][1:])),
+                "seconds": sum(turns[name]), "resident": most[name], **training.found(),
+            }
+            for name, training in trainings.items()
+        ]
+    )  # fmt: skip
+
+
+PIPELINE = [
+    "--train-prompts", "32", "--evaluation-prompts", "32", "--seeds", "1", "--steps", "4000", "--episodes", "2",
+    "--control", "docstrings",
+]  # fmt: skip
+"""``circuitlib.reproduce`` on few prompts."""
+
+
+def pipeline(gpt2_shape: str) -> pd.DataFrame:
+    """All notebooks on GPT-2's shape with random weights, few prompts, from damage tables to figures.
+
+    Columns: notebook, seconds (two notebooks run side by side), and, in the row ``in all``, resident (GiB:
+    the largest sum over all processes of the run, looked at every second). Raises ``RuntimeError`` when a
+    notebook fails.
+    """
+    (ROOT / "runs").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=ROOT / "runs") as output:
+        command = [sys.executable, "-m", "circuitlib.reproduce", "--subject", gpt2_shape]
+        command += ["--output", str(Path(output).relative_to(ROOT)), *PIPELINE]
+        began, most = time.perf_counter(), 0.0
+        run = psutil.Popen(command, cwd=ROOT)
+        while run.poll() is None:
+            now = 0
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for process in (run, *run.children(recursive=True)):
+                    now += process.memory_info().rss
+            most = max(most, now / 2**30)
+            time.sleep(1.0)
+        if run.returncode:
+            raise RuntimeError(f"{' '.join(command)} ended with {run.returncode}; see its message")
+        taken = time.perf_counter() - began
+        rows: list[dict[str, Any]] = []
+        for path in sorted(Path(output).glob("notebooks/*/*.ipynb")):
+            duration = json.loads(path.read_text())["metadata"]["papermill"]["duration"]
+            rows.append({"notebook": path.stem, "seconds": duration})
+    return pd.DataFrame([*rows, {"notebook": IN_ALL, "seconds": taken, "resident": most}])
 
 
 def recorded(name: str) -> pd.DataFrame:
-    """A table as measured for the repository: sweeps, ideas, growth or policies."""
+    """A table as measured for the repository: sweeps, ideas, growth, policies or pipeline."""
     return pd.read_csv(RECORDED / f"{name}.csv")
 
 
@@ -474,7 +542,7 @@ def _write(folder: Path, name: str, content: pd.DataFrame | dict[str, Any]) -> N
         print(content.to_string(index=False, float_format=lambda value: f"{value:.3g}"), flush=True)
 
 
-PARTS = ("sweeps", "ideas", "policies", "growth")
+PARTS = ("sweeps", "ideas", "policies", "growth", "pipeline")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -487,8 +555,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--parts",
         nargs="+",
         choices=PARTS,
-        default=list(PARTS),
-        help="what to measure (default: all)",
+        default=list(PARTS[:-1]),
+        help="what to measure (default: all but pipeline, which takes most of an hour)",
     )
     parser.add_argument(
         "--positions",
@@ -542,6 +610,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         if "growth" in options.parts:
             _write(options.output, "growth", growth(gpt2_shape, Path(temporary)))
+        if "pipeline" in options.parts:
+            _write(options.output, "pipeline", pipeline(gpt2_shape))
     print(f"tables: {options.output}")
     return 0
 

@@ -48,18 +48,11 @@ def set_style(subject: str) -> None:
     )  # fmt: skip
 
 
-def save_figure(figure: Figure, name: str, folder: Path) -> None:
-    """Name the subject in a corner, and write ``name.png`` and ``name.pdf`` without dates, so that the same
-    figure is the same file."""
-    figure.text(
-        1,
-        0,
-        _SUBJECT["name"],
-        ha="right",
-        va="top",
-        fontsize="x-small",
-        color="0.45",
-    )
+def save_figure(figure: Figure, name: str, folder: Path, subject: str = "") -> None:
+    """Name the subject, or ``subject`` where the figure is of others, in a corner, and write ``name.png``
+    and ``name.pdf`` without dates, so that the same figure is the same file."""
+    named = subject or _SUBJECT["name"]
+    figure.text(1, 0, named, ha="right", va="top", fontsize="x-small", color="0.45")
     for suffix, metadata in (
         (".png", {"Software": None}),
         (".pdf", {"CreationDate": None, "Creator": None, "Producer": None}),
@@ -285,14 +278,16 @@ def detector_scatter(
             merged["score"], merged["reward"], s=12, alpha=0.7, color=COLOURS["policy, k=5"]
         )
         notable = merged.nlargest(3, "score").index.union(merged.nlargest(3, "reward").index)
-        for _, row in merged.loc[notable].iterrows():
-            axis.annotate(
-                names[int(row["head"])],
-                (row["score"], row["reward"]),
-                fontsize=7,
-                xytext=(3, 3),
-                textcoords="offset points",
-            )
+        (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
+        named: list[tuple[float, float]] = []  # where, in parts of the axes, highest first
+        for _, row in merged.loc[notable].sort_values("reward", ascending=False).iterrows():
+            x = (row["score"] - left) / (right - left) + 0.01
+            y = (row["reward"] - low) / (high - low) + 0.01
+            for other_x, other_y in named:
+                if abs(x - other_x) < 0.2:
+                    y = min(y, other_y - 0.06)
+            named.append((x, y))
+            axis.text(x, y, names[int(row["head"])], fontsize=7, transform=axis.transAxes)
         axis.set(title=f"{detector} on {task}", xlabel="attention score", ylabel="mean reward")
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
@@ -406,11 +401,11 @@ def growth_curves(growth: pd.DataFrame) -> Figure:
     return figure
 
 
-def html_table(frame: pd.DataFrame, digits: int = 2) -> HTML:
-    """A table for reading, its subject in the caption: no index, floats with ``digits`` decimals, missing
-    values empty."""
+def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "") -> HTML:
+    """A table for reading, the subject, or ``subject`` where it is of others, in its caption: no index,
+    floats with ``digits`` decimals, missing values empty."""
     text = frame.to_html(
         index=False, border=0, na_rep="", float_format=lambda value: f"{value:.{digits}f}"
     )
-    caption = f"<caption>{escape(_SUBJECT['name'])}</caption>\n  <thead>"
+    caption = f"<caption>{escape(subject or _SUBJECT['name'])}</caption>\n  <thead>"
     return HTML(text.replace("<thead>", caption, 1))

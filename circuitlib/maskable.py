@@ -53,12 +53,21 @@ class BestRewards(BaseCallback):
         return True
 
 
-def maskable_ppo(source: RewardSource, config: PPOConfig, seed: int) -> MaskablePPO:
+class MaskableInParts(MaskablePPO):
+    """A training whose ``learn`` may be called for a part at a time: schedules run over ``steps`` in all."""
+
+    steps: int
+
+    def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
+        super()._update_current_progress_remaining(num_timesteps, self.steps)
+
+
+def maskable_ppo(source: RewardSource, config: PPOConfig, seed: int) -> MaskableInParts:
     """An untrained ``MaskablePPO`` with the settings of ``config``, on episodes stepped in this process,
     the fastest of stable-baselines3's vector environments for steps this cheap."""
     env = DummyVecEnv([lambda: HeadAblationEnv(source, config.budget)] * config.environments)
     first, last = config.learning_rate, config.learning_rate * config.final_learning_rate
-    return MaskablePPO(
+    model = MaskableInParts(
         "MlpPolicy",
         env,
         learning_rate=lambda remaining: last + (first - last) * remaining,
@@ -80,3 +89,5 @@ def maskable_ppo(source: RewardSource, config: PPOConfig, seed: int) -> Maskable
         seed=seed,
         device="cpu",
     )
+    model.steps = config.total_steps
+    return model

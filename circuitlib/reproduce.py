@@ -13,7 +13,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -151,9 +151,11 @@ def execute(paths: Sequence[Path], run: Run) -> dict[str, float]:
     run.notebooks.mkdir(parents=True, exist_ok=True)
     for name, value in ALLOCATOR.items():
         os.environ.setdefault(name, value)
-    recorded = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
     lanes, began, running = Lanes.of(paths), time.monotonic(), list[str]()
     seconds: dict[str, float] = {}
+    expected = None
+    if run.settings == Settings() and SECONDS.exists():
+        expected = lanes.expected(json.loads(SECONDS.read_text()))
 
     def execute_lane(lane: Sequence[Path]) -> None:
         for path in lane:
@@ -166,7 +168,7 @@ def execute(paths: Sequence[Path], run: Run) -> dict[str, float]:
             running.remove(path.stem)
             seconds[path.stem] = time.monotonic() - started
 
-    with _progress(lanes.expected(recorded), running):
+    with _progress(expected, len(paths), seconds, running):
         with ThreadPoolExecutor(2) as pool:
             sides = [pool.submit(execute_lane, lane) for lane in (lanes.chain, lanes.beside)]
         for side in sides:
@@ -176,23 +178,30 @@ def execute(paths: Sequence[Path], run: Run) -> dict[str, float]:
 
 
 @contextmanager
-def _progress(expected: float, running: Sequence[str]) -> Iterator[None]:
-    """A bar that moves with the clock towards the ``expected`` seconds and names what is ``running``."""
+def _progress(
+    expected: float | None, notebooks: int, done: Collection[str], running: Sequence[str]
+) -> Iterator[None]:
+    """A bar that names what is ``running`` and moves with the clock towards the ``expected`` seconds, or,
+    where nobody knows them, with the notebooks that are ``done``."""
+    known = "{elapsed} gone, about {remaining} left"
+    counted = "{n} of {total} notebooks, {elapsed} gone"
     bar = tqdm(
-        total=round(expected), bar_format="{desc:<48}|{bar:20}| {elapsed} gone, about {remaining} left"
-    )  # fmt: skip
+        total=round(expected) if expected else notebooks,
+        bar_format="{desc:<48}|{bar:20}| " + (known if expected else counted),
+    )
     began, over = time.monotonic(), threading.Event()
 
     def tick() -> None:
         while not over.wait(1.0):
-            bar.n = round(min(time.monotonic() - began, 0.98 * expected))
+            gone = time.monotonic() - began
+            bar.n = round(min(gone, 0.98 * expected)) if expected else len(done)
             bar.set_description_str(", ".join(running), refresh=True)
 
     ticker = threading.Thread(target=tick, daemon=True)
     ticker.start()
     try:
         yield
-        bar.n = round(expected)
+        bar.n = round(expected) if expected else notebooks
     finally:
         over.set()
         ticker.join()

@@ -13,6 +13,8 @@ from transformers import (
     GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
@@ -95,6 +97,18 @@ def qwen2_checkpoint(
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.bos_token_id,
     )  # fmt: skip
     return _save(Qwen2ForCausalLM(config), tokenizer, tmp_path_factory.mktemp("subjects") / "qwen2")
+
+
+@pytest.fixture(scope="session")
+def opt_checkpoint(
+    tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerBase
+) -> Path:
+    """An OPT of 2 layers x 4 heads, which no decoder here describes."""
+    config = OPTConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+        ffn_dim=64, max_position_embeddings=96, word_embed_proj_dim=32,
+    )  # fmt: skip
+    return _save(OPTForCausalLM(config), tokenizer, tmp_path_factory.mktemp("subjects") / "opt")
 
 
 @pytest.fixture

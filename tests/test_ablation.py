@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 from torch.testing import assert_close
-from transformers import OPTConfig, OPTForCausalLM, PreTrainedTokenizerBase
 
 from circuitlib.ablation import Hooks, Sweep, ablated_logits, engine, hooked_control, hooked_task
 from circuitlib.control import control_spans
@@ -148,16 +147,8 @@ def test_a_set_of_heads_is_ablated_together(checkpoint: Path) -> None:
     assert_close(everything[:, -1], ablated_logits(subject, cut, range(subject.heads))[:, -1])
 
 
-def test_another_architecture_takes_the_slow_way_and_says_so(
-    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
-) -> None:
-    config = OPTConfig(
-        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
-        ffn_dim=64, max_position_embeddings=96, word_embed_proj_dim=32,
-    )  # fmt: skip
-    OPTForCausalLM(config).save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
-    subject = load_subject(str(tmp_path), "raw")
+def test_another_architecture_takes_the_slow_way_and_says_so(opt_checkpoint: Path) -> None:
+    subject = load_subject(str(opt_checkpoint), "raw")
     with pytest.warns(
         UserWarning, match=r"one forward pass a head, exact and slow.*OPTForCausalLM"
     ):

@@ -12,8 +12,6 @@ import pytest
 import torch
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import (
-    OPTConfig,
-    OPTForCausalLM,
     PreTrainedTokenizerBase,
     Qwen2Config,
     Qwen2ForCausalLM,
@@ -117,17 +115,9 @@ def test_other_families(family: str, request: pytest.FixtureRequest) -> None:
     assert frame["damage"].abs().max() > 1e-3
 
 
-def test_an_unknown_architecture_is_measured_by_hooks_and_says_so(
-    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
-) -> None:
-    config = OPTConfig(
-        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
-        ffn_dim=64, max_position_embeddings=96, word_embed_proj_dim=32,
-    )  # fmt: skip
-    OPTForCausalLM(config).save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
+def test_an_unknown_architecture_is_measured_by_hooks_and_says_so(opt_checkpoint: Path) -> None:
     with pytest.warns(UserWarning, match=r"one forward pass a head, exact and slow.*OPT"):
-        frame = head_damage(load_subject(str(tmp_path), "raw"), TRIPLES)
+        frame = head_damage(load_subject(str(opt_checkpoint), "raw"), TRIPLES)
     assert len(frame) == 8
 
 
