@@ -1,5 +1,6 @@
 """What is compared computes the same; the recorded tables are whole, and say what the README says."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from circuitlib import benchmark
+from circuitlib.damage import DamageTable
 from circuitlib.maskable import BestRewards, maskable_ppo
 from circuitlib.ppo import ActorCritic, PPOConfig, Trainer
 from circuitlib.rewards import TableRewards
@@ -55,7 +57,9 @@ def test_the_reference_has_the_same_network_and_updates(source: TableRewards) ->
     )
 
 
-def test_a_training_in_parts_is_the_whole(source: TableRewards) -> None:
+def test_a_training_in_parts_is_the_whole(make_table: Callable[..., DamageTable]) -> None:
+    tasks = [make_table(name, heads=60) for name in ("induction", "ioi")]
+    source = TableRewards(tasks, make_table("control", heads=60))
     frame = benchmark.policies(source, 12 * 400, many=2, repeats=1).set_index("method")
     whole = Trainer(source, PPOConfig(total_steps=12 * 400), [0])
     whole.train()
