@@ -1,5 +1,6 @@
 """The figures, one function each: data in, a matplotlib figure out. One style, safe for colour-blind readers."""
 
+import io
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -50,15 +51,19 @@ def set_style(subject: str) -> None:
 
 def save_figure(figure: Figure, name: str, folder: Path, subject: str = "") -> None:
     """Name the subject, or ``subject`` where the figure is of others, in a corner, and write ``name.png``
-    and ``name.pdf`` without dates, so that the same figure is the same file."""
+    and ``name.pdf`` without dates. Files of the same picture are left as they are."""
     named = subject or _SUBJECT["name"]
     figure.text(1, 0, named, ha="right", va="top", fontsize="x-small", color="0.45")
-    for suffix, metadata in (
-        (".png", {"Software": None}),
-        (".pdf", {"CreationDate": None, "Creator": None, "Producer": None}),
-    ):
-        with written_whole(folder / f"{name}{suffix}") as temporary:
-            figure.savefig(temporary, metadata=metadata, bbox_inches="tight")
+    png, pdf = folder / f"{name}.png", folder / f"{name}.pdf"
+    picture = io.BytesIO()
+    figure.savefig(picture, metadata={"Software": None}, bbox_inches="tight")
+    if pdf.exists() and png.exists() and png.read_bytes() == picture.getvalue():
+        return
+    with written_whole(pdf) as temporary:
+        undated = {"CreationDate": None, "Creator": None, "Producer": None}
+        figure.savefig(temporary, metadata=undated, bbox_inches="tight")
+    with written_whole(png) as temporary:
+        temporary.write_bytes(picture.getvalue())
 
 
 def searcher_labels(frame: pd.DataFrame, trained_is_planned: bool = True) -> pd.DataFrame:
@@ -393,7 +398,8 @@ def growth_curves(growth: pd.DataFrame) -> Figure:
             axis.set_xticks(x, [f"{value:.0f}" for value in x])
         time_axis.set_yscale("log")
         time_axis.set_title(f"growing {size}")
-        memory_axis.set(xlabel=size, ylim=(0, None))
+        memory_axis.set_xlabel(size)
+    axes[1][0].set_ylim(0, 1.1 * growth["resident"].max())
     axes[0][0].set_ylabel("seconds, all heads")
     axes[1][0].set_ylabel("resident memory (GiB)")
     axes[0][-1].legend(fontsize="small")
@@ -402,10 +408,13 @@ def growth_curves(growth: pd.DataFrame) -> Figure:
 
 
 def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "") -> HTML:
-    """A table for reading, the subject, or ``subject`` where it is of others, in its caption: no index,
-    floats with ``digits`` decimals, missing values empty."""
-    text = frame.to_html(
-        index=False, border=0, na_rep="", float_format=lambda value: f"{value:.{digits}f}"
+    """A table for reading: the subject (or ``subject``, where the table is of another) in its caption, named
+    indices as columns and others left out, floats with ``digits`` decimals, missing values empty."""
+    named = [name for name in frame.index.names if name is not None]
+    text = (
+        frame.reset_index(named)
+        .rename_axis(columns=None)
+        .to_html(index=False, border=0, na_rep="", float_format=lambda value: f"{value:.{digits}f}")
     )
     caption = f"<caption>{escape(subject or _SUBJECT['name'])}</caption>\n  <thead>"
     return HTML(text.replace("<thead>", caption, 1))

@@ -1,4 +1,4 @@
-"""What a measurement of all heads costs: floating-point operations of its matrix products, in closed form.
+"""What a measurement of all heads and a step of PPO cost: operations of their matrix products, in closed form.
 
 A product of ``[a, b]`` and ``[b, c]`` is 2abc operations. For one position of one sequence, with width d,
 hidden width m of the MLP (counted twice in a gated one), w = heads * d_head and g = key heads * d_head,
@@ -99,3 +99,11 @@ def sweep_cost(shape: Shape, prompts: int, positions: int, logits: int, last_onl
         flops += prompts * shape.output(queries)  # every head's output by itself
     flops += prompts * (1 + shape.layers * shape.heads) * 2 * shape.d_model * logits
     return Cost(flops, attentions, mlps)
+
+
+def training_step(observation: int, hidden: int, heads: int, epochs: int) -> int:
+    """Operations of :class:`circuitlib.ppo.Learner` for one environment step of one seed: a pass forward in the
+    rollout; in each epoch one forward, one backward to the weights, and one to each layer's input but the
+    first's, which needs no gradient."""
+    first, later = 2 * observation * hidden, 2 * hidden * (hidden + heads + 1)
+    return first * (1 + 2 * epochs) + later * (1 + 3 * epochs)

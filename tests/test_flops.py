@@ -8,7 +8,9 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from circuitlib.ablation import Hooks, Sweep
 from circuitlib.control import SPAN, control_spans
 from circuitlib.decoder import Decoder
-from circuitlib.flops import Cost, Shape, hooks_cost, sweep_cost
+from circuitlib.flops import Cost, Shape, hooks_cost, sweep_cost, training_step
+from circuitlib.ppo import Learner, PPOConfig
+from circuitlib.rewards import TableRewards
 from circuitlib.subjects import load_subject
 from circuitlib.tasks import TASKS
 
@@ -86,3 +88,16 @@ def test_what_sharing_saves_on_gpt2_small() -> None:
     assert task.attentions == 12 * 12 * 11 // 2 + 12
     assert hooks.attentions == hooks.mlps == 145 * 12
     assert 3.2 < hooks.flops / task.flops < 3.3
+
+
+def test_counted_training_steps(source: TableRewards) -> None:
+    """A rollout also asks for the value after its last step, once an environment."""
+    config = PPOConfig(400, hidden=16, budget=3)
+    observation, seeds = len(source.tasks) + 2 * source.heads, [0, 1]
+    learner = Learner(source, config, seeds)
+    with Counted() as counted:
+        learner.learn(1e-3)
+    step = training_step(observation, 16, source.heads, config.epochs)
+    last = 2 * 16 * (observation + 16 + source.heads + 1)
+    expected = config.total_steps * step + config.environments * last
+    assert counted.get_total_flops() == len(seeds) * expected

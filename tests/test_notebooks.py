@@ -34,6 +34,12 @@ def test_notebook(path: Path) -> None:
     assert values == asdict(Settings()) | {"recompute": False, "output": ""}
     assert nbformat.writes(clean(nbformat.reads(text, as_version=4))) == text.rstrip("\n")
     assert max(len(cell.source.splitlines()) for cell in cells) <= 20
+    tables = [
+        o.data["text/html"] for c in cells for o in c.outputs if "text/html" in o.get("data", {})
+    ]
+    assert all("<caption>" in table for table in tables if "<table" in table), (
+        "a table without subject"
+    )
     assert not re.search(r'"/(home|root|tmp|work|Users)/', text)
 
 
