@@ -13,7 +13,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -63,6 +63,10 @@ IN_ALL = "in all"
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 """For the kernels: glibc keeps freed memory for the next activation instead of giving it back to the
 system page by page, which takes about a tenth off a sweep."""
+
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""For kernels side by side: a thread that waits leaves its core to the other kernel. Alone, hooked passes are
+slower for it."""
 
 SECONDS_MARKS = ("<!-- seconds -->", "<!-- /seconds -->")
 """Between these README shows the seconds a notebook."""
@@ -149,8 +153,6 @@ def execute(paths: Sequence[Path], run: Run) -> dict[str, float]:
     """Execute notebooks with papermill into the run's folder; seconds a notebook, and ``in all``."""
     parameters = asdict(run.settings) | {"recompute": True, "output": run.output}
     run.notebooks.mkdir(parents=True, exist_ok=True)
-    for name, value in ALLOCATOR.items():
-        os.environ.setdefault(name, value)
     lanes, began, running = Lanes.of(paths), time.monotonic(), list[str]()
     seconds: dict[str, float] = {}
     expected = None
@@ -168,13 +170,25 @@ def execute(paths: Sequence[Path], run: Run) -> dict[str, float]:
             running.remove(path.stem)
             seconds[path.stem] = time.monotonic() - started
 
-    with _progress(expected, len(paths), seconds, running):
-        with ThreadPoolExecutor(2) as pool:
+    with _environment(ALLOCATOR), _progress(expected, len(paths), seconds, running):
+        with _environment(PATIENT), ThreadPoolExecutor(2) as pool:
             sides = [pool.submit(execute_lane, lane) for lane in (lanes.chain, lanes.beside)]
         for side in sides:
             side.result()
         execute_lane(lanes.last)
     return dict(sorted(seconds.items())) | {IN_ALL: time.monotonic() - began}
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the kernels started meanwhile, where the user has not set them."""
+    added = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 @contextmanager

@@ -51,7 +51,7 @@ class Settings:
     convention: Convention = "folded"
     train_prompts: int = 96
     evaluation_prompts: int = 160
-    seeds: int = 3
+    seeds: int = 5
     steps: int = 200_000
     episodes: int = 30
     control: Text | Literal["default"] = "default"

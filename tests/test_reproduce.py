@@ -1,6 +1,7 @@
 """The command: bad options are refused before work starts, and disagreement is noticed."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from circuitlib.results import Run, Settings, file_hash, load_frame
     ("arguments", "message"),
     [
         (["--steps", "10"], "steps must be at least 400"),
-        (["--seeds", "5"], "need --output"),
+        (["--seeds", "4"], "need --output"),
         (["--notebooks", "42"], "no notebook 42"),
         (["--output", "data/results"], "must be inside runs/"),
         (["--output", "runs/../data"], "must be inside runs/"),
@@ -179,3 +180,13 @@ def test_every_other_table_is_compared_too(copied_run: Run) -> None:
     ]  # fmt: skip
     assert comparison.loc["heads.csv", "difference"] == pytest.approx(0.01, rel=1e-3)
     assert comparison.loc["new_study.csv", "difference"] == float("inf")
+
+
+def test_environment_of_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHOSEN_BY_THE_USER", "ACTIVE")
+    monkeypatch.delenv("NOT_CHOSEN", raising=False)
+    with reproduce._environment({"CHOSEN_BY_THE_USER": "PASSIVE", "NOT_CHOSEN": "1"}):
+        assert os.environ["CHOSEN_BY_THE_USER"] == "ACTIVE"
+        assert os.environ["NOT_CHOSEN"] == "1"
+    assert os.environ["CHOSEN_BY_THE_USER"] == "ACTIVE"
+    assert "NOT_CHOSEN" not in os.environ
