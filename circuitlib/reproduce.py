@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -171,10 +171,12 @@ def execute(paths: Sequence[Path], run: Run) -> dict[str, float]:
             seconds[path.stem] = time.monotonic() - started
 
     with _environment(ALLOCATOR), _progress(expected, len(paths), seconds, running):
-        with _environment(PATIENT), ThreadPoolExecutor(2) as pool:
-            sides = [pool.submit(execute_lane, lane) for lane in (lanes.chain, lanes.beside)]
-        for side in sides:
-            side.result()
+        with ThreadPoolExecutor(2) as pool, ExitStack() as both_lanes:
+            both_lanes.enter_context(_environment(PATIENT))
+            chain, beside = (pool.submit(execute_lane, x) for x in (lanes.chain, lanes.beside))
+            beside.add_done_callback(lambda _: both_lanes.close())
+            chain.result()
+        beside.result()
         execute_lane(lanes.last)
     return dict(sorted(seconds.items())) | {IN_ALL: time.monotonic() - began}
 
