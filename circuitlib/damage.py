@@ -129,11 +129,14 @@ def _content_hash(clean: Tensor, damage: Tensor) -> str:
 
 
 def save_table(table: DamageTable, path: Path) -> None:
-    """Write a table, its provenance and the hash of its content; whole or not at all."""
-    metadata = {
-        "provenance": json.dumps(table.provenance, sort_keys=True),
+    """Write a table, its provenance and the hash of its content; whole or not at all. The same table is the
+    same bytes."""
+    manifest = {
+        "provenance": table.provenance,
         "content": _content_hash(table.clean, table.damage),
     }
+    # One entry, because safetensors writes several in any order.
+    metadata = {"manifest": json.dumps(manifest, sort_keys=True)}
     with written_whole(path) as temporary:
         save_file({"clean": table.clean, "damage": table.damage.contiguous()}, temporary, metadata)
 
@@ -145,14 +148,14 @@ def load_table(path: Path, wanted: Mapping[str, Any] | None = None) -> DamageTab
     ``wanted`` (versions of packages apart); the message says which and why.
     """
     with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
+        manifest = json.loads(file.metadata()["manifest"])
         clean, damage = file.get_tensor("clean"), file.get_tensor("damage")
     content = _content_hash(clean, damage)
-    if content != metadata["content"]:
+    if content != manifest["content"]:
         raise StaleResult(
-            f"{path.name} is damaged: content hash {content}, recorded {metadata['content']}"
+            f"{path.name} is damaged: content hash {content}, recorded {manifest['content']}"
         )
-    table = DamageTable(clean, damage, json.loads(metadata["provenance"]))
+    table = DamageTable(clean, damage, manifest["provenance"])
     if wanted is not None and (differs := differences(table.provenance, wanted)):
         raise StaleResult(f"{path.name} is of another run: {'; '.join(differs)}")
     return table

@@ -453,13 +453,15 @@ class Trainer:
 
 def save_policy(network: ActorCritic, path: Path, provenance: dict[str, Any]) -> None:
     """Write the policies of all seeds and where they came from, in half precision: 290 x 256 numbers a
-    seed matter less than a small repository, and sampling does not notice the ninth bit."""
+    seed matter less than a small repository, and sampling does not notice the ninth bit. The same policies
+    are the same bytes."""
     tensors = {
         key: value.detach().to(torch.float16).contiguous()
         for key, value in network.state_dict().items()
     }
     shape = {"seeds": network.seeds, "tasks": network.tasks, "heads": network.heads}
-    metadata = {"provenance": json.dumps(provenance, sort_keys=True), "shape": json.dumps(shape)}
+    # One entry, because safetensors writes several in any order.
+    metadata = {"manifest": json.dumps({"provenance": provenance, "shape": shape}, sort_keys=True)}
     with written_whole(path) as temporary:
         save_file(tensors, temporary, metadata)
 
@@ -467,13 +469,13 @@ def save_policy(network: ActorCritic, path: Path, provenance: dict[str, Any]) ->
 def load_policy(path: Path) -> tuple[ActorCritic, dict[str, Any]]:
     """Read policies, in float32, and their provenance."""
     with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
+        manifest = json.loads(file.metadata()["manifest"])
         tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-    shape = json.loads(metadata["shape"])
+    shape = manifest["shape"]
     hidden = tensors["hidden_2_weight"].shape[-1]
     network = ActorCritic(shape["seeds"], shape["tasks"], shape["heads"], hidden)
     network.load_state_dict(tensors)
-    return network, json.loads(metadata["provenance"])
+    return network, manifest["provenance"]
 
 
 def rounded(network: ActorCritic) -> ActorCritic:
