@@ -1,6 +1,7 @@
 """``python -m circuitlib.benchmark``: how fast, on this machine, in one run.
 
-What is compared runs in one process, in turns, after a warm-up; a time is the median of at least five.
+Sweeps and trainings that are compared run in one process, in turns, after a warm-up; a time is the median of
+at least five, in ``growth`` of at most three, and ``pipeline`` is one run.
 Three ways to measure the damage of every head, on the same prompts and weights:
 
 * ``sweep``: :class:`circuitlib.ablation.Sweep`;
@@ -446,10 +447,10 @@ def _resident_after(training: Callable[[], _Ours | _Maskable], updates: int) -> 
 def policies(source: RewardSource, steps: int, many: int, repeats: int = REPEATS) -> pd.DataFrame:
     """Our PPO against sb3-contrib's ``MaskablePPO``: same settings, network and reward table.
 
-    ``MaskablePPO`` runs with torch's own number of threads, and with one, which suits it better. Each trains
+    ``MaskablePPO`` runs with torch's own number of threads, and with one. Each trains
     for ``steps`` steps a seed, cut into ``repeats`` + 1 parts that are trained in turns; set-up is not timed.
     Columns: method, seeds, rate (environment steps a second, of all seeds: the median of the parts after the
-    first), seconds (of all parts), resident (GiB, in a process of its own), and for each task the mean best
+    first), seconds (of all parts), resident (GiB, after ten updates in a process of its own), and for each task the mean best
     reward of the last tenth of the training's episodes.
     """
     config = PPOConfig(total_steps=steps)
@@ -504,13 +505,19 @@ def pipeline(gpt2_shape: str) -> pd.DataFrame:
         command += ["--output", str(Path(output).relative_to(ROOT)), *PIPELINE]
         began, most = time.perf_counter(), 0.0
         run = psutil.Popen(command, cwd=ROOT)
-        while run.poll() is None:
-            now = 0
-            with contextlib.suppress(psutil.NoSuchProcess):
-                for process in (run, *run.children(recursive=True)):
-                    now += process.memory_info().rss
-            most = max(most, now / 2**30)
-            time.sleep(1.0)
+        try:
+            while run.poll() is None:
+                now = 0
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    for process in (run, *run.children(recursive=True)):
+                        now += process.memory_info().rss
+                most = max(most, now / 2**30)
+                time.sleep(1.0)
+        finally:
+            if run.poll() is None:
+                for process in (*run.children(recursive=True), run):
+                    process.terminate()
+                run.wait()
         if run.returncode:
             raise RuntimeError(f"{' '.join(command)} ended with {run.returncode}; see its message")
         taken = time.perf_counter() - began
@@ -586,7 +593,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.repeats < REPEATS or options.positions < 8:
         parser.error(f"--repeats must be at least {REPEATS}, and --positions at least 8")
-    print("about 20 minutes on two cores, if nothing else runs", flush=True)
+    if options.parts == list(PARTS[:-1]):
+        print("about 20 minutes on two cores, if nothing else runs", flush=True)
     _write(options.output, "machine", machine())
     with tempfile.TemporaryDirectory() as temporary:
         gpt2_shape = str(random_checkpoint(Path(temporary) / GPT2_SHAPE))

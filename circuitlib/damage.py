@@ -22,7 +22,14 @@ from tqdm.auto import tqdm
 
 from circuitlib.ablation import engine
 from circuitlib.control import CONTROL, Part, Text, control_spans
-from circuitlib.provenance import StaleResult, code_hash, differences, versions, written_whole
+from circuitlib.provenance import (
+    StaleResult,
+    code_hash,
+    differences,
+    read_manifest,
+    versions,
+    written_whole,
+)
 from circuitlib.subjects import Subject
 from circuitlib.tasks import TASKS
 
@@ -144,11 +151,11 @@ def save_table(table: DamageTable, path: Path) -> None:
 def load_table(path: Path, wanted: Mapping[str, Any] | None = None) -> DamageTable:
     """Read a table and verify it.
 
-    Raises ``StaleResult`` when its content does not match its hash, or when its provenance is not
-    ``wanted`` (versions of packages apart); the message says which and why.
+    Raises ``StaleResult`` when it has no manifest, when its content does not match its hash, or when its
+    provenance is not ``wanted`` (versions of packages apart); the message says which and why.
     """
     with safe_open(path, framework="pt") as file:
-        manifest = json.loads(file.metadata()["manifest"])
+        manifest = read_manifest(file.metadata(), path)
         clean, damage = file.get_tensor("clean"), file.get_tensor("damage")
     content = _content_hash(clean, damage)
     if content != manifest["content"]:

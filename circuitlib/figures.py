@@ -414,7 +414,9 @@ def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "") -> HTML:
     text = (
         frame.reset_index(named)
         .rename_axis(columns=None)
-        .to_html(index=False, border=0, na_rep="", float_format=lambda value: f"{value:.{digits}f}")
+        .to_html(
+            index=False, border=0, na_rep="", float_format=lambda value: f"{value:z.{digits}f}"
+        )
     )
     caption = f"<caption>{escape(subject or _SUBJECT['name'])}</caption>\n  <thead>"
     return HTML(text.replace("<thead>", caption, 1))

@@ -28,7 +28,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from circuitlib.env import BUDGET, HeadAblationVectorEnv
-from circuitlib.provenance import written_whole
+from circuitlib.provenance import read_manifest, written_whole
 from circuitlib.rewards import RewardSource
 from circuitlib.threads import threads_of_one_core
 
@@ -452,9 +452,8 @@ class Trainer:
 
 
 def save_policy(network: ActorCritic, path: Path, provenance: dict[str, Any]) -> None:
-    """Write the policies of all seeds and where they came from, in half precision: 290 x 256 numbers a
-    seed matter less than a small repository, and sampling does not notice the ninth bit. The same policies
-    are the same bytes."""
+    """Write the policies of all seeds and where they came from, in half precision: a small repository
+    matters more than the eleventh bit of 178,000 numbers a seed. The same policies are the same bytes."""
     tensors = {
         key: value.detach().to(torch.float16).contiguous()
         for key, value in network.state_dict().items()
@@ -467,9 +466,9 @@ def save_policy(network: ActorCritic, path: Path, provenance: dict[str, Any]) ->
 
 
 def load_policy(path: Path) -> tuple[ActorCritic, dict[str, Any]]:
-    """Read policies, in float32, and their provenance."""
+    """Read policies, in float32, and their provenance. Raises ``StaleResult`` when there is no manifest."""
     with safe_open(path, framework="pt") as file:
-        manifest = json.loads(file.metadata()["manifest"])
+        manifest = read_manifest(file.metadata(), path)
         tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
     shape = manifest["shape"]
     hidden = tensors["hidden_2_weight"].shape[-1]

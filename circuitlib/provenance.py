@@ -66,6 +66,13 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
     ]
 
 
+def read_manifest(metadata: Mapping[str, str] | None, path: Path) -> dict[str, Any]:
+    """The manifest in a safetensors file's metadata. Raises ``StaleResult`` where there is none."""
+    if not metadata or "manifest" not in metadata:
+        raise StaleResult(f"{path.name} has no manifest: it was not written by this version")
+    return dict(json.loads(metadata["manifest"]))
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that replaces it when the block ends without an error."""

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -53,8 +53,7 @@ NOT_COMPARED = ("claims", "evaluation", "training_k1", "training_k5")
 KERNELS = Config(KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"})
 """Talk to a notebook's kernel encrypted. It complains on the terminal, once a notebook, if one does not."""
 
-CHAIN = {"03", "04", "05", "06", "07"}
-LAST = ("08", "00")
+FIRST, THEN = "03", ("04", "05", "06", "07", "08", "00")
 """See :class:`Lanes`."""
 
 IN_ALL = "in all"
@@ -116,37 +115,32 @@ def execute_in_place(paths: Sequence[Path]) -> None:
 
 @dataclass(frozen=True)
 class Lanes:
-    """Notebooks in the order of their execution: two lanes side by side, then the last alone.
+    """Notebooks in the order of their execution: two lanes side by side, then the others alone.
 
     A notebook spends a third of its time on one core (imports, loading, drawing), which the other lane uses.
-    chain: each needs what those before it measured. beside: each stands alone. last: 08 measures speed, so
-    nothing may run beside it, and the overview shows what all others measured.
+    first: 03, the longest. beside: each stands alone. then: each needs what those before it measured; 08
+    measures speed, so nothing may run beside it, and the overview shows what all others measured.
     """
 
-    chain: list[Path]
+    first: list[Path]
     beside: list[Path]
-    last: list[Path]
+    then: list[Path]
 
     @classmethod
     def of(cls, paths: Sequence[Path]) -> "Lanes":
         """Sort notebooks, given in reading order, into lanes."""
         by_number = {path.name[:2]: path for path in paths}
-        chain, last = CHAIN & by_number.keys(), [number for number in LAST if number in by_number]
-        beside = by_number.keys() - chain - set(last)
-        return cls(
-            *(
-                [by_number[number] for number in lane]
-                for lane in (sorted(chain), sorted(beside), last)
-            )
-        )
+        beside = sorted(by_number.keys() - {FIRST, *THEN})
+        lanes = ([FIRST], beside, THEN)
+        return cls(*([by_number[n] for n in lane if n in by_number] for lane in lanes))
 
     def expected(self, seconds: dict[str, float]) -> float:
         """Seconds that all of it takes, from seconds a notebook; a minute for one not measured yet."""
-        chain, beside, last = (
+        first, beside, then = (
             sum(seconds.get(path.stem, 60.0) for path in lane)
-            for lane in (self.chain, self.beside, self.last)
+            for lane in (self.first, self.beside, self.then)
         )
-        return max(chain, beside) + last
+        return max(first, beside) + then
 
 
 def execute(paths: Sequence[Path], run: Run) -> dict[str, float]:
@@ -171,13 +165,11 @@ def execute(paths: Sequence[Path], run: Run) -> dict[str, float]:
             seconds[path.stem] = time.monotonic() - started
 
     with _environment(ALLOCATOR), _progress(expected, len(paths), seconds, running):
-        with ThreadPoolExecutor(2) as pool, ExitStack() as both_lanes:
-            both_lanes.enter_context(_environment(PATIENT))
-            chain, beside = (pool.submit(execute_lane, x) for x in (lanes.chain, lanes.beside))
-            beside.add_done_callback(lambda _: both_lanes.close())
-            chain.result()
-        beside.result()
-        execute_lane(lanes.last)
+        with _environment(PATIENT), ThreadPoolExecutor(2) as pool:
+            sides = [pool.submit(execute_lane, lane) for lane in (lanes.first, lanes.beside)]
+        for side in sides:
+            side.result()
+        execute_lane(lanes.then)
     return dict(sorted(seconds.items())) | {IN_ALL: time.monotonic() - began}
 
 

@@ -12,7 +12,7 @@ import torch
 
 SWITCH = 1e-4
 """Seconds after which a thread hands Python's lock to one that waits. Python's own 5e-3 is longer than the
-operations here: PPO on ten seeds takes 18,200 steps a second with it, 19,400 with this."""
+operations here: with it, PPO on ten seeds took 6% longer."""
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -77,6 +78,10 @@ def test_a_training_in_parts_is_the_whole(make_table: Callable[..., DamageTable]
         model.policy.named_parameters(), parts.model.policy.parameters(), strict=True
     ):
         torch.testing.assert_close(one, other, msg=name)
+    assert len(bests.best) == 12
+    best, drawn = (np.stack(x[-2:]) for x in (bests.best, bests.tasks))
+    expected = {name: best[drawn == i].mean() for i, name in enumerate(source.tasks)}
+    assert parts.found() == pytest.approx(expected)
     assert (frame["rate"] > 0).all()
     assert (frame["resident"] > 0).all()
 

@@ -78,6 +78,9 @@ def test_round_trip_and_what_is_refused(checkpoint: Path, tmp_path: Path) -> Non
     save_file({"clean": table.clean, "damage": changed}, path, metadata)
     with pytest.raises(StaleResult, match="is damaged: content hash"):
         load_table(path)
+    save_file({"clean": table.clean, "damage": table.damage}, path)
+    with pytest.raises(StaleResult, match="has no manifest"):
+        load_table(path)
 
 
 def test_the_control_text_is_part_of_what_made_the_control_table(

@@ -60,13 +60,17 @@ def test_findings(readme: str, summary: pd.DataFrame) -> None:
         f"{share('greater_than', 'policy', 10, PLANNED)}% on greater-than (random "
         f"{share('greater_than', 'random', 10)}%, the list {share('greater_than', 'static prior', 10)}%) "
         f"and {share('pronoun', 'policy', 10, PLANNED)}% on pronouns (random "
-        f"{share('pronoun', 'random', 10)}%)",
+        f"{share('pronoun', 'random', 10)}%, the list {share('pronoun', 'static prior', 10)}%)",
+        f"IOI's alone is at {share(*prior, 1, signal='ioi')}% after one head and at "
+        f"{share(*prior, 20, signal='ioi')}% after twenty, which no policy reaches",
         f"is at {share(*docstring, 10, PLANNED)}% after ten heads, without at "
         f"{share(*docstring, 10, PLAIN)}%; after fifty they are level "
         f"({share(*docstring, 50, PLANNED)}% and {share(*docstring, 50, PLAIN)}%)",
     ]
     for sentence in said:
         assert sentence in readme
+    policies = summary.query("task == 'docstring' and searcher == 'policy' and measured <= 50")
+    assert policies["ratio"].max() < row(*prior, 20, signal="ioi")["ratio"]
     for task in ("induction", "ioi"):
         assert float(share(task, "static prior", 5, signal=task)) == 100
 

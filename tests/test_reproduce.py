@@ -73,13 +73,13 @@ def test_what_cannot_be_had_is_refused_before_anything_is_removed(
 
 def test_what_needs_another_runs_after_it() -> None:
     lanes = reproduce.Lanes.of(reproduce.notebook_paths())
-    numbers = [[path.name[:2] for path in lane] for lane in (lanes.chain, lanes.beside, lanes.last)]
-    assert numbers == [["03", "04", "05", "06", "07"], ["01", "02", "09", "10"], ["08", "00"]]
+    numbers = [[path.name[:2] for path in lane] for lane in (lanes.first, lanes.beside, lanes.then)]
+    assert numbers == [["03"], ["01", "02", "09", "10"], ["04", "05", "06", "07", "08", "00"]]
     seconds = {path.stem: 10.0 for path in reproduce.notebook_paths()}
-    assert lanes.expected(seconds) == 70
-    assert lanes.expected({}) == 420
-    some = reproduce.Lanes.of([Path("07_c.ipynb"), Path("09_b.ipynb")])
-    assert (len(some.chain), len(some.beside), len(some.last)) == (1, 1, 0)
+    assert lanes.expected(seconds) == 100
+    assert lanes.expected({}) == 600
+    some = reproduce.Lanes.of([Path("08_c.ipynb"), Path("09_b.ipynb")])
+    assert (len(some.first), len(some.beside), len(some.then)) == (0, 1, 1)
 
 
 def test_notebooks_run_quietly_but_what_they_say_is_heard(
