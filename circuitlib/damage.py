@@ -39,7 +39,7 @@ BLOCK = 64
 SEEDS: dict[Part, int] = {"train": 1, "evaluation": 2}
 """Training and evaluation prompts are drawn with different seeds."""
 
-CODE = ("ablation", "control", "corpus", "damage", "decoder", "subjects", "tasks")
+CODE = ("ablation", "control", "corpus", "damage", "decoder", "products", "subjects", "tasks")
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ bridge before it is used, so a variant that this description does not cover is r
 Shapes: n sequences, pos positions, query either pos or 1 (only the last position).
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -29,22 +29,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
+from circuitlib.products import ACTIVATIONS, Linear
+
 FAMILIES = ("GPT2LMHeadModel", "GPTNeoXForCausalLM", "LlamaForCausalLM", "Qwen2ForCausalLM")
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu,
-    "gelu_new": partial(F.gelu, approximate="tanh"),
-    "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
-    "relu": F.relu,
-    "silu": F.silu,
-}
 PROBE = 24
 """Length of the sequence on which a decoder is compared with its bridge."""
 
 PROBE_TOLERANCE = 128
 """Largest difference of their log-probabilities, as a share of the largest, in units of rounding."""
 
-Weights = tuple[Tensor, Tensor | None]
-"""A matrix ``[out, in]``, or a norm's gain ``[in]``, and the bias."""
+Norm = tuple[Tensor, Tensor | None]
+"""A norm's gain and bias, ``[d_model]``."""
 
 
 class UnknownArchitecture(ValueError):
@@ -53,14 +48,17 @@ class UnknownArchitecture(ValueError):
 
 @dataclass(frozen=True)
 class Block:
-    """One block's weights. ``mlp_in`` of a gated MLP holds the gate's rows, then the others."""
+    """One block's norms and products. ``by_head`` is the output projection, head by head."""
 
-    norm_heads: Weights
-    qkv: Weights
-    output: Weights
-    norm_mlp: Weights
-    mlp_in: Weights
-    mlp_out: Weights
+    norm_heads: Norm
+    query: Linear
+    key_value: Linear
+    output: Linear
+    by_head: Float[Tensor, "head d_head d_model"]
+    norm_mlp: Norm
+    gate: Linear | None
+    mlp_in: Linear
+    mlp_out: Linear
 
 
 class Decoder:
@@ -85,7 +83,7 @@ class Decoder:
         self.parallel = bool(cfg.parallel_attn_mlp)
         self.gated = bool(cfg.gated_mlp)
         self.rms = cfg.normalization_type.startswith("RMS")
-        self.activation = ACTIVATIONS[cfg.act_fn]
+        self.activation = str(cfg.act_fn)
         self.embedding: Float[Tensor, "vocab d_model"] = bridge.W_E
         self.learned_positions: Tensor | None = (
             bridge.W_pos if cfg.positional_embedding_type == "standard" else None
@@ -94,31 +92,40 @@ class Decoder:
         self.matmul = matmul or self.embedding.dtype
         self.norm_final = _norm(bridge.ln_final)
         bias = bridge.b_U if bridge.b_U is not None and bridge.b_U.any() else None
-        self.unembedding = self._kept(bridge.W_U.T, bias)
+        self.unembedding = (
+            bridge.W_U.T.to(self.matmul),
+            None if bias is None else bias.to(self.matmul),
+        )
+        self.unembed = Linear(*self.unembedding, self.matmul)
         self.blocks = [self._block(block) for block in bridge.blocks]
         self._rotations: dict[int, tuple[Tensor, Tensor]] = {}
         self._compare_with_bridge()
 
-    def _kept(self, weight: Tensor, bias: Tensor | None) -> Weights:
-        return weight.to(self.matmul), None if bias is None else bias.to(self.matmul)
-
     def _block(self, block: Any) -> Block:
         attn, mlp = block.attn, block.mlp
-        qkv = torch.cat([w.permute(0, 2, 1).flatten(0, 1) for w in (attn.W_Q, attn.W_K, attn.W_V)])
-        biases = [attn.b_Q, attn.b_K, attn.b_V]
-        qkv_bias = None if biases[0] is None else torch.cat([b.flatten() for b in biases])
-        mlp_in, mlp_bias = mlp.W_in.T, mlp.b_in
-        if self.gated:
-            mlp_in = torch.cat([mlp.W_gate.T, mlp_in])
-            if mlp_bias is not None:
-                mlp_bias = torch.cat([mlp.b_gate, mlp_bias])
+
+        def linear(
+            weights: Sequence[Tensor],
+            biases: Sequence[Tensor | None],
+            activation: str | None = None,
+        ) -> Linear:
+            kept = [bias.flatten() for bias in biases if bias is not None]
+            return Linear(
+                torch.cat(list(weights)), torch.cat(kept) if kept else None, self.matmul, activation
+            )
+
+        q, k, v = (w.transpose(1, 2).flatten(0, 1) for w in (attn.W_Q, attn.W_K, attn.W_V))
+        gate = linear([mlp.W_gate.T], [mlp.b_gate], self.activation) if self.gated else None
         return Block(
             _norm(block.ln1),
-            self._kept(qkv, qkv_bias),
-            self._kept(attn.W_O.flatten(0, 1).T, attn.b_O),
+            linear([q], [attn.b_Q]),
+            linear([k, v], [attn.b_K, attn.b_V]),
+            linear([attn.W_O.flatten(0, 1).T], [attn.b_O]),
+            attn.W_O.to(self.matmul).to(attn.W_O.dtype),
             _norm(block.ln2),
-            self._kept(mlp_in, mlp_bias),
-            self._kept(mlp.W_out.T, mlp.b_out),
+            gate,
+            linear([mlp.W_in.T], [mlp.b_in], None if self.gated else self.activation),
+            linear([mlp.W_out.T], [mlp.b_out]),
         )
 
     @torch.inference_mode()
@@ -158,11 +165,7 @@ class Decoder:
             self._rotations[length] = cos[:, None], sin[:, None]
         return self._rotations[length]
 
-    def linear(self, x: Tensor, weights: Weights) -> Tensor:
-        """``x W^T + b``, multiplied in :attr:`matmul`."""
-        return F.linear(x.to(self.matmul), *weights).to(x.dtype)
-
-    def norm(self, x: Tensor, weights: Weights) -> Tensor:
+    def norm(self, x: Tensor, weights: Norm) -> Tensor:
         """LayerNorm or RMSNorm over the last dimension."""
         gain, bias = weights
         if self.rms:
@@ -180,17 +183,10 @@ class Decoder:
         self, i: int, x: Float[Tensor, "n pos d_model"], last_only: bool
     ) -> Float[Tensor, "n query head d_head"]:
         """``hook_z`` of block i, at every position or only at the last."""
-        block, width = self.blocks[i], self.heads * self.d_head
+        block = self.blocks[i]
         normed = self.norm(x, block.norm_heads)
-        weight, bias = block.qkv
-        if last_only:
-            q = self.linear(
-                normed[:, -1:], (weight[:width], None if bias is None else bias[:width])
-            )
-            kv = self.linear(normed, (weight[width:], None if bias is None else bias[width:]))
-        else:
-            q, kv = self.linear(normed, block.qkv).split([width, len(weight) - width], dim=-1)
-        k, v = kv.chunk(2, dim=-1)
+        q = block.query(normed[:, -1:] if last_only else normed)
+        k, v = block.key_value(normed).chunk(2, dim=-1)
         q, k, v = (part.unflatten(-1, (-1, self.d_head)).transpose(1, 2) for part in (q, k, v))
         if self.learned_positions is None:
             cos, sin = self._rotation(x.shape[1])
@@ -205,26 +201,23 @@ class Decoder:
     def mlp(self, i: int, x: Tensor) -> Tensor:
         """What block i's MLP adds to the residual stream that it reads."""
         block = self.blocks[i]
-        hidden = self.linear(self.norm(x, block.norm_mlp), block.mlp_in)
-        if self.gated:
-            gate, hidden = hidden.chunk(2, dim=-1)
-            hidden = self.activation(gate) * hidden
-        else:
-            hidden = self.activation(hidden)
-        return self.linear(hidden, block.mlp_out)
+        normed = self.norm(x, block.norm_mlp)
+        hidden = block.mlp_in(normed)
+        if block.gate is not None:
+            hidden = block.gate(normed).mul_(hidden)
+        return block.mlp_out(hidden)
 
     def after_heads(self, i: int, x: Tensor, z: Tensor) -> Tensor:
         """The residual stream once block i's heads have been added; in a parallel block, its MLP too."""
         x = x[:, -z.shape[1] :]
-        mixed = x + self.linear(z.flatten(-2), self.blocks[i].output)
+        mixed = x + self.blocks[i].output(z.flatten(-2))
         return mixed + self.mlp(i, x) if self.parallel else mixed
 
     def head_outputs(
         self, i: int, z: Float[Tensor, "n query head d_head"]
     ) -> Float[Tensor, "n head query d_model"]:
         """What each head of block i adds to the residual stream: ``z_h W_O,h``."""
-        by_head = self.blocks[i].output[0].to(z.dtype).T.unflatten(0, (self.heads, self.d_head))
-        return torch.einsum("nqhd,hdm->nhqm", z, by_head)
+        return torch.einsum("nqhd,hdm->nhqm", z, self.blocks[i].by_head)
 
     def after_block(self, i: int, mixed: Tensor) -> Tensor:
         """The residual stream after block i, from that of :meth:`after_heads`."""
@@ -238,10 +231,6 @@ class Decoder:
             x = self.after_block(later, self.after_heads(later, x, z))
         return self.norm(x[:, -1:] if last_only else x, self.norm_final)
 
-    def unembed(self, final: Float[Tensor, "*n d_model"]) -> Float[Tensor, "*n vocab"]:
-        """Logits of what :meth:`finish` returns."""
-        return self.linear(final, self.unembedding)
-
 
 def rotated(x: Float[Tensor, "n head pos d_head"], cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary positions (Su et al. 2021, arXiv 2104.09864) on the first ``cos.shape[-1]`` dimensions, their
@@ -251,5 +240,5 @@ def rotated(x: Float[Tensor, "n head pos d_head"], cos: Tensor, sin: Tensor) -> 
     return torch.cat([turned * cos + torch.cat([-second, first], -1) * sin, kept], dim=-1)
 
 
-def _norm(module: Any) -> Weights:
+def _norm(module: Any) -> Norm:
     return module.weight, getattr(module, "bias", None)

@@ -28,6 +28,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from circuitlib.env import BUDGET, HeadAblationVectorEnv
+from circuitlib.products import product
 from circuitlib.provenance import read_manifest, written_whole
 from circuitlib.rewards import RewardSource
 from circuitlib.threads import threads_of_one_core
@@ -126,16 +127,17 @@ class ActorCritic(nn.Module):
             self.register_parameter(f"{name}_bias", nn.Parameter(bias))
 
     def _layer(self, name: str, x: Tensor) -> Tensor:
-        return torch.baddbmm(getattr(self, f"{name}_bias"), x, getattr(self, f"{name}_weight"))
+        weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
+        return x @ weight + bias if torch.is_grad_enabled() else product(x, weight).add_(bias)
 
     def activations(self, observations: Float[Tensor, "s n o"]) -> tuple[Tensor, ...]:
-        """Both hidden layers ``[s, n, hidden]``, logits ``[s, n, h]``, those of tried heads -1e9, and values
-        ``[s, n]``."""
+        """Both hidden layers ``[s, n, hidden]``, logits ``[s, n, h]``, those of tried heads lowered by 1e9, and
+        values ``[s, n]``."""
         hidden_1 = tanh(self._layer("hidden_1", observations))
         hidden_2 = tanh(self._layer("hidden_2", hidden_1))
-        tried = observations[..., self.tasks : self.tasks + self.heads] > 0
+        tried = observations[..., self.tasks : self.tasks + self.heads]
         output = self._layer("output", hidden_2)
-        return hidden_1, hidden_2, output[..., :-1].masked_fill(tried, -1e9), output[..., -1]
+        return hidden_1, hidden_2, torch.add(output[..., :-1], tried, alpha=-1e9), output[..., -1]
 
     def forward(
         self, observations: Float[Tensor, "s n o"]
@@ -222,7 +224,7 @@ def loss_gradients(network: ActorCritic, batch: dict[str, Tensor], config: PPOCo
     # itself where it is not clipped. By the logits, log_probs[head] has derivative 1[head] - p and the
     # entropy H has -p (log p + H).
     taken = surrogate.where(surrogate <= clipped, 0.0).mul_(-1 / n)[..., None]
-    p = log_probs.exp()
+    p = logits.softmax(-1)
     weighted = p * log_probs
     entropy = weighted.sum(-1, keepdim=True).neg_()
     logits_grad = (
@@ -233,16 +235,16 @@ def loss_gradients(network: ActorCritic, batch: dict[str, Tensor], config: PPOCo
 
     def layer(name: str, inputs: Tensor, outputs_grad: Tensor) -> Tensor:
         weight, bias = getattr(network, f"{name}_weight"), getattr(network, f"{name}_bias")
-        torch.bmm(inputs.mT, outputs_grad, out=weight.grad)
+        product(inputs.mT, outputs_grad, weight.grad)
         torch.sum(outputs_grad, 1, keepdim=True, out=bias.grad)
         return weight
 
     output_grad = torch.cat([logits_grad, values_grad], -1)
     weight = layer("output", hidden_2, output_grad)
-    hidden_grad = torch.bmm(output_grad, weight.mT)
+    hidden_grad = product(output_grad, weight.mT)
     hidden_grad = torch.ops.aten.tanh_backward(hidden_grad, hidden_2)
     weight = layer("hidden_2", hidden_1, hidden_grad)
-    hidden_grad = torch.ops.aten.tanh_backward(torch.bmm(hidden_grad, weight.mT), hidden_1)
+    hidden_grad = torch.ops.aten.tanh_backward(product(hidden_grad, weight.mT), hidden_1)
     layer("hidden_1", x, hidden_grad)
 
 

@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).parent
 REFERENCE = PACKAGE / "README.md"
 
 MODULES = (
-    "head_damage", "subjects", "tasks", "task_checks", "control", "decoder", "ablation", "flops", "damage",
+    "head_damage", "subjects", "tasks", "task_checks", "control", "products", "decoder", "ablation", "flops", "damage",
     "rewards", "env", "ppo", "oracle", "searchers", "evaluate", "detectors", "results",
 )  # fmt: skip
 """In the order in which they stand on each other; those that are not there are left out."""

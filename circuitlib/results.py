@@ -183,7 +183,7 @@ class Run:
             "config": asdict(self.ppo_config(candidates)),
             "seeds": list(range(self.settings.seeds)),
             "tables": {path.name: file_hash(path) for path in tables},
-            "code": code_hash(("env", "ppo", "rewards")),
+            "code": code_hash(("env", "ppo", "products", "rewards")),
             "versions": versions(),
         }
 

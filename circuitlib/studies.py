@@ -31,7 +31,7 @@ STUDY_SEED = 3
 
 PIPELINE = (
     "ablation", "control", "corpus", "damage", "decoder", "detectors", "env", "evaluate", "oracle", "ppo",
-    "rewards", "searchers", "studies", "subjects", "tasks",
+    "products", "rewards", "searchers", "studies", "subjects", "tasks",
 )  # fmt: skip
 
 
@@ -245,5 +245,5 @@ def conventions(run: Run) -> pd.DataFrame:
         )
 
     return run.frame(
-        "conventions", compute, ("ablation", "decoder", "studies", "subjects", "tasks")
+        "conventions", compute, ("ablation", "decoder", "products", "studies", "subjects", "tasks")
     )

@@ -1,6 +1,6 @@
 """Independent work on a thread a core, each with products of its own.
 
-On small matrices that beats sharing every product among all cores, and torch releases Python's lock.
+On small matrices that beats sharing every product among all cores; torch and numpy release Python's lock.
 """
 
 import sys
@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
+from threadpoolctl import threadpool_limits
 
 SWITCH = 1e-4
 """Seconds after which a thread hands Python's lock to one that waits. Python's own 5e-3 is longer than the
@@ -22,7 +23,10 @@ def threads_of_one_core(tasks: int) -> Iterator[ThreadPoolExecutor]:
     torch.set_num_threads(1)  # which threads started from now on inherit
     sys.setswitchinterval(SWITCH)
     try:
-        with ThreadPoolExecutor(min(cores, tasks)) as pool:
+        with (
+            threadpool_limits(1, "blas"),  # numpy's
+            ThreadPoolExecutor(min(cores, tasks)) as pool,
+        ):
             yield pool
     finally:
         torch.set_num_threads(cores)

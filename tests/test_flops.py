@@ -1,10 +1,13 @@
 """The closed forms are what is really executed, so nobody can lose the sharing without a red test."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from circuitlib import ppo
 from circuitlib.ablation import Hooks, Sweep
 from circuitlib.control import SPAN, control_spans
 from circuitlib.decoder import Decoder
@@ -21,12 +24,17 @@ def _attention(
     return sdpa_flop_count(query, key, value)
 
 
+def _linear(inputs: list[int], weight: list[int], *rest: object, **named: object) -> int:
+    return 2 * math.prod(inputs) * weight[0]
+
+
 class Counted(FlopCounterMode):
-    """Counts what one thread executes, attention on a processor included."""
+    """Counts what one thread executes, attention and oneDNN's products on a processor included."""
 
     def __init__(self) -> None:
         attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-        super().__init__(display=False, custom_mapping={attention: _attention})
+        linear = torch.ops.mkldnn._linear_pointwise
+        super().__init__(display=False, custom_mapping={attention: _attention, linear: _linear})
 
 
 @pytest.fixture(autouse=True)
@@ -90,8 +98,15 @@ def test_what_sharing_saves_on_gpt2_small() -> None:
     assert 3.2 < hooks.flops / task.flops < 3.3
 
 
-def test_counted_training_steps(source: TableRewards) -> None:
-    """A rollout also asks for the value after its last step, once an environment."""
+def test_counted_training_steps(source: TableRewards, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rollout also asks for the value after its last step, once an environment. numpy's products are
+    handed to torch's, which are counted."""
+
+    def counted_product(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
+        y = torch.bmm(left, right.detach())
+        return y if out is None else out.copy_(y)
+
+    monkeypatch.setattr(ppo, "product", counted_product)
     config = PPOConfig(400, hidden=16, budget=3)
     observation, seeds = len(source.tasks) + 2 * source.heads, [0, 1]
     learner = Learner(source, config, seeds)
