@@ -47,7 +47,8 @@ class Linear:
     ) -> None:
         known = dtype in (torch.float32, torch.bfloat16)
         self.onednn = ONEDNN and known and weight.device.type == "cpu"
-        self.function, self.fused = ACTIVATIONS[activation] if activation else (None, ("none", ""))
+        none: tuple[Activation | None, tuple[str, str]] = (None, ("none", ""))
+        self.function, self.fused = ACTIVATIONS[activation] if activation else none
         self.weight, self.dtype = weight.to(dtype), dtype
         self.bias = None if bias is None else bias.to(dtype)
         if self.onednn:
