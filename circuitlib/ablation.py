@@ -104,11 +104,13 @@ class Sweep:
                 logits = logits.gather(-1, answers[:, None].expand(*logits.shape[:2], -1))
             else:
                 normaliser = None
-                columns = weight[answers].to(final.dtype)
-                logits = torch.einsum("nhm,nam->nha", final, columns)
+                # In float64: it costs next to nothing, and large logits round less.
+                columns = weight[answers].double()
+                logits = torch.einsum("nhm,nam->nha", final.double(), columns)
                 if bias is not None:
                     logits = logits + bias[answers][:, None]
-            return metric.function(logits, normaliser, signs[rows][:, None].to(logits.dtype))
+            scores = metric.function(logits, normaliser, signs[rows][:, None].to(logits.dtype))
+            return scores.to(final.dtype)
 
         return self._sweep(prompts.tokens, score, True)
 

@@ -25,7 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from multiprocessing import get_context
@@ -37,20 +37,22 @@ import pandas as pd
 import psutil
 import torch
 import torch.nn.functional as F
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from circuitlib.ablation import Sweep, hooked_control, hooked_task
+from circuitlib.ablation import HOOKED, Sweep, hooked_control, hooked_task
 from circuitlib.control import SPAN, control_spans
 from circuitlib.flops import Cost, Shape, hooks_cost, sweep_cost
 from circuitlib.paths import RESULTS, ROOT, SUBJECTS
 from circuitlib.ppo import PPOConfig, Trainer
+from circuitlib.products import Linear, product
 from circuitlib.provenance import written_whole
 from circuitlib.reproduce import IN_ALL
 from circuitlib.results import Run
 from circuitlib.rewards import RewardSource
 from circuitlib.subjects import Subject, find_checkpoint, load_subject
-from circuitlib.tasks import TASKS, Prompts
+from circuitlib.tasks import TASKS, Metric, Prompts
 
 RECORDED = RESULTS / "speed"
 REPEATS = 5
@@ -89,12 +91,17 @@ def interleaved(actions: dict[str, Callable[[], Any]], repeats: int) -> dict[str
     return seconds
 
 
-def matmul_rate(dtype: torch.dtype = torch.float32, device: str = "cpu") -> float:
-    """Operations per second of a product of two 2048 x 2048 matrices: the median of 7."""
+@torch.inference_mode()
+def matmul_rate(
+    dtype: torch.dtype = torch.float32, device: str = "cpu", torchs: bool = False
+) -> float:
+    """Operations per second of a product of two 2048 x 2048 matrices, by the library that
+    :class:`circuitlib.products.Linear` takes or by torch's own choice: the median of 7."""
     left, right = (torch.ones(2048, 2048, dtype=dtype, device=device) for _ in range(2))
+    linear = partial(F.linear, weight=right) if torchs else Linear(right, None, dtype)
 
     def multiply() -> None:
-        left @ right
+        linear(left)
         if device != "cpu":
             torch.cuda.synchronize()
 
@@ -114,10 +121,48 @@ def machine(device: str = "cpu") -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if device != "cpu" else "cpu",
         "float32 matrix products, GFLOP/s": round(matmul_rate(device=device) / 1e9, 1),
+        "float32 matrix products, torch's own, GFLOP/s": round(
+            matmul_rate(device=device, torchs=True) / 1e9, 1
+        ),
         "bfloat16 matrix products, GFLOP/s": round(matmul_rate(torch.bfloat16, device) / 1e9, 1),
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "transformers", "transformer-lens")},
     }
+
+
+def diagonal(layers: int, per_layer: int) -> list[int]:
+    """One head a layer."""
+    return [layer * per_layer + layer % per_layer for layer in range(layers)]
+
+
+@torch.inference_mode()
+def plain_logits(model: Any, tokens: Tensor, head: int) -> Tensor:
+    """``[batch, pos, vocab]`` of a plain GPT-2 of the transformers library, with one head zeroed by a pre-hook."""
+    per_layer = model.config.n_head
+    d_head = model.config.n_embd // per_layer
+    at = slice(head % per_layer * d_head, (head % per_layer + 1) * d_head)
+
+    def zero(module: Any, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        z = inputs[0].clone()
+        z[..., at] = 0
+        return (z,)
+
+    projection = model.transformer.h[head // per_layer].attn.c_proj
+    with projection.register_forward_pre_hook(zero):
+        return model(tokens).logits
+
+
+def plain_task(model: Any, prompts: Prompts, metric: Metric) -> Tensor:
+    """The metric with each head of the diagonal ablated, ``[prompts, layers]``, ``HOOKED`` prompts a pass as
+    in :func:`circuitlib.ablation.hooked_task`."""
+
+    def score(some: Prompts, head: int) -> Tensor:
+        last = plain_logits(model, some.tokens, head)[:, -1]
+        return metric.function(last.gather(1, some.candidates), last.logsumexp(-1), some.signs)
+
+    heads = diagonal(model.config.n_layer, model.config.n_head)
+    pieces = [prompts[at : at + HOOKED] for at in range(0, len(prompts), HOOKED)]
+    return torch.cat([torch.stack([score(some, head) for head in heads], 1) for some in pieces])
 
 
 @dataclass(frozen=True)
@@ -147,9 +192,8 @@ class Workload:
 
     @property
     def diagonal(self) -> list[int]:
-        """One head a layer."""
-        per_layer = self.subject.heads_per_layer
-        return [layer * per_layer + layer % per_layer for layer in range(self.subject.layers)]
+        """See :func:`diagonal`."""
+        return diagonal(self.subject.layers, self.subject.heads_per_layer)
 
     def sweep(self, sweep: Sweep) -> Tensor:
         """Every head, ``[prompts, heads]``."""
@@ -167,28 +211,13 @@ class Workload:
     @torch.inference_mode()
     def transformers(self, model: Any) -> Tensor:
         """The diagonal's heads, ``[prompts, layers]``, by a plain GPT-2 of the transformers library."""
-        per_layer, d_head = self.subject.heads_per_layer, self.subject.bridge.cfg.d_head
+        if isinstance(self.data, Prompts):
+            return plain_task(model, self.data, TASKS[self.name].metric)
         columns = []
-        for head in self.diagonal:
-            at = slice(head % per_layer * d_head, (head % per_layer + 1) * d_head)
-
-            def zero(module: Any, inputs: tuple[Tensor], at: slice = at) -> tuple[Tensor]:
-                z = inputs[0].clone()
-                z[..., at] = 0
-                return (z,)
-
-            projection = model.transformer.h[head // per_layer].attn.c_proj
-            with projection.register_forward_pre_hook(zero):
-                logits = model(self.tokens).logits
-            if isinstance(self.data, Prompts):
-                last = logits[:, -1]
-                answers = last.gather(1, self.data.candidates)
-                function = TASKS[self.name].metric.function
-                columns.append(function(answers, last.logsumexp(-1), self.data.signs))
-            else:
-                ids = self.tokens[:, 1:].flatten()
-                losses = F.cross_entropy(logits[:, :-1].flatten(0, 1), ids, reduction="none")
-                columns.append(losses.view(len(self.tokens), -1).mean(1))
+        for head in diagonal(model.config.n_layer, model.config.n_head):
+            logits, ids = plain_logits(model, self.tokens, head), self.tokens[:, 1:].flatten()
+            losses = F.cross_entropy(logits[:, :-1].flatten(0, 1), ids, reduction="none")
+            columns.append(losses.view(len(self.tokens), -1).mean(1))
         return torch.stack(columns, dim=1)
 
     @property
@@ -207,12 +236,14 @@ def sweeps(
 
     name: of a subject, taken under the convention ``raw``, so that all compute the same. Columns: subject,
     workload, prompts, positions, method, seconds (median, all heads), low, high (quartiles), speedup (over
-    hooks), share (of the float32 matrix-product rate of the same run), error (largest difference from
-    hooks), scale (largest size of what is measured).
+    hooks), share (of the float32 matrix-product rate of the same run), error and exact_error (largest difference
+    from hooks, and from hooks in float64), scale (largest size of what is measured).
     """
     subject, directory = load_subject(name, "raw"), find_checkpoint(name)
     model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
     exact, narrow = Sweep(subject), Sweep(subject, torch.bfloat16)
+    double = load_subject(name, "raw")
+    double.bridge.double()
     rows = []
     for workload in (Workload.of(w, subject, directory, positions) for w in workloads):
         actions: dict[str, Callable[[], Tensor]] = {
@@ -224,7 +255,7 @@ def sweeps(
         rate = matmul_rate()
         seconds = interleaved(actions, repeats)
         rate = (rate + matmul_rate()) / 2
-        reference = actions["hooks"]()
+        reference, exactly = workload.hooks(), replace(workload, subject=double).hooks()
         for method, action in actions.items():
             swept = method.startswith("sweep")
             scale = 1 if swept else subject.heads / len(workload.diagonal)
@@ -234,10 +265,11 @@ def sweeps(
             values = values[:, workload.diagonal] if swept else values
             rows.append((
                 subject.name, workload.name, *workload.tokens.shape, method, middle, low, high,
-                cost / middle / rate, float((values - reference).abs().max()), float(reference.abs().max()),
+                cost / middle / rate, float((values - reference).abs().max()),
+                float((values - exactly).abs().max()), float(reference.abs().max()),
             ))  # fmt: skip
     frame = pd.DataFrame(rows, columns=[
-        "subject", "workload", "prompts", "positions", "method", "seconds", "low", "high", "share", "error", "scale",
+        "subject", "workload", "prompts", "positions", "method", "seconds", "low", "high", "share", "error", "exact_error", "scale",
     ])  # fmt: skip
     hooks = frame[frame["method"] == "hooks"].set_index("workload")["seconds"]
     frame.insert(6, "speedup", frame["workload"].map(hooks) / frame["seconds"])
@@ -261,6 +293,10 @@ def ideas(repeats: int = REPEATS) -> pd.DataFrame:
     x, weight = (
         torch.randn(732, 192, generator=generator),
         torch.randn(768, 192, generator=generator),
+    )
+    whole, gelu = (Linear(weight, None, torch.float32, name) for name in (None, "gelu_new"))
+    rows_of_seeds, weights_of_seeds = (
+        torch.randn(5, n, 256, generator=generator) for n in (50, 256)
     )
     clean, z = torch.randn(732, 768, generator=generator), x[:, :16].contiguous()
     q, k, v = (torch.randn(144, 61, 16, generator=generator) for _ in range(3))
@@ -297,14 +333,21 @@ def ideas(repeats: int = REPEATS) -> pd.DataFrame:
         "softmax by hand, rather than fused attention, 15 positions": (
             lambda: explicit(q15, k15, v15), lambda: fused(q15, k15, v15)),
         "first MLP product as an update of rank 16, rather than whole": (
-            low_rank, lambda: F.linear(F.layer_norm(x, (192,)), weight)),
+            low_rank, lambda: whole(F.layer_norm(x, (192,)))),
+        "oneDNN's product, rather than torch's own, 732 rows of 192 to 768": (
+            lambda: whole(x), lambda: F.linear(x, weight)),
+        "GELU within that product, rather than after it": (
+            lambda: gelu(x), lambda: F.gelu(whole(x), approximate="tanh")),
+        "numpy's products of 5 seeds, rather than torch's own, 50 rows of 256 to 256": (
+            lambda: product(rows_of_seeds, weights_of_seeds), lambda: rows_of_seeds @ weights_of_seeds),
     }  # fmt: skip
     rows = []
     for idea, (with_it, without) in pairs.items():
         fast = not idea.startswith(("prompts", "768"))
         threads = torch.get_num_threads()
         torch.set_num_threads(1 if fast else threads)  # as in a sweep's threads
-        seconds = interleaved({"with": with_it, "without": without}, 50 if fast else repeats)
+        with threadpool_limits(1 if fast else None, "blas"), torch.inference_mode():
+            seconds = interleaved({"with": with_it, "without": without}, 50 if fast else repeats)
         torch.set_num_threads(threads)
         medians = [float(np.median(seconds[name])) for name in ("with", "without")]
         rows.append((idea, *medians, medians[1] / medians[0]))
@@ -325,30 +368,39 @@ def _measured(
     name: str, prompts: int, positions: int, method: str, seconds: float
 ) -> dict[str, Any]:
     """In a process of its own: random prompts of any length through one method. The median of three runs, or
-    of those that begin within ``seconds``; a run goes no further than that."""
-    subject = load_subject(name, "raw")
+    of those that begin within ``seconds``; a run goes no further than that. The slow two run the diagonal's
+    heads, and count for all."""
+    measure: Callable[[Prompts], Tensor]
+    metric = TASKS["ioi"].metric
+    if method == "transformers":
+        model = AutoModelForCausalLM.from_pretrained(
+            find_checkpoint(name), dtype=torch.float32
+        ).eval()
+        vocabulary, times = model.config.vocab_size, model.config.n_head
+        measure = partial(plain_task, model, metric=metric)
+    else:
+        subject = load_subject(name, "raw")
+        vocabulary, times = len(subject.bridge.W_E), subject.heads_per_layer
+        sets = [[head] for head in diagonal(subject.layers, subject.heads_per_layer)]
+        measure = partial(hooked_task, subject, metric=metric, head_sets=sets)
     generator = torch.Generator().manual_seed(0)
-    tokens = torch.randint(len(subject.bridge.W_E), (prompts, positions), generator=generator)
-    answers = torch.randint(len(subject.bridge.W_E), (prompts, 2), generator=generator)
+    tokens = torch.randint(vocabulary, (prompts, positions), generator=generator)
+    answers = torch.randint(vocabulary, (prompts, 2), generator=generator)
     signs = torch.tensor([1.0, -1.0]).expand(prompts, 2)
     data = Prompts("random", tokens, answers, signs, [""] * prompts, {})
-    metric, loaded = TASKS["ioi"].metric, resident()
+    loaded = resident()
     if method == "sweep":
-        sweep, step, runs = Sweep(subject), max(32, prompts // 64), list[float]()
-        sweep.task(data[:2], metric)
-        while len(runs) < 3 and sum(runs) < seconds:
-            done, began = 0, time.perf_counter()
-            while done < prompts and time.perf_counter() - began < seconds:
-                done += len(sweep.task(data[done : done + step], metric)[1])
-            runs.append(time.perf_counter() - began)
-    else:
-        sets = [[head] for head in range(0, subject.heads, subject.heads_per_layer + 1)]
-        hooked_task(subject, data[:2], metric, sets[:1])
-        began = time.perf_counter()
-        hooked_task(subject, data, metric, sets)
-        done, runs = prompts, [(time.perf_counter() - began) * subject.heads / len(sets)]
+        sweep, times = Sweep(subject), 1
+        measure = lambda some: sweep.task(some, metric)[1]  # noqa: E731
+    runs, step = list[float](), max(32, prompts // 64)
+    measure(data[:2])
+    while len(runs) < 3 and sum(runs) < seconds:
+        done, began = 0, time.perf_counter()
+        while done < prompts and time.perf_counter() - began < seconds:
+            done += len(measure(data[done : done + step]))
+        runs.append(time.perf_counter() - began)
     return {
-        "measured": done, "runs": len(runs), "seconds": float(np.median(runs)), "loaded": loaded,
+        "measured": done, "runs": len(runs), "seconds": times * float(np.median(runs)), "loaded": loaded,
         "resident": resident(),
     }  # fmt: skip
 
@@ -387,8 +439,10 @@ def growth(gpt2_shape: str, folder: Path) -> pd.DataFrame:
     for width in (96, 192, 384, 768):
         name = str(random_checkpoint(folder / f"width-{width}", **(base | {"width": width})))
         add("width", width, name, 8, 32)
-    for method, prompts in (("sweep", 32), ("sweep", 4096), ("hooks", 64)):
-        add("gpt2-shape", prompts, gpt2_shape, prompts, 15, method)
+    for name in ("gpt2-mini", gpt2_shape):
+        for method in ("sweep", "hooks", "transformers"):
+            add("method", 64, name, 64, 15, method)
+    add("method", 4096, gpt2_shape, 4096, 15)
     return pd.DataFrame(rows)
 
 

@@ -28,16 +28,17 @@ def test_all_ways_measure_the_same(tmp_path: Path) -> None:
     frame = benchmark.sweeps(str(directory), 128, repeats=1)
     assert len(frame) == 3 * 4
     exact = frame[frame["method"] != "sweep, bfloat16"]
-    assert (exact["error"] < 1e-5).all()
+    assert (exact[["error", "exact_error"]] < 1e-5).all(axis=None)
     assert (frame[frame["method"] == "sweep, bfloat16"]["error"] > 1e-6).all()
     assert (frame[frame["method"] == "hooks"]["speedup"] == 1).all()
     assert (frame["seconds"] > 0).all()
     assert frame["share"].between(0, 2).all()
 
 
-def test_memory_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["sweep", "hooks", "transformers"])
+def test_memory_is_measured_in_a_process_of_its_own(tmp_path: Path, method: str) -> None:
     directory = benchmark.random_checkpoint(tmp_path / "tiny", 2, 2, 24, 2048)
-    result = benchmark._alone(str(directory), 40, 8, "sweep", 60.0)
+    result = benchmark._alone(str(directory), 40, 8, method, 60.0)
     assert result["measured"] == 40
     assert result["runs"] == 3
     assert 0 < result["loaded"] <= result["resident"] < 3
@@ -88,7 +89,9 @@ def test_a_training_in_parts_is_the_whole(make_table: Callable[..., DamageTable]
 
 def test_recorded_speeds_reach_what_the_project_promises() -> None:
     sweeps = benchmark.recorded("sweeps")
-    speed = sweeps[sweeps["method"] == "sweep"].set_index(["subject", "workload"])["speedup"]
+    swept = sweeps[sweeps["method"] == "sweep"].set_index(["subject", "workload"])
+    assert (swept["exact_error"] < 1e-5).all()
+    speed = swept["speedup"]
     for workload in ("ioi", "induction"):
         assert speed["gpt2-mini", workload] >= 2.8
         assert speed["gpt2-shape", workload] >= 3.2
