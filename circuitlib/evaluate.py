@@ -13,6 +13,7 @@ from circuitlib.damage import DamageTable
 from circuitlib.oracle import best_reward
 from circuitlib.rewards import TableRewards
 from circuitlib.searchers import Searcher
+from circuitlib.threads import threads_of_one_core
 
 MEASURED = (1, 5, 10, 20, 50)
 """Heads measured at which the best reward so far is recorded."""
@@ -58,11 +59,17 @@ def evaluate(
     reached; missing if it was not). A planner with k > 1 also has a row after all ``picks`` x k.
     """
     oracle = best_reward(rewards)
-    frames = []
-    for entry in entries:
+    entries = list(entries)
+
+    def search(entry: Entry) -> tuple[int, Tensor]:
         budget = max(*measured, picks * max(entry.planned_k, 1))
         generator = torch.Generator().manual_seed(EPISODE_SEED + entry.seed)
-        order = entry.searcher.search(rewards, budget, generator)
+        return budget, entry.searcher.search(rewards, budget, generator)
+
+    with threads_of_one_core(len(entries)) as pool:
+        found = list(pool.map(search, entries))
+    frames = []
+    for entry, (budget, order) in zip(entries, found, strict=True):
         best = rewards.gather(1, order).cummax(1).values
         reached = best >= 0.9 * oracle[:, None]
         first = torch.where(reached.any(1), reached.float().argmax(1) + 1, torch.nan)
