@@ -322,22 +322,29 @@ def _replace_folder(target: Path, source: Path) -> None:
     fresh.rename(target)
 
 
-def publish(run: Run, seconds: dict[str, float]) -> None:
-    """Make a finished default run the committed one.
+def publish(run: Run, seconds: dict[str, float] | None) -> None:
+    """Make a finished default run the committed one. ``None`` seconds, those of a resumed run, leave README's
+    table of seconds as it is.
 
     Raises ``ValueError`` for a run with other settings.
     """
     if run.settings != Settings():
         raise ValueError("only the default run can be published")
-    readme = with_seconds((ROOT / "README.md").read_text(), seconds)
     _replace_folder(Run().folder, run.folder)
     _replace_folder(FIGURES, run.figures)
+    if seconds is not None:
+        show_seconds(seconds)
+    execute_in_place(notebook_paths())
+
+
+def show_seconds(seconds: dict[str, float]) -> None:
+    """Write what a whole run took into README's table, and where later runs read how long is left."""
+    readme = with_seconds((ROOT / "README.md").read_text(), seconds)
     with written_whole(SECONDS) as temporary:
         rounded = {name: round(value) for name, value in seconds.items()}
         temporary.write_text(json.dumps(rounded, indent=1) + "\n")
     with written_whole(ROOT / "README.md") as temporary:
         temporary.write_text(readme)
-    execute_in_place(notebook_paths())
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, Settings]:
@@ -416,7 +423,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seconds = execute(notebook_paths(options.notebooks), run)
     agrees = True
     if options.publish:
-        publish(run, seconds)
+        publish(run, None if options.resume else seconds)
     elif settings == Settings():
         comparison = compare(run)
         agrees = bool(comparison["agrees"].all())
