@@ -22,9 +22,9 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from circuitlib.damage import DamageTable
+from circuitlib.ablation.tables import DamageTable
 from circuitlib.paths import SUBJECTS
-from circuitlib.rewards import TableRewards
+from circuitlib.search.episodes import TableRewards
 
 LAYERS, HEADS = 7, 5
 

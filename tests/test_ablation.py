@@ -7,11 +7,13 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from circuitlib.ablation import Hooks, Sweep, ablated_logits, engine, hooked_control, hooked_task
-from circuitlib.control import control_spans
-from circuitlib.decoder import Decoder, UnknownArchitecture
-from circuitlib.subjects import Convention, load_subject
+from circuitlib.ablation.decoder import Decoder, UnknownArchitecture
+from circuitlib.ablation.engine import engine
+from circuitlib.ablation.hooks import Hooks, ablated_logits, hooked_control, hooked_task
+from circuitlib.ablation.sweep import Sweep
+from circuitlib.subjects.load import Convention, load_subject
 from circuitlib.tasks import TASKS
+from circuitlib.tasks.control_text import control_spans
 
 
 @pytest.mark.parametrize("convention", ["folded", "raw"])

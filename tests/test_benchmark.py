@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 import torch
 
-from circuitlib import benchmark
-from circuitlib.damage import DamageTable
-from circuitlib.maskable import BestRewards, maskable_ppo
-from circuitlib.ppo import ActorCritic, PPOConfig, Trainer
-from circuitlib.rewards import TableRewards
+from circuitlib.ablation.tables import DamageTable
+from circuitlib.search.episodes import TableRewards
+from circuitlib.search.ppo import PPOConfig
+from circuitlib.search.ppo_seeds import ActorCritic, Trainer
+from circuitlib.workshop import benchmark
+from circuitlib.workshop.maskable import BestRewards, maskable_ppo
 
 
 def test_turns_are_taken_after_one_that_does_not_count() -> None:

@@ -7,15 +7,16 @@ import pandas as pd
 import pytest
 from transformers import PreTrainedTokenizerBase
 
-from circuitlib import control, corpus
-from circuitlib.control import (
+from circuitlib.paths import SUBJECTS
+from circuitlib.tasks import control_text as control
+from circuitlib.tasks import prose as corpus
+from circuitlib.tasks.control_text import (
     SPAN,
     WIKITEXT_FILE,
     control_paragraphs,
     control_spans,
     default_text,
 )
-from circuitlib.paths import SUBJECTS
 
 
 def test_spans(tokenizer: PreTrainedTokenizerBase) -> None:

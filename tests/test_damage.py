@@ -7,13 +7,14 @@ import torch
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
-from circuitlib import damage
-from circuitlib.ablation import hooked_control, hooked_task
-from circuitlib.control import control_spans
-from circuitlib.damage import SEEDS, build_table, load_table, provenance, save_table
-from circuitlib.provenance import StaleResult
-from circuitlib.subjects import load_subject
+from circuitlib.ablation import build as damage
+from circuitlib.ablation.build import SEEDS, build_table, provenance
+from circuitlib.ablation.hooks import hooked_control, hooked_task
+from circuitlib.ablation.tables import load_table, save_table
+from circuitlib.manifest import StaleResult
+from circuitlib.subjects.load import load_subject
 from circuitlib.tasks import TASKS
+from circuitlib.tasks.control_text import control_spans
 
 
 def test_table_is_what_the_hooks_measure(checkpoint: Path, tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from circuitlib.detectors import DETECTORS, END, attention, detect
-from circuitlib.literature import best_head_share, mechrl
-from circuitlib.subjects import load_subject
+from circuitlib.companion.detectors import DETECTORS, END, attention, detect
+from circuitlib.companion.paper import best_head_share, mechrl
+from circuitlib.subjects.load import load_subject
 from circuitlib.tasks import TASKS
 
 

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from circuitlib.ablation import hooked_control, hooked_task
-from circuitlib.control import control_spans
-from circuitlib.damage import DamageTable, build_table
-from circuitlib.env import HeadAblationEnv, HeadAblationVectorEnv
-from circuitlib.rewards import LiveRewards, TableRewards
-from circuitlib.subjects import load_subject
+from circuitlib.ablation.build import build_table
+from circuitlib.ablation.hooks import hooked_control, hooked_task
+from circuitlib.ablation.tables import DamageTable
+from circuitlib.search.env import HeadAblationEnv, HeadAblationVectorEnv
+from circuitlib.search.episodes import TableRewards
+from circuitlib.search.live import LiveRewards
+from circuitlib.subjects.load import load_subject
 from circuitlib.tasks import TASKS
+from circuitlib.tasks.control_text import control_spans
 
 
 def test_gymnasium_checker_has_nothing_to_say(source: TableRewards) -> None:

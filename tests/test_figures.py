@@ -9,10 +9,13 @@ import pytest
 
 mpl.use("Agg")
 
-from circuitlib import figures, ledger, studies
-from circuitlib.evaluate import summarise
+from circuitlib.companion import claims as ledger
+from circuitlib.companion import figures
+from circuitlib.companion import frames as studies
+from circuitlib.companion.run import RESULTS
+from circuitlib.manifest import load_frame
 from circuitlib.paths import FIGURES
-from circuitlib.results import RESULTS, load_frame
+from circuitlib.search.evaluate import summarise
 
 COMMITTED = RESULTS / "gpt2-mini"
 

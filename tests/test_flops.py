@@ -7,15 +7,17 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from circuitlib import ppo
-from circuitlib.ablation import Hooks, Sweep
-from circuitlib.control import SPAN, control_spans
-from circuitlib.decoder import Decoder
-from circuitlib.flops import Cost, Shape, hooks_cost, sweep_cost, training_step
-from circuitlib.ppo import Learner, PPOConfig
-from circuitlib.rewards import TableRewards
-from circuitlib.subjects import load_subject
+from circuitlib.ablation.decoder import Decoder
+from circuitlib.ablation.hooks import Hooks
+from circuitlib.ablation.sweep import Sweep
+from circuitlib.companion.speed import Cost, Shape, hooks_cost, sweep_cost, training_step
+from circuitlib.search import ppo
+from circuitlib.search.episodes import TableRewards
+from circuitlib.search.ppo import PPOConfig
+from circuitlib.search.ppo_seeds import Learner
+from circuitlib.subjects.load import load_subject
 from circuitlib.tasks import TASKS
+from circuitlib.tasks.control_text import SPAN, control_spans
 
 
 def _attention(

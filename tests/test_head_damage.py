@@ -17,9 +17,10 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from circuitlib import head_damage, plot_head_damage
-from circuitlib.ablation import hooked_control, hooked_task
-from circuitlib.subjects import Subject, load_subject
+from circuitlib import plot_head_damage
+from circuitlib.ablation import head_damage
+from circuitlib.ablation.hooks import hooked_control, hooked_task
+from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS
 from circuitlib.tasks.base import LOGIT_DIFFERENCE, Example, token_id, tokenise
 
@@ -174,7 +175,7 @@ def test_refused_before_any_work(
     def work(subject: Subject) -> None:
         pytest.fail("the model was run")
 
-    monkeypatch.setattr("circuitlib.ablation.engine", work)
+    monkeypatch.setattr("circuitlib.ablation.engine.engine", work)
     given = prompts(subject.tokenizer) if callable(prompts) else prompts
     with pytest.raises(kind, match=message):
         head_damage(subject, given, control)

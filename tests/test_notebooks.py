@@ -7,9 +7,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from circuitlib.companion.notebooks import clean, notebook_paths
+from circuitlib.companion.settings import Settings
 from circuitlib.paths import FIGURES, ROOT
-from circuitlib.reproduce import clean, notebook_paths
-from circuitlib.results import Settings
 
 PATHS = notebook_paths()
 

@@ -9,20 +9,17 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from circuitlib.damage import DamageTable
-from circuitlib.ppo import (
+from circuitlib.ablation.tables import DamageTable
+from circuitlib.search.episodes import TableRewards
+from circuitlib.search.policy import load_policy, rounded, save_policy
+from circuitlib.search.ppo import PPOConfig, advantages
+from circuitlib.search.ppo_seeds import (
     ActorCritic,
-    PPOConfig,
     Trainer,
-    advantages,
     clip_gradients,
-    load_policy,
     loss_gradients,
-    rounded,
     sample_without_replacement,
-    save_policy,
 )
-from circuitlib.rewards import TableRewards
 
 SHORT = PPOConfig(
     total_steps=240, environments=4, rollout=12, minibatches=4, epochs=2, hidden=16, budget=6

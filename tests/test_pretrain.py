@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from circuitlib import pretrain
-from circuitlib.pretrain import Phase, Rows, bigram_loss, drop_heads, new_model, train
-from circuitlib.subjects import load_subject
+from circuitlib.subjects.load import load_subject
+from circuitlib.workshop import pretrain
+from circuitlib.workshop.pretrain import Phase, Rows, bigram_loss, drop_heads, new_model, train
 
 SHARES = {"prose": 0.25, "induction": 0.25, "ioi": 0.25, "docstring": 0.25}
 
@@ -95,5 +95,5 @@ def test_resumed_training_is_uninterrupted_training(
     monkeypatch.setattr(pretrain, "learning_rate_factor", real)
     train(0, phases, tmp_path / "stopped", tmp_path / "subject-b")
     first, second = (load_subject(str(tmp_path / name)) for name in ("subject-a", "subject-b"))
-    assert first.weights_hash == second.weights_hash
+    assert first.card.weights == second.weights_hash
     assert (first.layers, first.heads_per_layer) == (12, 12)

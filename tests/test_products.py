@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from circuitlib import products
-from circuitlib.products import ACTIVATIONS, Linear, product
+from circuitlib.ablation import onednn as products
+from circuitlib.ablation.onednn import ACTIVATIONS, Linear
+from circuitlib.search.ppo_seeds import product
 
 BEFORE = {
     "gelu": F.gelu,

@@ -3,10 +3,11 @@
 import pandas as pd
 import pytest
 
-from circuitlib import benchmark
-from circuitlib.evaluate import summarise
+from circuitlib.companion.run import Run
+from circuitlib.manifest import load_frame
 from circuitlib.paths import ROOT
-from circuitlib.results import Run, load_frame
+from circuitlib.search.evaluate import summarise
+from circuitlib.workshop import benchmark
 
 PLAIN, PLANNED = (5, 1), (5, 5)
 

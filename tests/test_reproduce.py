@@ -9,11 +9,13 @@ import nbformat
 import pandas as pd
 import pytest
 
-from circuitlib import reproduce
-from circuitlib.control import control_paragraphs
-from circuitlib.damage import DamageTable, load_table, save_table
+from circuitlib.ablation.tables import DamageTable, load_table, save_table
+from circuitlib.companion import reproduce
+from circuitlib.companion.run import Run
+from circuitlib.companion.settings import Settings
+from circuitlib.manifest import file_hash, load_frame
 from circuitlib.paths import RESULTS, ROOT
-from circuitlib.results import Run, Settings, file_hash, load_frame
+from circuitlib.tasks.control_text import control_paragraphs
 
 
 @pytest.mark.parametrize(
@@ -59,8 +61,8 @@ def test_what_cannot_be_had_is_refused_before_anything_is_removed(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("circuitlib.control.CACHE", tmp_path / "cache")
-    monkeypatch.setattr("circuitlib.results.ROOT", tmp_path)
+    monkeypatch.setattr("circuitlib.tasks.control_text.CACHE", tmp_path / "cache")
+    monkeypatch.setattr("circuitlib.companion.run.ROOT", tmp_path)
     control_paragraphs.cache_clear()
     name = str(checkpoint) if subject == "checkpoint" else subject
     kept = Run(Settings(name), True, "runs/mine").folder / "kept.csv"
@@ -86,7 +88,7 @@ def test_notebooks_run_quietly_but_what_they_say_is_heard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A kernel warns on the terminal of a connection that is not encrypted; other words stay."""
-    monkeypatch.setattr("circuitlib.results.ROOT", tmp_path)
+    monkeypatch.setattr("circuitlib.companion.run.ROOT", tmp_path)
     cells = [
         nbformat.v4.new_code_cell("episodes = 0", metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell("import sys; sys.__stderr__.write('heard'); episodes"),
@@ -133,7 +135,7 @@ def test_cleaning_leaves_nothing_that_differs_between_runs() -> None:
 
 @pytest.fixture
 def copied_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr("circuitlib.results.ROOT", tmp_path)
+    monkeypatch.setattr("circuitlib.companion.run.ROOT", tmp_path)
     run = Run(Settings(), True, "runs/default")
     shutil.copytree(RESULTS / "gpt2-mini", run.folder)
     return run

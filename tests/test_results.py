@@ -8,11 +8,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from circuitlib import provenance, results, studies
-from circuitlib.damage import load_table
+from circuitlib import manifest as provenance
+from circuitlib.ablation.tables import load_table
+from circuitlib.companion import frames as studies
+from circuitlib.companion import run as results
+from circuitlib.companion.run import Run
+from circuitlib.companion.settings import Settings
+from circuitlib.manifest import StaleResult, code_hash, differences, load_frame, written_whole
 from circuitlib.paths import RESULTS, SUBJECTS
-from circuitlib.provenance import StaleResult, code_hash, differences, written_whole
-from circuitlib.results import Run, Settings, load_frame
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 import torch
 
-from circuitlib import oracle
-from circuitlib.damage import DamageTable
-from circuitlib.evaluate import Entry, bootstrap_ratio, draw_episodes, evaluate, summarise
-from circuitlib.ppo import ActorCritic
-from circuitlib.searchers import PolicySearcher, RandomSearcher, StaticPrior
+from circuitlib.ablation.tables import DamageTable
+from circuitlib.search import oracle
+from circuitlib.search.evaluate import Entry, bootstrap_ratio, draw_episodes, evaluate, summarise
+from circuitlib.search.policy import PolicySearcher
+from circuitlib.search.ppo_seeds import ActorCritic
+from circuitlib.search.searchers import RandomSearcher, StaticPrior
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM
 
 from circuitlib.paths import SUBJECTS
-from circuitlib.subjects import Convention, canonical_name, load_subject, subject_of
+from circuitlib.subjects.checkpoints import canonical_name
+from circuitlib.subjects.load import Convention, load_subject, subject_of
 from circuitlib.tasks import TASKS
 
 
@@ -42,22 +43,22 @@ def test_conventions_do_not_change_the_model(
         assert_close(ours, theirs, atol=2e-5, rtol=1e-5)
 
 
-def test_weights_hash_names_the_checkpoint_not_the_convention(checkpoint: Path) -> None:
+def test_card.weights_names_the_checkpoint_not_the_convention(checkpoint: Path) -> None:
     raw, folded = load_subject(str(checkpoint), "raw"), load_subject(str(checkpoint))
-    assert raw.weights_hash == folded.weights_hash != load_subject().weights_hash
+    assert raw.card.weights == folded.weights_hash != load_subject().weights_hash
 
 
 def test_a_bridge_that_is_loaded_already(checkpoint: Path) -> None:
     bridge = TransformerBridge.boot_transformers(str(checkpoint), dtype=torch.float32, device="cpu")
     raw = subject_of(bridge)
     loaded = load_subject(str(checkpoint), "raw")
-    assert (raw.name, raw.convention, raw.weights_hash) == ("odd", "raw", loaded.weights_hash)
+    assert (raw.name, raw.convention, raw.card.weights) == ("odd", "raw", loaded.weights_hash)
     bridge.enable_compatibility_mode(no_processing=True)
     assert subject_of(bridge).convention == "raw"
     bridge.process_weights()
     folded = subject_of(bridge, "mine")
     assert (folded.name, folded.convention) == ("mine", "folded")
-    assert folded.weights_hash != raw.weights_hash
+    assert folded.card.weights != raw.weights_hash
 
 
 @pytest.mark.parametrize("convention", ["folded", "raw"])
@@ -73,7 +74,7 @@ def test_a_half_precision_bridge_is_a_subject(checkpoint: Path) -> None:
     bridge = TransformerBridge.boot_transformers(
         str(checkpoint), dtype=torch.bfloat16, device="cpu"
     )
-    assert subject_of(bridge).weights_hash != load_subject(str(checkpoint)).weights_hash
+    assert subject_of(bridge).card.weights != load_subject(str(checkpoint)).weights_hash
 
 
 def test_a_bridge_in_training_mode_is_refused(checkpoint: Path) -> None:
@@ -99,7 +100,7 @@ def test_devices_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_a_subject_on_cuda_is_the_same_subject(checkpoint: Path) -> None:
     here, there = load_subject(str(checkpoint)), load_subject(str(checkpoint), device="cuda")
-    assert here.weights_hash == there.weights_hash
+    assert here.card.weights == there.weights_hash
     tokens = TASKS["ioi"].prompts(here.tokenizer, 3, 0)[0].tokens
     with torch.inference_mode():
         assert_close(here.bridge(tokens), there.bridge(tokens.cuda()).cpu(), atol=1e-3, rtol=1e-3)
@@ -125,7 +126,7 @@ def test_a_cached_name_on_the_hub_loads_offline(checkpoint: Path, hub_cache: Pat
     _put_in_cache(checkpoint, hub_cache / "models--somebody--odd-gpt2")
     subject = load_subject("somebody/odd-gpt2")
     assert subject.name == "odd-gpt2"
-    assert subject.weights_hash == load_subject(str(checkpoint)).weights_hash
+    assert subject.card.weights == load_subject(str(checkpoint)).weights_hash
 
 
 def test_half_a_cached_checkpoint_is_not_one(checkpoint: Path, hub_cache: Path) -> None:
@@ -169,7 +170,7 @@ def test_shards_are_looked_for(checkpoint: Path, tmp_path: Path) -> None:
     model.save_pretrained(directory, max_shard_size="60KB")
     for file in checkpoint.glob("tokenizer*"):
         shutil.copy(file, directory)
-    assert load_subject(str(directory)).weights_hash == load_subject(str(checkpoint)).weights_hash
+    assert load_subject(str(directory)).card.weights == load_subject(str(checkpoint)).weights_hash
     next(iter(sorted(directory.glob("model-*.safetensors")))).unlink()
     with pytest.raises(FileNotFoundError, match=r"it lacks model-00001-of-000\d\d\.safetensors"):
         load_subject(str(directory))

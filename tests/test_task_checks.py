@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from transformers import PreTrainedTokenizerBase
 
-from circuitlib.subjects import Subject, load_subject
-from circuitlib.task_checks import (
+from circuitlib.ablation.check_task import (
     ABILITY,
     AGREEMENT,
     ANSWERS,
@@ -20,7 +19,8 @@ from circuitlib.task_checks import (
     SIDES,
     check_task,
     least_share,
-)  # fmt: skip
+)
+from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS, Example, Metric, Task
 from circuitlib.tasks.base import LOGIT_DIFFERENCE, Templates
 

@@ -1,0 +1,184 @@
+"""Damage tables, measured: block by block, resumable, and checked again on a few rows after an edit of the code."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from circuitlib.ablation.engine import Ablation, AblationKind, Scores
+from circuitlib.ablation.sweep import engine
+from circuitlib.ablation.tables import DamageTable
+from circuitlib.manifest import (
+    StaleResult,
+    as_json,
+    code_hash,
+    is_stored,
+    load_tensors,
+    remove,
+    save_tensors,
+    short_hash,
+    versions,
+)
+from circuitlib.subjects.card import Card
+from circuitlib.subjects.load import Subject
+from circuitlib.tasks.base import Prompts, Task
+from circuitlib.tasks.control_text import CONTROL, Part, Text, control_spans
+
+BLOCK = 64
+"""Prompts a sweep takes at once; an interrupted table resumes after its last whole block."""
+
+SEEDS: dict[Part, int] = {"train": 1, "evaluation": 2}
+"""Training and evaluation prompts are drawn with different seeds."""
+
+REFERENCE_SEED, REFERENCE_SPANS = 5, 32
+"""The control spans that a ``mean`` ablation averages over, and those that a ``resample`` ablation of the
+control text takes heads' values from: none of them is in a table of the other part."""
+
+ROWS_AGAIN = 8
+"""Rows on which a table is measured again after an edit of the code."""
+
+ROUNDING = 1e-4
+"""Largest difference (logits, probability or nats) that rounding explains."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a table is a table of: prompts of a task, or spans of the control text where ``task`` is None.
+
+    count: rows. part: of which prompts, ``train`` or ``evaluation``. text: the control text.
+    """
+
+    task: Task | None
+    count: int
+    part: Part
+    text: Text = "docstrings"
+    ablation: AblationKind = "zero"
+
+    @property
+    def name(self) -> str:
+        """The task's name, or ``control``."""
+        return self.task.name if self.task else CONTROL
+
+    def provenance(self, card: Card) -> dict[str, Any]:
+        """Everything that determines the table; the text only where it does."""
+        uses_text = self.task is None or self.ablation == "mean"
+        return ({"text": self.text} if uses_text else {}) | {
+            "subject": card.record(),
+            "ablation": self.ablation,
+            "task": self.name,
+            "count": self.count,
+            "part": self.part,
+            "seed": SEEDS[self.part],
+            "code": code_hash(__name__),
+            "versions": versions(),
+        }
+
+
+class Measurement:
+    """A recipe on a subject: any rows of its table, measured."""
+
+    def __init__(self, subject: Subject, recipe: Recipe) -> None:
+        self.recipe = recipe
+        tokenizer, seed = subject.tokenizer, SEEDS[recipe.part]
+        ablation = (
+            Ablation(recipe.ablation)
+            if recipe.ablation != "mean"
+            else Ablation(
+                "mean",
+                [control_spans(tokenizer, REFERENCE_SPANS, REFERENCE_SEED, "train", recipe.text)],
+            )
+        )
+        self.engine = engine(subject, ablation)
+        if recipe.task is None:
+            self.spans = control_spans(tokenizer, recipe.count, seed, recipe.part, recipe.text)
+            # For a resample ablation: another span of the same length.
+            self.other = self.spans.roll(1, 0) if recipe.ablation == "resample" else None
+            self.groups: list[Prompts] = []
+        else:
+            self.groups = recipe.task.prompts(tokenizer, recipe.count, seed)
+
+    def blocks(self) -> list[Tensor]:
+        """Indices of rows that are measured together: of one length, ``BLOCK`` at most, in order."""
+        lengths = [len(group) for group in self.groups] or [len(self.spans)]
+        return [
+            some for rows in torch.arange(sum(lengths)).split(lengths) for some in rows.split(BLOCK)
+        ]
+
+    def rows(self, rows: Int[Tensor, " rows"]) -> Scores:
+        """The scores of these rows, which must be of one length."""
+        if self.recipe.task is None:
+            other = None if self.other is None else self.other[rows]
+            return self.engine.control(self.spans[rows], other)
+        first = 0
+        for group in self.groups:
+            if first <= int(rows[0]) < first + len(group):
+                return self.engine.task(group[rows - first], self.recipe.task.metric)
+            first += len(group)
+        raise IndexError(f"the {self.recipe.name} table has {first} rows, not {int(rows[0]) + 1}")
+
+
+def build_table(
+    subject: Subject,
+    recipe: Recipe,
+    cache: Path,
+    progress: Callable[[int], object] = lambda rows: None,
+) -> DamageTable:
+    """Measure a table. Finished blocks are kept in ``cache`` until the table is complete, so that an
+    interrupted call resumes; ``progress`` is told of the rows that are done.
+
+    Raises ``ValueError`` for a count that cannot be drawn, and ``FileNotFoundError`` when the control text
+    is not here.
+    """
+    made_by = recipe.provenance(subject.card)
+    key = short_hash(as_json(made_by).encode())
+    measurement, parts = Measurement(subject, recipe), list[Scores]()
+    paths = [
+        cache / "sweeps" / f"{key}-{i:05d}.safetensors" for i in range(len(measurement.blocks()))
+    ]
+    for path, rows in zip(paths, measurement.blocks(), strict=True):
+        if not _is_whole(path):
+            scores = measurement.rows(rows)
+            save_tensors(path, {"clean": scores.clean, "ablated": scores.ablated}, {"table": key})
+        kept, _ = load_tensors(path)
+        parts.append(Scores(kept["clean"], kept["ablated"], loss=recipe.task is None))
+        progress(len(rows))
+    scores = Scores.of_all(parts)
+    for path in paths:
+        remove(path)
+    return DamageTable(scores.clean, scores.damage, made_by)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a block is kept; one that is corrupt is named, and measured again."""
+    if not is_stored(path):
+        return False
+    try:
+        load_tensors(path)
+    except StaleResult as reason:
+        warnings.warn(f"a block of a table is measured again: {reason}", stacklevel=3)
+        return False
+    return True
+
+
+def differs_again(subject: Subject, recipe: Recipe, table: DamageTable) -> float:
+    """The largest difference of a table from a new measurement of ``ROWS_AGAIN`` of its rows, drawn with a
+    seed: what an edit of the code changed."""
+    measurement = Measurement(subject, recipe)
+    picked = np.random.default_rng(ROWS_AGAIN).permutation(len(table))[:ROWS_AGAIN]
+    chosen, largest = torch.from_numpy(np.sort(picked)), 0.0
+    for rows in measurement.blocks():
+        some = rows[torch.isin(rows, chosen)]
+        if len(some):
+            scores = measurement.rows(some)
+            for here, there in (
+                (scores.damage, table.damage[some]),
+                (scores.clean, table.clean[some]),
+            ):
+                largest = max(largest, (here - there).abs().max().item())
+    return largest

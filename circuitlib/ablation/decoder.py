@@ -1,0 +1,248 @@
+"""A decoder's forward pass in pieces, so that it can start in the middle.
+
+The weights are those of a ``TransformerBridge``, in whatever state it is (compatibility mode or not), so
+that what is computed here is what its hooks would see. One description serves four families:
+
+========  =========  ==================  ==========  =============
+family    norm       positions           MLP         heads and MLP
+========  =========  ==================  ==========  =============
+GPT-2     LayerNorm  learned             plain       in turn
+GPT-NeoX  LayerNorm  rotary, in part     plain       in parallel
+Llama     RMSNorm    rotary              gated       in turn
+Qwen2     RMSNorm    rotary              gated       in turn
+========  =========  ==================  ==========  =============
+
+Keys and values may be shared by groups of heads (grouped-query attention). A decoder is compared with its
+bridge before it is used, so a variant that this description does not cover is refused, not mistaken.
+
+Shapes: n sequences, pos positions, query either pos or 1 (only the last position).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
+
+from circuitlib.ablation.onednn import ACTIVATIONS, Linear
+
+FAMILIES = ("GPT2LMHeadModel", "GPTNeoXForCausalLM", "LlamaForCausalLM", "Qwen2ForCausalLM")
+
+
+PROBE = 24
+"""Length of the sequence on which a decoder is compared with its bridge."""
+
+
+PROBE_TOLERANCE = 128
+"""Largest difference of their log-probabilities, as a share of the largest, in units of rounding."""
+
+
+Norm = tuple[Tensor, Tensor | None]
+"""A norm's gain and bias, ``[d_model]``."""
+
+
+class UnknownArchitecture(ValueError):
+    """The sweep does not know this architecture, or this variant of it; the message says which."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block's norms and products. ``by_head`` is the output projection, head by head."""
+
+    norm_heads: Norm
+    query: Linear
+    key_value: Linear
+    output: Linear
+    by_head: Float[Tensor, "head d_head d_model"]
+    norm_mlp: Norm
+    gate: Linear | None
+    mlp_in: Linear
+    mlp_out: Linear
+
+
+class Decoder:
+    """A forward pass that can start after any block's heads.
+
+    matmul: the type in which weights are kept and matrices multiplied; the residual stream, norms and
+    attention stay in the bridge's. Anything narrower than the bridge's is inexact.
+
+    Raises :class:`UnknownArchitecture` when the bridge is not of a family above, or does not compute the same.
+    """
+
+    def __init__(self, bridge: TransformerBridge, matmul: torch.dtype | None = None) -> None:
+        cfg = bridge.cfg
+        # A GPT-2 of TransformerLens' own configuration says so in one field, a Hugging Face one in the other.
+        family = {cfg.architecture, cfg.original_architecture}.intersection(FAMILIES)
+        if not family or cfg.act_fn not in ACTIVATIONS:
+            raise UnknownArchitecture(
+                f"the sweep runs {', '.join(FAMILIES)}, and this is {cfg.architecture} with {cfg.act_fn}"
+            )
+        self.heads, self.d_head, self.eps = int(cfg.n_heads), int(cfg.d_head), float(cfg.eps)
+        self.key_heads = int(cfg.n_key_value_heads or cfg.n_heads)
+        self.parallel = bool(cfg.parallel_attn_mlp)
+        self.gated = bool(cfg.gated_mlp)
+        self.rms = cfg.normalization_type.startswith("RMS")
+        self.activation = str(cfg.act_fn)
+        self.embedding: Float[Tensor, "vocab d_model"] = bridge.W_E
+        self.learned_positions: Tensor | None = (
+            bridge.W_pos if cfg.positional_embedding_type == "standard" else None
+        )
+        self.bridge = bridge
+        self.matmul = matmul or self.embedding.dtype
+        self.norm_final = _norm(bridge.ln_final)
+        bias = bridge.b_U if bridge.b_U is not None and bridge.b_U.any() else None
+        self.unembedding = (
+            bridge.W_U.T.to(self.matmul),
+            None if bias is None else bias.to(self.matmul),
+        )
+        self.unembed = Linear(*self.unembedding, self.matmul)
+        self.blocks = [self._block(block) for block in bridge.blocks]
+        self._rotations: dict[int, tuple[Tensor, Tensor]] = {}
+        self._compare_with_bridge()
+
+    def _block(self, block: Any) -> Block:
+        attn, mlp = block.attn, block.mlp
+
+        def linear(
+            weights: Sequence[Tensor],
+            biases: Sequence[Tensor | None],
+            activation: str | None = None,
+        ) -> Linear:
+            kept = [bias.flatten() for bias in biases if bias is not None]
+            return Linear(
+                torch.cat(list(weights)), torch.cat(kept) if kept else None, self.matmul, activation
+            )
+
+        q, k, v = (w.transpose(1, 2).flatten(0, 1) for w in (attn.W_Q, attn.W_K, attn.W_V))
+        gate = linear([mlp.W_gate.T], [mlp.b_gate], self.activation) if self.gated else None
+        return Block(
+            _norm(block.ln1),
+            linear([q], [attn.b_Q]),
+            linear([k, v], [attn.b_K, attn.b_V]),
+            linear([attn.W_O.flatten(0, 1).T], [attn.b_O]),
+            attn.W_O.to(self.matmul).to(attn.W_O.dtype),
+            _norm(block.ln2),
+            gate,
+            linear([mlp.W_in.T], [mlp.b_in], None if self.gated else self.activation),
+            linear([mlp.W_out.T], [mlp.b_out]),
+        )
+
+    @torch.inference_mode()
+    def _compare_with_bridge(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        length = min(PROBE, int(self.bridge.cfg.n_ctx))
+        tokens = torch.randint(len(self.embedding), (1, length), generator=generator)
+        tokens = tokens.to(self.device)
+        x = self.embed(tokens)
+        for i in range(len(self.blocks)):
+            x = self.after_block(i, self.after_heads(i, x, self.attend(i, x, False)))
+        ours = self.unembed(self.norm(x, self.norm_final)).log_softmax(-1)
+        theirs = self.bridge(tokens).log_softmax(-1)
+        difference = ((ours - theirs).abs().max() / theirs.abs().max()).item()
+        if not difference <= PROBE_TOLERANCE * torch.finfo(self.matmul).eps:
+            raise UnknownArchitecture(
+                f"this {self.bridge.cfg.architecture} is a variant that the sweep does not know: its "
+                f"log-probabilities differ by {difference:.1e} of the largest"
+            )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.embedding.device
+
+    @cached_property
+    def _rotary(self) -> torch.nn.Module:
+        modules = self.bridge.original_model.modules()
+        return next(
+            module for module in modules if "inv_freq" in dict(module.named_buffers(recurse=False))
+        )
+
+    def _rotation(self, length: int) -> tuple[Tensor, Tensor]:
+        if length not in self._rotations:
+            positions = torch.arange(length, device=self.device)[None]
+            cos, sin = self._rotary(self.embedding[:1, None], positions)
+            self._rotations[length] = cos[:, None], sin[:, None]
+        return self._rotations[length]
+
+    def norm(self, x: Tensor, weights: Norm) -> Tensor:
+        """LayerNorm or RMSNorm over the last dimension."""
+        gain, bias = weights
+        if self.rms:
+            return F.rms_norm(x, gain.shape, gain, self.eps)
+        return F.layer_norm(x, gain.shape, gain, bias, self.eps)
+
+    def embed(self, tokens: Int[Tensor, "n pos"]) -> Float[Tensor, "n pos d_model"]:
+        """The residual stream before the first block."""
+        x = self.embedding[tokens]
+        if self.learned_positions is not None:
+            x = x + self.learned_positions[: tokens.shape[1]]
+        return x
+
+    def attend(
+        self, i: int, x: Float[Tensor, "n pos d_model"], last_only: bool
+    ) -> Float[Tensor, "n query head d_head"]:
+        """``hook_z`` of block i, at every position or only at the last."""
+        block = self.blocks[i]
+        normed = self.norm(x, block.norm_heads)
+        q = block.query(normed[:, -1:] if last_only else normed)
+        k, v = block.key_value(normed).chunk(2, dim=-1)
+        q, k, v = (part.unflatten(-1, (-1, self.d_head)).transpose(1, 2) for part in (q, k, v))
+        if self.learned_positions is None:
+            cos, sin = self._rotation(x.shape[1])
+            q, k = (
+                rotated(q, cos[:, :, -q.shape[2] :], sin[:, :, -q.shape[2] :]),
+                rotated(k, cos, sin),
+            )
+        if self.key_heads != self.heads:
+            k, v = (part.repeat_interleave(self.heads // self.key_heads, 1) for part in (k, v))
+        return F.scaled_dot_product_attention(q, k, v, is_causal=not last_only).transpose(1, 2)
+
+    def mlp(self, i: int, x: Tensor) -> Tensor:
+        """What block i's MLP adds to the residual stream that it reads."""
+        block = self.blocks[i]
+        normed = self.norm(x, block.norm_mlp)
+        hidden = block.mlp_in(normed)
+        if block.gate is not None:
+            hidden = block.gate(normed).mul_(hidden)
+        return block.mlp_out(hidden)
+
+    def after_heads(self, i: int, x: Tensor, z: Tensor) -> Tensor:
+        """The residual stream once block i's heads have been added; in a parallel block, its MLP too."""
+        x = x[:, -z.shape[1] :]
+        mixed = x + self.blocks[i].output(z.flatten(-2))
+        return mixed + self.mlp(i, x) if self.parallel else mixed
+
+    def head_outputs(
+        self, i: int, z: Float[Tensor, "n query head d_head"]
+    ) -> Float[Tensor, "n head query d_model"]:
+        """What each head of block i adds to the residual stream: ``z_h W_O,h``."""
+        return torch.einsum("nqhd,hdm->nhqm", z, self.blocks[i].by_head)
+
+    def after_block(self, i: int, mixed: Tensor) -> Tensor:
+        """The residual stream after block i, from that of :meth:`after_heads`."""
+        return mixed if self.parallel else mixed + self.mlp(i, mixed)
+
+    def finish(self, i: int, mixed: Tensor, last_only: bool) -> Tensor:
+        """From the residual stream after block i's heads to the final norm, ``[n, pos or 1, d_model]``."""
+        x = self.after_block(i, mixed)
+        for later in range(i + 1, len(self.blocks)):
+            z = self.attend(later, x, last_only and later == len(self.blocks) - 1)
+            x = self.after_block(later, self.after_heads(later, x, z))
+        return self.norm(x[:, -1:] if last_only else x, self.norm_final)
+
+
+def rotated(x: Float[Tensor, "n head pos d_head"], cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary positions (Su et al. 2021, arXiv 2104.09864) on the first ``cos.shape[-1]`` dimensions, their
+    two halves paired."""
+    turned, kept = x.split([cos.shape[-1], x.shape[-1] - cos.shape[-1]], dim=-1)
+    first, second = turned.chunk(2, dim=-1)
+    return torch.cat([turned * cos + torch.cat([-second, first], -1) * sin, kept], dim=-1)
+
+
+def _norm(module: Any) -> Norm:
+    return module.weight, getattr(module, "bias", None)

@@ -1,0 +1,98 @@
+"""What an engine is asked and what it answers: what takes a head's place, and the scores without each head.
+
+Ablating head (l, h) replaces its ``hook_z``, the attention-weighted values before the output projection, at
+every position. There are two engines, one plain (:class:`circuitlib.ablation.hooks.Hooks`) and one fast
+(:class:`circuitlib.ablation.sweep.Sweep`), which a test proves equal.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from circuitlib.manifest import short_hash
+from circuitlib.tasks.base import Metric, Prompts
+
+AblationKind = Literal["zero", "mean", "resample"]
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What takes a head's place.
+
+    kind: ``zero``, the paper's; ``mean``, the head's mean over all positions of a reference batch; ``resample``,
+    the head's value at the same position of a counterfactual prompt, a prompt like it in which the answer is
+    another one (causal scrubbing's and activation patching's choice).
+    reference: token ids ``[n, pos]``, one tensor a length: the batch of a ``mean``, and of nothing else.
+
+    Raises ``ValueError`` for another kind, a mean without reference, or a reference without mean.
+    """
+
+    kind: AblationKind = "zero"
+    reference: Sequence[Int[Tensor, "n pos"]] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(AblationKind):
+            raise ValueError(f"ablation must be one of {get_args(AblationKind)}, not {self.kind!r}")
+        if (self.kind == "mean") != bool(self.reference):
+            raise ValueError(
+                f"ablation {self.kind!r} with {len(self.reference)} reference batches: the mean needs a "
+                "reference batch, and nothing else does"
+            )
+
+    def record(self) -> dict[str, Any]:
+        """What a manifest says of it."""
+        if self.kind != "mean":
+            return {"kind": self.kind}
+        content = b"".join(tokens.contiguous().numpy().tobytes() for tokens in self.reference)
+        return {"kind": self.kind, "reference": short_hash(content)}
+
+
+ZERO = Ablation()
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The score of each prompt, clean and with each head ablated.
+
+    loss: whether the score is a loss, of which more is worse (the control text), or a metric (a task).
+    """
+
+    clean: Float[Tensor, " batch"]
+    ablated: Float[Tensor, "batch heads"]
+    loss: bool
+
+    @property
+    def damage(self) -> Float[Tensor, "batch heads"]:
+        """What losing each head costs, positive where it does harm, in the score's unit. The only place where
+        the sign of damage is decided."""
+        lost = self.clean[:, None] - self.ablated
+        return -lost if self.loss else lost
+
+    @staticmethod
+    def of_all(parts: Sequence["Scores"]) -> "Scores":
+        """Those of several batches as one."""
+        clean, ablated = (
+            torch.cat([getattr(part, name) for part in parts]) for name in ("clean", "ablated")
+        )
+        return Scores(clean, ablated, parts[0].loss)
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Ablates every head of a subject, one at a time."""
+
+    def task(self, prompts: Prompts, metric: Metric) -> Scores:
+        """The task metric of each prompt."""
+        ...
+
+    def control(
+        self,
+        spans: Int[Tensor, "spans pos"],
+        counterfactual: Int[Tensor, "spans pos"] | None = None,
+    ) -> Scores:
+        """The mean next-token loss (nats) of each span; ``counterfactual`` spans for a resample ablation."""
+        ...

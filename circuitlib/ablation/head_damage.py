@@ -1,0 +1,233 @@
+"""The damage of every attention head in one call, for whoever wants the ablation and nothing else.
+
+>>> from circuitlib import head_damage, plot_head_damage
+>>> frame = head_damage("gpt2-mini", [("The cat sat on the", " mat", " dog")])  # doctest: +SKIP
+>>> plot_head_damage(frame)  # doctest: +SKIP
+
+What is heavy (torch, TransformerLens, matplotlib) is imported when a function is called, so that the
+package can offer both functions and still be imported in milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from torch import Tensor
+    from transformer_lens.model_bridge import TransformerBridge
+    from transformers import PreTrainedTokenizerBase
+
+    from circuitlib.subjects.load import Subject
+    from circuitlib.tasks import Prompts
+
+
+Triple = tuple[str, str, str]
+"""A prompt's text, the right answer and the wrong one."""
+
+
+UNITS = {"damage": "logits", "general": "nats", "reward": "logits - nats"}
+"""Of the columns that can be plotted. A reward takes nats from logits one for one, as MechRL does."""
+
+
+def head_damage(
+    model: TransformerBridge | Subject | str,
+    prompts: Sequence[Triple] | Prompts | Sequence[Prompts],
+    control: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Zero-ablate every attention head, one at a time, and say what each loss does to the prompts.
+
+    model: a ``TransformerBridge`` in hand, in compatibility mode or not and on any device (it is not
+    changed; see :func:`circuitlib.subjects.load.subject_of`), a :class:`circuitlib.subjects.load.Subject`, or a
+    name for :func:`circuitlib.subjects.load.load_subject`. Architectures that the exact sweep does not know
+    run one hooked forward pass a head, after a warning that says so (:func:`circuitlib.ablation.engine.engine`).
+
+    prompts: triples (text, right answer, wrong answer), the text without a BOS token, which is put
+    first. Each answer must be one token, which for most tokenizers means a word *with* its leading
+    space, and the text then ends without one. Or prompts that are tokenised already, two answers each.
+
+    control: texts on which losing a head should do little, such as any prose; one passage a string.
+
+    Returns one row a head, in order: ``subject``, ``layer``, ``head``, ``name`` (``L9.H6``), ``damage``
+    (mean over prompts of the clean logit difference, right minus wrong, less the ablated one; logits),
+    ``standard_error`` (of that mean; missing for a single prompt); with ``control`` also ``general`` (rise
+    of the mean next-token loss over all tokens of the texts, nats) and ``reward`` = damage - general
+    (MechRL, arXiv 2605.26343, with its penalty of 1).
+
+    BOS: the tokenizer's own or, of a tokenizer that has none (Qwen2), the one that TransformerLens gives
+    it when it loads the model: EOS.
+
+    Raises ``TypeError`` and ``ValueError``, before anything is measured: for no prompts or no texts, an
+    answer of several tokens, two answers that are one, a prompt or text longer than the context, or one
+    without a token.
+    """
+    import pandas as pd
+    import torch
+
+    from circuitlib.ablation.sweep import engine
+    from circuitlib.ablation.tables import reward
+    from circuitlib.subjects.load import Subject, load_subject, subject_of
+    from circuitlib.tasks.base import LOGIT_DIFFERENCE
+
+    _refuse_wrong_types(prompts, control)
+    if isinstance(model, str):
+        subject = load_subject(model)
+    else:
+        subject = model if isinstance(model, Subject) else subject_of(model)
+    groups = _as_prompts(subject.tokenizer, prompts)
+    texts = [] if control is None else _as_tokens(subject.tokenizer, control)
+    _refuse_too_long(subject, [group.tokens for group in groups], "prompt")
+    _refuse_too_long(subject, texts, "control text")
+
+    ablate = engine(subject)
+    scores = [ablate.task(group, LOGIT_DIFFERENCE) for group in groups]
+    damage = torch.cat([some.damage for some in scores]).double()
+    frame = pd.DataFrame(
+        {
+            "subject": subject.name,
+            "layer": [head // subject.heads_per_layer for head in range(subject.heads)],
+            "head": [head % subject.heads_per_layer for head in range(subject.heads)],
+            "name": [subject.head_name(head) for head in range(subject.heads)],
+            "damage": damage.mean(0).numpy(),
+            "standard_error": (
+                damage.std(0) / len(damage) ** 0.5 if len(damage) > 1 else damage[0] * torch.nan
+            ).numpy(),
+        }
+    )
+    if control is not None:
+        risen, predicted = torch.zeros(subject.heads, dtype=torch.float64), 0
+        for tokens in texts:
+            each = tokens.shape[1] - 1
+            risen += each * ablate.control(tokens).damage.double().sum(0)
+            predicted += each * len(tokens)
+        frame["general"] = (risen / predicted).numpy()
+        frame["reward"] = reward(frame["damage"].to_numpy(), frame["general"].to_numpy())
+    return frame
+
+
+def plot_head_damage(frame: pd.DataFrame, column: str = "damage") -> Figure:
+    """A heat map of :func:`head_damage`'s table, layers down and heads across, red where losing the head
+    does harm.
+
+    column: ``damage``, ``general`` or ``reward``. Raises ``ValueError`` when the table has no such column
+    or is of several subjects.
+    """
+    import matplotlib.pyplot as plt
+    import numpy as np
+    import seaborn as sns
+
+    if column not in UNITS or column not in frame:
+        there = ", ".join(name for name in UNITS if name in frame)
+        raise ValueError(
+            f"there is no {column!r} to plot; this table has {there or 'none of them'}"
+        )
+    names = frame["subject"].unique()
+    if len(names) != 1:
+        raise ValueError(f"one subject to a map, not {len(names)}: {', '.join(names)}")
+    grid = frame.pivot(index="layer", columns="head", values=column)
+    limit = float(np.abs(grid.to_numpy()).max()) or 1.0
+    rows, columns = grid.shape
+    figure, axis = plt.subplots(
+        figsize=(2.2 + 0.3 * columns, 1.2 + 0.3 * rows), layout="constrained"
+    )
+    sns.heatmap(
+        grid, ax=axis, cmap="RdBu_r", vmin=-limit, vmax=limit, square=True,
+        cbar_kws={"label": f"{column} ({UNITS[column]})"},
+    )  # fmt: skip
+    axis.set(title=names[0], xlabel="head", ylabel="layer")
+    axis.tick_params(axis="y", rotation=0)
+    return figure
+
+
+def _refuse_wrong_types(prompts: object, control: object) -> None:
+    """What can be refused before a model is loaded."""
+    from circuitlib.tasks.base import Prompts
+
+    if not isinstance(prompts, Prompts):
+        if not isinstance(prompts, Sequence) or isinstance(prompts, str):
+            raise TypeError(
+                "prompts must be a list of (text, right answer, wrong answer), not "
+                f"{type(prompts).__name__}"
+            )
+        if not prompts:
+            raise ValueError("there are no prompts; give at least one")
+        for i, prompt in enumerate(prompts):
+            is_triple = (
+                isinstance(prompt, Sequence)
+                and not isinstance(prompt, str)
+                and len(prompt) == 3
+                and all(isinstance(part, str) for part in prompt)
+            )
+            if not is_triple and not isinstance(prompt, Prompts):
+                raise TypeError(
+                    f"prompt {i} must be (text, right answer, wrong answer), three strings, not {prompt!r}"
+                )
+    if control is not None:
+        if not isinstance(control, Sequence) or isinstance(control, str):
+            raise TypeError(f"control must be a list of texts, not {type(control).__name__}")
+        if not control:
+            raise ValueError("control has no texts; give at least one, or None")
+
+
+def _as_prompts(
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Triple] | Prompts | Sequence[Prompts],
+) -> list[Prompts]:
+    """Prompts grouped by length, two different answers each."""
+    from circuitlib.tasks.base import Example, Prompts, tokenise
+
+    if isinstance(prompts, Prompts):
+        groups = [prompts]
+    else:
+        groups = [prompt for prompt in prompts if isinstance(prompt, Prompts)]
+        triples = [prompt for prompt in prompts if not isinstance(prompt, Prompts)]
+        examples = [
+            Example(text, right, [right, wrong], [1.0, -1.0], {}) for text, right, wrong in triples
+        ]
+        groups += tokenise("prompts", tokenizer, examples) if examples else []
+    groups = [group for group in groups if len(group)]
+    if not groups:
+        raise ValueError("there are no prompts; give at least one")
+    for group in groups:
+        if group.signs.shape[1] != 2 or (group.signs != group.signs.new_tensor([1, -1])).any():
+            raise ValueError(
+                f"the {group.task} prompts do not have one right and one wrong answer each; for another "
+                "metric use circuitlib.ablation.engine.engine(subject).task(prompts, metric)"
+            )
+        for text, same in zip(group.text, (group.right == group.wrong).tolist(), strict=True):
+            if same:
+                raise ValueError(
+                    f"the right and the wrong answer of {text!r} are the same token, so their logits "
+                    "never differ"
+                )
+    return groups
+
+
+def _as_tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[Tensor]:
+    """Token ids ``[texts, pos]``, BOS first, one tensor a length, shortest first."""
+    import torch
+
+    from circuitlib.tasks.base import beginning
+
+    bos = beginning(tokenizer)
+    by_length: dict[int, list[list[int]]] = defaultdict(list)
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"control text {i} must be a string, not {type(text).__name__}")
+        ids = [bos, *tokenizer.encode(text, add_special_tokens=False, verbose=False)]
+        if len(ids) < 2:
+            raise ValueError(f"control text {i} is empty, so there is no token to predict")
+        by_length[len(ids)].append(ids)
+    return [torch.tensor(rows) for _, rows in sorted(by_length.items())]
+
+
+def _refuse_too_long(subject: Subject, tokens: Sequence[Tensor], what: str) -> None:
+    context = int(subject.bridge.cfg.n_ctx)
+    longest = max((some.shape[1] for some in tokens), default=0)
+    if longest > context:
+        raise ValueError(
+            f"a {what} is {longest} tokens with BOS, and {subject.name} reads at most {context}; shorten it"
+        )

@@ -1,0 +1,60 @@
+"""How figures and tables look and are named."""
+
+import io
+from html import escape
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from IPython.display import HTML
+from matplotlib.figure import Figure
+
+from circuitlib.manifest import written_whole
+
+_SUBJECT = {"name": ""}
+"""Named by every figure and table from :func:`set_style` on; a setting of the session, as matplotlib's are."""
+
+
+def set_style(subject: str) -> None:
+    """The style of every figure, and the subject that figures and tables name; call once in a notebook."""
+    _SUBJECT["name"] = Path(subject).name
+    sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=0.85)
+    plt.rcParams.update(
+        {
+            "figure.dpi": 110, "savefig.dpi": 160, "axes.spines.top": False, "axes.spines.right": False,
+            "figure.constrained_layout.use": True, "legend.frameon": False, "pdf.fonttype": 42,
+        }
+    )  # fmt: skip
+
+
+def save_figure(figure: Figure, name: str, folder: Path, subject: str = "") -> None:
+    """Name the subject, or ``subject`` where the figure is of others, in a corner, and write ``name.png``
+    and ``name.pdf`` without dates. Files of the same picture are left as they are."""
+    named = subject or _SUBJECT["name"]
+    figure.text(1, 0, named, ha="right", va="top", fontsize="x-small", color="0.45")
+    png, pdf = folder / f"{name}.png", folder / f"{name}.pdf"
+    picture = io.BytesIO()
+    figure.savefig(picture, metadata={"Software": None}, bbox_inches="tight")
+    if pdf.exists() and png.exists() and png.read_bytes() == picture.getvalue():
+        return
+    with written_whole(pdf) as temporary:
+        undated = {"CreationDate": None, "Creator": None, "Producer": None}
+        figure.savefig(temporary, metadata=undated, bbox_inches="tight")
+    with written_whole(png) as temporary:
+        temporary.write_bytes(picture.getvalue())
+
+
+def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "") -> HTML:
+    """A table for reading: the subject (or ``subject``, where the table is of another) in its caption, named
+    indices as columns and others left out, floats with ``digits`` decimals, missing values empty."""
+    named = [name for name in frame.index.names if name is not None]
+    text = (
+        frame.reset_index(named)
+        .rename_axis(columns=None)
+        .to_html(
+            index=False, border=0, na_rep="", float_format=lambda value: f"{value:z.{digits}f}"
+        )
+    )
+    caption = f"<caption>{escape(subject or _SUBJECT['name'])}</caption>\n  <thead>"
+    return HTML(text.replace("<thead>", caption, 1))

@@ -1,0 +1,136 @@
+"""Searchers against the oracle on the same episodes: what is found after so many heads measured."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuitlib.ablation.tables import DamageTable
+from circuitlib.search.episodes import TableRewards
+from circuitlib.search.oracle import best_reward
+from circuitlib.search.searchers import Searcher
+from circuitlib.threads import threads_of_one_core
+
+MEASURED = (1, 5, 10, 20, 50)
+"""Heads measured at which the best reward so far is recorded."""
+
+
+EPISODE_SEED = 20_000
+"""Evaluation episodes are drawn with seeds from here on, which training never uses."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One searcher in one condition. ``signal`` names the task the searcher is told, or ``none``;
+    ``trained_k`` and ``planned_k`` are 0 for searchers without a policy."""
+
+    searcher: Searcher
+    signal: str
+    seed: int = 0
+    trained_k: int = 0
+    planned_k: int = 0
+
+
+def draw_episodes(
+    table: DamageTable, control: DamageTable, count: int
+) -> Float[Tensor, "count heads"]:
+    """The rewards of ``count`` evaluation episodes of one task, the same for every searcher."""
+    source = TableRewards([table], control)
+    rewards = [
+        source.draw_of(0, np.random.default_rng(EPISODE_SEED + i)).rewards for i in range(count)
+    ]
+    return torch.from_numpy(np.stack(rewards))
+
+
+def evaluate(
+    task: str,
+    rewards: Float[Tensor, "episodes heads"],
+    entries: Iterable[Entry],
+    measured: Sequence[int] = MEASURED,
+    picks: int = 50,
+) -> pd.DataFrame:
+    """A tidy table: one row an entry, episode and number of heads measured.
+
+    Columns: task, signal, searcher, trained_k, planned_k, seed, episode, measured, best (largest reward
+    so far), oracle (the paired ceiling), reached_90 (heads measured when 90% of the oracle was first
+    reached; missing if it was not). A planner with k > 1 also has a row after all ``picks`` x k.
+    """
+    oracle = best_reward(rewards)
+    entries = list(entries)
+
+    def search(entry: Entry) -> tuple[int, Tensor]:
+        budget = max(*measured, picks * max(entry.planned_k, 1))
+        generator = torch.Generator().manual_seed(EPISODE_SEED + entry.seed)
+        return budget, entry.searcher.search(rewards, budget, generator)
+
+    with threads_of_one_core(len(entries)) as pool:
+        found = list(pool.map(search, entries))
+    frames = []
+    for entry, (budget, order) in zip(entries, found, strict=True):
+        best = rewards.gather(1, order).cummax(1).values
+        reached = best >= 0.9 * oracle[:, None]
+        first = torch.where(reached.any(1), reached.float().argmax(1) + 1, torch.nan)
+        for count in sorted({*measured, budget}):
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "task": task,
+                        "signal": entry.signal,
+                        "searcher": entry.searcher.name,
+                        "trained_k": entry.trained_k,
+                        "planned_k": entry.planned_k,
+                        "seed": entry.seed,
+                        "episode": range(len(rewards)),
+                        "measured": count,
+                        "best": best[:, count - 1].numpy(),
+                        "oracle": oracle.numpy(),
+                        "reached_90": first.numpy(),
+                    }
+                )
+            )
+    return pd.concat(frames, ignore_index=True)
+
+
+def bootstrap_ratio(
+    best: Float[np.ndarray, "seeds episodes"],
+    oracle: Float[np.ndarray, " episodes"],
+    resamples: int = 2000,
+) -> tuple[float, float, float]:
+    """Mean best reward as a fraction of the paired oracle's mean, with its 95% interval: seeds and
+    episodes are both drawn again with replacement (percentile bootstrap, Efron 1979)."""
+    rng = np.random.default_rng(0)
+    seeds, episodes = best.shape
+    s = rng.integers(seeds, size=(resamples, seeds, 1))
+    e = rng.integers(episodes, size=(resamples, 1, episodes))
+    ratios = best[s, e].mean((1, 2)) / oracle[e[:, 0]].mean(1)
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    return float(best.mean() / oracle.mean()), float(low), float(high)
+
+
+CONDITION = ["task", "signal", "searcher", "trained_k", "planned_k", "measured"]
+
+
+def summarise(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a condition and number of heads measured: mean best reward, mean oracle, their ratio
+    with its interval (``ratio``, ``low``, ``high``), share of episodes that reached 90% of the oracle
+    and the median number of heads that took (missing if fewer than half of the episodes got there)."""
+    rows = []
+    for key, group in frame.groupby(CONDITION, sort=False):
+        best = group.pivot(index="seed", columns="episode", values="best").to_numpy()
+        oracle = group.drop_duplicates("episode").sort_values("episode")["oracle"].to_numpy()
+        ratio, low, high = bootstrap_ratio(best, oracle)
+        reached = group["reached_90"].fillna(np.inf)
+        median = float(reached.median())
+        rows.append(
+            dict(zip(CONDITION, key, strict=True))
+            | {
+                "best": best.mean(), "oracle": oracle.mean(), "ratio": ratio, "low": low, "high": high,
+                "reached_90_share": float(np.isfinite(reached).mean()),
+                "reached_90_heads": median if np.isfinite(median) else np.nan,
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)

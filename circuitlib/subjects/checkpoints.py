@@ -1,0 +1,115 @@
+"""Names of subjects, and the folders of their checkpoints. Loads no torch."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from circuitlib.paths import SUBJECTS, in_checkout
+from circuitlib.subjects import hub
+
+EMBEDDED = "gpt2-mini"
+"""The subject that is part of the checkout."""
+
+
+SIZES = dict.fromkeys(("gpt2", "openai-community/gpt2"), "548 MB")
+"""Size of ``model.safetensors``, where it is known without asking the hub."""
+
+
+_PATH_MARKS = (".", "/", "~")
+"""A name that starts with one of these is a path, and never a name on the hub or in ``data/subjects``."""
+
+
+TOKENIZER_FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("tokenizer.model",))
+"""Any of these sets of files makes a tokenizer."""
+
+
+def _local_directory(name: str) -> Path | None:
+    places = [Path(name).expanduser()]
+    if not name.startswith(_PATH_MARKS):
+        places.insert(0, SUBJECTS / name)
+    return next((place.resolve() for place in places if (place / "config.json").is_file()), None)
+
+
+def canonical_name(name: str) -> str:
+    """One name for one subject: that of a directory in ``data/subjects``, the absolute path of any other
+    local directory, or a name on the hub as it is."""
+    directory = _local_directory(name)
+    if directory is None:
+        return name
+    subjects = SUBJECTS.resolve()
+    inside = subjects in directory.parents
+    return directory.relative_to(subjects).as_posix() if inside else str(directory)
+
+
+def _missing_files(directory: Path) -> list[str]:
+    """What a checkpoint's directory lacks, in words."""
+    missing = [] if (directory / "config.json").is_file() else ["config.json"]
+    weights = []
+    for stem in ("model.safetensors", "pytorch_model.bin"):
+        index = directory / f"{stem}.index.json"
+        if index.is_file():
+            shards = set(json.loads(index.read_text())["weight_map"].values())
+            absent = sorted(shard for shard in shards if not (directory / shard).is_file())
+            weights.append(absent)
+        elif (directory / stem).is_file():
+            weights.append([])
+    if [] not in weights:
+        missing += weights[0] if weights else ["model.safetensors"]
+    if not any(all((directory / file).is_file() for file in files) for files in TOKENIZER_FILES):
+        missing.append("tokenizer.json (or vocab.json and merges.txt)")
+    return missing
+
+
+def _checkpoint_files(files: Sequence[str]) -> list[str]:
+    """Of the files of a repository on the hub, those that make the checkpoint."""
+    top = [file for file in files if "/" not in file]
+    weights = [file for file in top if file.endswith(".safetensors")]
+    weights = weights or [file for file in top if file.startswith("pytorch_model")]
+    return weights + [
+        file
+        for file in top
+        if file.endswith((".json", ".model")) or file in ("merges.txt", "vocab.txt")
+    ]
+
+
+def find_checkpoint(name: str) -> Path:
+    """The directory of a subject's checkpoint: in ``data/subjects``, a local directory, the Hugging Face
+    cache, or downloaded into that cache, whichever comes first.
+
+    Raises ``FileNotFoundError``, at once when there is no network, saying what to download, how large
+    it is, from where, and where to put it.
+    """
+    if directory := _local_directory(name):
+        if missing := _missing_files(directory):
+            raise FileNotFoundError(
+                f"subject {name!r}: {directory} is no whole checkpoint, it lacks {', '.join(missing)}"
+            )
+        return directory
+    if name.startswith(_PATH_MARKS) or name.count("/") > 1:
+        raise FileNotFoundError(
+            f"no subject {name!r}: there is no config.json in {Path(name).expanduser().resolve()}; a "
+            "checkpoint's directory holds config.json, model.safetensors and tokenizer.json"
+        )
+    config = hub.cached(name, "config.json")
+    if config is not None and not _missing_files(config.parent):
+        return config.parent
+    if name == EMBEDDED and not in_checkout():
+        raise FileNotFoundError(
+            f"subject {name!r} is in circuitlib's checkout, which is not here; pass the directory "
+            "data/subjects/gpt2-mini of a clone, or another checkpoint"
+        )
+    try:
+        directory = hub.download(name, _checkpoint_files)
+        why = f"the hub's repository lacks {', '.join(_missing_files(directory))}"
+        if not _missing_files(directory):
+            return directory
+    except hub.HubUnavailable as error:
+        why = f"the hub did not provide it ({error})"
+    size = SIZES.get(name, "its size is on that page")
+    place = f"data/subjects/{name}/ of the checkout, or in " if in_checkout() else ""
+    raise FileNotFoundError(
+        f"no subject {name!r}: it is neither in data/subjects nor a local directory with a config.json, "
+        f"it is not whole in the Hugging Face cache, and {why}. Download config.json, model.safetensors "
+        f"({size}) and tokenizer.json (or vocab.json and merges.txt) from https://huggingface.co/{name} "
+        f"and put them in {place}any directory, which is then passed as the subject"
+    )

@@ -1,0 +1,143 @@
+"""A subject: a language model, its tokenizer, and the convention under which its heads are ablated.
+
+Any Hugging Face decoder checkpoint that TransformerLens' ``TransformerBridge`` loads is a subject: the
+embedded ``gpt2-mini``, a local directory, or a name on the hub, such as the paper's ``gpt2``. So is a
+bridge that is loaded already.
+"""
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import get_args
+
+import torch
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
+
+from circuitlib.manifest import short_hash
+from circuitlib.subjects.card import Card, Convention, config_hash, fingerprint
+from circuitlib.subjects.checkpoints import EMBEDDED, canonical_name, find_checkpoint
+
+_LOADING = threading.Lock()
+"""transformers builds a model within a setting of the whole process: two loads at once break both."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A loaded model, its tokenizer, and the card that says what it is."""
+
+    card: Card
+    bridge: TransformerBridge
+    tokenizer: PreTrainedTokenizerBase
+
+    @property
+    def name(self) -> str:
+        """How results and figures call it."""
+        return self.card.name
+
+    @property
+    def convention(self) -> Convention:
+        """See :data:`circuitlib.subjects.card.Convention`."""
+        return self.card.convention
+
+    @property
+    def layers(self) -> int:
+        """Number of blocks."""
+        return self.card.layers
+
+    @property
+    def heads_per_layer(self) -> int:
+        """Number of attention heads in a block."""
+        return self.card.heads_per_layer
+
+    @property
+    def heads(self) -> int:
+        """Number of heads in all."""
+        return self.card.heads
+
+    def head_name(self, head: int) -> str:
+        """The field's name for an action, such as ``L9.H6``."""
+        return self.card.head_name(head)
+
+
+def _hashes_of_loaded(bridge: TransformerBridge) -> dict[str, str]:
+    digest = hashlib.sha256()
+    for key, tensor in sorted(bridge.original_model.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    tokenizer = getattr(bridge.tokenizer, "backend_tokenizer", None)
+    described = (
+        tokenizer.to_str()
+        if tokenizer
+        else json.dumps(bridge.tokenizer.get_vocab(), sort_keys=True)
+    )
+    return {
+        "weights": digest.hexdigest()[:16],
+        "config": config_hash(bridge.original_model.config.to_dict()),
+        "tokenizer": short_hash(described.encode()),
+    }
+
+
+def subject_of(
+    bridge: TransformerBridge, name: str | None = None, hashes: Mapping[str, str] | None = None
+) -> Subject:
+    """A subject of a bridge that is loaded already, on whatever device, in whatever precision.
+
+    name: of the subject in results; the last part of the bridge's own by default. hashes: those of the
+    card, where they are known already.
+    The convention is ``folded`` when compatibility mode has processed the bridge's weights, and ``raw``
+    otherwise: compatibility mode with ``no_processing`` names hooks and folds nothing. The card's hashes
+    are of what is loaded, as it is now: a folded bridge has not the hashes of its checkpoint.
+
+    The bridge is not changed. Raises ``ValueError`` when it has no tokenizer, or is in training mode,
+    where dropout would be taken for damage.
+    """
+    if bridge.tokenizer is None:
+        raise ValueError("the bridge has no tokenizer; the tasks' prompts are made with it")
+    if bridge.training or bridge.original_model.training:
+        raise ValueError("the bridge is in training mode; call its eval() first")
+    # The public flag is set with and without folding; which of the two only the private one tells.
+    folded = getattr(bridge, "_weights_processed", bridge.compatibility_mode)
+    card = Card(
+        name=name or PurePosixPath(bridge.cfg.model_name).name,
+        convention="folded" if folded else "raw",
+        layers=int(bridge.cfg.n_layers),
+        heads_per_layer=int(bridge.cfg.n_heads),
+        bos=bridge.tokenizer.bos_token or "",
+        **(hashes or _hashes_of_loaded(bridge)),
+    )
+    return Subject(card, bridge, bridge.tokenizer)
+
+
+def load_subject(
+    name: str = EMBEDDED, convention: Convention = "folded", device: str = "cpu"
+) -> Subject:
+    """Load a subject in float32: the embedded one, a local directory, or a name on the hub.
+
+    name: see :func:`find_checkpoint`. device: ``cpu``, or ``cuda`` where there is CUDA.
+    Raises ``ValueError`` for an unknown convention or a device that is not there, and
+    ``FileNotFoundError``, saying what to download and where to put it, when the checkpoint can be found
+    neither here nor on the hub.
+    """
+    if convention not in get_args(Convention):
+        raise ValueError(f"convention must be one of {get_args(Convention)}, not {convention!r}")
+    kind = device.partition(":")[0]
+    if kind not in ("cpu", "cuda"):
+        raise ValueError(f"device must be cpu or cuda, not {device!r}")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r}: this torch finds no CUDA device; use cpu")
+    directory = find_checkpoint(name)
+    disable_progress_bar()
+    with _LOADING:
+        bridge = TransformerBridge.boot_transformers(
+            str(directory), dtype=torch.float32, device=device
+        )
+        bridge.eval().requires_grad_(False)
+        if convention == "folded":
+            bridge.enable_compatibility_mode()
+            bridge.requires_grad_(False)
+    return subject_of(bridge, PurePosixPath(canonical_name(name)).name, fingerprint(directory))

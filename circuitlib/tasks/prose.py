@@ -1,0 +1,81 @@
+"""Natural English that every user of the project already has: the docstrings of installed packages.
+
+The text is read from the installed sources at run time and is never copied into the repository. All
+packages are pinned in ``constraints.txt``, so two machines read the same text. One file in
+``HOLD_OUT_ONE_IN`` is held out by a hash of its path: the embedded subject trains on the rest and is
+measured, and damaged, on the held-out part.
+"""
+
+import ast
+import re
+import zlib
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+PACKAGES = ("matplotlib", "networkx", "numpy", "pandas", "sympy", "torch", "transformers")
+
+
+HOLD_OUT_ONE_IN = 20
+
+
+Split = Literal["train", "held_out"]
+
+
+def _package_folder(package: str) -> Path:
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError(
+            f"the prose corpus reads the docstrings of {', '.join(PACKAGES)}, and {package} is not "
+            "installed; run `make setup`"
+        )
+    return Path(spec.origin).parent
+
+
+def _source_files(split: Split) -> Iterator[Path]:
+    for package in PACKAGES:
+        folder = _package_folder(package)
+        for path in sorted(folder.rglob("*.py")):
+            name = path.relative_to(folder.parent).as_posix()
+            held_out = zlib.crc32(name.encode()) % HOLD_OUT_ONE_IN == 0
+            if held_out == (split == "held_out"):
+                yield path
+
+
+def _docstrings(path: Path) -> Iterator[str]:
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError:  # templates and fixtures of broken code ship inside some packages
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            text = ast.get_docstring(node)
+            if text:
+                yield text
+
+
+def _is_prose(paragraph: str) -> bool:
+    letters = sum(character.isalpha() or character == " " for character in paragraph)
+    return (
+        len(paragraph.split()) >= 12
+        and letters >= 0.85 * len(paragraph)
+        and not paragraph.startswith((">>>", "...", "..", "|", "+-"))
+    )
+
+
+def prose_paragraphs(split: Split) -> list[str]:
+    """Distinct paragraphs of English prose, in a fixed order, each on one line.
+
+    A paragraph that stands in both a training file and a held-out file is held out.
+    Raises ``FileNotFoundError`` when a package of ``PACKAGES`` is not installed.
+    """
+    held_out = set(prose_paragraphs("held_out")) if split == "train" else set()
+    seen: dict[str, None] = {}
+    for path in _source_files(split):
+        for docstring in _docstrings(path):
+            for block in re.split(r"\n\s*\n", docstring):
+                paragraph = " ".join(block.split())
+                if _is_prose(paragraph) and paragraph not in held_out:
+                    seen[paragraph] = None
+    return list(seen)

@@ -1,0 +1,93 @@
+"""The reference that our PPO is measured against: sb3-contrib's ``MaskablePPO``, same network and settings.
+
+Needs the packages of ``circuitlib[dev]``.
+"""
+
+import numpy as np
+import torch
+import torch.nn as nn
+from gymnasium import spaces
+from sb3_contrib import MaskablePPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from circuitlib.search.env import HeadAblationEnv
+from circuitlib.search.episodes import RewardSource
+from circuitlib.search.ppo import PPOConfig
+
+
+class SharedTanh(BaseFeaturesExtractor):
+    """Two tanh layers shared by actor and critic; initialised orthogonally by stable-baselines3."""
+
+    def __init__(self, observation_space: spaces.Box, hidden: int) -> None:
+        super().__init__(observation_space, hidden)
+        size = observation_space.shape[0]
+        self.layers = nn.Sequential(
+            nn.Linear(size, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()
+        )
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        """Features ``[n, hidden]`` of observations ``[n, o]``."""
+        return self.layers(observations)
+
+
+class BestRewards(BaseCallback):
+    """The largest reward of each episode and its task; a row of all environments an episode."""
+
+    def __init__(self, tasks: int) -> None:
+        super().__init__()
+        self.one_hot = tasks
+        self.best: list[np.ndarray] = []
+        self.tasks: list[np.ndarray] = []
+        self._running: np.ndarray | None = None
+
+    def _on_step(self) -> bool:
+        rewards = self.locals["rewards"]
+        self._running = rewards if self._running is None else np.maximum(self._running, rewards)
+        if self.locals["dones"].all():
+            finals = np.stack([info["terminal_observation"] for info in self.locals["infos"]])
+            self.best.append(self._running)
+            self.tasks.append(finals[:, : self.one_hot].argmax(1))
+            self._running = None
+        return True
+
+
+class MaskableInParts(MaskablePPO):
+    """A training whose ``learn`` may be called for a part at a time: schedules run over ``steps`` in all."""
+
+    steps: int
+
+    def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
+        super()._update_current_progress_remaining(num_timesteps, self.steps)
+
+
+def maskable_ppo(source: RewardSource, config: PPOConfig, seed: int) -> MaskableInParts:
+    """An untrained ``MaskablePPO`` with the settings of ``config``, on episodes stepped in this process,
+    the fastest of stable-baselines3's vector environments for steps this cheap."""
+    env = DummyVecEnv([lambda: HeadAblationEnv(source, config.budget)] * config.environments)
+    first, last = config.learning_rate, config.learning_rate * config.final_learning_rate
+    model = MaskableInParts(
+        "MlpPolicy",
+        env,
+        learning_rate=lambda remaining: last + (first - last) * remaining,
+        n_steps=config.rollout,
+        batch_size=config.environments * config.rollout // config.minibatches,
+        n_epochs=config.epochs,
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+        clip_range=config.clip,
+        ent_coef=config.entropy,
+        vf_coef=config.value / 2,  # stable-baselines3's squared error has no factor of a half
+        max_grad_norm=config.max_grad_norm,
+        policy_kwargs={
+            "features_extractor_class": SharedTanh,
+            "features_extractor_kwargs": {"hidden": config.hidden},
+            "net_arch": [],
+            "optimizer_kwargs": {"eps": config.adam_eps},
+        },
+        seed=seed,
+        device="cpu",
+    )
+    model.steps = config.total_steps
+    return model
