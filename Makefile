@@ -21,7 +21,7 @@ setup: .venv/ready
 	@touch $@
 
 reproduce: setup
-	@$(BIN)/python -m circuitlib.companion.reproduce
+	@$(BIN)/python -m circuitlib reproduce
 
 test: setup
 	$(BIN)/ruff check .
@@ -35,4 +35,4 @@ lab: setup
 
 # For maintainers: a new default run, made the committed one.
 publish: setup
-	$(BIN)/python -m circuitlib.companion.reproduce --publish
+	$(BIN)/python -m circuitlib reproduce --publish

@@ -23,8 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from threadpoolctl import threadpool_info
 from torch import Tensor
 
 from circuitlib.paths import ROOT
@@ -39,9 +41,17 @@ class StaleResult(ValueError):
     """A stored result is corrupt, or does not come from what is asked for; the message says what differs."""
 
 
-def versions() -> dict[str, str]:
-    """The versions of the packages that numbers depend on."""
-    return {package: version(package) for package in PACKAGES}
+def made_on() -> dict[str, Any]:
+    """What rounding depends on: ``versions`` of packages, and ``processor``, the instructions that torch uses
+    and the kernel of numpy's library of products (:mod:`circuitlib.ablation.onednn` follows the first)."""
+    blas = {lib["architecture"] for lib in threadpool_info() if lib["internal_api"] == "openblas"}
+    return {
+        "versions": {package: version(package) for package in PACKAGES},
+        "processor": {
+            "torch": torch.backends.cpu.get_cpu_capability(),
+            "numpy": ", ".join(sorted(blas)) or "another library",
+        },
+    }
 
 
 def short_hash(content: bytes) -> str:

@@ -20,10 +20,10 @@ from circuitlib.manifest import (
     code_hash,
     is_stored,
     load_tensors,
+    made_on,
     remove,
     save_tensors,
     short_hash,
-    versions,
 )
 from circuitlib.subjects.card import Card
 from circuitlib.subjects.load import Subject
@@ -68,16 +68,19 @@ class Recipe:
     def provenance(self, card: Card) -> dict[str, Any]:
         """Everything that determines the table; the text only where it does."""
         uses_text = self.task is None or self.ablation == "mean"
-        return ({"text": self.text} if uses_text else {}) | {
-            "subject": card.record(),
-            "ablation": self.ablation,
-            "task": self.name,
-            "count": self.count,
-            "part": self.part,
-            "seed": SEEDS[self.part],
-            "code": code_hash(__name__),
-            "versions": versions(),
-        }
+        return (
+            ({"text": self.text} if uses_text else {})
+            | {
+                "subject": card.record(),
+                "ablation": self.ablation,
+                "task": self.name,
+                "count": self.count,
+                "part": self.part,
+                "seed": SEEDS[self.part],
+                "code": code_hash(__name__),
+            }
+            | made_on()
+        )
 
 
 class Measurement:

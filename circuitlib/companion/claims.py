@@ -4,60 +4,94 @@ Rewards of different models have different scales, so what is compared is a frac
 the same run. Verdicts are computed, never written by hand.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
-from circuitlib.companion.frames import MAIN_TASKS, PIPELINE, evaluation, pairs
-from circuitlib.companion.paper import best_head_share, mechrl
+from circuitlib.companion.frames import evaluation, pairs
+from circuitlib.companion.paper import PAPER, best_head_share, paper_fractions
 from circuitlib.companion.run import Run
-from circuitlib.search.evaluate import draw_episodes
+from circuitlib.manifest import content_hash
+from circuitlib.search.evaluate import draw_episodes, summarise
 from circuitlib.search.oracle import best_head
 from circuitlib.tasks.control_text import CONTROL
 
-COLUMNS = ["claim", "unit", "paper", "ours", "low", "high", "verdict", "measured_in", "note"]
-
-
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
-
+HOLDS, DOES_NOT_HOLD = "holds", "does not hold"
 
 TOLERANCE = 0.05
 """A fraction is reproduced when the paper's lies within our interval widened by this much; in a claim to find
 the oracle's head, when our interval so widened reaches the paper's, or 1."""
 
-
 SHARE_TOLERANCE = 0.25
 """A share of episodes is reproduced when it is so near the paper's, which counts a handful of episodes."""
 
+SUPERADDITIVE = 0.1
+"""A pair counts as superadditive when its interaction exceeds this share of the larger damage of the two."""
 
-def paper_fractions() -> dict[tuple[str, int, str], float]:
-    """The paper's results as fractions of its own oracle: (task, trained k, signal) -> fraction. Signal
-    ``random`` is random search. Its oracle was measured on other episodes than its policy."""
-    numbers = mechrl()
-    transfer = numbers["transfer_docstring_30_episodes"]
-    oracle = transfer["oracle_15_episodes"]["mean_best"]
-    names = {"unknown": "none", "told_induction": "induction", "told_ioi": "ioi"}
-    fractions = {
-        ("docstring", k, names[told]): value / oracle
-        for k, row in ((1, transfer["k1"]), (5, transfer["k5"]))
-        for told, value in row.items()
-        if told in names
+TITLES = {"induction": "induction", "ioi": "IOI", "docstring": "docstring"}
+
+
+def reproduced(paper: float, low: float, high: float, at_least: bool = False) -> str:
+    """The verdict on a fraction of the oracle, from our interval. ``at_least``: reaching the paper's is enough."""
+    if at_least:
+        good = high >= min(paper, 1.0) - TOLERANCE
+    else:
+        good = low - TOLERANCE <= paper <= high + TOLERANCE
+    return REPRODUCED if good else NOT_REPRODUCED
+
+
+def claims(run: Run) -> pd.DataFrame:
+    """The ledger, one row per claim about tasks that the subject does.
+
+    Columns: claim, unit, paper, ours, low, high (95% interval, missing where there is none), verdict,
+    measured_in (the notebook), rests_on (``policies``, which another processor trains differently, or
+    ``tables``, which it measures alike), note.
+    """
+    evaluation(run)
+    pairs(run)
+    tables = [run.table_path(task, "evaluation").name for task in (*run.main_tasks, CONTROL)]
+    return run.frame(
+        "claims",
+        lambda: pd.DataFrame(_rows(run)),
+        __name__,
+        results=run.hashes("evaluation.csv", "pairs.csv", *tables),
+        paper=content_hash(PAPER),
+        episodes=run.settings.episodes,
+    )
+
+
+def _rows(run: Run) -> Iterator[dict[str, object]]:
+    summary = summarise(evaluation(run))
+    yield from _found_on_training_tasks(run, summary)
+    if "docstring" in run.main_tasks:
+        yield from _transfer(run, summary)
+        yield _against_the_list(run)
+    yield from _one_best_head(run)
+    if "ioi" in run.main_tasks:
+        yield _superadditive(run)
+
+
+def _fraction(
+    claim: str, paper: float, ours: pd.Series, verdict: str, note: str
+) -> dict[str, object]:
+    return {
+        "claim": claim,
+        "unit": "fraction of oracle",
+        "paper": paper,
+        "ours": ours["ratio"],
+        "low": ours["low"],
+        "high": ours["high"],
+        "verdict": verdict,
+        "measured_in": "05",
+        "rests_on": "policies" if ours["searcher"] == "policy" else "tables",
+        "note": note,
     }
-    fractions["docstring", 0, "random"] = transfer["random"]["mean_best"] / oracle
-    episodes = numbers["heads_20_policy_10_oracle_episodes"]
-    for task in ("induction", "ioi"):
-        for k in (1, 5):
-            ratio = episodes[task]["policy_mean_best"] / episodes[task]["oracle_mean_best"]
-            fractions[task, k, task] = ratio
-    return fractions
 
 
-def _within(paper: float, low: float, high: float) -> bool:
-    return low - TOLERANCE <= paper <= high + TOLERANCE
-
-
-def _row(summary: pd.DataFrame, **condition: object) -> pd.Series:
+def row(summary: pd.DataFrame, **condition: object) -> pd.Series:
+    """The one row of a summary that meets a condition; ``ValueError`` when there is not exactly one."""
     rows = summary
     for column, value in condition.items():
         rows = rows[rows[column] == value]
@@ -66,147 +100,128 @@ def _row(summary: pd.DataFrame, **condition: object) -> pd.Series:
     return rows.iloc[0]
 
 
-def claims(run: Run, summary: pd.DataFrame) -> pd.DataFrame:
-    """The ledger, one row a claim; ``summary`` is :func:`circuitlib.search.evaluate.summarise` of the run's
-    evaluation. Columns: ``COLUMNS``."""
-    pairs(run)
-    tables = [f"damage_{task}_evaluation.safetensors" for task in (*MAIN_TASKS, CONTROL)]
-    return run.frame(
-        "claims", lambda: _measure(run, summary), (*PIPELINE, "ledger", "literature"),
-        results=run.hashes("evaluation.csv", "pairs.csv", *tables),
-    )  # fmt: skip
+def _policy(summary: pd.DataFrame, task: str, signal: str, trained: int) -> pd.Series:
+    budget = summary[(summary["planned_k"] == 1) & (summary["measured"] <= 50)]["measured"].max()
+    return row(
+        summary,
+        task=task,
+        signal=signal,
+        searcher="policy",
+        trained_k=trained,
+        planned_k=1,
+        measured=budget,
+    )
 
 
-def _measure(run: Run, summary: pd.DataFrame) -> pd.DataFrame:
+def _found_on_training_tasks(run: Run, summary: pd.DataFrame) -> Iterator[dict[str, object]]:
     paper = paper_fractions()
-    rows: list[tuple[object, ...]] = []
+    for task in run.training_tasks:
+        if task in TITLES:
+            ours, theirs = _policy(summary, task, task, 5), paper[task, 5, task]
+            verdict = reproduced(theirs, ours["low"], ours["high"], at_least=True)
+            claim = f"a policy finds the oracle's head on {TITLES[task]} in 50 picks"
+            yield _fraction(claim, theirs, ours, verdict, "trained on this task")
 
-    def fraction(
-        claim: str,
-        task: str,
-        signal: str,
-        k: int,
-        verdict: Callable[[float, float, float, float], bool],
-        note: str,
-    ) -> None:
-        ours = _row(
-            summary,
-            task=task,
-            signal=signal,
-            searcher="policy",
-            trained_k=k,
-            planned_k=1,
-            measured=50,
-        )
-        theirs = paper[task, k, signal]
-        good = verdict(theirs, ours["ratio"], ours["low"], ours["high"])
-        rows.append(
-            (
-                claim,
-                "fraction of oracle",
-                theirs,
-                ours["ratio"],
-                ours["low"],
-                ours["high"],
-                REPRODUCED if good else NOT_REPRODUCED,
-                "05",
-                note,
-            )
-        )
 
-    def as_good(theirs: float, ours: float, low: float, high: float) -> bool:
-        return high >= min(theirs, 1.0) - TOLERANCE
-
-    def near(theirs: float, ours: float, low: float, high: float) -> bool:
-        return _within(theirs, low, high)
-
-    for task, title in (("induction", "induction"), ("ioi", "IOI")):
-        fraction(
-            f"a policy finds the oracle's head on {title} in 50 picks",
-            task,
-            task,
-            5,
-            as_good,
-            "trained on this task",
-        )
-    fraction(
-        "docstring, told nothing, policy trained with k=5 (the 96% headline)",
-        "docstring",
-        "none",
-        5,
-        near,
-        "never trained on",
+def _transfer(run: Run, summary: pd.DataFrame) -> Iterator[dict[str, object]]:
+    paper = paper_fractions()
+    conditions = {
+        ("none", 5): "told nothing, policy trained with k=5 (the 96% headline)",
+        ("none", 1): "told nothing, policy trained with k=1",
+        ("induction", 5): "told induction, k=5",
+        ("ioi", 5): "told IOI, k=5",
+    }
+    for (signal, k), words in conditions.items():
+        if signal in ("none", *run.training_tasks):
+            ours, theirs = _policy(summary, "docstring", signal, k), paper["docstring", k, signal]
+            verdict = reproduced(theirs, ours["low"], ours["high"])
+            yield _fraction(f"docstring, {words}", theirs, ours, verdict, "never trained on")
+    random = summary[(summary["task"] == "docstring") & (summary["searcher"] == "random")]
+    ours, theirs = random.loc[random["measured"].idxmax()], paper["docstring", 0, "random"]
+    measured = int(ours["measured"])
+    yield _fraction(
+        f"random search on docstring, {measured} heads",
+        theirs,
+        ours,
+        reproduced(theirs, ours["low"], ours["high"]),
+        f"{measured} of {run.card.heads} heads: an exhaustive search measures them all",
     )
-    fraction(
-        "docstring, told nothing, policy trained with k=1",
-        "docstring",
-        "none",
-        1,
-        near,
-        "never trained on",
-    )
-    fraction(
-        "docstring, told induction, k=5", "docstring", "induction", 5, near, "never trained on"
-    )
-    fraction("docstring, told IOI, k=5", "docstring", "ioi", 5, near, "never trained on")
-    random = _row(summary, task="docstring", signal="none", searcher="random", measured=50)
-    rows.append((
-        "random search on docstring, 50 heads", "fraction of oracle", paper["docstring", 0, "random"], random["ratio"],
-        random["low"], random["high"],
-        REPRODUCED if _within(paper["docstring", 0, "random"], random["low"], random["high"]) else NOT_REPRODUCED,
-        "05", "50 of 144 is a third of an exhaustive search",
-    ))  # fmt: skip
 
-    frame = evaluation(run)
-    told = frame[(frame["task"] == "docstring") & (frame["measured"] == 10)]
-    policy = told[
-        (told["searcher"] == "policy")
-        & (told["signal"] == "none")
-        & (told["trained_k"] == 5)
-        & (told["planned_k"] == 1)
-    ]
-    prior = told[(told["searcher"] == "static prior") & (told["signal"] == "none")].set_index(
-        "episode"
-    )["best"]
+
+def _against_the_list(run: Run) -> dict[str, object]:
+    rows = evaluation(run).query("task == 'docstring' and measured == 10 and signal == 'none'")
+    policy = rows.query("searcher == 'policy' and trained_k == 5 and planned_k == 1")
+    prior = rows.query("searcher == 'static prior'").set_index("episode")["best"]
     gain = (policy.groupby("episode")["best"].mean() - prior) / prior.mean()
-    low, high = _bootstrap_mean(gain.to_numpy())
-    rows.append((
-        "docstring, told nothing: the policy trained with k=5 beats a fixed list after 10 heads", "relative gain, paired", np.nan,
-        gain.mean(), low, high, "holds" if low > 0 else "does not hold", "05", "the paper has no such baseline",
-    ))  # fmt: skip
-    for task in ("induction", "ioi", "docstring"):
-        share = best_head_shares(run)[task]
-        theirs = best_head_share(task)
-        good = abs(theirs - share) <= SHARE_TOLERANCE
-        rows.append((
-            f"one and the same head is the best in most {task} episodes", "share of episodes", theirs, share, np.nan,
-            np.nan, REPRODUCED if good else NOT_REPRODUCED, "03", "its most frequent best head",
-        ))  # fmt: skip
-    table = pairs(run)
-    ioi = table[table["task"] == "ioi"]
-    share = float(
-        (ioi["interaction"] > 0.1 * ioi[["damage_first", "damage_second"]].max(axis=1)).mean()
-    )
-    rows.append((
-        "heads of IOI back each other up (pairs whose joint damage exceeds the sum by a tenth)", "share of pairs", np.nan,
-        share, np.nan, np.nan, "holds" if share > 0.1 else "does not hold", "06", "asserted by the paper, not tested",
-    ))  # fmt: skip
-    return pd.DataFrame(rows, columns=COLUMNS)
+    low, high = _interval_of_mean(gain.to_numpy())
+    return {
+        "claim": "docstring, told nothing: the policy trained with k=5 beats a fixed list after 10 heads",
+        "unit": "relative gain, paired",
+        "paper": np.nan,
+        "ours": gain.mean(),
+        "low": low,
+        "high": high,
+        "verdict": HOLDS if low > 0 else DOES_NOT_HOLD,
+        "measured_in": "05",
+        "rests_on": "policies",
+        "note": "the paper has no such baseline",
+    }
+
+
+def _one_best_head(run: Run) -> Iterator[dict[str, object]]:
+    for task, ours in best_head_shares(run).items():
+        if task in TITLES:
+            theirs = best_head_share(task)
+            near = abs(theirs - ours) <= SHARE_TOLERANCE
+            yield {
+                "claim": f"one and the same head is the best in most {task} episodes",
+                "unit": "share of episodes",
+                "paper": theirs,
+                "ours": ours,
+                "low": np.nan,
+                "high": np.nan,
+                "verdict": REPRODUCED if near else NOT_REPRODUCED,
+                "measured_in": "03",
+                "rests_on": "tables",
+                "note": "its most frequent best head",
+            }
+
+
+def _superadditive(run: Run) -> dict[str, object]:
+    share = superadditive_share(pairs(run), "ioi")
+    return {
+        "claim": "heads of IOI back each other up (pairs whose joint damage exceeds the sum by a tenth)",
+        "unit": "share of pairs",
+        "paper": np.nan,
+        "ours": share,
+        "low": np.nan,
+        "high": np.nan,
+        "verdict": HOLDS if share > SUPERADDITIVE else DOES_NOT_HOLD,
+        "measured_in": "06",
+        "rests_on": "tables",
+        "note": "asserted by the paper, not tested",
+    }
+
+
+def superadditive_share(pairs: pd.DataFrame, task: str) -> float:
+    """Share of a task's pairs whose joint damage exceeds the sum by ``SUPERADDITIVE`` of the larger one."""
+    rows = pairs[pairs["task"] == task]
+    larger = rows[["damage_first", "damage_second"]].max(axis=1)
+    return float((rows["interaction"] > SUPERADDITIVE * larger).mean())
 
 
 def best_head_shares(run: Run) -> dict[str, float]:
     """How often the most frequent best head is the best, over the evaluation episodes of each main task."""
     shares = {}
-    for task in MAIN_TASKS:
-        episodes = draw_episodes(
-            run.table(task, "evaluation"), run.table(CONTROL, "evaluation"), run.settings.episodes
-        )
-        counts = best_head(episodes).bincount()
+    for task in run.main_tasks:
+        tables = (run.table(name, "evaluation") for name in (task, CONTROL))
+        episodes = draw_episodes(*tables, run.settings.episodes, run.settings.penalty)
+        counts = best_head(episodes.mean(1)).bincount()
         shares[task] = counts.max().item() / len(episodes)
     return shares
 
 
-def _bootstrap_mean(values: np.ndarray, resamples: int = 2000) -> tuple[float, float]:
+def _interval_of_mean(values: np.ndarray, resamples: int = 2000) -> tuple[float, float]:
     rng = np.random.default_rng(0)
     means = values[rng.integers(len(values), size=(resamples, len(values)))].mean(1)
     low, high = np.percentile(means, [2.5, 97.5])

@@ -9,7 +9,6 @@ the end to the second S, a name mover from the end to the indirect object (Wang 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
@@ -59,26 +58,16 @@ def attention(
     return torch.cat([cache[name][rows, :, source, target] for name in names], dim=1)
 
 
-def detect(
-    subject: Subject, count: int, seed: int, detectors: Sequence[Detector] = DETECTORS
-) -> pd.DataFrame:
-    """The score of every head on every detector: columns detector, head, score (0 to 1)."""
+def detect(subject: Subject, tasks: Sequence[str], count: int, seed: int) -> pd.DataFrame:
+    """The score of every head on every detector of these tasks: columns detector, head, score (0 to 1)."""
     frames = []
-    for detector in detectors:
-        groups = TASKS[detector.task].prompts(subject.tokenizer, count, seed)
-        score = torch.cat(
-            [
-                attention(subject, g, detector.looks_from, detector.looks_at, detector.shift)
-                for g in groups
-            ]
-        ).mean(0)
-        frames.append(
-            pd.DataFrame(
-                {
-                    "detector": detector.name,
-                    "head": np.arange(subject.heads),
-                    "score": score.numpy(),
-                }
-            )
-        )
+    for detector in DETECTORS:
+        if detector.task in tasks:
+            groups = TASKS[detector.task].prompts(subject.tokenizer, count, seed)
+            looks = detector.looks_from, detector.looks_at, detector.shift
+            score = torch.cat([attention(subject, group, *looks) for group in groups]).mean(0)
+            columns = {"detector": detector.name, "head": range(subject.heads)}
+            frames.append(pd.DataFrame(columns | {"score": score.numpy()}))
+    if not frames:
+        return pd.DataFrame(columns=["detector", "head", "score"])
     return pd.concat(frames, ignore_index=True)

@@ -1,4 +1,4 @@
-"""Make a finished run the committed one."""
+"""Make a finished run the committed one: its results, figures and seconds, and the notebooks executed on them."""
 
 import json
 import shutil
@@ -6,38 +6,29 @@ from pathlib import Path
 
 from circuitlib.companion.notebooks import execute_in_place, notebook_paths
 from circuitlib.companion.run import Run
-from circuitlib.companion.settings import Settings
+from circuitlib.companion.settings import PUBLISHED
 from circuitlib.manifest import written_whole
 from circuitlib.paths import FIGURES, RESULTS, ROOT
 
 SECONDS = RESULTS / "seconds.json"
-"""How long each notebook took when the committed results were made; the progress bar counts in these."""
-
+"""How long each part of a whole run took when the committed results were made."""
 
 SECONDS_MARKS = ("<!-- seconds -->", "<!-- /seconds -->")
-"""Between these README shows the seconds a notebook."""
+"""Between these README shows them."""
 
 
-def seconds_table(seconds: dict[str, float]) -> str:
-    """Seconds a notebook, and in all (two run side by side), as a table in Markdown."""
-    rows = [f"| {name} | {round(value)} |" for name, value in seconds.items()]
-    return "\n".join(["| notebook | seconds |", "|---|--:|", *rows])
+def publish(run: Run, seconds: dict[str, float] | None) -> None:
+    """Make a run the committed one. ``None`` seconds, those of a resumed run, leave README's table as it is.
 
-
-def with_seconds(readme: str, seconds: dict[str, float]) -> str:
-    """README's text with the table of seconds between its marks.
-
-    Raises ``ValueError`` when the marks are not there, once each and in order.
+    Raises ``ValueError`` for a run that :data:`circuitlib.companion.settings.PUBLISHED` does not name.
     """
-    start, end = SECONDS_MARKS
-    if (
-        readme.count(start) != 1
-        or readme.count(end) != 1
-        or readme.index(start) > readme.index(end)
-    ):
-        raise ValueError(f"README.md must hold {start} and then {end}, once each")
-    before, after = readme.split(start)[0], readme.split(end)[1]
-    return f"{before}{start}\n{seconds_table(seconds)}\n{end}{after}"
+    if run.settings not in PUBLISHED.values():
+        raise ValueError("only a run that PUBLISHED names can be published")
+    _replace_folder(Run(run.settings).folder, run.folder)
+    _replace_folder(FIGURES, run.figures)
+    if seconds is not None:
+        show_seconds(seconds)
+    execute_in_place(notebook_paths())
 
 
 def _replace_folder(target: Path, source: Path) -> None:
@@ -49,23 +40,27 @@ def _replace_folder(target: Path, source: Path) -> None:
     fresh.rename(target)
 
 
-def publish(run: Run, seconds: dict[str, float] | None) -> None:
-    """Make a finished default run the committed one. ``None`` seconds, those of a resumed run, leave README's
-    table of seconds as it is.
+def seconds_table(seconds: dict[str, float]) -> str:
+    """Seconds of each part, and in all, as a table in Markdown."""
+    rows = [f"| {name} | {round(value)} |" for name, value in seconds.items()]
+    return "\n".join(["| part | seconds |", "|---|--:|", *rows])
 
-    Raises ``ValueError`` for a run with other settings.
+
+def with_seconds(readme: str, seconds: dict[str, float]) -> str:
+    """README's text with the table of seconds between its marks.
+
+    Raises ``ValueError`` when the marks are not there, once each and in order.
     """
-    if run.settings != Settings():
-        raise ValueError("only the default run can be published")
-    _replace_folder(Run().folder, run.folder)
-    _replace_folder(FIGURES, run.figures)
-    if seconds is not None:
-        show_seconds(seconds)
-    execute_in_place(notebook_paths())
+    start, end = SECONDS_MARKS
+    once = readme.count(start) == readme.count(end) == 1
+    if not once or readme.index(start) > readme.index(end):
+        raise ValueError(f"README.md must hold {start} and then {end}, once each")
+    before, after = readme.split(start)[0], readme.split(end)[1]
+    return f"{before}{start}\n{seconds_table(seconds)}\n{end}{after}"
 
 
 def show_seconds(seconds: dict[str, float]) -> None:
-    """Write what a whole run took into README's table, and where later runs read how long is left."""
+    """Write what a whole run took into README's table, and where a test finds it."""
     readme = with_seconds((ROOT / "README.md").read_text(), seconds)
     with written_whole(SECONDS) as temporary:
         rounded = {name: round(value) for name, value in seconds.items()}

@@ -1,136 +1,144 @@
-"""``python -m circuitlib.companion.reproduce``: run the notebooks in order, then say what held.
+"""Reproduce a run: measure everything in its order, execute the notebooks on it, and say what held.
 
-Papermill executes the numbered notebooks, the overview 00 last, with ``recompute`` set, everything
-measured from the subject's weights, into a folder of its own (``runs/default``). The default run is then
-compared, row by row, with the committed results. ``--publish`` makes a run the committed one: results and
-figures are copied, the committed notebooks executed again on them, and README's table of seconds written.
+Tables, policies, evaluation and the other frames are measured from the subject's weights into the run's
+folder; then papermill executes the notebooks, which read them. A published run is compared, row by row, with
+the committed results.
 """
 
-import argparse
 import shutil
-import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 import pandas as pd
 
+from circuitlib.companion import frames
+from circuitlib.companion.claims import claims
 from circuitlib.companion.compare import compare
-from circuitlib.companion.notebooks import execute, notebook_paths
-from circuitlib.companion.publish import publish
+from circuitlib.companion.notebooks import execute
+from circuitlib.companion.progress import Progress
 from circuitlib.companion.run import Run
-from circuitlib.companion.settings import Settings
-from circuitlib.manifest import load_frame
-from circuitlib.paths import ROOT, RUNS
-from circuitlib.subjects.checkpoints import find_checkpoint
-from circuitlib.tasks.control_text import control_paragraphs
+from circuitlib.companion.settings import CANDIDATES, PUBLISHED
+from circuitlib.manifest import is_stored, load_frame
+from circuitlib.tasks.control_text import CONTROL, Part
+
+IN_ALL = "in all"
+"""The name of the whole run's seconds beside those of its parts."""
+
+ROW, SPAN, UPDATE, FRAME, NOTEBOOK = 0.06, 0.3, 0.06, 8.0, 8.0
+"""A guess of the seconds of a row of a task's table, a row of the control table, an update of all seeds of one
+policy, a frame and a notebook. They only decide how the bar is shared out."""
 
 
-def report(run: Run, seconds: dict[str, float]) -> None:
-    """Print the ledger, where things are, and the time each notebook took."""
-    claims = run.folder / "claims.csv"
-    if claims.exists():
-        frame = load_frame(claims)
-        shown = pd.DataFrame({
-            "claim": frame["claim"],
-            "paper": [f"{v:.3f}" if pd.notna(v) else "" for v in frame["paper"]],
-            "ours": [f"{v:.3f}" for v in frame["ours"]],
-            "interval": [f"{a:.3f} to {b:.3f}" if pd.notna(a) else "" for a, b in zip(frame["low"], frame["high"], strict=True)],
-            "verdict": frame["verdict"],
-        })  # fmt: skip
-        print("\n" + shown.to_string(index=False))
-    print("\nseconds a notebook: " + ", ".join(f"{name} {s:.0f}" for name, s in seconds.items()))
-    print(f"results   {run.folder}\nfigures   {run.figures}\nnotebooks {run.notebooks}")
+@dataclass(frozen=True)
+class Step:
+    """A part of a run. ``measure`` is given what counts its units."""
+
+    name: str
+    group: str
+    units: int
+    weight: float
+    measure: Callable[[Callable[[int], object]], object] = field(repr=False)
 
 
-def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.Namespace, Settings]:
-    """The command line, and the settings it amounts to; exits with a message on a bad value."""
-    defaults = Settings()
-    parser = argparse.ArgumentParser(
-        prog="python -m circuitlib.companion.reproduce",
-        description="Run the notebooks from the subject's weights to the figures, then say what held.",
-    )
-    parser.add_argument(
-        "--notebooks",
-        nargs="*",
-        default=[],
-        metavar="NN",
-        help="numbers of the notebooks to run; all by default",
-    )
-    parser.add_argument(
-        "--output",
-        default="",
-        help="folder for results, figures and notebooks, inside the checkout; runs/default by default, and required with other settings",
-    )
-    helps = {
-        "subject": "embedded subject, local Hugging Face directory, or hub name", "convention": "folded (the paper's) or raw",
-        "train_prompts": "prompts a task, and half as many control spans, to train policies on", "evaluation_prompts": "prompts a task, and half as many control spans, to evaluate on",
-        "seeds": "PPO seeds", "steps": "PPO steps a seed", "episodes": "evaluation episodes a task",
-        "control": "control text: docstrings, wikitext-2 (the paper's), or the subject's default, wikitext-2 but for the embedded subject",
-    }  # fmt: skip
-    for name, value in asdict(defaults).items():
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=type(value),
-            default=value,
-            help=f"{helps[name]} (default: {value})",
+def steps(run: Run, notebooks: list[Path]) -> Iterator[Step]:
+    """What is missing of a run, in the order in which one part needs another. What is there is read."""
+    if not is_stored(run.folder / "tasks.csv"):
+        run.task_report()
+    parts: list[tuple[str, Part]] = [(name, "train") for name in (*run.training_tasks, CONTROL)]
+    parts += [(name, "evaluation") for name in (*run.tasks, CONTROL)]
+    for name, part in parts:
+        units, weight = run.rows_missing(name, part), SPAN if name == CONTROL else ROW
+        yield Step(
+            f"{name}, {part}", "damage tables", units, weight, partial(run.table, name, part)
         )
-    parser.add_argument(
-        "--resume", action="store_true", help="keep what an interrupted run has already measured"
+    updates = sum(
+        run.ppo_config(k).updates for k in CANDIDATES if not is_stored(run.policy_path(k))
     )
-    parser.add_argument(
-        "--publish",
-        action="store_true",
-        help="make this run the committed one; only for the default settings",
+    yield Step("policies", "policies", updates, UPDATE, run.policies)
+    for measure in (
+        frames.behaviours,
+        frames.heads,
+        frames.evaluation,
+        frames.detections,
+        frames.pairs,
+        frames.conventions,
+        claims,
+    ):
+        missing = not is_stored(run.folder / f"{measure.__name__}.csv")
+        yield Step(
+            measure.__name__,
+            "evaluation and the other results",
+            int(missing),
+            FRAME,
+            partial(_one_unit, partial(measure, run)),
+        )
+    yield Step(
+        "notebooks",
+        "notebooks",
+        len(notebooks),
+        NOTEBOOK,
+        lambda done: execute(notebooks, run, lambda name: done(1)),
     )
-    options = parser.parse_args(arguments)
-    try:
-        settings = Settings(**{name: getattr(options, name) for name in asdict(defaults)})
-        notebook_paths(options.notebooks)
-        if settings != defaults and not options.output:
-            raise ValueError(
-                "settings other than the default need --output, a folder such as runs/mine"
-            )
-        if options.publish and (settings != defaults or options.notebooks):
-            raise ValueError("--publish needs the default settings and all notebooks")
-        options.output = options.output or "runs/default"
-        target = (ROOT / options.output).resolve()
-        if RUNS.resolve() not in target.parents:
-            raise ValueError(f"--output must be inside {RUNS.name}/, not {options.output}")
-    except (TypeError, ValueError) as error:
-        parser.error(str(error))
-    return options, settings
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; the exit status is 1 when a default run does not agree with the committed results, and 2,
-    before anything is done, when the subject or the control text is not here and cannot be had."""
-    options, settings = parse(arguments)
-    try:
-        run = Run(settings, True, options.output)
-        find_checkpoint(settings.subject)
-        control_paragraphs(settings.text)
-    except FileNotFoundError as error:
-        print(error, file=sys.stderr)
-        return 2
-    if not options.resume:
+def _one_unit(measure: Callable[[], object], done: Callable[[int], object]) -> None:
+    measure()
+    done(1)
+
+
+def reproduce(run: Run, notebooks: list[Path], resume: bool = False) -> dict[str, float]:
+    """Measure what is missing, which without ``resume`` is everything, and execute the notebooks.
+
+    Returns the seconds of each group of parts, and in all.
+    """
+    began = time.monotonic()
+    if not resume:
         for folder in (run.folder, run.figures, run.notebooks):
             shutil.rmtree(folder, ignore_errors=True)
-    seconds = execute(notebook_paths(options.notebooks), run)
+    for name, reason in run.left_out.items():
+        print(f"left out: {name}. {reason}", flush=True)
+    parts = list(steps(run, notebooks))
+    progress = Progress(sum(step.units * step.weight for step in parts))
+    for step in parts:
+        with progress.part(step.name, step.group, step.weight) as done:
+            step.measure(done)
+    progress.close()
+    return progress.seconds | {IN_ALL: time.monotonic() - began}
+
+
+def report(run: Run, seconds: dict[str, float]) -> bool:
+    """Print the ledger, the comparison with the committed results where there is one, where things are, and
+    what they took. Returns whether all that was compared agrees."""
+    print("\n" + _ledger(load_frame(run.folder / "claims.csv")))
     agrees = True
-    if options.publish:
-        publish(run, None if options.resume else seconds)
-    elif settings == Settings():
+    if run.settings in PUBLISHED.values():
         comparison = compare(run)
         agrees = bool(comparison["agrees"].all())
-        print("\nagainst the committed results:")
-        print(comparison.to_string(index=False, float_format=lambda value: f"{value:.2g}"))
-    report(run, seconds)
-    if not agrees:
         print(
-            "\nSome results differ from the committed ones by more than their tolerance; see above."
+            "\nagainst the committed results (tables: the largest difference; policies, where they"
         )
-    return 0 if agrees else 1
+        print(
+            "are not the same to the last digit: the probability of one distribution over seeds):"
+        )
+        print(comparison.to_string(index=False, float_format=lambda value: f"{value:.2g}"))
+    print("\nseconds: " + ", ".join(f"{name} {s:.0f}" for name, s in seconds.items()))
+    print(f"results   {run.folder}\nfigures   {run.figures}\nnotebooks {run.notebooks}")
+    if not agrees:
+        print("\nSome results do not agree with the committed ones; see above.")
+    return agrees
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _ledger(frame: pd.DataFrame) -> str:
+    shown = pd.DataFrame(
+        {
+            "claim": frame["claim"],
+            "paper": frame["paper"].map("{:.3f}".format).replace("nan", ""),
+            "ours": frame["ours"].map("{:.3f}".format),
+            "interval": frame["low"].map("{:.3f} to ".format) + frame["high"].map("{:.3f}".format),
+            "verdict": frame["verdict"],
+        }
+    )
+    return shown.assign(interval=shown["interval"].replace("nan to nan", "")).to_string(index=False)

@@ -1,14 +1,12 @@
 """A run: its settings, and its results, read where they are stored or measured where they are not.
 
-Notebooks ask a run for tables, policies and frames. The committed results of the default run are used
-when their provenance is what the settings and the code call for; a run with ``recompute`` measures
-everything itself and writes elsewhere, never over the committed files.
+Notebooks ask a run for tables, policies and frames. Without an output folder a run is a published one: it
+reads the committed results, and loads no model to do so. With one, whatever is not there is measured,
+written there, and read from then on; committed files are never written over.
 """
 
-import hashlib
-import json
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from multiprocessing import get_context
@@ -18,54 +16,74 @@ from typing import Any
 import pandas as pd
 import torch
 
-from circuitlib.ablation.build import build_table
-from circuitlib.ablation.build import provenance as table_provenance
+from circuitlib.ablation.build import ROUNDING, Recipe, build_table, differs_again
+from circuitlib.ablation.check_task import why_left_out
 from circuitlib.ablation.tables import DamageTable, load_table, save_table
-from circuitlib.companion.settings import CANDIDATES, TRAINING_TASKS, Settings
+from circuitlib.companion.settings import CANDIDATES, PUBLISHED, Settings
 from circuitlib.manifest import (
     StaleResult,
+    as_json,
     code_hash,
+    content_hash,
     differences,
-    file_hash,
+    is_stored,
     load_frame,
-    versions,
+    made_on,
+    remove,
+    restamp,
+    save_frame,
+    short_hash,
     written_whole,
 )
 from circuitlib.paths import CACHE, FIGURES, NOTEBOOKS, RESULTS, ROOT, require_checkout
-from circuitlib.search.episodes import TableRewards
+from circuitlib.search.env import budget_for
+from circuitlib.search.episodes import TableEpisodes
 from circuitlib.search.policy import load_policy, rounded, save_policy
-from circuitlib.search.ppo import PPOConfig
-from circuitlib.search.ppo_seeds import ActorCritic, Trainer
+from circuitlib.search.ppo import ActorCritic, PPOConfig
+from circuitlib.search.ppo_seeds import Trainer
+from circuitlib.subjects.card import Card, fingerprint
+from circuitlib.subjects.checkpoints import local_checkpoint
 from circuitlib.subjects.load import Subject, load_subject
+from circuitlib.tasks import TASKS, Task
 from circuitlib.tasks.control_text import CONTROL, Part
+
+Progress = Callable[[int], object]
+"""Told how many more units (rows of a table, updates of PPO) are done."""
+
+
+def unwatched(units: int) -> None:
+    """The progress of what nobody watches."""
 
 
 @dataclass(frozen=True)
 class Run:
     """Settings, and where results are read and written.
 
-    output: folder of results and figures; empty for the committed ones (``data/results``,
+    output: folder of results, figures and notebooks; empty for the published ones (``data/results``,
     ``figures``). Different subjects have folders of their own in one ``output``.
-    recompute: measure everything, into ``output``, instead of reading.
 
-    Raises ``ValueError`` when a recomputation, or other settings than the default, would write over
-    the committed results, and ``FileNotFoundError`` outside the checkout.
+    Raises ``ValueError`` when settings without an output are no published run's, and ``FileNotFoundError``
+    outside the checkout.
     """
 
     settings: Settings = field(default_factory=Settings)
-    recompute: bool = False
     output: str = ""
 
     def __post_init__(self) -> None:
-        for name, kind in (("recompute", bool), ("output", str)):
-            if type(getattr(self, name)) is not kind:
-                raise TypeError(f"{name} must be {kind.__name__}, not {getattr(self, name)!r}")
+        if type(self.output) is not str:
+            raise TypeError(f"output must be str, not {self.output!r}")
         require_checkout("a run's folder of results")
-        if not self.output and (self.recompute or self.settings != Settings()):
+        if not self.output and self.settings not in PUBLISHED.values():
             raise ValueError(
-                "only the default run, read and not recomputed, uses the committed results; give an "
-                "output folder for any other"
+                "only the published runs have committed results; give an output folder for any other"
             )
+
+    @classmethod
+    def of(cls, settings: dict[str, Any], output: str = "") -> "Run":
+        """What a notebook's parameters name: changes to the default settings, and a folder."""
+        return cls(Settings.of(settings), output)
+
+    # Where ----------------------------------------------------------------------------------------
 
     @property
     def _subject_folder(self) -> str:
@@ -73,7 +91,7 @@ class Run:
         the hub too."""
         name = self.settings.subject
         if Path(name).is_absolute():
-            return f"{Path(name).name}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+            return f"{Path(name).name}-{short_hash(name.encode())[:8]}"
         return name.replace("/", "--")
 
     def _place(self, kind: str) -> Path:
@@ -94,124 +112,256 @@ class Run:
         """Where executed notebooks are."""
         return self._place("notebooks") if self.output else NOTEBOOKS
 
-    @cached_property
-    def subject(self) -> Subject:
-        """The subject, loaded once."""
-        return load_subject(self.settings.subject, self.settings.convention)
-
     def _reads(self, path: Path) -> bool:
-        """Whether to read a result. Inside a recomputing run a result is measured once and then read
-        by the notebooks that follow; such a run starts in an empty folder."""
-        if not path.exists() and not self.output:
+        """Whether to read a result, rather than to measure it."""
+        if not is_stored(path) and not self.output:
             raise FileNotFoundError(
                 f"{path.name} is not among the committed results; run `make reproduce`"
             )
-        return path.exists()
+        return is_stored(path)
 
-    def table(self, task: str, part: Part) -> DamageTable:
-        """The damage table of a task, or of ``control``."""
-        path = self.folder / f"damage_{task}_{part}.safetensors"
-        count = self.settings.rows(task, part)
-        text = self.settings.text
-        if self._reads(path):
-            return load_table(path, table_provenance(self.subject, task, count, part, text))
-        table = build_table(self.subject, task, count, part, CACHE, text)
-        save_table(table, path)
+    # The subject ----------------------------------------------------------------------------------
+
+    @cached_property
+    def subject(self) -> Subject:
+        """The subject, loaded once. Reading results does not need it."""
+        return load_subject(self.settings.subject, self.settings.convention)
+
+    @cached_property
+    def card(self) -> Card:
+        """What the results are about, from ``subject.json`` beside them, or of the loaded subject.
+
+        Raises ``StaleResult`` when the checkpoint that is here is not the one that the results are of.
+        """
+        path = self.folder / "subject.json"
+        if not path.is_file():
+            card = self.subject.card
+            if self.output:
+                with written_whole(path) as temporary:
+                    temporary.write_text(as_json(card.record()))
+            return card
+        card = Card.read(path)
+        if card.convention != self.settings.convention:
+            raise StaleResult(
+                f"{path} is of the convention {card.convention}, and this run of {self.settings.convention}"
+            )
+        if directory := local_checkpoint(self.settings.subject):
+            here, stored = fingerprint(directory), card.record()
+            if differs := differences({name: stored[name] for name in here}, here):
+                raise StaleResult(
+                    f"the results in {path.parent.name} are of another {card.name}: {'; '.join(differs)}"
+                )
+        return card
+
+    # Tasks ----------------------------------------------------------------------------------------
+
+    def task_report(self) -> pd.DataFrame:
+        """Which tasks the subject can do. Columns: task, left_out (why, in a sentence; missing where it is
+        done)."""
+
+        def compute() -> pd.DataFrame:
+            reasons = [why_left_out(self.subject, TASKS[name]) for name in self.settings.tasks]
+            return pd.DataFrame({"task": self.settings.tasks, "left_out": reasons}, dtype=object)
+
+        return self.frame("tasks", compute, "circuitlib.ablation.check_task")
+
+    @cached_property
+    def left_out(self) -> dict[str, str]:
+        """Tasks that the subject cannot do, each with a sentence that says why."""
+        report = self.task_report().dropna()
+        return dict(zip(report["task"], report["left_out"], strict=True))
+
+    def _able(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name for name in names if name not in self.left_out)
+
+    @property
+    def training_tasks(self) -> tuple[str, ...]:
+        """Tasks that policies are trained on. Raises ``ValueError`` when the subject can do none."""
+        able = self._able(self.settings.training_tasks)
+        if not able:
+            reasons = " ".join(self.left_out[name] for name in self.settings.training_tasks)
+            raise ValueError(
+                f"{self.card.name} does no task that policies are trained on. {reasons}"
+            )
+        return able
+
+    @property
+    def main_tasks(self) -> tuple[str, ...]:
+        """The training tasks and, where the subject does it, the held-out one."""
+        return (*self.training_tasks, *self._able((self.settings.held_out_task,)))
+
+    @property
+    def further_tasks(self) -> tuple[str, ...]:
+        """Behaviours that the paper does not use: more tries of transfer to a task never trained on."""
+        return self._able(self.settings.further_tasks)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """All tasks that the subject does."""
+        return (*self.main_tasks, *self.further_tasks)
+
+    # Damage tables --------------------------------------------------------------------------------
+
+    def recipe(self, name: str, part: Part) -> Recipe:
+        """What the table of a task, or of ``control``, is made of."""
+        task: Task | None = None if name == CONTROL else TASKS[name]
+        s = self.settings
+        return Recipe(task, s.rows(task is None, part), part, s.text, s.ablation)
+
+    def table_path(self, name: str, part: Part) -> Path:
+        """Where the table of a task, or of ``control``, is."""
+        return self.folder / f"damage_{name}_{part}.safetensors"
+
+    def table(self, name: str, part: Part, progress: Progress = unwatched) -> DamageTable:
+        """The damage table of a task, or of ``control``.
+
+        One that other code made is measured again on a few seeded rows; equal to rounding, it is stamped
+        anew, otherwise refused (``StaleResult``).
+        """
+        path, recipe = self.table_path(name, part), self.recipe(name, part)
+        if not self._reads(path):
+            save_table(build_table(self.subject, recipe, CACHE, progress), path)
+        table, wanted = load_table(path), recipe.provenance(self.card)
+        differs = differences(table.provenance, wanted)
+        if differs and not differences(table.provenance | {"code": ""}, wanted | {"code": ""}):
+            again = differs_again(self.subject, recipe, table)
+            if again <= ROUNDING:
+                restamp(path, table.provenance | {"code": wanted["code"]})
+                differs = []
+            else:
+                differs = [f"the code has changed, and its rows by up to {again:.1e}"]
+        if differs:
+            raise StaleResult(f"{path.name} is of another run: {'; '.join(differs)}")
         return table
 
-    def training_rewards(self) -> TableRewards:
-        """The reward source that policies are trained on: both training tasks."""
-        tables = [self.table(task, "train") for task in TRAINING_TASKS]
-        return TableRewards(tables, self.table(CONTROL, "train"))
+    def rows_missing(self, name: str, part: Part) -> int:
+        """Rows of a table that are still to be measured."""
+        return 0 if is_stored(self.table_path(name, part)) else self.recipe(name, part).count
+
+    # Policies -------------------------------------------------------------------------------------
+
+    def training_episodes(self) -> TableEpisodes:
+        """What policies are trained on: episodes of all training tasks."""
+        tables = [self.table(name, "train") for name in self.training_tasks]
+        return TableEpisodes(tables, self.table(CONTROL, "train"), self.settings.penalty)
 
     def ppo_config(self, candidates: int) -> PPOConfig:
-        """The paper's settings, with this run's number of steps."""
-        return PPOConfig(total_steps=self.settings.steps, candidates=candidates)
+        """The paper's settings, with this run's number of steps and a budget that the subject has heads for."""
+        return PPOConfig(
+            total_timesteps=self.settings.steps,
+            candidates=candidates,
+            budget=budget_for(self.card.heads),
+        )
 
-    def _policy_provenance(self, candidates: int) -> dict[str, Any]:
-        tables = [self.folder / f"damage_{t}_train.safetensors" for t in (*TRAINING_TASKS, CONTROL)]
-        return {
-            "config": asdict(self.ppo_config(candidates)),
-            "seeds": list(range(self.settings.seeds)),
-            "tables": {path.name: file_hash(path) for path in tables},
-            "code": code_hash(("env", "ppo", "products", "rewards")),
-            "versions": versions(),
-        }
-
-    def policies(self) -> dict[int, ActorCritic]:
-        """Trained policies of all seeds, by the k they were trained with. Trains those that are
-        missing, one process a k, with checkpoints in the cache."""
-        source = self.training_rewards()
-        missing = [k for k in CANDIDATES if not self._reads(self._policy_path(k))]
-        wanted = {k: self._policy_provenance(k) for k in CANDIDATES}
-        jobs = [
-            (source, self.ppo_config(k), wanted[k], self._policy_path(k), self._history_path(k))
-            for k in missing
-        ]
-        if jobs:
-            with ProcessPoolExecutor(len(jobs), mp_context=get_context("spawn")) as pool:
-                list(pool.map(_train_policy, *zip(*jobs, strict=True)))
-        policies = {}
-        for k in CANDIDATES:
-            policies[k], stored = load_policy(self._policy_path(k))
-            if differs := differences(stored, wanted[k]):
-                raise StaleResult(
-                    f"{self._policy_path(k).name} is of another run: {'; '.join(differs)}"
-                )
-        return policies
-
-    def training_history(self) -> pd.DataFrame:
-        """What the policies found while training: trained_k, seed, update, task, best."""
-        self.policies()
-        frames = [pd.read_csv(self._history_path(k)).assign(trained_k=k) for k in CANDIDATES]
-        return pd.concat(frames, ignore_index=True)
-
-    def _policy_path(self, candidates: int) -> Path:
+    def policy_path(self, candidates: int) -> Path:
+        """Where the policies trained with k ``candidates`` are."""
         return self.folder / f"policy_k{candidates}.safetensors"
 
     def _history_path(self, candidates: int) -> Path:
         return self.folder / f"training_k{candidates}.csv"
 
+    def _policy_provenance(self, candidates: int) -> dict[str, Any]:
+        names = [self.table_path(name, "train").name for name in (*self.training_tasks, CONTROL)]
+        return {
+            "subject": self.card.record(),
+            "config": asdict(self.ppo_config(candidates)),
+            "penalty": self.settings.penalty,
+            "seeds": list(range(self.settings.seeds)),
+            "tables": self.hashes(*names),
+            "code": code_hash("circuitlib.search.ppo_seeds"),
+        } | made_on()
+
+    def policies(self, progress: Progress = unwatched) -> dict[int, list[ActorCritic]]:
+        """Trained policies of all seeds, by the k they were trained with. Trains those that are
+        missing, one process for each k, with checkpoints in the cache."""
+        source = self.training_episodes()
+        missing = [k for k in CANDIDATES if not self._reads(self.policy_path(k))]
+        wanted = {k: self._policy_provenance(k) for k in CANDIDATES}
+        if missing:
+            context = get_context("spawn")
+            done = context.Value("q", 0)
+            with ProcessPoolExecutor(
+                len(missing), mp_context=context, initializer=_share, initargs=(done,)
+            ) as pool:
+                waiting = {
+                    pool.submit(
+                        _train_policies,
+                        source,
+                        self.ppo_config(k),
+                        wanted[k],
+                        self.policy_path(k),
+                        self._history_path(k),
+                    )
+                    for k in missing
+                }
+                told = 0
+                while waiting:
+                    finished, waiting = wait(waiting, timeout=1.0)
+                    progress(done.value - told)
+                    told = done.value
+                    for future in finished:
+                        future.result()
+        return {k: load_policy(self.policy_path(k), wanted[k])[0] for k in CANDIDATES}
+
+    def training_history(self) -> pd.DataFrame:
+        """What the policies found while training: trained_k, seed, update, task, best."""
+        self.policies()
+        frames = [
+            load_frame(self._history_path(k), self._policy_provenance(k)).assign(trained_k=k)
+            for k in CANDIDATES
+        ]
+        return pd.concat(frames, ignore_index=True)
+
+    # Frames ---------------------------------------------------------------------------------------
+
     def frame(
-        self, name: str, compute: Callable[[], pd.DataFrame], code: tuple[str, ...], **inputs: Any
+        self, name: str, compute: Callable[[], pd.DataFrame], module: str, **inputs: Any
     ) -> pd.DataFrame:
         """A tidy table: ``name.csv`` with its manifest ``name.json``, computed if it is not there.
 
-        code: modules that determine it. inputs: whatever else does (settings, hashes of other results).
+        module: whose code, with all that it imports, determines it. inputs: whatever else does (settings,
+        hashes of other results).
         """
         path = self.folder / f"{name}.csv"
         wanted = {
-            "subject": self.subject.name,
-            "weights": self.subject.card.weights,
-            "convention": self.settings.convention,
+            "subject": self.card.record(),
             "text": self.settings.text,
+            "ablation": self.settings.ablation,
             "inputs": inputs,
-            "code": code_hash(code),
-            "versions": versions(),
-        }
-        if self._reads(path):
-            return load_frame(path, wanted)
-        with written_whole(path) as temporary:
-            compute().to_csv(temporary, index=False, float_format="%.6g")
-        manifest = {"content": file_hash(path), "provenance": wanted}
-        with written_whole(path.with_suffix(".json")) as temporary:
-            temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+            "code": code_hash(module),
+        } | made_on()
+        if not self._reads(path):
+            save_frame(path, compute(), wanted)
         return load_frame(path, wanted)
 
     def hashes(self, *names: str) -> dict[str, str]:
         """Content hashes of stored results, to be the inputs of others."""
-        return {name: file_hash(self.folder / name) for name in names}
+        return {name: content_hash(self.folder / name) for name in names}
 
 
-def _train_policy(
-    source: TableRewards, config: PPOConfig, wanted: dict[str, Any], path: Path, history: Path
+_DONE: Any = None
+
+
+def _share(done: Any) -> None:
+    """Where a process that trains counts its updates."""
+    global _DONE
+    _DONE = done
+
+
+def _train_policies(
+    source: TableEpisodes, config: PPOConfig, wanted: dict[str, Any], path: Path, history: Path
 ) -> None:
     torch.set_num_threads(1)
-    key = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
-    checkpoint = CACHE / "ppo" / f"{key}.pt"
+    key = short_hash(as_json(wanted).encode())
+    checkpoint = CACHE / "ppo" / f"{key}.safetensors"
+
+    def count() -> bool:
+        with _DONE.get_lock():
+            _DONE.value += 1
+        return False
+
     trainer = Trainer(source, config, wanted["seeds"])
-    network = trainer.train(checkpoint)
-    with written_whole(history) as temporary:
-        pd.DataFrame(trainer.history).to_csv(temporary, index=False, float_format="%.6g")
-    save_policy(rounded(network), path, wanted)
-    checkpoint.unlink()
+    networks = trainer.train(checkpoint, stop=count)
+    save_frame(history, pd.DataFrame(trainer.history), wanted)
+    save_policy(rounded(networks), path, wanted)
+    remove(checkpoint)

@@ -1,19 +1,15 @@
-"""What a run does."""
+"""What a run does, checked field by field, and which runs are published."""
 
 from dataclasses import dataclass, fields
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
+from circuitlib.ablation.engine import AblationKind
 from circuitlib.search.episodes import BATCH
 from circuitlib.search.ppo import PPOConfig
+from circuitlib.subjects.card import Convention
 from circuitlib.subjects.checkpoints import EMBEDDED, canonical_name
-from circuitlib.subjects.load import Convention
-from circuitlib.tasks.control_text import CONTROL, Part, Text, default_text
-
-TRAINING_TASKS = ("induction", "ioi")
-
-
-HELD_OUT_TASK = "docstring"
-
+from circuitlib.tasks import TASKS
+from circuitlib.tasks.control_text import Part, Text, default_text
 
 CANDIDATES = (1, 5)
 """The k of the two policies: plain, and trained with best-of-5 planning."""
@@ -21,20 +17,27 @@ CANDIDATES = (1, 5)
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run does. The defaults are the committed run; every field is checked at once.
+    """What a run does. The defaults are the published run of the embedded subject.
 
     subject: see :func:`circuitlib.subjects.load.load_subject`; kept as its one name, a local directory as its
-    absolute path. train_prompts, evaluation_prompts: rows of each task's table; the control
+    absolute path. convention, ablation: what is removed with a head, and what takes its place.
+    training_tasks, held_out_task, further_tasks: what policies are trained on, and what they are tried on
+    without being told. A task that the subject cannot do is left out, with a reason, by the run.
+    penalty: lambda of the reward. train_prompts, evaluation_prompts: rows of each task's table; the control
     table, whose damages vary a hundred times less, has half as many.
-    seeds, steps: of PPO. episodes: evaluation episodes a task. control: a control text, or ``default``,
-    the subject's own (:func:`circuitlib.tasks.control_text.default_text`); that text by its name is ``default`` too,
-    so that equal settings are equal.
+    seeds, steps: of PPO. episodes: evaluation episodes per task. control: a control text, or ``default``,
+    the subject's own (:func:`circuitlib.tasks.control_text.default_text`).
 
     Raises ``TypeError`` and ``ValueError``, naming the field.
     """
 
     subject: str = EMBEDDED
     convention: Convention = "folded"
+    ablation: AblationKind = "zero"
+    training_tasks: tuple[str, ...] = ("induction", "ioi")
+    held_out_task: str = "docstring"
+    further_tasks: tuple[str, ...] = ("greater_than", "pronoun", "agreement")
+    penalty: float = 1.0
     train_prompts: int = 96
     evaluation_prompts: int = 160
     seeds: int = 5
@@ -45,31 +48,66 @@ class Settings:
     def __post_init__(self) -> None:
         for setting in fields(self):
             value, kind = getattr(self, setting.name), type(setting.default)
+            if kind is tuple and type(value) is list:
+                value = tuple(value)
+            if kind is float and type(value) is int:
+                value = float(value)
             if type(value) is not kind:
                 raise TypeError(
                     f"{setting.name} must be {kind.__name__}, not {type(value).__name__} {value!r}"
                 )
-        choices = {"convention": get_args(Convention), "control": ("default", *get_args(Text))}
-        for name, allowed in choices.items():
+            object.__setattr__(self, setting.name, value)
+        for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, not {getattr(self, name)!r}")
-        least = {
-            "train_prompts": BATCH, "evaluation_prompts": BATCH, "seeds": 1,
-            "steps": PPOConfig.environments * PPOConfig.rollout, "episodes": 2,
-        }  # fmt: skip
-        for name, value in least.items():
-            if getattr(self, name) < value:
+        if unknown := [task for task in self.tasks if task not in TASKS]:
+            raise ValueError(f"unknown tasks {', '.join(unknown)}; there are {', '.join(TASKS)}")
+        if len(set(self.tasks)) != len(self.tasks) or not self.training_tasks:
+            raise ValueError(f"tasks must be different, one at least to train on: {self.tasks}")
+        for name, value in _LEAST.items():
+            if not getattr(self, name) >= value:
                 raise ValueError(f"{name} must be at least {value}, not {getattr(self, name)}")
         object.__setattr__(self, "subject", canonical_name(self.subject))
         if self.control == default_text(self.subject):
             object.__setattr__(self, "control", "default")
+
+    @classmethod
+    def of(cls, changes: dict[str, Any]) -> "Settings":
+        """The defaults with some fields changed; raises ``ValueError`` for a name that is no field."""
+        names = [setting.name for setting in fields(cls)]
+        if unknown := sorted(changes.keys() - set(names)):
+            raise ValueError(f"no setting {', '.join(unknown)}; there are {', '.join(names)}")
+        return cls(**changes)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """All of them: training tasks, the held-out one, further ones."""
+        return (*self.training_tasks, self.held_out_task, *self.further_tasks)
 
     @property
     def text(self) -> Text:
         """The control text that these settings amount to."""
         return default_text(self.subject) if self.control == "default" else self.control
 
-    def rows(self, task: str, part: Part) -> int:
-        """Rows of a table of a task, or of ``control``; never fewer than an episode takes."""
+    def rows(self, control: bool, part: Part) -> int:
+        """Rows of a table, of a task or of the control text; never fewer than an episode takes."""
         count = self.train_prompts if part == "train" else self.evaluation_prompts
-        return max(BATCH, count // 2) if task == CONTROL else count
+        return max(BATCH, count // 2) if control else count
+
+
+_CHOICES = {
+    "convention": get_args(Convention),
+    "ablation": get_args(AblationKind),
+    "control": ("default", *get_args(Text)),
+}
+_LEAST = {
+    "penalty": 0.0,
+    "train_prompts": BATCH,
+    "evaluation_prompts": BATCH,
+    "seeds": 1,
+    "steps": PPOConfig.num_envs * PPOConfig.num_steps,
+    "episodes": 2,
+}
+
+PUBLISHED: dict[str, Settings] = {EMBEDDED: Settings()}
+"""The runs whose results are committed, one per subject."""

@@ -22,10 +22,15 @@ def set_style(subject: str) -> None:
     sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=0.85)
     plt.rcParams.update(
         {
-            "figure.dpi": 110, "savefig.dpi": 160, "axes.spines.top": False, "axes.spines.right": False,
-            "figure.constrained_layout.use": True, "legend.frameon": False, "pdf.fonttype": 42,
+            "figure.dpi": 110,
+            "savefig.dpi": 160,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "figure.constrained_layout.use": True,
+            "legend.frameon": False,
+            "pdf.fonttype": 42,
         }
-    )  # fmt: skip
+    )
 
 
 def save_figure(figure: Figure, name: str, folder: Path, subject: str = "") -> None:

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from circuitlib.manifest import StaleResult, as_json
+
 Convention = Literal["folded", "raw"]
 """What zeroing a head removes. ``folded``, the paper's: the layer norm's bias and the value bias are
 folded into the output bias first, so that a head is only what varies with the input. ``raw``: the
@@ -48,6 +50,19 @@ class Card:
     def record(self) -> dict[str, Any]:
         """What a manifest says of the subject."""
         return asdict(self)
+
+    @classmethod
+    def read(cls, path: Path) -> "Card":
+        """A card that was written from :meth:`record`. Raises ``StaleResult`` when it is corrupt."""
+        text = path.read_text(encoding="utf-8")
+        try:
+            card = cls(**json.loads(text))
+            whole = as_json(card.record()) == text
+        except (ValueError, TypeError):
+            whole = False
+        if not whole:
+            raise StaleResult(f"{path} is corrupt; restore it, or measure its results again")
+        return card
 
 
 def _digest(parts: Iterator[bytes]) -> str:

@@ -72,6 +72,15 @@ def _checkpoint_files(files: Sequence[str]) -> list[str]:
     ]
 
 
+def local_checkpoint(name: str) -> Path | None:
+    """The directory of a subject's checkpoint where it is on this machine and whole; asks no network."""
+    directory = _local_directory(name)
+    if directory is None and not name.startswith(_PATH_MARKS) and name.count("/") <= 1:
+        config = hub.cached(name, "config.json")
+        directory = config.parent if config else None
+    return None if directory is None or _missing_files(directory) else directory
+
+
 def find_checkpoint(name: str) -> Path:
     """The directory of a subject's checkpoint: in ``data/subjects``, a local directory, the Hugging Face
     cache, or downloaded into that cache, whichever comes first.

@@ -1,0 +1,157 @@
+"""The one command: ``python -m circuitlib {reproduce, head-damage, benchmark, pretrain}``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from circuitlib.paths import ROOT, RUNS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command. The exit status is 1 when a published run does not agree with the committed results, and
+    2, before anything is done, when something is wrong with what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m circuitlib", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    _reproduce_options(commands)
+    _head_damage_options(commands)
+    for name, words in (
+        ("benchmark", "measure speed and memory, side by side, on this machine"),
+        ("pretrain", "train the embedded subject anew"),
+    ):
+        commands.add_parser(name, help=words, add_help=False)
+    options, rest = parser.parse_known_args(arguments)
+    if options.command == "benchmark":
+        from circuitlib.workshop.benchmark import main as benchmark
+
+        return benchmark(rest)
+    if options.command == "pretrain":
+        from circuitlib.workshop.pretrain import main as pretrain
+
+        return pretrain(rest)
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        return int(options.run(options))
+    except (FileNotFoundError, TypeError, ValueError) as error:
+        print(f"{parser.prog} {options.command}: {error}", file=sys.stderr)
+        return 2
+
+
+_HELP = {
+    "subject": "embedded subject, local Hugging Face directory, or hub name",
+    "convention": "folded (the paper's) or raw",
+    "ablation": "what takes a head's place: zero (the paper's), mean or resample",
+    "training_tasks": "tasks that policies are trained on",
+    "held_out_task": "the task that they are then tried on, told each training task and nothing",
+    "further_tasks": "more tasks to try them on, told nothing",
+    "penalty": "lambda of the reward",
+    "train_prompts": "prompts per task, and half as many control spans, to train policies on",
+    "evaluation_prompts": "prompts per task, and half as many control spans, to evaluate on",
+    "seeds": "PPO seeds",
+    "steps": "PPO steps per seed",
+    "episodes": "evaluation episodes per task",
+    "control": "control text: docstrings, wikitext-2 (the paper's), or the subject's default",
+}
+
+
+def _reproduce_options(commands: Any) -> None:
+    from circuitlib.companion.settings import Settings
+
+    parser = commands.add_parser(
+        "reproduce", help="measure a run, execute the notebooks on it, and say what held"
+    )
+    parser.add_argument(
+        "--output", default="", help="folder inside runs/; runs/default for the published run"
+    )
+    parser.add_argument(
+        "--notebooks", nargs="*", default=[], metavar="NN", help="numbers; all by default"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="keep what an interrupted run has already measured"
+    )
+    parser.add_argument(
+        "--publish", action="store_true", help="for maintainers: make this run the committed one"
+    )
+    for setting in fields(Settings):
+        default = setting.default
+        kind = {"type": str, "nargs": "*"} if type(default) is tuple else {"type": type(default)}
+        shown = " ".join(default) if type(default) is tuple else default
+        parser.add_argument(
+            f"--{setting.name.replace('_', '-')}",
+            default=default,
+            help=f"{_HELP[setting.name]} (default: {shown})",
+            **kind,
+        )
+    parser.set_defaults(run=_reproduce)
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from circuitlib.companion.notebooks import notebook_paths
+    from circuitlib.companion.publish import publish
+    from circuitlib.companion.reproduce import report, reproduce
+    from circuitlib.companion.run import Run
+    from circuitlib.companion.settings import PUBLISHED, Settings
+    from circuitlib.subjects.checkpoints import find_checkpoint
+    from circuitlib.tasks.control_text import control_paragraphs
+
+    settings = Settings.of({f.name: getattr(options, f.name) for f in fields(Settings)})
+    published = settings in PUBLISHED.values()
+    if not published and not options.output:
+        raise ValueError(
+            "settings other than a published run's need --output, a folder such as runs/mine"
+        )
+    if options.publish and (not published or options.notebooks):
+        raise ValueError("--publish needs the settings of a published run, and all notebooks")
+    output = options.output or "runs/default"
+    if RUNS.resolve() not in (ROOT / output).resolve().parents:
+        raise ValueError(f"--output must be inside {RUNS.name}/, not {output}")
+    run, notebooks = Run(settings, output), notebook_paths(options.notebooks)
+    find_checkpoint(settings.subject)
+    control_paragraphs(settings.text)
+    seconds = reproduce(run, notebooks, options.resume)
+    if options.publish:
+        publish(run, None if options.resume else seconds)
+    return 0 if report(run, seconds) else 1
+
+
+def _head_damage_options(commands: Any) -> None:
+    parser = commands.add_parser(
+        "head-damage", help="the damage of every head of a model on prompts of your own, as a table"
+    )
+    parser.add_argument("model", help="embedded subject, local Hugging Face directory, or hub name")
+    parser.add_argument(
+        "prompts", type=Path, help="CSV with columns text, right, wrong (answers with their space)"
+    )
+    parser.add_argument("--control", type=Path, help="text file, one passage per line")
+    parser.add_argument("--ablation", default="zero", help="zero, mean or resample")
+    parser.add_argument("--output", type=Path, help="CSV to write; printed otherwise")
+    parser.set_defaults(run=_head_damage)
+
+
+def _head_damage(options: argparse.Namespace) -> int:
+    import pandas as pd
+
+    from circuitlib.ablation.head_damage import head_damage
+    from circuitlib.manifest import written_whole
+
+    table = pd.read_csv(options.prompts, keep_default_na=False, dtype=str)
+    if missing := [name for name in ("text", "right", "wrong") if name not in table]:
+        raise ValueError(f"{options.prompts} has no column {', '.join(missing)}")
+    prompts = list(table[["text", "right", "wrong"]].itertuples(index=False, name=None))
+    texts = None
+    if options.control:
+        texts = [line for line in options.control.read_text().splitlines() if line.strip()]
+    frame = head_damage(options.model, prompts, texts, ablation=options.ablation)
+    if options.output:
+        with written_whole(options.output) as temporary:
+            frame.to_csv(temporary, index=False)
+    else:
+        print(frame.sort_values("damage", ascending=False).to_string(index=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
