@@ -1,12 +1,13 @@
 # make reproduce   everything from the subject's weights, then what held
 # make test        ruff, mypy, pytest, nbval
+# make test-all    that, and what takes long: killed runs, emulated processors, planted policies
 # make lab         JupyterLab on the notebooks
 PYTHON ?= python3
 BIN := .venv/bin
-# Two workers, each on a thread of its own: on small matrices two threads a product are slower.
+# Two workers, each on a thread of its own: on small matrices two threads per product are slower.
 SIDE_BY_SIDE := OMP_NUM_THREADS=1
 
-.PHONY: setup reproduce test lab publish
+.PHONY: setup reproduce test test-all lab publish
 setup: .venv/ready
 
 .venv/ready: pyproject.toml constraints.txt
@@ -17,7 +18,7 @@ setup: .venv/ready
 	@echo "setting up .venv: about 2 minutes, once"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[companion,dev]'
 	@touch $@
 
 reproduce: setup
@@ -30,9 +31,12 @@ test: setup
 	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist worksteal tests
 	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
 
+test-all: test
+	$(BIN)/pytest --quiet -m long tests
+
 lab: setup
 	$(BIN)/jupyter lab notebooks
 
-# For maintainers: a new default run, made the committed one.
+# For maintainers: a new run of the embedded subject, made the committed one.
 publish: setup
 	$(BIN)/python -m circuitlib reproduce --publish

@@ -54,6 +54,7 @@ _HELP = {
     "steps": "PPO steps per seed",
     "episodes": "evaluation episodes per task",
     "control": "control text: docstrings, wikitext-2 (the paper's), or the subject's default",
+    "check_tasks": "leave out tasks that the subject does not do",
 }
 
 
@@ -77,7 +78,11 @@ def _reproduce_options(commands: Any) -> None:
     )
     for setting in fields(Settings):
         default = setting.default
-        kind = {"type": str, "nargs": "*"} if type(default) is tuple else {"type": type(default)}
+        kind: dict[str, Any] = {"type": type(default)}
+        if type(default) is tuple:
+            kind = {"type": str, "nargs": "*"}
+        elif type(default) is bool:
+            kind = {"action": argparse.BooleanOptionalAction}
         shown = " ".join(default) if type(default) is tuple else default
         parser.add_argument(
             f"--{setting.name.replace('_', '-')}",

@@ -3,7 +3,7 @@
 A result is one file (``.safetensors`` or ``.csv``); beside it lies its manifest, a ``.json`` of the same name:
 
 * ``provenance``: everything that determines the result, a hash of the code among it;
-* ``sha256``: of the result's bytes; ``seal``: of the provenance. A flipped byte in either file is noticed.
+* ``sha256``: of the result's bytes; ``seal``: of the manifest. A flipped byte in either file is noticed.
 
 The manifest is written last, so that a result without one was interrupted and counts as not there.
 """
@@ -166,10 +166,15 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
+def _sealed(provenance: Mapping[str, Any], sha256: str) -> str:
+    """The text of a manifest."""
+    manifest = {"provenance": provenance, "sha256": sha256}
+    return as_json(manifest | {"seal": short_hash(as_json(manifest).encode())})
+
+
 def _write_manifest(path: Path, provenance: Mapping[str, Any], sha256: str) -> None:
-    seal = short_hash(as_json(provenance).encode())
     with written_whole(manifest_path(path)) as temporary:
-        temporary.write_text(as_json({"provenance": provenance, "seal": seal, "sha256": sha256}))
+        temporary.write_text(_sealed(provenance, sha256), encoding="utf-8")
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], provenance: Mapping[str, Any]) -> None:
@@ -213,15 +218,15 @@ def read_provenance(path: Path, wanted: Mapping[str, Any] | None = None) -> dict
     try:
         text = place.read_text(encoding="utf-8")
         manifest = json.loads(text)
-        provenance, seal = manifest["provenance"], manifest["seal"]
-        whole = as_json(manifest) == text and short_hash(as_json(provenance).encode()) == seal
+        provenance, sha256 = manifest["provenance"], manifest["sha256"]
+        whole = _sealed(provenance, sha256) == text
     except (ValueError, KeyError, TypeError):
         whole = False
     if not whole:
         raise StaleResult(
             f"{place.name} is corrupt, so nothing is known of {path.name}; measure it again"
         )
-    if content_hash(path) != manifest["sha256"]:
+    if content_hash(path) != sha256:
         raise StaleResult(
             f"{path.name} is corrupt: its bytes are not those that {place.name} records; measure it again"
         )

@@ -1,20 +1,25 @@
-"""The command: bad options are refused before work starts, and disagreement is noticed."""
+"""The command: bad options are refused before work starts; progress counts; notebooks run quietly."""
 
 import json
 import os
-import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import nbformat
 import pandas as pd
 import pytest
 
-from circuitlib.ablation.tables import DamageTable, load_table, save_table
-from circuitlib.companion import reproduce
+from circuitlib import __main__ as command
+from circuitlib.companion import reproduce, run
+from circuitlib.companion.notebooks import clean, execute, execute_in_place, notebook_paths
+from circuitlib.companion.progress import Progress
+from circuitlib.companion.publish import SECONDS, with_seconds
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import Settings
-from circuitlib.manifest import file_hash, load_frame
-from circuitlib.paths import RESULTS, ROOT
+from circuitlib.paths import ROOT
 from circuitlib.tasks.control_text import control_paragraphs
 
 
@@ -27,6 +32,8 @@ from circuitlib.tasks.control_text import control_paragraphs
         (["--output", "data/results"], "must be inside runs/"),
         (["--output", "runs/../data"], "must be inside runs/"),
         (["--convention", "centred", "--output", "runs/x"], "convention must be one of"),
+        (["--ablation", "noise", "--output", "runs/x"], "ablation must be one of"),
+        (["--held-out-task", "poetry", "--output", "runs/x"], "unknown tasks poetry"),
         (["--publish", "--notebooks", "03"], "--publish needs"),
         (["--control", "poems", "--output", "runs/x"], "control must be one of"),
         (["--control", "wikitext-2"], "need --output"),
@@ -35,16 +42,18 @@ from circuitlib.tasks.control_text import control_paragraphs
 def test_bad_options(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        reproduce.parse(arguments)
-    assert stopped.value.code == 2
+    assert command.main(["reproduce", *arguments]) == 2
     assert message in capsys.readouterr().err
 
 
-def test_default_options_are_the_default_run() -> None:
-    options, settings = reproduce.parse([])
-    assert settings == Settings()
-    assert options.output == "runs/default"
+@pytest.mark.parametrize(
+    "arguments", [[], ["reproduce", "--subjekt", "x"], ["fly"], ["reproduce", "--seeds", "x"]]
+)
+def test_unknown_words(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        command.main(arguments)
+    assert stopped.value.code == 2
+    assert "usage" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -62,133 +71,149 @@ def test_what_cannot_be_had_is_refused_before_anything_is_removed(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("circuitlib.tasks.control_text.CACHE", tmp_path / "cache")
-    monkeypatch.setattr("circuitlib.companion.run.ROOT", tmp_path)
+    monkeypatch.setattr(run, "ROOT", tmp_path)
     control_paragraphs.cache_clear()
     name = str(checkpoint) if subject == "checkpoint" else subject
-    kept = Run(Settings(name), True, "runs/mine").folder / "kept.csv"
+    kept = Run(Settings(name), "runs/mine").folder / "kept.csv"
     kept.parent.mkdir(parents=True)
     kept.touch()
-    assert reproduce.main(["--subject", name, "--output", "runs/mine"]) == 2
+    assert command.main(["reproduce", "--subject", name, "--output", "runs/mine"]) == 2
     assert message in capsys.readouterr().err
     assert kept.exists()
 
 
-def test_what_needs_another_runs_after_it() -> None:
-    lanes = reproduce.Lanes.of(reproduce.notebook_paths())
-    numbers = [[path.name[:2] for path in lane] for lane in (lanes.first, lanes.beside, lanes.then)]
-    assert numbers == [["03"], ["01", "02", "09", "10"], ["04", "05", "06", "07", "08", "00"]]
-    seconds = {path.stem: 10.0 for path in reproduce.notebook_paths()}
-    assert lanes.expected(seconds) == 100
-    assert lanes.expected({}) == 600
-    some = reproduce.Lanes.of([Path("08_c.ipynb"), Path("09_b.ipynb")])
-    assert (len(some.first), len(some.beside), len(some.then)) == (0, 1, 1)
+def test_head_damage_from_the_command_line(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts, control = tmp_path / "prompts.csv", tmp_path / "control.txt"
+    table = pd.DataFrame(
+        {"text": ["The keys near the cabinet"], "right": [" are"], "wrong": [" is"]}
+    )
+    table.to_csv(prompts, index=False)
+    control.write_text("Read the file.\n\nClose the file.\n")
+    target = tmp_path / "damage.csv"
+    arguments = ["head-damage", str(checkpoint), str(prompts), "--control", str(control)]
+    assert command.main([*arguments, "--output", str(target)]) == 0
+    frame = pd.read_csv(target)
+    assert len(frame) == 35
+    assert list(frame)[-2:] == ["general", "reward"]
+    assert command.main([*arguments, "--ablation", "mean"]) == 0
+    assert "L0.H0" in capsys.readouterr().out
+    table.drop(columns="wrong").to_csv(prompts, index=False)
+    assert command.main(arguments) == 2
+    assert "has no column wrong" in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_a_small_run_that_is_killed_goes_on(tmp_path: Path) -> None:
+    """Killed in the middle of its tables, resumed, and equal to a run that was not killed."""
+    name = f"runs/test-{os.getpid()}"
+    arguments = [sys.executable, "-m", "circuitlib", "reproduce", "--notebooks", "00"]
+    small = {"train-prompts": 32, "evaluation-prompts": 32, "seeds": 1, "steps": 400, "episodes": 2}
+    arguments += [word for key, value in small.items() for word in (f"--{key}", str(value))]
+    arguments += ["--further-tasks", "--output", name]
+    folder = ROOT / name
+    try:
+        process = subprocess.Popen(
+            arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        began = time.monotonic()
+        while (
+            not list(folder.glob("results/*/damage_ioi_train.json"))
+            and time.monotonic() - began < 120
+        ):
+            time.sleep(0.1)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        (table,) = folder.glob("results/*/damage_induction_train.safetensors")
+        before = table.stat().st_mtime_ns, table.read_bytes()
+        done = subprocess.run([*arguments, "--resume"], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert before == (table.stat().st_mtime_ns, table.read_bytes())
+        for part in ("docstring, evaluation", "policies", "claims", "notebooks"):
+            assert f"{part}: " in done.stdout, "not a terminal: a line per finished part"
+        assert "KeyboardInterrupt" not in done.stdout + done.stderr
+        assert "\r" not in done.stdout + done.stderr
+        assert "a policy finds the oracle's head on IOI" in done.stdout
+        (notebook,) = folder.glob("notebooks/*/00_overview.ipynb")
+        assert '"output_type": "error"' not in notebook.read_text()
+    finally:
+        subprocess.run(["rm", "-rf", str(folder)], check=True)
+
+
+def test_steps_count_what_is_missing() -> None:
+    """Of the published run nothing is."""
+    steps = list(reproduce.steps(Run(), []))
+    assert sum(step.units for step in steps) == 0
+    assert [step.name for step in steps][:3] == ["induction, train", "ioi, train", "control, train"]
+    assert steps[-1].name == "notebooks"
+
+
+def test_progress_counts_units_and_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(30.0)
+    with progress.part("table", "tables", weight=2.0) as done:
+        done(4)
+        done(1)
+    with progress.part("other table", "tables", weight=20.0) as done:
+        done(1)
+    progress.close()
+    assert progress.done == 30.0
+    assert set(progress.seconds) == {"tables"}
+    out = capsys.readouterr()
+    assert [line.partition(":")[0] for line in out.out.splitlines()] == ["table", "other table"]
+    assert out.err == ""
 
 
 def test_notebooks_run_quietly_but_what_they_say_is_heard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A kernel warns on the terminal of a connection that is not encrypted; other words stay."""
-    monkeypatch.setattr("circuitlib.companion.run.ROOT", tmp_path)
+    """No line of a kernel's own, neither of its connection nor of its end; other words stay."""
+    monkeypatch.setattr(run, "ROOT", tmp_path)
     cells = [
-        nbformat.v4.new_code_cell("episodes = 0", metadata={"tags": ["parameters"]}),
-        nbformat.v4.new_code_cell("import sys; sys.__stderr__.write('heard'); episodes"),
+        nbformat.v4.new_code_cell("settings = {}\noutput = ''", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(
+            "import sys; sys.__stderr__.write('heard'); settings.get('seeds', 0), output"
+        ),
     ]
     metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     path = tmp_path / "01_small.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
-    run = Run(Settings(), True, "runs/test")
-    seconds = reproduce.execute([path], run)
-    reproduce.execute_in_place([path])
-    said = capfd.readouterr().err
-    assert "encryption" not in said
-    assert "heard" in said
-    assert list(seconds) == ["01_small", "in all"]
-    executed = nbformat.read(run.notebooks / path.name, as_version=4)
-    assert executed.cells[-1].outputs[-1]["data"]["text/plain"] == "30"
+    mine, finished = Run(Settings(seeds=2), "runs/test"), list[str]()
+    execute([path], mine, finished.append)
+    assert finished == ["01_small"]
+    executed = nbformat.read(mine.notebooks / path.name, as_version=4)
+    assert executed.cells[-1].outputs[-1]["data"]["text/plain"] == "(2, 'runs/test')"
+    execute_in_place([path])
+    in_place = nbformat.read(path, as_version=4)
+    assert in_place.cells[-1].outputs[-1]["data"]["text/plain"] == "(0, '')"
+    assert len(in_place.cells) == 2
+    assert "papermill" not in path.read_text()
+    assert capfd.readouterr().err == "heardheard"
 
 
-def test_readme_shows_the_recorded_seconds() -> None:
-    readme = (ROOT / "README.md").read_text()
-    seconds = json.loads(reproduce.SECONDS.read_text())
-    assert reproduce.with_seconds(readme, seconds) == readme
-    assert f"| in all | {seconds[reproduce.IN_ALL]} |" in readme
-    with pytest.raises(ValueError, match="must hold <!-- seconds -->"):
-        reproduce.with_seconds("no marks", seconds)
+def test_no_such_notebook() -> None:
+    with pytest.raises(ValueError, match="no notebook 42; there are 00, 01"):
+        notebook_paths(["42"])
 
 
 def test_cleaning_leaves_nothing_that_differs_between_runs() -> None:
     cell = nbformat.v4.new_code_cell(
         "1", metadata={"papermill": {"duration": 3}, "execution": {}, "tags": ["parameters"]}
     )
+    language = {"name": "python", "version": "3.12"}
     notebook = nbformat.v4.new_notebook(
-        cells=[cell],
-        metadata={
-            "papermill": {"start_time": "now"},
-            "language_info": {"name": "python", "version": "3.12"},
-        },
+        cells=[cell], metadata={"papermill": {"start_time": "now"}, "language_info": language}
     )
-    cleaned = reproduce.clean(notebook)
+    cleaned = clean(notebook)
     assert cleaned.cells[0].metadata == {"tags": ["parameters"]}
     assert set(cleaned.metadata) == {"kernelspec", "language_info"}
     assert cleaned.cells[0]["id"] == "cell-00"
 
 
-@pytest.fixture
-def copied_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr("circuitlib.companion.run.ROOT", tmp_path)
-    run = Run(Settings(), True, "runs/default")
-    shutil.copytree(RESULTS / "gpt2-mini", run.folder)
-    return run
-
-
-def test_the_committed_results_agree_with_themselves(copied_run: Run) -> None:
-    comparison = reproduce.compare(copied_run)
-    assert comparison["agrees"].all()
-    assert len(comparison) > 12
-
-
-def test_a_difference_is_noticed(copied_run: Run) -> None:
-    path = copied_run.folder / "damage_ioi_train.safetensors"
-    table = load_table(path)
-    damage = table.damage.clone()
-    damage[5, 7] += 1e-3
-    save_table(DamageTable(table.clean, damage, table.provenance), path)
-    comparison = reproduce.compare(copied_run).set_index("result")
-    assert not comparison.loc["damage_ioi_train", "agrees"]
-    assert comparison["agrees"].sum() == len(comparison) - 1
-
-
-def _change(path: Path, frame: pd.DataFrame) -> None:
-    """Write another table, and the manifest that goes with it."""
-    frame.to_csv(path, index=False)
-    manifest = json.loads(path.with_suffix(".json").read_text())
-    path.with_suffix(".json").write_text(json.dumps(manifest | {"content": file_hash(path)}))
-
-
-def test_every_other_table_is_compared_too(copied_run: Run) -> None:
-    for name, column, change in (
-        ("heads", "share", 0.01), ("pairs", "interaction", 0.01), ("detections", "score", 1e-5),
-    ):  # fmt: skip
-        path = copied_run.folder / f"{name}.csv"
-        frame = load_frame(path)
-        _change(path, frame.assign(**{column: frame[column] + change}))
-    path = copied_run.folder / "behaviours.csv"
-    _change(path, load_frame(path).iloc[1:])
-    for suffix in (".csv", ".json"):
-        shutil.copy(path.with_suffix(suffix), path.with_name(f"new_study{suffix}"))
-    comparison = reproduce.compare(copied_run).set_index("result")
-    assert list(comparison.index[~comparison["agrees"]]) == [
-        "behaviours.csv", "heads.csv", "new_study.csv", "pairs.csv",
-    ]  # fmt: skip
-    assert comparison.loc["heads.csv", "difference"] == pytest.approx(0.01, rel=1e-3)
-    assert comparison.loc["new_study.csv", "difference"] == float("inf")
-
-
-def test_environment_of_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CHOSEN_BY_THE_USER", "ACTIVE")
-    monkeypatch.delenv("NOT_CHOSEN", raising=False)
-    with reproduce._environment({"CHOSEN_BY_THE_USER": "PASSIVE", "NOT_CHOSEN": "1"}):
-        assert os.environ["CHOSEN_BY_THE_USER"] == "ACTIVE"
-        assert os.environ["NOT_CHOSEN"] == "1"
-    assert os.environ["CHOSEN_BY_THE_USER"] == "ACTIVE"
-    assert "NOT_CHOSEN" not in os.environ
+def test_readme_shows_the_recorded_seconds() -> None:
+    readme = (ROOT / "README.md").read_text()
+    seconds = json.loads(SECONDS.read_text())
+    assert with_seconds(readme, seconds) == readme
+    assert f"| {reproduce.IN_ALL} | {seconds[reproduce.IN_ALL]} |" in readme
+    with pytest.raises(ValueError, match="must hold <!-- seconds -->"):
+        with_seconds("no marks", seconds)

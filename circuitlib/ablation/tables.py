@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from circuitlib.manifest import load_tensors, save_tensors
+from circuitlib.manifest import StaleResult, load_tensors, save_tensors
 
 Value = TypeVar("Value", float, np.ndarray, Tensor)
 
@@ -59,4 +59,7 @@ def load_table(path: Path, wanted: Mapping[str, Any] | None = None) -> DamageTab
     Raises :class:`circuitlib.manifest.StaleResult` when it is corrupt, or its provenance is not ``wanted``.
     """
     tensors, provenance = load_tensors(path, wanted)
+    for name in ("clean", "damage"):
+        if name not in tensors:
+            raise StaleResult(f"{path.name} has no tensor {name!r}: it is no damage table")
     return DamageTable(tensors["clean"], tensors["damage"], provenance)

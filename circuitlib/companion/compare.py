@@ -1,10 +1,11 @@
-"""A run's results beside the committed ones: equal to rounding, or, for policies, in distribution.
+"""The results of two runs beside each other: equal to rounding, or, for policies, in distribution.
 
 Tables and whatever follows from them alone agree on every processor to rounding. Training amplifies rounding, so
 on another processor policies are another draw of the same distribution over seeds. What is compared then is
 that distribution, in one test of all conditions at once.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -42,30 +43,25 @@ class Compared:
     agrees: bool
 
 
-def compare(run: Run) -> pd.DataFrame:
+def compare(run: Run, other: Run) -> pd.DataFrame:
     """Columns: result, by (``difference`` or ``distribution``), value (the largest difference, or the
-    probability), bar, agrees. A result that either run lacks has an infinite difference."""
-    committed = Run(run.settings)
+    probability), bar, agrees. A result that one run lacks has an infinite difference."""
+    names = {path.name for one in (run, other) for path in one.folder.glob("*.*")}
+    places = [(run.folder / name, other.folder / name) for name in sorted(names)]
     rows = [
-        _table(path, committed.folder / path.name)
-        for path in _all(run, committed, "damage_*.safetensors")
+        _table(*both)
+        for both in places
+        if both[0].name.startswith("damage_") and both[0].suffix != ".json"
     ]
-    policies_equal = True
-    for path in _all(run, committed, "*.csv"):
-        theirs = committed.folder / path.name
-        if path.stem == "evaluation":
-            found = list(_evaluation(path, theirs))
-            policies_equal = found[-1].by == "difference" and found[-1].value == 0
-            rows += found
-        elif not path.stem.startswith("training_"):
-            rows.append(_frame(path, theirs, policies_equal))
-    return pd.DataFrame(rows)
-
-
-def _all(run: Run, committed: Run, pattern: str) -> list[Path]:
-    """Results of either run, the evaluation first, as paths in this run's folder."""
-    names = {path.name for one in (run, committed) for path in one.folder.glob(pattern)}
-    return [run.folder / name for name in sorted(names, key=lambda n: (n != "evaluation.csv", n))]
+    evaluation = [
+        row for both in places if both[0].name == "evaluation.csv" for row in _evaluation(*both)
+    ]
+    exact = all(row.by == "difference" and row.value == 0 for row in evaluation)
+    for both in places:
+        frame = both[0].suffix == ".csv" and not both[0].stem.startswith("training_")
+        if frame and both[0].stem != "evaluation":
+            rows.append(_frame(*both, exact))
+    return pd.DataFrame([*rows, *evaluation])
 
 
 def _table(ours: Path, theirs: Path) -> Compared:
@@ -79,11 +75,11 @@ def _table(ours: Path, theirs: Path) -> Compared:
     )
 
 
-def _frame(ours: Path, theirs: Path, policies_equal: bool) -> Compared:
+def _frame(ours: Path, theirs: Path, exact: bool) -> Compared:
     difference = float("inf")
     if ours.exists() and theirs.exists():
         here, there = load_frame(ours), load_frame(theirs)
-        if not policies_equal and "rests_on" in here and "rests_on" in there:
+        if not exact and "rests_on" in here and "rests_on" in there:
             here, there = (frame[frame["rests_on"] != "policies"] for frame in (here, there))
         difference = frame_difference(here.reset_index(drop=True), there.reset_index(drop=True))
     return Compared(
@@ -111,7 +107,7 @@ def frame_difference(here: pd.DataFrame, there: pd.DataFrame) -> float:
     return largest
 
 
-def _evaluation(ours: Path, theirs: Path):
+def _evaluation(ours: Path, theirs: Path) -> Iterator[Compared]:
     """Searchers without a policy by their differences, policies by the distribution over seeds unless they are
     the same to the last digit."""
     if not (ours.exists() and theirs.exists()):

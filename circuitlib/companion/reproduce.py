@@ -115,7 +115,7 @@ def report(run: Run, seconds: dict[str, float]) -> bool:
     print("\n" + _ledger(load_frame(run.folder / "claims.csv")))
     agrees = True
     if run.settings in PUBLISHED.values():
-        comparison = compare(run)
+        comparison = compare(run, Run(run.settings))
         agrees = bool(comparison["agrees"].all())
         print(
             "\nagainst the committed results (tables: the largest difference; policies, where they"

@@ -26,7 +26,8 @@ class Settings:
     penalty: lambda of the reward. train_prompts, evaluation_prompts: rows of each task's table; the control
     table, whose damages vary a hundred times less, has half as many.
     seeds, steps: of PPO. episodes: evaluation episodes per task. control: a control text, or ``default``,
-    the subject's own (:func:`circuitlib.tasks.control_text.default_text`).
+    the subject's own (:func:`circuitlib.tasks.control_text.default_text`). check_tasks: leave out tasks that
+    the subject does not do; without it only those whose prompts cannot be formed.
 
     Raises ``TypeError`` and ``ValueError``, naming the field.
     """
@@ -44,6 +45,7 @@ class Settings:
     steps: int = 200_000
     episodes: int = 30
     control: Text | Literal["default"] = "default"
+    check_tasks: bool = True
 
     def __post_init__(self) -> None:
         for setting in fields(self):

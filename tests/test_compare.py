@@ -1,0 +1,182 @@
+"""Beside the committed results: equal agrees, every difference is noticed, policies are compared in distribution."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from circuitlib.ablation.tables import DamageTable, load_table, save_table
+from circuitlib.companion import run as runs
+from circuitlib.companion.compare import (
+    SIGNIFICANCE,
+    compare,
+    fractions_by_seed,
+    frame_difference,
+    same_distribution,
+)
+from circuitlib.companion.run import Run
+from circuitlib.companion.settings import Settings
+from circuitlib.manifest import load_frame, read_provenance, remove, save_frame
+from circuitlib.paths import RESULTS
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run whose results are the committed ones."""
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    run = Run(Settings(), "runs/default")
+    shutil.copytree(RESULTS / "gpt2-mini", run.folder)
+    return run
+
+
+def _rewrite(run: Run, name: str, frame: pd.DataFrame) -> None:
+    path = run.folder / f"{name}.csv"
+    save_frame(path, frame, read_provenance(path))
+
+
+def test_the_committed_results_agree_with_themselves(copied: Run) -> None:
+    comparison = compare(copied, Run())
+    assert comparison["agrees"].all()
+    assert (comparison["value"] == 0).all()
+    assert set(comparison["by"]) == {"difference"}
+    assert len(comparison) > 14
+
+
+def test_a_difference_in_a_table_is_noticed(copied: Run) -> None:
+    path = copied.table_path("ioi", "train")
+    table = load_table(path)
+    damage = table.damage.clone()
+    damage[5, 7] += 1e-3
+    save_table(DamageTable(table.clean, damage, table.provenance), path)
+    comparison = compare(copied, Run()).set_index("result")
+    assert list(comparison.index[~comparison["agrees"]]) == ["damage_ioi_train"]
+
+
+def test_a_difference_in_any_frame_is_noticed(copied: Run) -> None:
+    def column(name: str, of: str, change: float) -> pd.DataFrame:
+        frame = load_frame(copied.folder / f"{name}.csv")
+        return frame.assign(**{of: frame[of] + change})
+
+    _rewrite(copied, "heads", column("heads", "share", 0.01))
+    _rewrite(copied, "detections", column("detections", "score", 1e-5))
+    _rewrite(copied, "pairs", column("pairs", "first", 1))
+    claims = load_frame(copied.folder / "claims.csv")
+    claims.loc[0, "verdict"] = "undecided"
+    _rewrite(copied, "claims", claims)
+    _rewrite(copied, "behaviours", load_frame(copied.folder / "behaviours.csv").iloc[1:])
+    remove(copied.folder / "conventions.csv")
+    save_frame(copied.folder / "new_study.csv", claims, {})
+    comparison = compare(copied, Run()).set_index("result")
+    assert set(comparison.index[~comparison["agrees"]]) == {
+        "behaviours.csv",
+        "claims.csv",
+        "conventions.csv",
+        "heads.csv",
+        "new_study.csv",
+        "pairs.csv",
+    }
+    assert comparison.loc["heads.csv", "value"] == pytest.approx(0.01, rel=1e-3)
+
+
+def test_a_searcher_without_policy_is_compared_by_its_differences(copied: Run) -> None:
+    frame = load_frame(copied.folder / "evaluation.csv")
+    frame.loc[frame["searcher"] == "static prior", "best"] += 0.01
+    _rewrite(copied, "evaluation", frame)
+    comparison = compare(copied, Run()).set_index("result")
+    assert list(comparison.index[~comparison["agrees"]]) == ["evaluation, without policies"]
+
+
+def test_a_condition_that_is_missing_is_noticed(copied: Run) -> None:
+    frame = load_frame(copied.folder / "evaluation.csv")
+    _rewrite(
+        copied, "evaluation", frame[(frame["searcher"] != "policy") | (frame["signal"] != "ioi")]
+    )
+    comparison = compare(copied, Run()).set_index("result")
+    assert list(comparison.index[~comparison["agrees"]]) == ["evaluation, policies"]
+    _rewrite(copied, "evaluation", frame[frame["searcher"] != "random"])
+    comparison = compare(copied, Run()).set_index("result")
+    assert "evaluation, without policies" in comparison.index[~comparison["agrees"]]
+
+
+def _with_policies(frame: pd.DataFrame, change: np.ndarray) -> pd.DataFrame:
+    """An evaluation whose policies' seeds are moved by ``change [seeds]``, in fractions of the oracle."""
+    moved = frame["best"] + change[frame["seed"]] * frame["oracle"]
+    return frame.assign(best=moved.where(frame["searcher"] == "policy", frame["best"]))
+
+
+def test_policies_of_another_processor_agree_in_distribution(copied: Run) -> None:
+    """Seeds move by a few points, each its own way; claims that rest on policies may change, others not."""
+    frame = load_frame(copied.folder / "evaluation.csv")
+    _rewrite(
+        copied, "evaluation", _with_policies(frame, np.array([0.02, -0.01, 0.015, -0.02, 0.005]))
+    )
+    claims = load_frame(copied.folder / "claims.csv")
+    of_policies = claims["rests_on"] == "policies"
+    claims.loc[of_policies, "ours"] += 0.02
+    _rewrite(copied, "claims", claims)
+    comparison = compare(copied, Run()).set_index("result")
+    assert comparison["agrees"].all()
+    assert comparison.loc["evaluation, policies", "by"] == "distribution"
+    claims.loc[claims["rests_on"] == "tables", "ours"] += 0.02
+    _rewrite(copied, "claims", claims)
+    comparison = compare(copied, Run()).set_index("result")
+    assert list(comparison.index[~comparison["agrees"]]) == ["claims.csv"]
+
+
+def test_policies_that_are_worse_do_not_agree(copied: Run) -> None:
+    frame = load_frame(copied.folder / "evaluation.csv")
+    _rewrite(copied, "evaluation", _with_policies(frame, np.full(5, -0.3)))
+    comparison = compare(copied, Run()).set_index("result")
+    assert list(comparison.index[~comparison["agrees"]]) == ["evaluation, policies"]
+
+
+def test_the_test_of_distributions_keeps_its_level() -> None:
+    """Two draws of one distribution are told apart no more often than promised, over 400 of them."""
+    rng = np.random.default_rng(0)
+    rejected = 0
+    for _ in range(400):
+        common = rng.normal(size=(12, 1))
+        seeds = common + 0.1 * rng.normal(size=(12, 10)) + 0.1 * rng.normal(size=10)
+        rejected += same_distribution(seeds[:, :5], seeds[:, 5:]) <= SIGNIFICANCE
+    assert rejected <= 10  # expected 3.2 of 400: the smallest probability is 2 in 252
+    assert same_distribution(seeds[:, :5], seeds[:, 5:] + 1.0) == pytest.approx(2 / 252)
+    assert same_distribution(seeds[:, :5], seeds[:, :5]) == 1.0
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(shift=st.floats(0, 1), seed=st.integers(0, 99))
+def test_the_test_is_symmetric(shift: float, seed: int) -> None:
+    one, other = np.random.default_rng(seed).normal(size=(2, 4, 3))
+    assert same_distribution(one, other + shift) == same_distribution(other + shift, one)
+
+
+def test_fractions_are_per_condition_and_seed() -> None:
+    key = {"task": "t", "signal": "none", "searcher": "policy", "trained_k": 1, "planned_k": 1}
+    rows = [
+        key | {"measured": m, "seed": s, "episode": e, "best": b, "oracle": o}
+        for m, s, e, b, o in [
+            (1, 0, 0, 1.0, 2.0),
+            (1, 0, 1, 3.0, 6.0),
+            (1, 1, 0, 2.0, 2.0),
+            (1, 1, 1, 6.0, 6.0),
+        ]
+    ]
+    assert fractions_by_seed(pd.DataFrame(rows)).to_numpy().tolist() == [[0.5, 1.0]]
+
+
+def test_words_and_whole_numbers_are_compared_exactly() -> None:
+    frame = pd.DataFrame({"word": ["a", "b"], "count": [1, 2], "value": [0.5, np.nan]})
+    assert frame_difference(frame, frame.copy()) == 0.0
+    assert frame_difference(frame, frame.assign(value=[0.75, np.nan])) == 0.25
+    for other in (
+        frame.assign(word=["a", "c"]),
+        frame.assign(count=[1, 3]),
+        frame.assign(value=[0.5, 0.5]),
+        frame.iloc[:1],
+        frame.rename(columns={"word": "words"}),
+    ):
+        assert frame_difference(frame, other) == float("inf")

@@ -1,0 +1,83 @@
+"""What another processor's rounding changes, and what it may not: emulated ones, and policies that differ."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from circuitlib.companion import frames
+from circuitlib.companion.compare import compare
+from circuitlib.companion.run import Run
+from circuitlib.companion.settings import Settings
+from circuitlib.manifest import read_provenance
+from circuitlib.paths import ROOT, RUNS
+
+pytestmark = pytest.mark.long
+
+SMALL = {"train_prompts": 32, "evaluation_prompts": 32, "seeds": 2, "steps": 4000, "episodes": 5}
+PROCESSORS = {
+    "AVX2 in torch": {"ATEN_CPU_CAPABILITY": "avx2"},
+    "AVX2 in oneDNN": {"ONEDNN_MAX_CPU_ISA": "AVX2"},
+    "MKL's compatible branch": {"MKL_CBWR": "COMPATIBLE"},
+    "another OpenBLAS kernel": {"OPENBLAS_CORETYPE": "Sandybridge"},
+}
+
+
+def _measure(name: str, environment: dict[str, str]) -> Run:
+    """A small run, measured in a process of its own: these variables are read when a library is loaded."""
+    output = f"runs/processors-{os.getpid()}/{name}"
+    command = [sys.executable, "-m", "circuitlib", "reproduce", "--notebooks", "00"]
+    for key, value in SMALL.items():
+        command += [f"--{key.replace('_', '-')}", str(value)]
+    done = subprocess.run(
+        [*command, "--output", output],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Run(Settings.of(SMALL), output)
+
+
+@pytest.fixture(scope="module")
+def here() -> Iterator[Run]:
+    """The small run as this machine measures it."""
+    yield _measure("here", {})
+    shutil.rmtree(RUNS / f"processors-{os.getpid()}")
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_another_processor_agrees(name: str, here: Run) -> None:
+    there = _measure(name.replace(" ", "-"), PROCESSORS[name])
+    comparison = compare(there, here)
+    assert comparison["agrees"].all(), comparison.to_string()
+    assert len(comparison) > 14
+
+
+def test_the_processor_is_recorded(here: Run) -> None:
+    there = _measure("recorded", {"ATEN_CPU_CAPABILITY": "avx2"})
+    path = there.table_path("ioi", "train")
+    assert read_provenance(path)["processor"]["torch"] == "AVX2"
+
+
+def test_policies_trained_half_as_long_do_not_agree(tmp_path: Path) -> None:
+    """Planted: the published tables, and policies that stop at half of the published steps."""
+    public, output = Run(), f"runs/half-{os.getpid()}"
+    half = Run(Settings(steps=public.settings.steps // 2), output)
+    half.folder.mkdir(parents=True)
+    try:
+        for path in (*public.folder.glob("damage_*"), *public.folder.glob("tasks.*")):
+            shutil.copy(path, half.folder)
+        shutil.copy(public.folder / "subject.json", half.folder)
+        frames.evaluation(half)
+        comparison = compare(half, public).set_index("result")
+        assert comparison.loc["evaluation, policies", "by"] == "distribution"
+        assert not comparison.loc["evaluation, policies", "agrees"]
+        assert comparison.loc["evaluation, without policies", "agrees"]
+    finally:
+        shutil.rmtree(ROOT / output)

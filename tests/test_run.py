@@ -1,0 +1,287 @@
+"""A run reads what is stored, measures what is not, and refuses what is stale."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from circuitlib.ablation.tables import DamageTable, load_table, save_table
+from circuitlib.companion import claims, frames, run
+from circuitlib.companion.run import Run
+from circuitlib.companion.settings import CANDIDATES, PUBLISHED, Settings
+from circuitlib.manifest import (
+    StaleResult,
+    is_stored,
+    load_frame,
+    read_provenance,
+    restamp,
+    save_frame,
+)
+from circuitlib.paths import RESULTS, ROOT
+from circuitlib.search.policy import load_policy
+from circuitlib.search.ppo import PPOConfig
+from circuitlib.search.ppo_seeds import Trainer
+
+PUBLIC = [Run(settings) for settings in PUBLISHED.values()]
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Runs are written to a folder of the test's own."""
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setattr(run, "CACHE", tmp_path / "cache")
+    return tmp_path
+
+
+def test_subjects_do_not_share_folders(checkpoint: Path, tmp_path: Path) -> None:
+    """Directories that end in the same name, and hub names that do, are different subjects."""
+    names = ["gpt2-mini", "gpt2", "odd", "one/odd", "two/odd", str(checkpoint)]
+    for place in ("one", "two"):
+        shutil.copytree(checkpoint, tmp_path / place / "odd")
+        names.append(str(tmp_path / place / "odd"))
+    runs = [Run(Settings(name), "runs/mine") for name in names]
+    for folders in ("folder", "figures", "notebooks"):
+        assert len({getattr(one, folders) for one in runs}) == len(names)
+
+
+def test_committed_results_cannot_be_overwritten() -> None:
+    with pytest.raises(ValueError, match="give an output folder"):
+        Run(Settings(seeds=4))
+    with pytest.raises(TypeError, match="output must be str, not None"):
+        Run(Settings(), None)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no setting sedes; there are"):
+        Run.of({"sedes": 3})
+
+
+@pytest.mark.parametrize("public", PUBLIC, ids=lambda one: one.settings.subject)
+def test_every_committed_result_is_what_the_code_makes(public: Run) -> None:
+    """Reading checks content and provenance: subject, seeds, settings and hashes of the code."""
+    before = {path: path.read_bytes() for path in public.folder.iterdir()}
+    for task in (*public.training_tasks, "control"):
+        assert len(public.table(task, "train")) == public.recipe(task, "train").count
+    for task in (*public.tasks, "control"):
+        assert len(public.table(task, "evaluation")) == public.recipe(task, "evaluation").count
+    assert set(public.policies()) == set(CANDIDATES)
+    assert len(public.training_history()) > 100
+    for measure in (
+        frames.behaviours,
+        frames.heads,
+        frames.evaluation,
+        frames.detections,
+        frames.pairs,
+        frames.conventions,
+        claims.claims,
+    ):
+        assert len(measure(public)) > 5
+    assert before == {path: path.read_bytes() for path in public.folder.iterdir()}
+    results = {path for path in public.folder.iterdir() if path.suffix != ".json"}
+    assert all(is_stored(path) for path in results)
+    manifests = {path.with_suffix(".json") for path in results}
+    assert set(public.folder.iterdir()) == results | manifests | {public.folder / "subject.json"}
+
+
+@pytest.mark.parametrize("public", PUBLIC, ids=lambda one: one.settings.subject)
+def test_reading_loads_no_model(public: Run) -> None:
+    program = (
+        "import sys\n"
+        "from circuitlib.companion import claims, frames, run\n"
+        "def refuse(*arguments): raise AssertionError('a model is loaded')\n"
+        "run.load_subject = frames.load_subject = refuse\n"
+        f"public = run.Run.of({{'subject': {public.settings.subject!r}}})\n"
+        "public.policies(), frames.heads(public), claims.claims(public), frames.conventions(public)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_committed_results_are_small() -> None:
+    assert sum(path.stat().st_size for path in RESULTS.rglob("*") if path.is_file()) < 10e6
+    for path in RESULTS.rglob("*.csv"):
+        assert is_stored(path), f"{path} has no manifest"
+        read_provenance(path)
+
+
+def test_results_of_another_subject_or_text_are_refused(checkpoint: Path, elsewhere: Path) -> None:
+    """Even in the same folder: a checkpoint may be replaced by another, or by itself with one id changed."""
+    directory = elsewhere / "model"
+    shutil.copytree(checkpoint, directory)
+    settings = Settings(str(directory), evaluation_prompts=32, control="docstrings")
+    mine = Run(settings, "runs/mine")
+    table = mine.table("control", "evaluation")
+    assert table.provenance["text"] == "docstrings"
+    frame = pd.DataFrame({"a": [1.5]})
+    mine.frame("study", lambda: frame, "circuitlib.search.oracle")
+    other = Run(replace(settings, control="wikitext-2"), "runs/mine")
+    with pytest.raises(StaleResult, match="text is 'docstrings', wanted 'wikitext-2'"):
+        other.table("control", "evaluation")
+    with pytest.raises(StaleResult, match="text is 'docstrings', wanted 'wikitext-2'"):
+        other.frame("study", lambda: frame, "circuitlib.search.oracle")
+    raw = Run(replace(settings, convention="raw"), "runs/mine")
+    with pytest.raises(StaleResult, match="is of the convention folded"):
+        raw.table("control", "evaluation")
+    changes: dict[str, Callable[[dict], object]] = {
+        "config.json": lambda content: content.update(n_head=4),
+        "tokenizer.json": lambda content: content["model"]["vocab"].update({"zz": 1}),
+    }
+    for file, change in changes.items():
+        before = (directory / file).read_text()
+        content = json.loads(before)
+        change(content)
+        (directory / file).write_text(json.dumps(content))
+        with pytest.raises(StaleResult, match=f"another model: {file.removesuffix('.json')} is"):
+            Run(settings, "runs/mine").table("control", "evaluation")
+        (directory / file).write_text(before)
+    Run(settings, "runs/mine").table("control", "evaluation")
+
+
+def test_results_can_be_read_where_the_model_is_not(checkpoint: Path, elsewhere: Path) -> None:
+    directory = elsewhere / "model"
+    shutil.copytree(checkpoint, directory)
+    settings = Settings(str(directory), evaluation_prompts=32, control="docstrings")
+    measured = Run(settings, "runs/mine").table("control", "evaluation")
+    shutil.rmtree(directory)
+    gone = Run(settings, "runs/mine")
+    assert torch.equal(gone.table("control", "evaluation").damage, measured.damage)
+    with pytest.raises(FileNotFoundError, match=r"there is no config\.json"):
+        gone.table("ioi", "evaluation")
+
+
+def test_a_table_that_other_code_made_is_measured_again_on_a_few_rows(
+    checkpoint: Path, elsewhere: Path
+) -> None:
+    settings = Settings(str(checkpoint), train_prompts=32, control="docstrings")
+    mine = Run(settings, "runs/mine")
+    table, path = mine.table("ioi", "train"), mine.table_path("ioi", "train")
+    hashed, content = mine.hashes(path.name), path.read_bytes()
+    old = table.provenance | {"code": "0123456789abcdef"}
+    restamp(path, old)
+    mine.table("ioi", "train")
+    assert read_provenance(path) == table.provenance
+    assert (mine.hashes(path.name), path.read_bytes()) == (hashed, content)
+    save_table(DamageTable(table.clean, table.damage + 1e-3, old), path)
+    with pytest.raises(StaleResult, match=r"the code has changed, and its rows by up to 1\.0e-03"):
+        mine.table("ioi", "train")
+    restamp(path, old | {"seed": 9})
+    with pytest.raises(StaleResult, match=r"code is '0123456789abcdef'.*seed is 9"):
+        mine.table("ioi", "train")
+
+
+def test_policies_are_what_the_trainer_learns(
+    make_run: Callable[..., Run],
+) -> None:
+    mine, done = make_run(seeds=2, steps=1200), list[int]()
+    policies = mine.policies(done.append)
+    assert sum(done) == 2 * 3
+    for k, networks in policies.items():
+        config = PPOConfig(total_timesteps=1200, candidates=k)
+        trained = Trainer(mine.training_episodes(), config, [0, 1]).train()
+        for stored, fresh in zip(networks, trained, strict=True):
+            for key, value in stored.state_dict().items():
+                torch.testing.assert_close(value, fresh.state_dict()[key], atol=2e-3, rtol=2e-3)
+    history = mine.training_history()
+    assert set(history["trained_k"]) == set(CANDIDATES)
+    assert set(history["update"]) == {1, 2, 3}
+    assert not list((run.CACHE / "ppo").iterdir())
+    with pytest.raises(StaleResult, match=r"config.total_timesteps is 1200, wanted 1600"):
+        Run(replace(mine.settings, steps=1600), mine.output).policies()
+    path = mine.policy_path(1)
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(StaleResult, match="is corrupt"):
+        load_policy(path)
+
+
+@pytest.fixture
+def make_run(elsewhere: Path) -> Callable[..., Run]:
+    """A run of the embedded subject on its committed tables, cut to 32 rows: nothing is swept."""
+
+    def make(**changes: object) -> Run:
+        small = {
+            "train_prompts": 32,
+            "evaluation_prompts": 32,
+            "episodes": 3,
+            "seeds": 1,
+            "steps": 400,
+        }
+        mine, public = Run(Settings.of(small | changes), "runs/small"), Run()
+        mine.folder.mkdir(parents=True)
+        shutil.copy(public.folder / "subject.json", mine.folder)
+        for suffix in (".csv", ".json"):
+            shutil.copy(public.folder / f"tasks{suffix}", mine.folder)
+        for path in public.folder.glob("damage_*.safetensors"):
+            name, _, part = path.stem.removeprefix("damage_").rpartition("_")
+            table, recipe = load_table(path), mine.recipe(name, part)
+            kept = slice(0, recipe.count)
+            provenance = recipe.provenance(mine.card)
+            save_table(
+                DamageTable(table.clean[kept], table.damage[kept], provenance),
+                mine.table_path(name, part),
+            )
+        return mine
+
+    return make
+
+
+def test_frames_are_measured_once(make_run: Callable[..., Run]) -> None:
+    mine, calls = make_run(), list[int]()
+
+    def compute() -> pd.DataFrame:
+        calls.append(1)
+        return pd.DataFrame({"a": [1.0, None], "b": ["none", "x"]})
+
+    first = mine.frame("study", compute, "circuitlib.search.oracle", size=3)
+    assert mine.frame("study", compute, "circuitlib.search.oracle", size=3).equals(first)
+    assert first["b"].tolist() == ["none", "x"]
+    assert len(calls) == 1
+    with pytest.raises(StaleResult, match=r"inputs\.size is 3, wanted 4"):
+        mine.frame("study", compute, "circuitlib.search.oracle", size=4)
+
+
+def test_a_task_that_is_left_out_is_left_out_everywhere(make_run: Callable[..., Run]) -> None:
+    """The held-out task among them: the ledger then has no row about it, and nothing fails."""
+    mine = make_run()
+    path = mine.folder / "tasks.csv"
+    report = load_frame(path)
+    report["left_out"] = report["left_out"].astype(object)
+    report.loc[report["task"].isin(["docstring", "greater_than"]), "left_out"] = "It cannot."
+    save_frame(path, report, read_provenance(path))
+    assert mine.left_out == {"docstring": "It cannot.", "greater_than": "It cannot."}
+    assert mine.main_tasks == ("induction", "ioi")
+    assert mine.further_tasks == ("pronoun", "agreement")
+    assert set(frames.heads(mine)["task"]) == {"induction", "ioi", "pronoun", "agreement"}
+    evaluation = frames.evaluation(mine)
+    assert set(evaluation["task"]) == {"induction", "ioi", "pronoun", "agreement"}
+    found = claims.claims(mine)
+    assert not found["claim"].str.contains("docstring").any()
+    assert {"05", "03", "06"} <= set(found["measured_in"])
+    report.loc[report["task"].isin(["induction", "ioi"]), "left_out"] = "Nor this."
+    save_frame(path, report, read_provenance(path))
+    with pytest.raises(ValueError, match=r"does no task that policies are trained on\. Nor this\."):
+        frames.evaluation(Run(mine.settings, mine.output))
+
+
+def test_heads_are_means_of_rows(make_run: Callable[..., Run]) -> None:
+    mine = make_run(penalty=0.5)
+    table = frames.heads(mine).set_index(["task", "head"])
+    for task in ("ioi", "agreement"):
+        rows, spans = mine.table(task, "evaluation"), mine.table("control", "evaluation")
+        rewards = rows.damage.mean(0) - 0.5 * spans.damage.mean(0)
+        ours = table.loc[task]
+        assert np.allclose(ours["reward"], rewards, atol=1e-5)
+        assert np.allclose(ours["share"], rewards / rows.clean.mean(), atol=1e-5)
+        assert ours["rank"].idxmin() == int(rewards.argmax())
+        assert sorted(ours["rank"]) == list(range(1, mine.card.heads + 1))
+
+
+def test_a_run_is_inside_the_checkout() -> None:
+    for public in PUBLIC:
+        assert ROOT in public.folder.parents
