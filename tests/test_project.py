@@ -1,5 +1,6 @@
-"""One set of versions, however it is installed; what is stated twice is stated alike."""
+"""One set of versions, however it is installed; what is stated twice is stated alike; arrows one way."""
 
+import ast
 import os
 import re
 import shutil
@@ -13,42 +14,117 @@ from typing import Any
 import pytest
 import yaml
 
-from circuitlib import reference
 from circuitlib.paths import ROOT
 
+LIBRARY = ROOT / "circuitlib"
+FOLDERS = ("subjects", "tasks", "ablation", "search", "companion", "workshop")
+"""Each uses only those above it."""
 
-def _pins() -> dict[str, str]:
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
-    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+MODULES = sorted(LIBRARY.rglob("*.py"))
+
+
+def _project() -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return project
+
+
+def _bare(requirements: list[str]) -> set[str]:
+    return {re.split(r"[=<>\[ ]", name)[0] for name in requirements}
 
 
 def test_conda_and_pip_get_the_same_versions() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = {
-        re.split(r"[=<>\[ ]", name)[0]
-        for name in [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    }
+    project = _project()
+    extras = project["optional-dependencies"]
+    wanted = _bare([*project["dependencies"], *extras["companion"], *extras["dev"]])
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
     listed = dict(line.split("==") for line in pip if "==" in line)
-    pins = _pins()
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     assert set(listed) == wanted
     assert all(pins[name] == version for name, version in listed.items())
     assert pins["torch"] == "2.13.0"
     assert "torch==2.13.0" in project["dependencies"]
 
 
+def _imports(path: Path) -> set[str]:
+    """All modules that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(LIBRARY).as_posix())
+def test_a_folder_uses_only_those_above_it(path: Path) -> None:
+    parts = path.relative_to(LIBRARY).parts
+    used = {name.split(".")[1] for name in _imports(path) if name.startswith("circuitlib.")}
+    used &= set(FOLDERS)
+    if len(parts) > 1:
+        assert used <= set(FOLDERS[: FOLDERS.index(parts[0]) + 1])
+    elif path.name not in ("__init__.py", "__main__.py"):
+        assert not used, "what stands beside the folders uses none of them"
+
+
+def test_the_ablation_needs_the_core_alone() -> None:
+    """What only an extra installs is imported by the notebooks' side and the workshop, not above them."""
+    names = {"pyyaml": "yaml", "sb3-contrib": "sb3_contrib", "pyzmq": "zmq", "ipython": "IPython"}
+    extras = _project()["optional-dependencies"]
+    optional = {names.get(name, name) for name in _bare([*extras["companion"], *extras["dev"]])}
+    core = _bare(_project()["dependencies"])
+    for path in MODULES:
+        used = {name.split(".")[0] for name in _imports(path)}
+        if path.relative_to(LIBRARY).parts[0] not in ("companion", "workshop"):
+            assert not used & optional, f"{path.name} imports {used & optional}"
+    assert not core & {"papermill", "ipywidgets", "jupyterlab"}
+
+
+def test_the_environment_loads_no_transformer_lens() -> None:
+    program = "from circuitlib import HeadAblationEnv"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", program], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert "circuitlib.search.env" in done.stderr
+    assert "transformer_lens" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["circuitlib", "circuitlib.companion.run"])
+def test_importing_prints_nothing(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {name}"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout + done.stderr == ""
+
+
 def test_nothing_at_import_loads_a_model_or_parses_arguments() -> None:
-    for path in (ROOT / "circuitlib").rglob("*.py"):
+    for path in MODULES:
         for line in path.read_text().splitlines():
             assert not re.match(
                 r"(load_subject|parser|torch\.set_num_threads|TransformerBridge\.)", line
             ), path.name
 
 
-def _project() -> dict[str, Any]:
-    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return project
+def test_every_module_says_what_it_is() -> None:
+    for path in MODULES:
+        text = path.read_text()
+        assert not text.strip() or ast.get_docstring(ast.parse(text)), path
+        assert "fmt: skip" not in text, path
+
+
+def test_the_map_of_the_library_names_what_is_there() -> None:
+    text = (LIBRARY / "README.md").read_text()
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (LIBRARY / link).exists(), link
+    for folder in FOLDERS:
+        assert f"`{folder}/`" in text
+        assert (LIBRARY / folder).is_dir()
+    for name in re.findall(r"`([\w/]+\.py)`", text):
+        assert list(LIBRARY.rglob(name)), name
 
 
 def test_citation_is_of_this_version() -> None:
@@ -76,83 +152,34 @@ def test_changelog_is_of_this_version() -> None:
     assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
-def test_the_reference_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
-    assert reference.main(["--check"]) == 0, capsys.readouterr().out
-
-
-def test_the_reference_shows_signatures_and_first_paragraphs(tmp_path: Path) -> None:
-    path = tmp_path / "module.py"
-    path.write_text(
-        dedent('''
-            @dataclass(frozen=True)
-            class Point:
-                """Where, see :func:`package.module.f`.
-
-                More.
-                """
-
-                x: Float[Tensor, "n 2"]
-                label: str = "a"
-                kind: ClassVar[int] = 2
-
-                def norm(self) -> float: ...
-                def _hidden(self) -> float: ...
-
-            class Walker(Base):
-                def __init__(self, at: Point, *, steps: int = 1_000) -> None: ...
-
-            def f(
-                x, *rest: int,
-                y: float = 1e-3, **more: str
-            ) -> Point:
-                """Do ``x``
-                at once."""
-
-            def _g() -> None: ...
-            ''')
-    )
-    module = reference._Module(path)
-    assert [module.entry(node) for node in module.definitions] == [
-        '- `class Point(x: Float[Tensor, "n 2"], label: str = "a")`  \n  Where, see `f`.'
-        "  \n  Has `norm`.",
-        "- `class Walker(at: Point, *, steps: int = 1_000)`",
-        "- `f(x, *rest: int, y: float = 1e-3, **more: str) -> Point`  \n  Do `x` at once.",
-    ]
-
-
 def test_types_go_with_the_package() -> None:
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     assert data["package-data"] == {"circuitlib": ["py.typed"]}
-    assert (ROOT / "circuitlib" / "py.typed").is_file()
+    assert (LIBRARY / "py.typed").is_file()
 
 
 def test_without_its_checkout_the_package_loads_and_ablates(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     """What ``pip install .`` gives: the package alone, in a folder that is not the checkout."""
-    shutil.copytree(
-        ROOT / "circuitlib", tmp_path / "circuitlib", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    shutil.copytree(LIBRARY, tmp_path / "circuitlib", ignore=shutil.ignore_patterns("__pycache__"))
     program = dedent(f"""
         import importlib, pkgutil, circuitlib
         from pathlib import Path
         assert Path(circuitlib.__file__).parents[1] == Path({str(tmp_path)!r})
-        for module in pkgutil.iter_modules(circuitlib.__path__):
-            importlib.import_module("circuitlib." + module.name)
+        for module in pkgutil.walk_packages(circuitlib.__path__, "circuitlib."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
 
-        from circuitlib.ablation import hooked_task
-        from circuitlib.control import control_spans
-        from circuitlib.damage import build_table
-        from circuitlib.literature import mechrl
-        from circuitlib.reproduce import main
-        from circuitlib.results import Run
-        from circuitlib.subjects import load_subject
-        from circuitlib.tasks import TASKS
+        from circuitlib import head_damage, load_subject
+        from circuitlib.__main__ import main
+        from circuitlib.ablation.build import Recipe, build_table
+        from circuitlib.companion.paper import mechrl
+        from circuitlib.companion.run import Run
 
         subject = load_subject({str(checkpoint)!r})
-        prompts = TASKS["ioi"].prompts(subject.tokenizer, 4, 0)[0]
-        assert hooked_task(subject, prompts, TASKS["ioi"].metric, [(), (1, 2)]).shape[1] == 2
-        assert len(build_table(subject, "control", 4, "train", Path({str(tmp_path / "cache")!r}))) == 4
+        assert len(head_damage(subject, [("The keys near the cabinet", " are", " is")])) == 35
+        assert len(build_table(subject, Recipe(None, 4, "train"), Path({str(tmp_path / "cache")!r}))) == 4
         for needs_checkout in (Run, mechrl, load_subject):
             try:
                 needs_checkout()
@@ -160,7 +187,7 @@ def test_without_its_checkout_the_package_loads_and_ablates(
                 assert "checkout" in str(error), error
             else:
                 raise AssertionError(needs_checkout)
-        assert main([]) == 2
+        assert main(["reproduce"]) == 2
         """)
     environment = os.environ | {"PYTHONPATH": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
