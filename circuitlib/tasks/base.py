@@ -200,6 +200,8 @@ def tokenise(
     groups: dict[tuple[int, int], list[tuple[Example, list[int], dict[str, int]]]] = defaultdict(
         list
     )
+    words = dict.fromkeys(word for example in examples for word in example.candidates)
+    answers = {word: token_id(tokenizer, word) for word in words}
     for example, (tokens, roles) in zip(
         examples, encode_examples(tokenizer, examples), strict=True
     ):
@@ -208,9 +210,7 @@ def tokenise(
         Prompts(
             task,
             torch.tensor([tokens for _, tokens, _ in group]),
-            torch.tensor(
-                [[token_id(tokenizer, word) for word in e.candidates] for e, _, _ in group]
-            ),
+            torch.tensor([[answers[word] for word in e.candidates] for e, _, _ in group]),
             torch.tensor([list(e.signs) for e, _, _ in group], dtype=torch.float32),
             [e.text for e, _, _ in group],
             {role: torch.tensor([roles[role] for _, _, roles in group]) for role in group[0][2]},
