@@ -1,12 +1,15 @@
-"""Is a task fit to be searched? Seven questions, asked in order, before a single episode is paid for.
+"""Is a task fit to be searched? Eight questions, asked in order, before a single episode is paid for.
 
 A head's damage means something only if the prompts are what they are meant to be, the model does the task,
 and another draw of prompts would say the same of the heads. Each check has a bar and, failed, says what to do.
+A task whose prompts cannot be formed, or that the model does not do, is to be left out. One on which no head
+stands out may be trained on, but fractions of its best head's damage say nothing.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb, nan
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,39 +20,44 @@ from torch import Tensor
 from circuitlib.ablation.hooks import hooked_task
 from circuitlib.ablation.sweep import engine
 from circuitlib.subjects.load import Subject
-from circuitlib.tasks import Example, Task
-from circuitlib.tasks.base import token_id, tokenise
+from circuitlib.tasks.base import Example, Task, encode_examples, token_id, tokenise
 
 LEAST_DIFFERENT = 0.5
 """Different prompts, as a share of those drawn."""
-
 
 CHANCE = 0.01
 """How likely it may be, at most, that a model which guesses passes for one that does the task (a one-sided
 binomial test against 1/2)."""
 
-
 LARGEST_ERROR = 0.1
 """Standard error of the mean metric, as a share of that mean."""
-
 
 LEAST_AGREEMENT = 0.8
 """Pearson correlation, over heads, of the mean damages in two halves of the prompts, not corrected for
 their size."""
 
+LEAST_DAMAGE = 0.05
+"""Largest mean damage of a head, as a share of the mean metric."""
 
 SPLITS = 100
 """Random halvings that the correlation is averaged over."""
 
-
 BLOCK = 16
 """Prompts of which all logits are held at once."""
 
+Kind = Literal["refuses", "warns"]
+"""What a failed check does: leave the task out of a subject's run, or take it out of fractions only."""
 
-DISTINCT, ANSWERS, SIDES, CONTEXT, ABILITY, PRECISION, AGREEMENT = CHECKS = (
-    "prompts differ", "answers are one token", "right is not wrong", "prompts fit the context",
-    "the model does it", "the metric is stable", "heads agree between halves",
-)  # fmt: skip
+CHECKS: dict[str, Kind] = {
+    (DISTINCT := "prompts differ"): "refuses",
+    (ANSWERS := "answers are one token"): "refuses",
+    (SIDES := "right is not wrong"): "refuses",
+    (CONTEXT := "prompts fit the context"): "refuses",
+    (ABILITY := "the model does it"): "refuses",
+    (PRECISION := "the metric is stable"): "warns",
+    (AGREEMENT := "heads agree between halves"): "warns",
+    (STANDOUT := "a head stands out"): "warns",
+}
 """In the order in which they are made."""
 
 
@@ -65,11 +73,11 @@ class _Row:
 def check_task(subject: Subject, task: Task, count: int = 64, seed: int = 0) -> pd.DataFrame:
     """Check a task on ``count`` prompts drawn with ``seed``, of which repeated ones count once.
 
-    Returns one row a check, in this order, with columns ``check``, ``value``, ``bar``, ``passed``
-    (missing where an earlier failure leaves nothing to measure) and ``message``, what was found and what
-    to do about it:
+    Returns one row per check, in this order, with columns ``check``, ``value``, ``bar``, ``passed``
+    (missing where an earlier failure leaves nothing to measure), ``message``, what was found and what
+    to do about it, and ``kind``: whether a failure ``refuses`` the task or ``warns`` (:func:`verdict`).
 
-    * ``prompts differ``: how many; at least half of those drawn.
+    * ``prompts differ``: how many; at least half of those drawn. Refuses, as all up to ``the model does it``.
     * ``answers are one token``: how many different answers are not; none.
     * ``right is not wrong``: prompts without a right and a wrong answer that differ; none.
     * ``prompts fit the context``: tokens of the longest with BOS; at most the subject's context.
@@ -78,28 +86,36 @@ def check_task(subject: Subject, task: Task, count: int = 64, seed: int = 0) -> 
     * ``the metric is stable``: standard error of the mean metric as a share of the mean; at most 0.1.
     * ``heads agree between halves``: Pearson correlation, over heads, of mean damages in two halves of the
       prompts, the mean of 100 random halvings, without the Spearman-Brown correction; at least 0.8.
+    * ``a head stands out``: largest mean damage of a head as a share of the mean metric; at least 0.05.
 
-    A task that writes no prompts (its ``example`` raises ``ValueError``) has failed the first check, with
-    that message. Raises ``ValueError`` when ``count`` is less than 2.
+    A task that writes no prompts (its ``example`` raises ``ValueError``, or they cannot be tokenised) has failed
+    the first check, with that message. Raises ``ValueError`` when ``count`` is less than 2.
     """
     if count < 2:
         raise ValueError(f"count must be at least 2, two halves of one prompt, not {count}")
     rows = _written(subject, task, count, seed)
     missing = [
         _Row(check, nan, nan, None, "Not measured: a check above failed.")
-        for check in CHECKS[len(rows) :]
+        for check in list(CHECKS)[len(rows) :]
     ]
     frame = pd.DataFrame([vars(row) for row in (*rows, *missing)])
+    frame["kind"] = frame["check"].map(CHECKS)
     return frame.astype({"value": float, "bar": float, "passed": "boolean"})
+
+
+def verdict(checks: pd.DataFrame) -> tuple[str | None, str | None]:
+    """Of :func:`check_task`'s table: why the task is to be left out, and why it is to be taken out of fractions,
+    each the message of the first such check that failed, or None."""
+    failed = checks[checks["passed"].eq(False).fillna(False)]
+    first = failed.groupby("kind")["message"].first()
+    return first.get("refuses"), first.get("warns")
 
 
 def _written(subject: Subject, task: Task, count: int, seed: int) -> list[_Row]:
     """The checks that can be made: of the texts, then of what the model makes of them."""
-    rng = np.random.default_rng([seed, *task.name.encode()])
     try:
-        drawn = [task.example(subject.tokenizer, "evaluation", rng) for _ in range(count)]
-        for example in drawn:
-            _refuse_malformed(example, drawn[0])
+        drawn = task.examples(subject.tokenizer, count, seed)
+        encode_examples(subject.tokenizer, drawn)
     except ValueError as error:
         message = f"The task writes no prompts that can be used: {error}."
         return [_Row(DISTINCT, 0, LEAST_DIFFERENT * count, False, message)]
@@ -120,28 +136,13 @@ def _written(subject: Subject, task: Task, count: int, seed: int) -> list[_Row]:
     if not rows[-1].passed:
         return rows
     ablate = engine(subject)
-    scores = [ablate.task(some, task.metric) for some in groups]
-    damage = torch.cat([some.damage for some in scores])
-    return [*rows, _precision(clean, task.metric.unit), _agreement(damage, seed)]
-
-
-def _refuse_malformed(example: Example, other: Example) -> None:
-    if len(example.candidates) != len(example.signs):
-        raise ValueError(
-            f"{example.text!r} has {len(example.candidates)} candidates and {len(example.signs)} signs; "
-            "give one sign a candidate"
-        )
-    if example.roles.keys() != other.roles.keys():
-        raise ValueError(
-            f"{example.text!r} has roles {sorted(example.roles)} and {other.text!r} {sorted(other.roles)}; "
-            "give every prompt the same"
-        )
-    for role, last in example.roles.items():
-        if not 0 <= last < len(example.text):
-            raise ValueError(
-                f"role {role} of {example.text!r} ends at character {last}, which is not in the text; "
-                "count from 0"
-            )
+    damage = torch.cat([ablate.task(some, task.metric).damage for some in groups])
+    return [
+        *rows,
+        _precision(clean, task.metric.unit),
+        _agreement(damage, seed),
+        _standout(damage, clean, subject),
+    ]
 
 
 def _distinct(different: int, count: int) -> _Row:
@@ -262,3 +263,21 @@ def _agreement(damage: Float[Tensor, "prompts heads"], seed: int) -> _Row:
     if not passed:
         message += f" At least {LEAST_AGREEMENT} is needed: draw more prompts, or accept that no head stands out."
     return _Row(AGREEMENT, value, LEAST_AGREEMENT, passed, message)
+
+
+def _standout(
+    damage: Float[Tensor, "prompts heads"], clean: Float[Tensor, " prompts"], subject: Subject
+) -> _Row:
+    means, whole = damage.double().mean(0), clean.double().mean().item()
+    best = int(means.argmax())
+    value = means[best].item() / whole if whole > 0 else 0.0
+    passed = value >= LEAST_DAMAGE
+    message = (
+        f"The head that matters most, {subject.head_name(best)}, is worth {value:.1%} of the metric."
+    )
+    if not passed:
+        message += (
+            f" Below {LEAST_DAMAGE:.0%}, fractions of it say nothing: several heads do this together, or none; "
+            "ablate sets of heads, or ask another model."
+        )
+    return _Row(STANDOUT, value, LEAST_DAMAGE, passed, message)

@@ -1,40 +1,60 @@
 """What a task is: a generator of prompts with right and wrong answers, and the metric that scores them.
 
-A task writes text; a subject's tokenizer turns it into tokens. Prompts of one length are kept
-together, so that nothing is ever padded and the scored position is always the last one.
+A task writes text; a subject's tokenizer turns it into tokens, BOS first. Prompts of one length are kept
+together, so that nothing is ever padded and the scored position is always the last one. Text that does not
+become the tokens it is meant to be is refused.
 """
+
+from __future__ import annotations
 
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
-Templates = Literal["pretraining", "evaluation"]
-"""Which templates and word combinations to draw from. The embedded subject was trained on the first
-kind only; everything measured in this project uses the second."""
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 HOLD_OUT_ONE_IN = 5
 MIN_WORDS = 8
+
+TRIED = 64
+"""Prompts on which :meth:`Task.refusal` tries a tokenizer."""
 
 
 @dataclass(frozen=True)
 class Example:
     """One prompt as text. ``candidates`` are answer strings, ``signs`` their weights in the metric
-    (+1 right, -1 wrong); ``roles`` maps a role to the index of its last character in ``text``."""
+    (+1 right, -1 wrong); ``roles`` maps a role to the index of its last character in ``text``;
+    ``counterfactual`` is a text of as many tokens in which the answer is another one or unknowable."""
 
     text: str
     answer: str
     candidates: Sequence[str]
     signs: Sequence[float]
     roles: Mapping[str, int]
+    counterfactual: str | None = None
+
+    def word(self, role: str) -> str:
+        """The word that ends at a role."""
+        found = re.search(r"\w+$", self.text[: self.roles[role] + 1])
+        assert found is not None, f"no word ends at {role} of {self.text!r}"
+        return found[0]
+
+    def with_words(self, words: Mapping[str, str]) -> str:
+        """The text with the words at these roles replaced."""
+        text = self.text
+        for role in sorted(words, key=lambda role: self.roles[role], reverse=True):
+            end = self.roles[role] + 1
+            text = text[: end - len(self.word(role))] + words[role] + text[end:]
+        return text
 
 
 @dataclass(frozen=True)
@@ -42,8 +62,10 @@ class Prompts:
     """Prompts of one task and one length, tokenised for one subject.
 
     tokens: token ids, BOS first; the metric is read at the last position.
-    candidates, signs: answer token ids and their weights; column 0 is a right answer.
+    candidates, signs: answer token ids and their weights; column 0 is a right answer of logit-difference tasks.
     roles: for each role (``S1``, ``IO``, ...) the position of its token in every prompt.
+    counterfactual: for each prompt another of the same length in which the answer is another one or
+    unknowable; None for prompts written by hand without one.
     """
 
     task: str
@@ -52,6 +74,7 @@ class Prompts:
     signs: Float[Tensor, "batch answers"]
     text: list[str]
     roles: dict[str, Int[Tensor, " batch"]]
+    counterfactual: Int[Tensor, "batch pos"] | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -71,7 +94,7 @@ class Prompts:
         """The wrong answer's token id (logit-difference tasks)."""
         return self.candidates[:, 1]
 
-    def __getitem__(self, rows: slice | Int[Tensor, " rows"]) -> "Prompts":
+    def __getitem__(self, rows: slice | Int[Tensor, " rows"]) -> Prompts:
         picked = range(len(self))[rows] if isinstance(rows, slice) else rows.tolist()
         return Prompts(
             self.task,
@@ -80,6 +103,7 @@ class Prompts:
             self.signs[rows],
             [self.text[i] for i in picked],
             {role: positions[rows] for role, positions in self.roles.items()},
+            None if self.counterfactual is None else self.counterfactual[rows],
         )
 
 
@@ -112,78 +136,184 @@ PROBABILITY_DIFFERENCE = Metric(
     "probability difference", "probability", True, _probability_difference
 )
 
-Generator = Callable[[PreTrainedTokenizerBase, Templates, np.random.Generator], Example]
-
 
 @dataclass(frozen=True)
 class Task:
     """A behaviour of a language model, with the metric that measures it.
 
-    ``example(tokenizer, templates, rng)`` writes one prompt; ``source`` cites where the task is from.
+    source: where the task is from.
+    example: ``example(tokenizer, rng)`` writes one prompt.
+    counterfactual: ``counterfactual(tokenizer, example, rng)`` writes its counterfactual text; None for a task
+    without, whose heads cannot be ablated by resampling.
     """
 
     name: str
     description: str
     source: str
     metric: Metric
-    example: Generator
+    example: Callable[[PreTrainedTokenizerBase, np.random.Generator], Example]
+    counterfactual: (
+        Callable[[PreTrainedTokenizerBase, Example, np.random.Generator], str] | None
+    ) = None
 
-    def prompts(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        count: int,
-        seed: int,
-        templates: Templates = "evaluation",
-    ) -> list[Prompts]:
-        """``count`` prompts drawn with ``seed``, grouped by length, shortest first.
-
-        Raises ``ValueError`` when ``count`` is not positive, when the tokenizer has no BOS token, or
-        when too few of the task's words are single tokens for it.
-        """
+    def examples(self, tokenizer: PreTrainedTokenizerBase, count: int, seed: int) -> list[Example]:
+        """``count`` prompts as text, drawn with ``seed``; see :meth:`prompts`."""
         if count < 1:
             raise ValueError(f"count must be at least 1, not {count}")
         rng = np.random.default_rng([seed, *self.name.encode()])
-        return tokenise(
-            self.name, tokenizer, [self.example(tokenizer, templates, rng) for _ in range(count)]
-        )
+        # A stream of their own: the prompts are the same with and without counterfactuals.
+        (other,) = rng.spawn(1)
+        examples = [self.example(tokenizer, rng) for _ in range(count)]
+        if self.counterfactual is None:
+            return examples
+        return [
+            replace(example, counterfactual=self.counterfactual(tokenizer, example, other))
+            for example in examples
+        ]
+
+    def prompts(self, tokenizer: PreTrainedTokenizerBase, count: int, seed: int) -> list[Prompts]:
+        """``count`` prompts drawn with ``seed``, grouped by length, shortest first.
+
+        Raises ``ValueError`` when ``count`` is not positive, when the tokenizer has no BOS token, when too
+        few of the task's words are single tokens for it, and what :func:`tokenise` raises.
+        """
+        return tokenise(self.name, tokenizer, self.examples(tokenizer, count, seed))
+
+    def refusal(self, tokenizer: PreTrainedTokenizerBase) -> str | None:
+        """Why this task's prompts cannot be formed with a tokenizer, in one sentence; None where they can.
+        Loads and runs no model."""
+        try:
+            self.prompts(tokenizer, TRIED, seed=0)
+        except ValueError as error:
+            return f"{self.name} is left out: {error}"
+        return None
 
 
 def tokenise(
     task: str, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
 ) -> list[Prompts]:
-    """Examples as token tensors, grouped by length, shortest first; within a group in given order."""
-    bos = beginning(tokenizer)
+    """Examples as token tensors, grouped by length, shortest first; within a group in given order.
+
+    Raises ``ValueError`` for an answer that is not one token, a counterfactual of another length than its
+    prompt, and what :func:`encode_examples` raises.
+    """
     groups: dict[tuple[int, int], list[tuple[Example, list[int], dict[str, int]]]] = defaultdict(
         list
     )
+    words = dict.fromkeys(word for example in examples for word in example.candidates)
+    answers = {word: token_id(tokenizer, word) for word in words}
+    for example, (tokens, roles) in zip(
+        examples, encode_examples(tokenizer, examples), strict=True
+    ):
+        groups[len(tokens), len(example.candidates)].append((example, tokens, roles))
+    return [
+        Prompts(
+            task,
+            torch.tensor([tokens for _, tokens, _ in group]),
+            torch.tensor([[answers[word] for word in e.candidates] for e, _, _ in group]),
+            torch.tensor([list(e.signs) for e, _, _ in group], dtype=torch.float32),
+            [e.text for e, _, _ in group],
+            {role: torch.tensor([roles[role] for _, _, roles in group]) for role in group[0][2]},
+            _counterfactuals(tokenizer, [e for e, _, _ in group], length),
+        )
+        for (length, _), group in sorted(groups.items())
+    ]
+
+
+def _counterfactuals(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], length: int
+) -> Int[Tensor, "batch pos"] | None:
+    texts = [e.counterfactual for e in examples if e.counterfactual is not None]
+    if not texts:
+        return None
+    if len(texts) < len(examples):
+        raise ValueError(
+            f"{len(texts)} of {len(examples)} prompts have a counterfactual; give every prompt one, or none"
+        )
+    rows = [encode_text(tokenizer, text) for text in texts]
+    for example, row in zip(examples, rows, strict=True):
+        if len(row) != length:
+            raise ValueError(
+                f"the counterfactual {example.counterfactual!r} is {len(row)} tokens and its prompt "
+                f"{example.text!r} {length}; exchange words that are as many tokens"
+            )
+    return torch.tensor(rows)
+
+
+def encode_examples(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
+) -> list[tuple[list[int], dict[str, int]]]:
+    """For each example its token ids, BOS first, and the position of each role's token.
+
+    Raises ``ValueError`` when candidates and signs are not as many, when examples have different roles, when
+    the word at a role is not one token (a number may be several), and what :func:`encode_text` raises.
+    """
+    for example in examples:
+        if len(example.candidates) != len(example.signs):
+            raise ValueError(
+                f"{example.text!r} has {len(example.candidates)} candidates and {len(example.signs)} signs; "
+                "give each candidate one sign"
+            )
+        if example.roles.keys() != examples[0].roles.keys():
+            raise ValueError(
+                f"{example.text!r} has roles {sorted(example.roles)} and {examples[0].text!r} "
+                f"{sorted(examples[0].roles)}; give every prompt the same"
+            )
     encodings = tokenizer(
         [example.text for example in examples],
         add_special_tokens=False,
         return_offsets_mapping=True,
         verbose=False,
     )
-    for example, ids, offsets in zip(
-        examples, encodings["input_ids"], encodings["offset_mapping"], strict=True
-    ):
-        roles = {
-            role: 1 + next(i for i, (start, end) in enumerate(offsets) if start <= last < end)
-            for role, last in example.roles.items()
-        }
-        tokens = [bos, *ids]
-        groups[len(tokens), len(example.candidates)].append((example, tokens, roles))
     return [
-        Prompts(
-            task,
-            torch.tensor([tokens for _, tokens, _ in group]),
-            torch.tensor(
-                [[token_id(tokenizer, word) for word in e.candidates] for e, _, _ in group]
-            ),
-            torch.tensor([list(e.signs) for e, _, _ in group], dtype=torch.float32),
-            [e.text for e, _, _ in group],
-            {role: torch.tensor([roles[role] for _, _, roles in group]) for role in group[0][2]},
+        (
+            _after_bos(tokenizer, example.text, ids),
+            {role: 1 + _token_at(example, role, offsets) for role in example.roles},
         )
-        for _, group in sorted(groups.items())
+        for example, ids, offsets in zip(
+            examples, encodings["input_ids"], encodings["offset_mapping"], strict=True
+        )
     ]
+
+
+def _token_at(example: Example, role: str, offsets: Sequence[tuple[int, int]]) -> int:
+    """The index of a role's token, given the characters ``[start, end)`` of each token."""
+    text, last = example.text, example.roles[role]
+    if not 0 <= last < len(text):
+        raise ValueError(
+            f"role {role} of {text!r} ends at character {last}, which is not in the text; count from 0"
+        )
+    for i, (start, end) in enumerate(offsets):
+        if start <= last < end:
+            if end == last + 1 and not (start and text[start - 1 : start + 1].isalpha()):
+                return i
+            raise ValueError(
+                f"role {role} of {text!r} is at the token {text[start:end]!r}, which is not the word that ends "
+                f"at character {last}; draw words with single_token_words"
+            )
+    raise ValueError(f"role {role} of {text!r} is at no token for this tokenizer; name another")
+
+
+def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """The token ids of a text, BOS first.
+
+    A special token further on in the text, BOS included, is that one token, as the tokenizer encodes it: models
+    see documents separated so. Raises ``ValueError`` when the text starts with BOS, which would be there twice,
+    or when the tokenizer has none.
+    """
+    return _after_bos(
+        tokenizer, text, tokenizer.encode(text, add_special_tokens=False, verbose=False)
+    )
+
+
+def _after_bos(tokenizer: PreTrainedTokenizerBase, text: str, ids: Sequence[int]) -> list[int]:
+    bos = beginning(tokenizer)
+    if ids and ids[0] == bos:
+        start = text if len(text) < 60 else text[:60] + "..."
+        raise ValueError(
+            f"{start!r} starts with the BOS token {tokenizer.bos_token!r}; it is put there anyway, leave it out"
+        )
+    return [bos, *ids]
 
 
 def beginning(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -201,18 +331,21 @@ def beginning(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def token_id(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
-    """The one token that ``text`` is encoded as; ``ValueError``, saying what to try, when it takes several
-    or none."""
+    """The one token that ``text`` is encoded as; ``ValueError``, saying what to try, when it takes several,
+    none, or the one for all that is unknown."""
+    if _is_one_token(tokenizer, text):
+        return int(tokenizer.encode(text, add_special_tokens=False)[0])
+    bare = text.strip(" ")
+    other = bare if text.startswith(" ") else " " + bare
+    hint = f"{other!r} is one" if _is_one_token(tokenizer, other) else "choose another word"
+    count = len(tokenizer.encode(text, add_special_tokens=False))
+    what = "unknown to" if count == 1 else f"{count} tokens for"
+    raise ValueError(f"{text!r} is {what} this tokenizer; an answer must be one token ({hint})")
+
+
+def _is_one_token(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:
     ids = tokenizer.encode(text, add_special_tokens=False)
-    if len(ids) != 1:
-        bare = text.strip(" ")
-        other = bare if text.startswith(" ") else " " + bare
-        fits = bool(bare) and len(tokenizer.encode(other, add_special_tokens=False)) == 1
-        hint = f"{other!r} is one" if fits else "choose another word"
-        raise ValueError(
-            f"{text!r} is {len(ids)} tokens for this tokenizer; an answer must be one ({hint})"
-        )
-    return ids[0]
+    return len(ids) == 1 and (ids[0] != tokenizer.unk_token_id or text == tokenizer.unk_token)
 
 
 def single_token_words(
@@ -237,13 +370,11 @@ def _single_token_words(
     tokenizer: PreTrainedTokenizerBase, words: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Kept, with the tokenizer itself as the key: asking it takes long, and an id is given again."""
-    return tuple(
-        word for word in words if len(tokenizer.encode(" " + word, add_special_tokens=False)) == 1
-    )
+    return tuple(word for word in words if _is_one_token(tokenizer, " " + word))
 
 
 def is_held_out(*indices: int) -> bool:
-    """Whether a combination of words, given by their indices in their lists, is kept from training."""
+    """Whether a combination of words, given by their indices in their lists, is kept from pretraining."""
     return sum(indices) % HOLD_OUT_ONE_IN == 0
 
 
@@ -267,10 +398,10 @@ def pick(rng: np.random.Generator, words: Sequence[str]) -> str:
 
 
 def draw_combination(
-    rng: np.random.Generator, words: Sequence[str], count: int, templates: Templates
+    rng: np.random.Generator, words: Sequence[str], count: int, held_out: bool = True
 ) -> list[str]:
-    """``count`` distinct words whose combination belongs to the asked-for side of the hold-out."""
+    """``count`` distinct words whose combination is held out from pretraining, or is not."""
     while True:
         indices = rng.choice(len(words), size=count, replace=False)
-        if is_held_out(*indices.tolist()) == (templates == "evaluation"):
+        if is_held_out(*indices.tolist()) == held_out:
             return [words[i] for i in indices]

@@ -7,40 +7,35 @@ General damage is the rise of the mean next-token cross-entropy (nats) on spans 
 part, from the Hugging Face hub. Results say which.
 """
 
+from __future__ import annotations
+
 import re
 from functools import cache, lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from circuitlib.paths import CACHE, in_checkout
 from circuitlib.subjects import hub
 from circuitlib.subjects.checkpoints import EMBEDDED, canonical_name
-from circuitlib.tasks.base import beginning
+from circuitlib.tasks.base import beginning, encode_text
 from circuitlib.tasks.prose import prose_paragraphs
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 SPAN = 60
-
-
 CONTROL = "control"
 
-
 Part = Literal["train", "evaluation"]
-
-
 Text = Literal["docstrings", "wikitext-2"]
 
-
 WIKITEXT_REPOSITORY = "Salesforce/wikitext"
-
-
 WIKITEXT_FILE = "wikitext-2-raw-v1/train-00000-of-00001.parquet"
 
 
@@ -83,6 +78,8 @@ def control_paragraphs(text: Text) -> list[str]:
         raise ValueError(f"control text must be one of {get_args(Text)}, not {text!r}")
     if text == "docstrings":
         return prose_paragraphs("held_out")
+    import pandas as pd  # slow to import, and needed here only
+
     rows = (row.strip() for row in pd.read_parquet(_wikitext_path(), columns=["text"])["text"])
     return [row for row in rows if row and not re.fullmatch(r"= .* =", row)]
 
@@ -90,10 +87,8 @@ def control_paragraphs(text: Text) -> list[str]:
 @lru_cache(maxsize=4)
 def _cut_text(tokenizer: PreTrainedTokenizerBase, text: Text) -> np.ndarray:
     """A text as consecutive spans ``[spans, SPAN - 1]``, each paragraph after a BOS."""
-    bos = beginning(tokenizer)
-    paragraphs = control_paragraphs(text)
-    encodings = tokenizer(paragraphs, add_special_tokens=False, verbose=False)["input_ids"]
-    stream = np.fromiter(chain.from_iterable([bos, *ids] for ids in encodings), dtype=np.int64)
+    encodings = (encode_text(tokenizer, paragraph) for paragraph in control_paragraphs(text))
+    stream = np.fromiter(chain.from_iterable(encodings), dtype=np.int64)
     return stream[: len(stream) // (SPAN - 1) * (SPAN - 1)].reshape(-1, SPAN - 1)
 
 
@@ -116,5 +111,5 @@ def control_spans(
             f"count must be between 1 and {len(spans)}, the spans there are, not {count}"
         )
     picked = np.random.default_rng(seed).permutation(len(spans))[:count]
-    rows = np.concatenate([np.full((count, 1), tokenizer.bos_token_id), spans[picked]], axis=1)
+    rows = np.concatenate([np.full((count, 1), beginning(tokenizer)), spans[picked]], axis=1)
     return torch.from_numpy(rows)

@@ -3,64 +3,67 @@
 Heimersheim and Janiak 2023, "A circuit for Python docstrings in a 4-layer attention-only
 transformer". Two layouts are measured. *full*, that of MechRL: five parameters, the first four
 documented, so that the right answer is also the only one mentioned once. *partial*, closer to the
-original: six parameters, three documented, so that the answer must be found by its order. In
-pretraining the summary and the descriptions also mention parameters, for the same reason, and the
-documentation may start at any of the first three parameters: a model that could count them instead
-of following them would not know what to do with ``self``.
+original: six parameters, three documented, so that the answer must be found by its order.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from circuitlib.tasks.base import (
     LOGIT_DIFFERENCE,
     Example,
     Task,
-    Templates,
     draw_combination,
     pick,
     single_token_words,
 )
 from circuitlib.tasks.words import ARGUMENTS, DESCRIPTIONS
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 LAYOUTS = {"full": (5, 4), "partial": (6, 3)}
-SIGNATURES: dict[Templates, list[str]] = {
-    "evaluation": [" {name}(self,{arguments}):"],
-    "pretraining": [
-        " {name}({arguments}):",
-        " {name}(cls,{arguments}):",
-        " {name}(data,{arguments}):",
-    ],
-}
+MIN_ARGUMENTS = 12
+"""A signature of six and a counterfactual of six others."""
 
 
-def example(
-    tokenizer: PreTrainedTokenizerBase, templates: Templates, rng: np.random.Generator
-) -> Example:
-    """One prompt; roles D (the answer in the signature), C (the one documented last, in the
-    signature) and C_DOC (the same in the docstring)."""
-    words = single_token_words(tokenizer, DESCRIPTIONS)
-    names = single_token_words(tokenizer, ARGUMENTS)
-    if templates == "evaluation":
-        count, documented = LAYOUTS[pick(rng, list(LAYOUTS))]
-        skipped = 0
-    else:
-        count = int(rng.integers(3, 7))
-        skipped = int(rng.integers(0, min(3, count - 1)))
-        documented = int(rng.integers(1, count - skipped))
-    arguments = draw_combination(rng, names, count, templates)
-    first, last = skipped, skipped + documented
-    mentions = templates == "pretraining" and bool(rng.integers(2))
+def vocabulary(tokenizer: PreTrainedTokenizerBase) -> tuple[list[str], list[str]]:
+    """The words that descriptions and parameters are drawn from."""
+    return (
+        single_token_words(tokenizer, DESCRIPTIONS),
+        single_token_words(tokenizer, ARGUMENTS, MIN_ARGUMENTS),
+    )
+
+
+def example(tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> Example:
+    """One prompt; see :func:`write`."""
+    words, names = vocabulary(tokenizer)
+    count, documented = LAYOUTS[pick(rng, list(LAYOUTS))]
+    arguments = draw_combination(rng, names, count)
 
     def phrase(length: int) -> str:
-        chosen = [pick(rng, words) for _ in range(length)]
-        if mentions and rng.integers(2):
-            chosen[int(rng.integers(length))] = pick(rng, arguments)
-        return "".join(" " + word for word in chosen)
+        return "".join(" " + pick(rng, words) for _ in range(length))
 
-    signature = pick(rng, SIGNATURES[templates])
-    text = "def" + signature[: signature.index("{arguments}")].format(name=pick(rng, words))
+    return write(rng, arguments, range(documented), f" {pick(rng, words)}(self,", phrase)
+
+
+def write(
+    rng: np.random.Generator,
+    arguments: Sequence[str],
+    documented: range,
+    head: str,
+    phrase: Callable[[int], str],
+) -> Example:
+    """A function from its name on (``head``) to the parameter after those documented. ``phrase(n)`` describes
+    in n words. Roles D (the answer in the signature), C (the one documented last, in the signature) and
+    C_DOC (the same in the docstring)."""
+    text = "def" + head
     roles = {}
+    last = documented.stop
     for i, argument in enumerate(arguments):
         text += ("," if i else "") + " " + argument
         if i == last - 1:
@@ -68,15 +71,28 @@ def example(
         if i == last:
             roles["D"] = len(text) - 1
     text += '):\n    """' + phrase(2).strip() + "\n\n"
-    for i in range(first, last):
+    for i in documented:
         text += f"    :param {arguments[i]}"
         if i == last - 1:
             roles["C_DOC"] = len(text) - 1
         text += ":" + phrase(2) + "\n"
     text += "    :param"
-    wrong = pick(rng, arguments[first:last])
-    right = arguments[last]
+    wrong, right = pick(rng, arguments[documented.start : last]), arguments[last]
     return Example(text, " " + right, [" " + right, " " + wrong], [1.0, -1.0], roles)
+
+
+def counterfactual(
+    tokenizer: PreTrainedTokenizerBase, example: Example, rng: np.random.Generator
+) -> str:
+    """Other parameters in the signature, none of them documented: Heimersheim and Janiak's random signature, which
+    no longer says what comes next."""
+    _, names = vocabulary(tokenizer)
+    before, _, rest = example.text.partition("(self,")
+    signature, _, after = rest.partition(")")
+    arguments = [name.strip() for name in signature.split(",")]
+    others = [name for name in names if name not in arguments]
+    chosen = rng.choice(len(others), size=len(arguments), replace=False)
+    return before + "(self," + ",".join(" " + others[i] for i in chosen) + ")" + after
 
 
 DOCSTRING = Task(
@@ -85,4 +101,5 @@ DOCSTRING = Task(
     "Heimersheim and Janiak 2023",
     LOGIT_DIFFERENCE,
     example,
+    counterfactual,
 )

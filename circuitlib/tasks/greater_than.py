@@ -2,16 +2,24 @@
 
 Hanna et al. 2023, arXiv 2305.00586: "The war lasted from the year 1732 to the year 17" continues with
 a two-digit year above 32. The metric is the probability of all years above minus that of the others.
+A tokenizer that merges some years (GPT-2's has " 1870" as one token) is asked about the others, as there.
+Where digits are single tokens (SmolLM2, Qwen2), what comes next is the decade's digit, and the metric is the
+probability of all larger digits minus that of all smaller ones.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from circuitlib.tasks.base import (
     PROBABILITY_DIFFERENCE,
     Example,
     Task,
-    Templates,
     fill,
     is_held_out,
     pick,
@@ -19,47 +27,98 @@ from circuitlib.tasks.base import (
 )
 from circuitlib.tasks.words import CENTURIES, EVENTS, YEARS
 
-TEMPLATES: dict[Templates, list[str]] = {
-    "evaluation": [
-        "The{EVENT} lasted from the year{XX}YY to the year{XX_END}",
-        "The{EVENT} went on from the year{XX}YY until{XX_END}",
-    ],
-    "pretraining": [
-        "The{EVENT} started in{XX}YY and ended in{XX_END}",
-        "The{EVENT} ran from{XX}YY to{XX_END}",
-        "From{XX}YY until{XX_END}",
-        "The long{EVENT} lasted from{XX}YY until the year{XX_END}",
-        "The{EVENT} that started in the year{XX}YY went on to the year{XX_END}",
-        "A{EVENT} was known from the year{XX}YY and forgotten in{XX_END}",
-    ],
-}
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+TEMPLATES = [
+    "The{EVENT} lasted from the year{XX}YY to the year{XX_END}",
+    "The{EVENT} went on from the year{XX}YY until{XX_END}",
+]
+DIGITS = [str(digit) for digit in range(10)]
+MIN_SPANS = 96
+"""Of the 768 pairs of a century and a year from 02 to 97, those that a tokenizer must split."""
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """How a tokenizer writes years: the size of the piece that follows a century, two digits or one, and the
+    centuries and years (from 2 to 97) that it writes so."""
+
+    size: int
+    spans: frozenset[tuple[str, int]]
+
+    @property
+    def centuries(self) -> list[str]:
+        """Those with at least one year."""
+        return [century for century in CENTURIES if any(century == c for c, _ in self.spans)]
+
+
+@cache
+def spelling(tokenizer: PreTrainedTokenizerBase) -> Spelling:
+    """Which of the two a tokenizer does for more years. A century is used only if its year 01, which
+    counterfactuals start with, is written so too. Raises ``ValueError`` for a tokenizer that does neither."""
+    best = max((_spelling(tokenizer, size) for size in (2, 1)), key=lambda found: len(found.spans))
+    if len(best.spans) < MIN_SPANS:
+        raise ValueError(
+            f"this tokenizer does not write years as greater-than needs them, as a century and two digits or "
+            f"digit by digit: of 768 years it so writes {len(best.spans)}, and {MIN_SPANS} are needed"
+        )
+    return best
+
+
+def _spelling(tokenizer: PreTrainedTokenizerBase, size: int) -> Spelling:
+    def encode(texts: Sequence[str]) -> list[list[int]]:
+        return tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+
+    pieces = dict(zip(YEARS + DIGITS, encode(YEARS + DIGITS), strict=True))
+    if any(len(pieces[piece]) != 1 for piece in (YEARS if size == 2 else DIGITS)):
+        return Spelling(size, frozenset())
+    spans = set()
+    for century, ids in zip(CENTURIES, encode([" " + c for c in CENTURIES]), strict=True):
+        written = encode([f" {century}{year}" for year in YEARS])
+        split = [
+            whole == ids + (pieces[year] if size == 2 else pieces[year[0]] + pieces[year[1]])
+            for year, whole in zip(YEARS, written, strict=True)
+        ]
+        # Of a decade's digit there must be larger and smaller ones.
+        asked = range(2, 98) if size == 2 else range(10, 90)
+        spans |= {(century, year) for year in asked if split[1] and split[year]}
+    return Spelling(size, frozenset(spans))
 
 
 def example(
-    tokenizer: PreTrainedTokenizerBase, templates: Templates, rng: np.random.Generator
+    tokenizer: PreTrainedTokenizerBase,
+    rng: np.random.Generator,
+    templates: Sequence[str] = TEMPLATES,
+    held_out: bool = True,
 ) -> Example:
-    """One prompt; roles YY (the first year's last two digits) and XX_END (the second century).
-
-    Raises ``ValueError`` when the tokenizer does not split a year into century and two digits.
-    """
-    events = single_token_words(tokenizer, EVENTS)
-    centuries = single_token_words(tokenizer, CENTURIES, at_least=1)
+    """One prompt; roles EVENT, XX and XX_END (the two centuries) and YY (what the answer is compared with: the
+    first year's last two digits, or its decade's digit)."""
+    events, years = single_token_words(tokenizer, EVENTS), spelling(tokenizer)
+    centuries = years.centuries
     while True:
         event, year, century = pick(rng, events), int(rng.integers(2, 98)), pick(rng, centuries)
-        if is_held_out(events.index(event), year) == (templates == "evaluation"):
+        if is_held_out(events.index(event), year) == held_out and (century, year) in years.spans:
             break
-    template = pick(rng, TEMPLATES[templates])
-    text, roles = fill(template, {"EVENT": event, "XX": century, "XX_END": century})
-    roles["YY"] = roles["XX"] + 2
+    text, roles = fill(pick(rng, templates), {"EVENT": event, "XX": century, "XX_END": century})
+    roles["YY"] = roles["XX"] + years.size
     text = text.replace("YY", YEARS[year])
-    span = f" {century}{YEARS[year]}"
-    if len(tokenizer.encode(span, add_special_tokens=False)) != 2:
-        raise ValueError(
-            f"this tokenizer does not encode{span} as{span[:3]} and {span[3:]}, which greater-than needs"
-        )
-    signs = [1.0 if other > year else -1.0 for other in range(100)]
-    answer = YEARS[int(rng.integers(year + 1, 100))]
-    return Example(text, answer, YEARS, signs, roles)
+    if years.size == 2:
+        signs = [1.0 if other > year else -1.0 for other in range(100)]
+        return Example(text, YEARS[int(rng.integers(year + 1, 100))], YEARS, signs, roles)
+    decade = year // 10
+    others = [digit for digit in range(10) if digit != decade]
+    signs = [1.0 if other > decade else -1.0 for other in others]
+    answer = DIGITS[int(rng.integers(decade + 1, 10))]
+    return Example(text, answer, [DIGITS[other] for other in others], signs, roles)
+
+
+def counterfactual(
+    tokenizer: PreTrainedTokenizerBase, example: Example, rng: np.random.Generator
+) -> str:
+    """A span that starts in the year 01, Hanna et al.'s corrupted prompt: every later year is as right."""
+    year = example.roles["XX"] + 1
+    return example.text[:year] + "01" + example.text[year + 2 :]
 
 
 GREATER_THAN = Task(
@@ -68,4 +127,5 @@ GREATER_THAN = Task(
     "Hanna et al. 2023, arXiv 2305.00586",
     PROBABILITY_DIFFERENCE,
     example,
+    counterfactual,
 )

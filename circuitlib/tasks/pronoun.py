@@ -4,14 +4,17 @@ After Mathwin et al. 2023, "Identifying a preliminary circuit for predicting gen
 GPT-2 small". A person of the other gender is often mentioned first.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from circuitlib.tasks.base import (
     LOGIT_DIFFERENCE,
     Example,
     Task,
-    Templates,
     fill,
     is_held_out,
     pick,
@@ -19,31 +22,24 @@ from circuitlib.tasks.base import (
 )
 from circuitlib.tasks.words import ADJECTIVES, FEMALE, MALE, OBJECTS
 
-TEMPLATES: dict[Templates, list[str]] = {
-    "evaluation": [
-        "{OTHER} was late.{NAME} lost the{OBJECT} because",
-        "{NAME} is such a{ADJECTIVE} friend, isn't",
-    ],
-    "pretraining": [
-        "{OTHER} was{ADJECTIVE}.{NAME} said that",
-        "{OTHER} was late.{NAME} sold the{OBJECT} when",
-        "{NAME} lost the{OBJECT} and then",
-        "{NAME} was{ADJECTIVE} because",
-        "{NAME} is a{ADJECTIVE} person, isn't",
-        "{OTHER} saw{NAME} and thought that",
-        "{NAME} bought the{OBJECT} because",
-    ],
-}
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+TEMPLATES = [
+    "{OTHER} was late.{NAME} lost the{OBJECT} because",
+    "{NAME} is such a{ADJECTIVE} friend, isn't",
+]
 
 
 def example(
-    tokenizer: PreTrainedTokenizerBase, templates: Templates, rng: np.random.Generator
+    tokenizer: PreTrainedTokenizerBase,
+    rng: np.random.Generator,
+    templates: Sequence[str] = TEMPLATES,
+    held_out: bool = True,
 ) -> Example:
     """One prompt; the only role is NAME, the person referred to."""
-    female, male = single_token_words(tokenizer, FEMALE), single_token_words(tokenizer, MALE)
-    objects, adjectives = (
-        single_token_words(tokenizer, OBJECTS),
-        single_token_words(tokenizer, ADJECTIVES),
+    female, male, objects, adjectives = (
+        single_token_words(tokenizer, words) for words in (FEMALE, MALE, OBJECTS, ADJECTIVES)
     )
     is_female = bool(rng.integers(2))
     own, others = (female, male) if is_female else (male, female)
@@ -59,11 +55,20 @@ def example(
             objects.index(words["OBJECT"]),
             adjectives.index(words["ADJECTIVE"]),
         )
-        if is_held_out(*indices) == (templates == "evaluation"):
+        if is_held_out(*indices) == held_out:
             break
-    text, roles = fill(pick(rng, TEMPLATES[templates]), words)
+    text, roles = fill(pick(rng, templates), words)
     right, wrong = (" she", " he") if is_female else (" he", " she")
     return Example(text, right, [right, wrong], [1.0, -1.0], {"NAME": roles["NAME"]})
+
+
+def counterfactual(
+    tokenizer: PreTrainedTokenizerBase, example: Example, rng: np.random.Generator
+) -> str:
+    """A name of the other gender, not one of the sentence: the answer is the other pronoun."""
+    others = single_token_words(tokenizer, MALE if example.answer == " she" else FEMALE)
+    free = [name for name in others if name not in example.text]
+    return example.with_words({"NAME": pick(rng, free)})
 
 
 PRONOUN = Task(
@@ -72,4 +77,5 @@ PRONOUN = Task(
     "Mathwin et al. 2023",
     LOGIT_DIFFERENCE,
     example,
+    counterfactual,
 )

@@ -3,7 +3,7 @@
 The text is read from the installed sources at run time and is never copied into the repository. All
 packages are pinned in ``constraints.txt``, so two machines read the same text. One file in
 ``HOLD_OUT_ONE_IN`` is held out by a hash of its path: the embedded subject trains on the rest and is
-measured, and damaged, on the held-out part.
+measured, and its heads are ablated, on the held-out part.
 """
 
 import ast
@@ -15,11 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 PACKAGES = ("matplotlib", "networkx", "numpy", "pandas", "sympy", "torch", "transformers")
-
-
 HOLD_OUT_ONE_IN = 20
-
-
 Split = Literal["train", "held_out"]
 
 

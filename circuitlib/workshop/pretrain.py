@@ -40,6 +40,7 @@ from circuitlib.tasks import TASKS
 from circuitlib.tasks import words as task_words
 from circuitlib.tasks.induction import whole_words
 from circuitlib.tasks.prose import prose_paragraphs
+from circuitlib.workshop.pretraining_text import EXAMPLES
 
 log = logging.getLogger(__name__)
 
@@ -233,7 +234,7 @@ class Rows:
         full_stop = self.tokenizer.convert_tokens_to_ids(".")
         examples, needed = [], rows * length
         while needed > 0:
-            batch = [TASKS[kind].example(self.tokenizer, "pretraining", rng) for _ in range(rows)]
+            batch = [EXAMPLES[kind](self.tokenizer, rng) for _ in range(rows)]
             texts = self.tokenizer([e.text for e in batch], add_special_tokens=False)["input_ids"]
             answers = self.tokenizer([e.answer for e in batch], add_special_tokens=False)[
                 "input_ids"
