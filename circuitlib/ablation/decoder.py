@@ -12,12 +12,14 @@ Llama     RMSNorm    rotary              gated       in turn
 Qwen2     RMSNorm    rotary              gated       in turn
 ========  =========  ==================  ==========  =============
 
-Keys and values may be shared by groups of heads (grouped-query attention). A decoder is compared with its
-bridge before it is used, so a variant that this description does not cover is refused, not mistaken.
+Keys and values may be shared by groups of heads (grouped-query attention). A variant that this description does
+not cover is refused, not mistaken: by what its configuration says (:mod:`circuitlib.ablation.variants`), and by
+comparing log-probabilities with the bridge's, once when the decoder is made and once for each call of a sweep.
 
 Shapes: n sequences, pos positions, query either pos or 1 (only the last position).
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,18 +31,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
+from circuitlib.ablation.hooks import run
 from circuitlib.ablation.onednn import ACTIVATIONS, Linear
+from circuitlib.ablation.variants import not_done
 
 FAMILIES = ("GPT2LMHeadModel", "GPTNeoXForCausalLM", "LlamaForCausalLM", "Qwen2ForCausalLM")
 
-
-PROBE = 24
-"""Length of the sequence on which a decoder is compared with its bridge."""
-
+PROBE = 64
+"""Length of the random sequence on which a new decoder is compared with its bridge."""
 
 PROBE_TOLERANCE = 128
 """Largest difference of their log-probabilities, as a share of the largest, in units of rounding."""
-
 
 Norm = tuple[Tensor, Tensor | None]
 """A norm's gain and bias, ``[d_model]``."""
@@ -71,7 +72,8 @@ class Decoder:
     matmul: the type in which weights are kept and matrices multiplied; the residual stream, norms and
     attention stay in the bridge's. Anything narrower than the bridge's is inexact.
 
-    Raises :class:`UnknownArchitecture` when the bridge is not of a family above, or does not compute the same.
+    Raises :class:`UnknownArchitecture` when the bridge is not of a family above, is configured to do something
+    that the decoder does not, or does not compute the same.
     """
 
     def __init__(self, bridge: TransformerBridge, matmul: torch.dtype | None = None) -> None:
@@ -81,6 +83,10 @@ class Decoder:
         if not family or cfg.act_fn not in ACTIVATIONS:
             raise UnknownArchitecture(
                 f"the sweep runs {', '.join(FAMILIES)}, and this is {cfg.architecture} with {cfg.act_fn}"
+            )
+        if settings := not_done(bridge.original_model.config):
+            raise UnknownArchitecture(
+                f"this {cfg.architecture} has {', '.join(settings)}, which the sweep does not do"
             )
         self.heads, self.d_head, self.eps = int(cfg.n_heads), int(cfg.d_head), float(cfg.eps)
         self.key_heads = int(cfg.n_key_value_heads or cfg.n_heads)
@@ -103,7 +109,10 @@ class Decoder:
         self.unembed = Linear(*self.unembedding, self.matmul)
         self.blocks = [self._block(block) for block in bridge.blocks]
         self._rotations: dict[int, tuple[Tensor, Tensor]] = {}
-        self._compare_with_bridge()
+        self._compared = 0
+        length = min(PROBE, int(cfg.n_ctx))
+        generator = torch.Generator().manual_seed(0)
+        self.compare(torch.randint(len(self.embedding), (1, length), generator=generator))
 
     def _block(self, block: Any) -> Block:
         attn, mlp = block.attn, block.mlp
@@ -133,21 +142,31 @@ class Decoder:
         )
 
     @torch.inference_mode()
-    def _compare_with_bridge(self) -> None:
-        generator = torch.Generator().manual_seed(0)
-        length = min(PROBE, int(self.bridge.cfg.n_ctx))
-        tokens = torch.randint(len(self.embedding), (1, length), generator=generator)
+    def compare(self, tokens: Int[Tensor, "n pos"]) -> None:
+        """Compare the log-probabilities of these tokens with the bridge's.
+
+        In a type narrower than float32 rounding would hide what is wrong, so copies in float32 are compared
+        then; as they are large, only with tokens that are longer than any before.
+
+        Raises :class:`UnknownArchitecture` when they differ by more than rounding explains.
+        """
+        if max(_rounding(self.matmul), _rounding(self.embedding.dtype)) > _rounding(torch.float32):
+            if tokens.shape[1] > self._compared:
+                narrow = _rounding(self.embedding.dtype) > _rounding(torch.float32)
+                Decoder(in_float32(self.bridge) if narrow else self.bridge).compare(tokens)
+                self._compared = tokens.shape[1]
+            return
         tokens = tokens.to(self.device)
         x = self.embed(tokens)
         for i in range(len(self.blocks)):
             x = self.after_block(i, self.after_heads(i, x, self.attend(i, x, False)))
         ours = self.unembed(self.norm(x, self.norm_final)).log_softmax(-1)
-        theirs = self.bridge(tokens).log_softmax(-1)
+        theirs = run(self.bridge, tokens).log_softmax(-1)
         difference = ((ours - theirs).abs().max() / theirs.abs().max()).item()
-        if not difference <= PROBE_TOLERANCE * torch.finfo(self.matmul).eps:
+        if not difference <= PROBE_TOLERANCE * _rounding(self.matmul):
             raise UnknownArchitecture(
-                f"this {self.bridge.cfg.architecture} is a variant that the sweep does not know: its "
-                f"log-probabilities differ by {difference:.1e} of the largest"
+                f"this {self.bridge.cfg.architecture} is a variant that the sweep does not know: on "
+                f"{tokens.shape[1]} tokens its log-probabilities differ by {difference:.1e} of the largest"
             )
 
     @property
@@ -242,6 +261,22 @@ def rotated(x: Float[Tensor, "n head pos d_head"], cos: Tensor, sin: Tensor) -> 
     turned, kept = x.split([cos.shape[-1], x.shape[-1] - cos.shape[-1]], dim=-1)
     first, second = turned.chunk(2, dim=-1)
     return torch.cat([turned * cos + torch.cat([-second, first], -1) * sin, kept], dim=-1)
+
+
+def in_float32(bridge: TransformerBridge) -> TransformerBridge:
+    """A copy of a bridge with its weights in float32; the bridge is not changed."""
+    wide: dict[int, Any] = {}
+    for weight in bridge.parameters():
+        wide[id(weight)] = torch.nn.Parameter(weight.detach().float(), requires_grad=False)
+    for buffer in bridge.buffers():
+        if buffer.is_floating_point():
+            wide[id(buffer)] = buffer.float()
+    # What is in the memo counts as copied already, so there is never a narrow copy beside the wide one.
+    return copy.deepcopy(bridge, wide).to(torch.float32, print_details=False)
+
+
+def _rounding(dtype: torch.dtype) -> float:
+    return torch.finfo(dtype).eps
 
 
 def _norm(module: Any) -> Norm:

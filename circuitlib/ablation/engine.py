@@ -2,7 +2,9 @@
 
 Ablating head (l, h) replaces its ``hook_z``, the attention-weighted values before the output projection, at
 every position. There are two engines, one plain (:class:`circuitlib.ablation.hooks.Hooks`) and one fast
-(:class:`circuitlib.ablation.sweep.Sweep`), which a test proves equal.
+(:class:`circuitlib.ablation.sweep.Sweep`), which a test proves equal. Both run the subject's bridge as it is, so
+the convention (:data:`circuitlib.subjects.card.Convention`) is the subject's. It matters for zero only: a mean or
+a resampled value has the head's constant part, so that replacing a head by it is the same under both.
 """
 
 from collections.abc import Sequence
@@ -42,6 +44,27 @@ class Ablation:
                 f"ablation {self.kind!r} with {len(self.reference)} reference batches: the mean needs a "
                 "reference batch, and nothing else does"
             )
+
+    def other(
+        self, tokens: Int[Tensor, "batch pos"], counterfactual: Int[Tensor, "batch pos"] | None
+    ) -> Int[Tensor, "batch pos"] | None:
+        """The prompts that values are taken from, beside these: for a ``resample``, and None for the others.
+
+        Raises ``ValueError`` when there are none, or they are not of the same shape.
+        """
+        if self.kind != "resample":
+            return None
+        if counterfactual is None:
+            raise ValueError(
+                "a resample ablation takes heads' values from counterfactual prompts, and these have none; "
+                "take a task that writes them, or another ablation"
+            )
+        if counterfactual.shape != tokens.shape:
+            raise ValueError(
+                f"counterfactual prompts must be of the shape of the prompts, {tuple(tokens.shape)}, not "
+                f"{tuple(counterfactual.shape)}"
+            )
+        return counterfactual
 
     def record(self) -> dict[str, Any]:
         """What a manifest says of it."""

@@ -1,11 +1,11 @@
-"""The damage of every attention head in one call, for whoever wants the ablation and nothing else.
+"""The damage of every attention head in one call, for readers who want the ablation and nothing else.
 
 >>> from circuitlib import head_damage, plot_head_damage
 >>> frame = head_damage("gpt2-mini", [("The cat sat on the", " mat", " dog")])  # doctest: +SKIP
 >>> plot_head_damage(frame)  # doctest: +SKIP
 
-What is heavy (torch, TransformerLens, matplotlib) is imported when a function is called, so that the
-package can offer both functions and still be imported in milliseconds.
+What is heavy (torch, TransformerLens, matplotlib) is imported when a function is called, so that
+``import circuitlib`` takes milliseconds.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import PreTrainedTokenizerBase
 
+    from circuitlib.ablation.engine import Ablation, AblationKind
     from circuitlib.subjects.load import Subject
     from circuitlib.tasks import Prompts
 
-
 Triple = tuple[str, str, str]
 """A prompt's text, the right answer and the wrong one."""
-
 
 UNITS = {"damage": "logits", "general": "nats", "reward": "logits - nats"}
 """Of the columns that can be plotted. A reward takes nats from logits one for one, as MechRL does."""
@@ -37,32 +36,38 @@ def head_damage(
     model: TransformerBridge | Subject | str,
     prompts: Sequence[Triple] | Prompts | Sequence[Prompts],
     control: Sequence[str] | None = None,
+    ablation: AblationKind | Ablation = "zero",
 ) -> pd.DataFrame:
-    """Zero-ablate every attention head, one at a time, and say what each loss does to the prompts.
+    """Ablate every attention head, one at a time, and say what each loss does to the prompts.
 
     model: a ``TransformerBridge`` in hand, in compatibility mode or not and on any device (it is not
     changed; see :func:`circuitlib.subjects.load.subject_of`), a :class:`circuitlib.subjects.load.Subject`, or a
     name for :func:`circuitlib.subjects.load.load_subject`. Architectures that the exact sweep does not know
-    run one hooked forward pass a head, after a warning that says so (:func:`circuitlib.ablation.engine.engine`).
+    and bridges with hooks of your own run one hooked forward pass per head, after a warning that says so
+    (:func:`circuitlib.ablation.sweep.engine`).
 
     prompts: triples (text, right answer, wrong answer), the text without a BOS token, which is put
     first. Each answer must be one token, which for most tokenizers means a word *with* its leading
     space, and the text then ends without one. Or prompts that are tokenised already, two answers each.
 
-    control: texts on which losing a head should do little, such as any prose; one passage a string.
+    control: texts on which losing a head should do little, such as any prose; one passage per string.
 
-    Returns one row a head, in order: ``subject``, ``layer``, ``head``, ``name`` (``L9.H6``), ``damage``
+    ablation: what takes a head's place, a kind or a :class:`circuitlib.ablation.engine.Ablation`. ``mean`` is the
+    head's mean over the prompts themselves; ``resample`` needs a task's prompts, which have counterfactuals,
+    and goes without ``control``, whose texts have none.
+
+    Returns one row per head, in order: ``subject``, ``layer``, ``head``, ``name`` (``L9.H6``), ``damage``
     (mean over prompts of the clean logit difference, right minus wrong, less the ablated one; logits),
     ``standard_error`` (of that mean; missing for a single prompt); with ``control`` also ``general`` (rise
     of the mean next-token loss over all tokens of the texts, nats) and ``reward`` = damage - general
     (MechRL, arXiv 2605.26343, with its penalty of 1).
 
     BOS: the tokenizer's own or, of a tokenizer that has none (Qwen2), the one that TransformerLens gives
-    it when it loads the model: EOS.
+    it when it loads the model: EOS. Any other special token that is spelled out in a text is that token.
 
     Raises ``TypeError`` and ``ValueError``, before anything is measured: for no prompts or no texts, an
-    answer of several tokens, two answers that are one, a prompt or text longer than the context, or one
-    without a token.
+    answer of several tokens, two answers that are one, a prompt or text longer than the context, one without
+    a token or with a BOS of its own, or an ablation that lacks what it needs.
     """
     import pandas as pd
     import torch
@@ -82,7 +87,7 @@ def head_damage(
     _refuse_too_long(subject, [group.tokens for group in groups], "prompt")
     _refuse_too_long(subject, texts, "control text")
 
-    ablate = engine(subject)
+    ablate = engine(subject, _as_ablation(ablation, groups, control))
     scores = [ablate.task(group, LOGIT_DIFFERENCE) for group in groups]
     damage = torch.cat([some.damage for some in scores]).double()
     frame = pd.DataFrame(
@@ -134,9 +139,14 @@ def plot_head_damage(frame: pd.DataFrame, column: str = "damage") -> Figure:
         figsize=(2.2 + 0.3 * columns, 1.2 + 0.3 * rows), layout="constrained"
     )
     sns.heatmap(
-        grid, ax=axis, cmap="RdBu_r", vmin=-limit, vmax=limit, square=True,
+        grid,
+        ax=axis,
+        cmap="RdBu_r",
+        vmin=-limit,
+        vmax=limit,
+        square=True,
         cbar_kws={"label": f"{column} ({UNITS[column]})"},
-    )  # fmt: skip
+    )
     axis.set(title=names[0], xlabel="head", ylabel="layer")
     axis.tick_params(axis="y", rotation=0)
     return figure
@@ -195,7 +205,7 @@ def _as_prompts(
         if group.signs.shape[1] != 2 or (group.signs != group.signs.new_tensor([1, -1])).any():
             raise ValueError(
                 f"the {group.task} prompts do not have one right and one wrong answer each; for another "
-                "metric use circuitlib.ablation.engine.engine(subject).task(prompts, metric)"
+                "metric use circuitlib.ablation.sweep.engine(subject).task(prompts, metric)"
             )
         for text, same in zip(group.text, (group.right == group.wrong).tolist(), strict=True):
             if same:
@@ -204,6 +214,25 @@ def _as_prompts(
                     "never differ"
                 )
     return groups
+
+
+def _as_ablation(
+    ablation: AblationKind | Ablation, groups: Sequence[Prompts], control: object
+) -> Ablation:
+    """Of a word, with the prompts as the reference of a mean; refused where values to put in are missing."""
+    from circuitlib.ablation.engine import Ablation
+
+    if not isinstance(ablation, Ablation):
+        reference = [group.tokens for group in groups] if ablation == "mean" else []
+        ablation = Ablation(ablation, reference)
+    for group in groups:
+        ablation.other(group.tokens, getattr(group, "counterfactual", None))
+    if ablation.kind == "resample" and control is not None:
+        raise ValueError(
+            "a resample ablation has no counterfactuals of the control texts; leave control out, or use "
+            "circuitlib.ablation.sweep.engine(subject, ablation).control(spans, counterfactual)"
+        )
+    return ablation
 
 
 def _as_tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[Tensor]:
@@ -217,6 +246,10 @@ def _as_tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"control text {i} must be a string, not {type(text).__name__}")
+        if text.startswith(str(tokenizer.bos_token)):
+            raise ValueError(
+                f"control text {i} begins with {tokenizer.bos_token!r}, which is put first already; leave it out"
+            )
         ids = [bos, *tokenizer.encode(text, add_special_tokens=False, verbose=False)]
         if len(ids) < 2:
             raise ValueError(f"control text {i} is empty, so there is no token to predict")

@@ -1,95 +1,215 @@
 """The plain way: one hooked forward pass per head. The reference that the sweep equals."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
+from transformer_lens.hook_points import HookPoint
+from transformer_lens.model_bridge import TransformerBridge
 
-from circuitlib.ablation.engine import Scores
+from circuitlib.ablation.engine import ZERO, Ablation, Scores
 from circuitlib.subjects.load import Subject
 from circuitlib.tasks import Metric, Prompts
 
 HOOKED = 16
 """Prompts in a hooked forward pass; all their logits are held at once."""
 
+HeadSet = Sequence[int]
+"""Heads, numbered as actions are, that are ablated together."""
+
+Hook = tuple[str, Callable[[Tensor, Any], Tensor | None]]
+"""A hook point's name, and what is called with its value."""
+
+LIBRARIES = ("transformer_lens.", "transformers.")
+"""Whose own torch hooks every bridge has."""
+
+_RUNNING = Lock()
+"""A bridge's hooks act on every pass through it, whichever thread made them: one pass at a time."""
+
 
 class Hooks:
-    """The reference: one hooked forward pass a head, on any architecture with ``hook_z``."""
+    """One hooked forward pass per head, on any architecture with ``hook_z``. Hooks that the bridge has already
+    stay in force."""
 
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
+    def __init__(self, subject: Subject, ablation: Ablation = ZERO) -> None:
+        self.subject, self.ablation = subject, ablation
         self.sets: list[HeadSet] = [(), *((head,) for head in range(subject.heads))]
 
     def task(self, prompts: Prompts, metric: Metric) -> Scores:
-        """See :class:`Engine`."""
-        scores = hooked_task(self.subject, prompts, metric, self.sets)
+        """See :class:`circuitlib.ablation.engine.Engine`."""
+        scores = hooked_task(self.subject, prompts, metric, self.sets, self.ablation)
         return Scores(scores[:, 0], scores[:, 1:], loss=False)
 
-    def control(self, spans: Int[Tensor, "spans pos"]) -> Scores:
-        """See :class:`Engine`."""
-        scores = hooked_control(self.subject, spans, self.sets)
+    def control(
+        self,
+        spans: Int[Tensor, "spans pos"],
+        counterfactual: Int[Tensor, "spans pos"] | None = None,
+    ) -> Scores:
+        """See :class:`circuitlib.ablation.engine.Engine`."""
+        scores = hooked_control(self.subject, spans, self.sets, self.ablation, counterfactual)
         return Scores(scores[:, 0], scores[:, 1:], loss=True)
 
 
-HeadSet = Sequence[int]
-
-
-@torch.inference_mode()
-def ablated_logits(subject: Subject, tokens: Int[Tensor, "batch pos"], heads: HeadSet) -> Tensor:
-    """Logits ``[batch, pos, vocab]`` with a set of heads zero-ablated by hooks on ``hook_z``.
-
-    Raises ``ValueError`` when the bridge's ``hook_z`` has no dimension for heads.
-    """
-    by_layer: dict[int, list[int]] = {}
-    for head in heads:
-        by_layer.setdefault(head // subject.heads_per_layer, []).append(
-            head % subject.heads_per_layer
-        )
-
-    def zero(z: Tensor, hook: Any, these: list[int]) -> Tensor:
-        if z.dim() != 4 or z.shape[2] != subject.heads_per_layer:
-            raise ValueError(
-                f"{subject.name} has no hook_z per head: {hook.name} is {tuple(z.shape)}, not "
-                f"[batch, pos, {subject.heads_per_layer}, d_head], so its heads cannot be ablated one by one"
-            )
-        return z.index_fill(2, torch.tensor(these, device=z.device), 0.0)
-
-    hooks = [
-        (f"blocks.{layer}.attn.hook_z", lambda z, hook, these=these: zero(z, hook, these))
-        for layer, these in by_layer.items()
-    ]
-    tokens = tokens.to(subject.bridge.W_E.device)
-    return subject.bridge.run_with_hooks(tokens, fwd_hooks=hooks)
-
-
 def hooked_task(
-    subject: Subject, prompts: Prompts, metric: Metric, head_sets: Sequence[HeadSet]
+    subject: Subject,
+    prompts: Prompts,
+    metric: Metric,
+    head_sets: Sequence[HeadSet],
+    ablation: Ablation = ZERO,
 ) -> Float[Tensor, "batch sets"]:
-    """The reference: the task metric with each set of heads ablated, one forward pass a set for every
-    ``HOOKED`` prompts."""
+    """The task metric with each set of heads ablated: one forward pass per set for every ``HOOKED`` prompts."""
 
-    def score(some: Prompts, heads: HeadSet) -> Tensor:
-        logits = ablated_logits(subject, some.tokens, heads)[:, -1].cpu()
-        signs = some.signs.to(logits.dtype)
-        return metric.function(logits.gather(1, some.candidates), logits.logsumexp(-1), signs)
+    def score(logits: Tensor, rows: slice) -> Tensor:
+        logits = logits[:, -1].cpu()
+        answers, signs = prompts.candidates[rows], prompts.signs[rows].to(logits.dtype)
+        return metric.function(logits.gather(1, answers), logits.logsumexp(-1), signs)
 
-    pieces = [prompts[at : at + HOOKED] for at in range(0, len(prompts), HOOKED)]
-    return torch.cat([torch.stack([score(p, heads) for heads in head_sets], 1) for p in pieces])
+    other = ablation.other(prompts.tokens, getattr(prompts, "counterfactual", None))
+    return _scores(subject, prompts.tokens, head_sets, ablation, other, score)
 
 
 def hooked_control(
-    subject: Subject, spans: Int[Tensor, "spans pos"], head_sets: Sequence[HeadSet]
+    subject: Subject,
+    spans: Int[Tensor, "spans pos"],
+    head_sets: Sequence[HeadSet],
+    ablation: Ablation = ZERO,
+    counterfactual: Int[Tensor, "spans pos"] | None = None,
 ) -> Float[Tensor, "spans sets"]:
-    """The reference: the mean next-token loss (nats) with each set of heads ablated."""
+    """The mean next-token loss (nats) with each set of heads ablated."""
 
-    def score(some: Tensor, heads: HeadSet) -> Tensor:
-        logits = ablated_logits(subject, some, heads)[:, :-1]
-        targets = some[:, 1:].flatten().to(logits.device)
-        losses = F.cross_entropy(logits.flatten(0, 1), targets, reduction="none")
-        return losses.view(len(some), -1).mean(1).cpu()
+    def score(logits: Tensor, rows: slice) -> Tensor:
+        targets = spans[rows, 1:].to(logits.device)
+        losses = F.cross_entropy(logits[:, :-1].mT, targets, reduction="none")
+        return losses.mean(1).cpu()
 
-    pieces = spans.split(HOOKED)
-    return torch.cat([torch.stack([score(p, heads) for heads in head_sets], 1) for p in pieces])
+    other = ablation.other(spans, counterfactual)
+    return _scores(subject, spans, head_sets, ablation, other, score)
+
+
+def ablated_logits(
+    subject: Subject,
+    tokens: Int[Tensor, "batch pos"],
+    heads: HeadSet,
+    ablation: Ablation = ZERO,
+    counterfactual: Int[Tensor, "batch pos"] | None = None,
+) -> Float[Tensor, "batch pos vocab"]:
+    """Logits with a set of heads ablated together.
+
+    Raises ``ValueError`` when the bridge's ``hook_z`` has no dimension for heads, or a resample ablation has no
+    counterfactual.
+    """
+    other = ablation.other(tokens, counterfactual)
+    return _ablated(subject, tokens, heads, _values(subject, ablation, other))
+
+
+def run(
+    bridge: TransformerBridge, tokens: Int[Tensor, "batch pos"], hooks: Sequence[Hook] = ()
+) -> Float[Tensor, "batch pos vocab"]:
+    """Logits of a forward pass with these hooks added, and none left behind; safe among threads."""
+    with _RUNNING, torch.inference_mode():
+        return bridge.run_with_hooks(tokens.to(bridge.W_E.device), fwd_hooks=list(hooks))
+
+
+def hooks_of_users(bridge: TransformerBridge) -> list[str]:
+    """Names of the hook points and modules of a bridge that have forward hooks, those that TransformerLens and
+    transformers put on every bridge apart."""
+    names = {name for name, point in bridge.hook_dict.items() if point.fwd_hooks}
+    for name, module in bridge.original_model.named_modules():
+        hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+        if not isinstance(module, HookPoint) and not all(map(_is_of_library, hooks)):
+            names.add(name or "the model")
+    return sorted(names)
+
+
+def _is_of_library(hook: Any) -> bool:
+    return str(getattr(hook, "__module__", "")).startswith(LIBRARIES)
+
+
+def _scores(
+    subject: Subject,
+    tokens: Int[Tensor, "batch pos"],
+    head_sets: Sequence[HeadSet],
+    ablation: Ablation,
+    other: Int[Tensor, "batch pos"] | None,
+    score: Callable[[Tensor, slice], Tensor],
+) -> Float[Tensor, "batch sets"]:
+    mean = _values(subject, ablation, None) if ablation.kind == "mean" else None
+    pieces = []
+    for first in range(0, len(tokens), HOOKED):
+        rows = slice(first, first + HOOKED)
+        values = mean or _values(subject, ablation, None if other is None else other[rows])
+        pieces.append(
+            torch.stack(
+                [score(_ablated(subject, tokens[rows], set_, values), rows) for set_ in head_sets],
+                1,
+            )
+        )
+    return torch.cat(pieces)
+
+
+Values = list[Tensor] | None
+"""Per layer, what takes the place of each head's ``hook_z``: ``[head, d_head]``, or ``[batch, pos, head, d_head]``;
+None for zero."""
+
+
+def _values(subject: Subject, ablation: Ablation, other: Int[Tensor, "batch pos"] | None) -> Values:
+    if ablation.kind == "zero":
+        return None
+    if other is not None:
+        return _clean_values(subject, other)
+    total: list[Tensor] = [torch.zeros(())] * subject.layers
+    for tokens in ablation.reference:
+        for some in tokens.split(HOOKED):
+            sums = (z.double().sum((0, 1)) for z in _clean_values(subject, some))
+            total = [sum_ + more for sum_, more in zip(total, sums, strict=True)]
+    count = sum(tokens.numel() for tokens in ablation.reference)
+    return [(sum_ / count).to(subject.bridge.W_E) for sum_ in total]
+
+
+def _clean_values(subject: Subject, tokens: Int[Tensor, "batch pos"]) -> list[Tensor]:
+    """Each layer's ``hook_z``."""
+    kept: list[Tensor] = []
+
+    def keep(z: Tensor, hook: Any) -> None:
+        _refuse_without_heads(subject, z, hook)
+        kept.append(z.clone())
+
+    run(subject.bridge, tokens, [(_point(layer), keep) for layer in range(subject.layers)])
+    return kept
+
+
+def _ablated(
+    subject: Subject, tokens: Int[Tensor, "batch pos"], heads: HeadSet, values: Values
+) -> Float[Tensor, "batch pos vocab"]:
+    by_layer: dict[int, list[int]] = {}
+    for head in heads:
+        layer, column = divmod(head, subject.heads_per_layer)
+        by_layer.setdefault(layer, []).append(column)
+
+    def replacing(layer: int, these: list[int]) -> Callable[[Tensor, Any], Tensor]:
+        def replace(z: Tensor, hook: Any) -> Tensor:
+            _refuse_without_heads(subject, z, hook)
+            z = z.clone()
+            z[..., these, :] = 0.0 if values is None else values[layer][..., these, :]
+            return z
+
+        return replace
+
+    hooks = [(_point(layer), replacing(layer, these)) for layer, these in by_layer.items()]
+    return run(subject.bridge, tokens, hooks)
+
+
+def _point(layer: int) -> str:
+    return f"blocks.{layer}.attn.hook_z"
+
+
+def _refuse_without_heads(subject: Subject, z: Tensor, hook: Any) -> None:
+    if z.dim() != 4 or z.shape[2] != subject.heads_per_layer:
+        raise ValueError(
+            f"{subject.name} has no hook_z per head: {hook.name} is {tuple(z.shape)}, not "
+            f"[batch, pos, {subject.heads_per_layer}, d_head], so its heads cannot be ablated one by one"
+        )

@@ -1,9 +1,8 @@
-"""Matrix products by the fastest exact library at hand.
+"""A matrix product with a bias and an activation, by the fastest exact library at hand.
 
-torch multiplies float32 matrices with MKL, which on processors that are not Intel's reaches half of what
-AVX-512 could. Two libraries that come along use it everywhere: oneDNN, which torch keeps for convolutions and bfloat16
-and which applies an activation while a product is still in the cache, and numpy's, which takes many small
-products in one call. Both multiply and add in float32, like MKL; they differ from it by rounding.
+torch multiplies float32 matrices with MKL, which on processors that are not Intel's reaches half of what AVX-512
+could. oneDNN, which torch keeps for convolutions and bfloat16, uses it everywhere, and applies an activation while
+the product is still in the cache. Both multiply and add in float32, and differ by rounding.
 """
 
 from collections.abc import Callable
@@ -19,9 +18,7 @@ ONEDNN = (
 )
 """Whether :class:`Linear` uses oneDNN on this machine: where there is AVX-512, for which it was measured."""
 
-
 Activation = Callable[[Tensor], Tensor]
-
 
 ACTIVATIONS: dict[str, tuple[Activation, tuple[str, str]]] = {
     "gelu": (F.gelu, ("gelu", "none")),

@@ -1,20 +1,15 @@
-"""Zero-ablation of every attention head, exactly: the fast sweep, and the slow reference it equals.
+"""The ablation of every attention head, exactly, at a fraction of the work: the fast twin of one hooked pass per head.
 
-Ablating head (l, h) sets its ``hook_z``, the attention-weighted values before the output projection, to
-zero at every position. The slow way (:class:`Hooks`) is one hooked forward pass a head. The fast way
-(:class:`Sweep`) does the same arithmetic with less of it:
+The same arithmetic as :class:`circuitlib.ablation.hooks.Hooks`, with less of it:
 
 * everything up to and including layer l's attention is the clean run, shared by all heads;
-* at layer l the heads differ from the clean run, and from each other, by a subtraction, ``z_h W_O,h``; the
-  rest of the model runs from there, all heads of the layer side by side;
+* at layer l the heads differ from the clean run, and from each other, by a subtraction, ``(z_h - r_h) W_O,h``, where
+  r is what takes z's place; the rest of the model runs from there, all heads of the layer side by side;
 * a task is scored at the last position, so the last block computes keys and values everywhere but the
   query, the output and the MLP only there, and the unembedding only for the answers;
 * the control loss reads every logit, but only a few positions' at a time, and nothing at the last one;
 * prompts are taken a few at a time, so that activations stay in the processor's cache and memory does
   not grow with their number; each thread takes prompts of its own, which costs less than sharing products.
-
-Both read the subject's bridge, so the convention (see :mod:`circuitlib.subjects.load`) is the subject's: with
-``folded`` weights a head is ``z_h W_O,h`` of the folded model.
 """
 
 import warnings
@@ -27,8 +22,8 @@ from torch import Tensor
 
 from circuitlib.ablation.decoder import Decoder, UnknownArchitecture
 from circuitlib.ablation.engine import ZERO, Ablation, Engine, Scores
-from circuitlib.ablation.hooks import Hooks
-from circuitlib.subjects.load import Subject
+from circuitlib.ablation.hooks import Hooks, hooks_of_users
+from circuitlib.subjects.load import Subject, refuse_device
 from circuitlib.tasks import Metric, Prompts
 from circuitlib.threads import threads_of_one_core
 
@@ -36,10 +31,8 @@ POSITIONS = {"cpu": 768, "cuda": 65_536}
 """Positions that run through a block at once, counted over all sequences. On a processor: what its cache
 holds; on a GPU: what fills it."""
 
-
 LOGITS = {"cpu": 1 << 22, "cuda": 1 << 28}
 """Logits held at once while a loss is taken."""
-
 
 Score = Callable[[Tensor, int], Tensor]
 """Maps final residual streams ``[prompts, heads, pos or 1, d_model]`` of consecutive prompts and the index
@@ -52,18 +45,36 @@ class Sweep:
     matmul: see :class:`circuitlib.ablation.decoder.Decoder`; narrower than the subject's own type is inexact.
     positions: positions that run through a block at once; by default what suits the device.
 
-    Raises :class:`circuitlib.ablation.decoder.UnknownArchitecture` when the architecture is not known.
+    Each call first compares the decoder with the bridge on one of its prompts. Raises
+    :class:`circuitlib.ablation.decoder.UnknownArchitecture`, here and from a call, when the two do not compute the
+    same, and ``ValueError`` when the bridge has hooks, or is neither on a processor nor on CUDA.
     """
 
     def __init__(
-        self, subject: Subject, matmul: torch.dtype | None = None, positions: int | None = None
+        self,
+        subject: Subject,
+        ablation: Ablation = ZERO,
+        *,
+        matmul: torch.dtype | None = None,
+        positions: int | None = None,
     ) -> None:
+        refuse_device(subject.bridge.W_E.device)
+        self.bridge, self.ablation = subject.bridge, ablation
+        self._refuse_hooks()
         self.decoder = Decoder(subject.bridge, matmul)
         self.device = self.decoder.device
         self.positions = positions or POSITIONS[self.device.type]
+        self.mean = self._mean_values() if ablation.kind == "mean" else None
+
+    def _refuse_hooks(self) -> None:
+        if names := hooks_of_users(self.bridge):
+            raise ValueError(
+                f"the bridge has hooks ({', '.join(names)}), which a sweep does not run; remove them, or call "
+                "circuitlib.ablation.sweep.engine(subject) again, which measures with them"
+            )
 
     def task(self, prompts: Prompts, metric: Metric) -> Scores:
-        """See :class:`Engine`."""
+        """See :class:`circuitlib.ablation.engine.Engine`."""
         weight, bias = self.decoder.unembedding
         candidates, signs = prompts.candidates.to(self.device), prompts.signs.to(self.device)
 
@@ -84,10 +95,15 @@ class Sweep:
             scores = metric.function(logits, normaliser, signs[rows][:, None].to(logits.dtype))
             return scores.to(final.dtype)
 
-        return Scores(*self._sweep(prompts.tokens, score, True), loss=False)
+        other = self.ablation.other(prompts.tokens, getattr(prompts, "counterfactual", None))
+        return Scores(*self._sweep(prompts.tokens, other, score, True), loss=False)
 
-    def control(self, spans: Int[Tensor, "spans pos"]) -> Scores:
-        """See :class:`Engine`."""
+    def control(
+        self,
+        spans: Int[Tensor, "spans pos"],
+        counterfactual: Int[Tensor, "spans pos"] | None = None,
+    ) -> Scores:
+        """See :class:`circuitlib.ablation.engine.Engine`."""
         targets = spans[:, 1:].to(self.device)
         at_once = max(1, LOGITS[self.device.type] // len(self.decoder.unembedding[0]))
 
@@ -102,20 +118,30 @@ class Sweep:
             ]
             return torch.cat(losses).view(wanted.shape).mean(-1)
 
-        return Scores(*self._sweep(spans[:, :-1], score, False), loss=True)
+        other = self.ablation.other(spans, counterfactual)
+        other = None if other is None else other[:, :-1]
+        return Scores(*self._sweep(spans[:, :-1], other, score, False), loss=True)
 
     def _sweep(
-        self, tokens: Int[Tensor, "batch pos"], score: Score, last_only: bool
+        self,
+        tokens: Int[Tensor, "batch pos"],
+        other: Int[Tensor, "batch pos"] | None,
+        score: Score,
+        last_only: bool,
     ) -> tuple[Tensor, Tensor]:
         """Groups of prompts, each thread taking the next one with products of its own."""
+        self._refuse_hooks()
+        self.decoder.compare(tokens[:1])
         threads = torch.get_num_threads() if self.device.type == "cpu" else 1
         batch, length = tokens.shape
         group = max(1, self.positions // (length * self.decoder.heads))
         group = min(group, -(-batch // threads))
         starts = range(0, batch, group)
 
-        def of_group(first: int) -> Scores:
-            return self._sweep_group(tokens[first : first + group], first, score, last_only)
+        def of_group(first: int) -> tuple[Tensor, Tensor]:
+            rows = slice(first, first + group)
+            others = None if other is None else other[rows].to(self.device)
+            return self._sweep_group(tokens[rows].to(self.device), others, first, score, last_only)
 
         if threads == 1 or len(starts) == 1:
             parts = list(map(of_group, starts))
@@ -127,16 +153,28 @@ class Sweep:
 
     @torch.inference_mode()
     def _sweep_group(
-        self, tokens: Int[Tensor, "group pos"], first: int, score: Score, last_only: bool
+        self,
+        tokens: Int[Tensor, "group pos"],
+        other: Int[Tensor, "group pos"] | None,
+        first: int,
+        score: Score,
+        last_only: bool,
     ) -> tuple[Tensor, Tensor]:
         model, group = self.decoder, len(tokens)
         sequences = max(1, self.positions // tokens.shape[1])
-        x = model.embed(tokens.to(self.device))
+        x, beside = model.embed(tokens), None if other is None else model.embed(other)
         columns = []
         for i in range(len(model.blocks)):
-            z = model.attend(i, x, last_only and i == len(model.blocks) - 1)
-            mixed = model.after_heads(i, x, z)
-            without = (mixed[:, None] - model.head_outputs(i, z)).flatten(0, 1)
+            last = last_only and i == len(model.blocks) - 1
+            z = model.attend(i, x, last)
+            mixed, lost = model.after_heads(i, x, z), z
+            if self.mean is not None:
+                lost = z - self.mean[i]
+            if beside is not None:
+                replacement = model.attend(i, beside, last)
+                lost = z - replacement
+                beside = model.after_block(i, model.after_heads(i, beside, replacement))
+            without = (mixed[:, None] - model.head_outputs(i, lost)).flatten(0, 1)
             final = torch.cat(
                 [model.finish(i, some, last_only) for some in without.split(sequences)]
             )
@@ -146,12 +184,34 @@ class Sweep:
         clean = score(final[:, None], first)[:, 0]
         return clean.cpu(), torch.cat(columns, dim=1).cpu()
 
+    @torch.inference_mode()
+    def _mean_values(self) -> list[Tensor]:
+        """Each layer's mean ``hook_z`` over all positions of the reference batch, ``[head, d_head]``."""
+        model, count = self.decoder, sum(tokens.numel() for tokens in self.ablation.reference)
+        means = [torch.zeros((), dtype=torch.float64)] * len(model.blocks)
+        for tokens in self.ablation.reference:
+            model.compare(tokens[:1])
+            for some in tokens.split(max(1, self.positions // tokens.shape[1])):
+                x = model.embed(some.to(self.device))
+                for i in range(len(model.blocks)):
+                    z = model.attend(i, x, False)
+                    means[i] = means[i] + z.double().sum((0, 1)) / count
+                    x = model.after_block(i, model.after_heads(i, x, z))
+        return [mean.to(model.embedding.dtype) for mean in means]
+
 
 def engine(subject: Subject, ablation: Ablation = ZERO) -> Engine:
-    """The fastest exact engine for a subject: :class:`Sweep`, or, where the architecture is not one that
-    the sweep knows, :class:`Hooks`, with a warning that says so before anything is measured."""
-    try:
-        return Sweep(subject)
-    except UnknownArchitecture as reason:
-        warnings.warn(f"one forward pass per head, exact and slow: {reason}", stacklevel=2)
-        return Hooks(subject)
+    """The fastest exact engine for a subject: :class:`Sweep`, or, where the architecture is not one that the sweep
+    knows or the bridge has hooks of its user, :class:`Hooks`, with a warning that says so before anything is measured.
+
+    Raises ``ValueError`` when the bridge is neither on a processor nor on CUDA.
+    """
+    if names := hooks_of_users(subject.bridge):
+        reason = f"the bridge has hooks ({', '.join(names)}), which act on everything measured here"
+    else:
+        try:
+            return Sweep(subject, ablation)
+        except UnknownArchitecture as unknown:
+            reason = str(unknown)
+    warnings.warn(f"one forward pass per head, exact and slow: {reason}", stacklevel=2)
+    return Hooks(subject, ablation)

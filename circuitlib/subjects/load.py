@@ -82,6 +82,12 @@ def _hashes_of_loaded(bridge: TransformerBridge) -> dict[str, str]:
     }
 
 
+def refuse_device(device: torch.device | str) -> None:
+    """Raise ``ValueError`` for a device on which nothing here has been tried."""
+    if str(device).partition(":")[0] not in ("cpu", "cuda"):
+        raise ValueError(f"device must be cpu or cuda, not {str(device)!r}")
+
+
 def subject_of(
     bridge: TransformerBridge, name: str | None = None, hashes: Mapping[str, str] | None = None
 ) -> Subject:
@@ -93,9 +99,15 @@ def subject_of(
     otherwise: compatibility mode with ``no_processing`` names hooks and folds nothing. The card's hashes
     are of what is loaded, as it is now: a folded bridge has not the hashes of its checkpoint.
 
-    The bridge is not changed. Raises ``ValueError`` when it has no tokenizer, or is in training mode,
-    where dropout would be taken for damage.
+    The bridge is not changed. Raises ``ValueError`` when it has no tokenizer, is neither on a processor nor on
+    CUDA, is in training mode, where dropout would be taken for damage, or does not compute what the model does.
     """
+    refuse_device(bridge.W_E.device)
+    if not getattr(bridge.original_model.config, "scale_attn_weights", True):
+        raise ValueError(
+            "TransformerLens scales attention weights although this model's scale_attn_weights is false, so "
+            "what it computes is another model"
+        )
     if bridge.tokenizer is None:
         raise ValueError("the bridge has no tokenizer; the tasks' prompts are made with it")
     if bridge.training or bridge.original_model.training:
@@ -125,10 +137,8 @@ def load_subject(
     """
     if convention not in get_args(Convention):
         raise ValueError(f"convention must be one of {get_args(Convention)}, not {convention!r}")
-    kind = device.partition(":")[0]
-    if kind not in ("cpu", "cuda"):
-        raise ValueError(f"device must be cpu or cuda, not {device!r}")
-    if kind == "cuda" and not torch.cuda.is_available():
+    refuse_device(device)
+    if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device {device!r}: this torch finds no CUDA device; use cpu")
     directory = find_checkpoint(name)
     disable_progress_bar()
