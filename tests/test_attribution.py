@@ -1,0 +1,436 @@
+"""The estimate is the slope of a gate: exact where the score is linear in it, elsewhere what differences and
+integrals say, on every family; and the subject is left as it was."""
+
+import gc
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import spearmanr
+from torch import Tensor, nn
+from torch.testing import assert_close
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from circuitlib.ablation.attribution import Attribution
+from circuitlib.ablation.engine import ZERO, Ablation, AblationKind, Engine, Scores
+from circuitlib.ablation.hooks import HOOKED, Hooks
+from circuitlib.ablation.sweep import Sweep
+from circuitlib.paths import SUBJECTS
+from circuitlib.subjects.card import Convention
+from circuitlib.subjects.load import Subject, load_subject, subject_of
+from circuitlib.tasks import TASKS, Metric, Prompts
+from circuitlib.tasks.base import LOGIT_DIFFERENCE, PROBABILITY_DIFFERENCE
+from circuitlib.tasks.control_text import control_spans
+
+FAMILIES = [f"{family}checkpoint" for family in ("", "neox_", "llama_", "qwen2_", "opt_")]
+
+
+@cache
+def load(checkpoint: Path, convention: Convention) -> Subject:
+    return in_float64(load_subject(str(checkpoint), convention))
+
+
+def in_float64(subject: Subject) -> Subject:
+    subject.bridge.to(torch.float64, print_details=False)
+    return subject
+
+
+def ioi(tokenizer: PreTrainedTokenizerBase, count: int) -> Prompts:
+    """Prompts of one length, each with the next one as its counterfactual."""
+    prompts = max(TASKS["ioi"].prompts(tokenizer, 6 * count, seed=0), key=len)[:count]
+    object.__setattr__(prompts, "counterfactual", prompts.tokens.roll(1, 0))
+    return prompts
+
+
+def values_in(subject: Subject, tokens: Tensor) -> list[Tensor]:
+    """Every layer's ``hook_z``."""
+    names = [f"blocks.{layer}.attn.hook_z" for layer in range(subject.layers)]
+    with torch.no_grad():
+        _, cache = subject.bridge.run_with_cache(tokens, names_filter=names)
+    return [cache[name] for name in names]
+
+
+# The other side: the plain Hugging Face model, no line of TransformerLens, and differences.
+
+
+class Plain:
+    """A Hugging Face model whose heads can be changed in the input of the output projections."""
+
+    PROJECTIONS = ("attn.c_proj", "attention.dense", "self_attn.o_proj", "self_attn.out_proj")
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model, self.heads = model.double().eval(), model.config.num_attention_heads
+        self.projections = [
+            module for name, module in model.named_modules() if name.endswith(self.PROJECTIONS)
+        ]
+
+    @torch.no_grad()
+    def logits(self, tokens: Tensor, change: Callable[[int, Tensor], Tensor]) -> Tensor:
+        """With ``change(layer, z)`` in the place of every z, ``[batch, pos, head, d_head]``."""
+
+        def changed(layer: int) -> Callable[..., Any]:
+            return lambda module, args: change(
+                layer, args[0].unflatten(-1, (self.heads, -1))
+            ).flatten(-2)
+
+        handles = [
+            module.register_forward_pre_hook(changed(layer))
+            for layer, module in enumerate(self.projections)
+        ]
+        try:
+            return self.model(tokens).logits
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def values(self, tokens: Tensor) -> list[Tensor]:
+        """Every layer's z."""
+        kept: dict[int, Tensor] = {}
+        self.logits(tokens, lambda layer, z: kept.setdefault(layer, z))
+        return list(kept.values())
+
+    def gated(self, tokens: Tensor, gates: Tensor, closed: Sequence[Tensor]) -> Tensor:
+        """Logits with gates ``[layer, head]`` on the heads; closed: what a gate leaves at 0, by layer."""
+
+        def change(layer: int, z: Tensor) -> Tensor:
+            return closed[layer] + gates[layer, :, None] * (z - closed[layer])
+
+        return self.logits(tokens, change)
+
+
+def logit_difference(prompts: Prompts, logits: Tensor) -> Tensor:
+    return (prompts.signs * logits[:, -1].gather(1, prompts.candidates)).sum(1)
+
+
+def probability_difference(prompts: Prompts, logits: Tensor) -> Tensor:
+    return (prompts.signs * logits[:, -1].softmax(-1).gather(1, prompts.candidates)).sum(1)
+
+
+def loss(spans: Tensor, logits: Tensor) -> Tensor:
+    return -logits[:, :-1].log_softmax(-1).gather(2, spans[:, 1:, None])[..., 0].mean(1)
+
+
+def difference(score: Callable[[float], Tensor], step: float) -> Tensor:
+    """The derivative at 0 by central differences, of fourth order."""
+    near, far = (score(h) - score(-h) for h in (step, 2 * step))
+    return (8 * near - far) / (12 * step)
+
+
+def slopes(scores: Scores) -> Tensor:
+    return scores.clean[:, None] - scores.ablated
+
+
+Closed = Callable[[Tensor, Tensor], Sequence[Tensor]]
+"""From tokens and their counterfactuals: what gates leave at 0, by layer."""
+
+
+def assert_equals_differences(
+    subject: Subject, ablation: Ablation, plain: Plain, closed: Closed, step: float = 0.02
+) -> None:
+    """Along random directions in the space of all gates at once, so that a head in another's place, or
+    anything that is off by a factor, shows."""
+    attribution, generator = Attribution(subject, ablation), torch.Generator().manual_seed(0)
+    prompts, spans = ioi(subject.tokenizer, 3), control_spans(subject.tokenizer, 3, 0, "train")
+    open_gates = torch.ones(subject.layers, subject.heads_per_layer, dtype=torch.float64)
+    for tokens, estimate, score_of in (
+        (
+            prompts.tokens,
+            attribution.task(prompts, LOGIT_DIFFERENCE),
+            partial(logit_difference, prompts),
+        ),
+        (
+            prompts.tokens,
+            attribution.task(prompts, PROBABILITY_DIFFERENCE),
+            partial(probability_difference, prompts),
+        ),
+        (spans, attribution.control(spans, spans.roll(1, 0)), partial(loss, spans)),
+    ):
+        left = closed(tokens, tokens.roll(1, 0))
+        for _ in range(2):
+            way = torch.randn(open_gates.shape, generator=generator, dtype=torch.float64)
+
+            def score(t: float, way=way, tokens=tokens, left=left, score_of=score_of) -> Tensor:
+                return score_of(plain.gated(tokens, open_gates + t * way, left))
+
+            size = (slopes(estimate).abs() @ way.flatten().abs()).max().item()
+            along = slopes(estimate) @ way.flatten()
+            assert_close(along, difference(score, step), atol=1e-4 * size, rtol=0)
+            assert_close(estimate.clean, score(0.0), atol=1e-5, rtol=1e-5)
+
+
+def removed_by_folding(subject: Subject, plain: Plain) -> Closed:
+    """What a zero-ablation leaves of the plain model's z: under ``folded`` the head's constant part."""
+
+    def closed(tokens: Tensor, other: Tensor) -> list[Tensor]:
+        pairs = zip(plain.values(tokens), values_in(subject, tokens), strict=True)
+        constants = [raw - z for raw, z in pairs]
+        for constant in constants:
+            assert_close(constant, constant[:1, :1].expand_as(constant), atol=1e-5, rtol=0)
+        return constants
+
+    return closed
+
+
+@pytest.mark.parametrize("kind", get_args(AblationKind))
+@pytest.mark.parametrize("convention", get_args(Convention))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_equals_differences_on_the_plain_model(
+    family: str, convention: Convention, kind: AblationKind, request: pytest.FixtureRequest
+) -> None:
+    checkpoint = request.getfixturevalue(family)
+    subject = load(checkpoint, convention)
+    plain = Plain(AutoModelForCausalLM.from_pretrained(checkpoint))
+    spans = control_spans(subject.tokenizer, 5, 1, "train")
+    reference = [spans[:2, :9], spans[2:]] if kind == "mean" else []
+
+    def means(tokens: Tensor, other: Tensor) -> list[Tensor]:
+        layers = zip(*map(plain.values, reference), strict=True)
+        return [torch.cat([z.flatten(0, 1) for z in layer]).mean(0) for layer in layers]
+
+    closed: dict[AblationKind, Closed] = {
+        "zero": removed_by_folding(subject, plain),
+        "mean": means,
+        "resample": lambda tokens, other: plain.values(other),
+    }
+    step = 1e-5 if family == "opt_checkpoint" else 0.02  # OPT's ReLUs have kinks.
+    assert_equals_differences(subject, Ablation(kind, reference), plain, closed[kind], step)
+
+
+@pytest.mark.parametrize("convention", get_args(Convention))
+def test_equals_differences_on_the_embedded_subject(convention: Convention) -> None:
+    subject = load(SUBJECTS / "gpt2-mini", convention)
+    plain = Plain(AutoModelForCausalLM.from_pretrained(SUBJECTS / "gpt2-mini"))
+    closed = removed_by_folding(subject, plain)
+    assert_equals_differences(subject, ZERO, plain, closed, step=0.003)
+
+
+@st.composite
+def models(draw: st.DrawFn, vocabulary: int) -> PreTrainedModel:
+    """Random ones of three families: 1 to 3 layers, 1 to 6 heads, keys shared, parallel, rotary in part."""
+    keys, group = draw(st.integers(1, 2)), draw(st.integers(1, 3))
+    layers, heads, d_head = draw(st.integers(1, 3)), keys * group, draw(st.sampled_from([4, 8]))
+    shape = {
+        "vocab_size": vocabulary, "hidden_size": heads * d_head, "num_hidden_layers": layers,
+        "num_attention_heads": heads, "max_position_embeddings": 96, "initializer_range": 0.3,
+        "bos_token_id": 0, "eos_token_id": 0,
+    }  # fmt: skip
+    torch.manual_seed(draw(st.integers(0, 9)))
+    family = draw(st.sampled_from(["gpt2", "neox", "llama"]))
+    if family == "gpt2":
+        return GPT2LMHeadModel(GPT2Config(**shape))
+    shape["intermediate_size"] = 20
+    if family == "neox":
+        shape["rotary_pct"] = draw(st.sampled_from([0.5, 1.0]))
+        shape["use_parallel_residual"] = draw(st.booleans())
+        return GPTNeoXForCausalLM(GPTNeoXConfig(**shape))
+    return LlamaForCausalLM(LlamaConfig(num_key_value_heads=keys, **shape))
+
+
+@given(st.data(), st.sampled_from(get_args(Convention)))
+@settings(max_examples=12, deadline=None, derandomize=True)
+def test_equals_differences_on_drawn_models(
+    tokenizer: PreTrainedTokenizerBase, data: st.DataObject, convention: Convention
+) -> None:
+    model = data.draw(models(len(tokenizer)))
+    with TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        subject = in_float64(load_subject(folder, convention))
+    plain = Plain(model)
+    assert_equals_differences(subject, ZERO, plain, removed_by_folding(subject, plain), 0.003)
+
+
+# Where it is exact, and how it compares where it is not.
+
+
+def toy(tokenizer: PreTrainedTokenizerBase, layers: int) -> Subject:
+    """A GPT-2 without MLPs and final norm: its logits are linear in what the last layer's heads write."""
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=len(tokenizer), n_positions=64, n_embd=24, n_layer=layers, n_head=3,
+        initializer_range=0.3, bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    model = GPT2LMHeadModel(config)
+    for block in model.transformer.h:
+        nn.init.zeros_(block.mlp.c_proj.weight)
+    bridge = TransformerBridge.boot_transformers(
+        "gpt2", hf_model=model, tokenizer=tokenizer, dtype=torch.float64, device="cpu"
+    )
+    bridge.original_model.transformer.ln_f = nn.Identity()
+    return in_float64(subject_of(bridge.eval(), "toy"))
+
+
+def test_exact_where_the_metric_is_linear(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Of one layer all heads, also in closed form; of two only the second's, for the second reads the first
+    through a norm and a softmax."""
+    one, two = toy(tokenizer, 1), toy(tokenizer, 2)
+    prompts = ioi(tokenizer, 5)
+    estimate, exact = (
+        way(one).task(prompts, LOGIT_DIFFERENCE).damage for way in (Attribution, Hooks)
+    )
+    assert exact.abs().max() > 0.1
+    assert_close(estimate, exact, atol=1e-12, rtol=0)
+    z = values_in(one, prompts.tokens)[0][:, -1]
+    answers = one.bridge.W_U[:, prompts.candidates]
+    by_hand = torch.einsum(
+        "bhd,hdm,mba,ba->bh", z, one.bridge.W_O[0], answers, prompts.signs.double()
+    )
+    assert_close(estimate, by_hand, atol=1e-12, rtol=0)
+    estimate, exact = (
+        way(two).task(prompts, LOGIT_DIFFERENCE).damage for way in (Attribution, Hooks)
+    )
+    assert_close(estimate[:, 3:], exact[:, 3:], atol=1e-12, rtol=0)
+    assert (estimate[:, :3] - exact[:, :3]).abs().max() > 0.01
+
+
+def test_against_the_sweep() -> None:
+    """On the embedded subject's docstring task the order of heads is nearly the sweep's; the damages are not,
+    but the slope's integral over a head's gate, by Gauss and Legendre, is."""
+    subject = in_float64(load_subject("gpt2-mini", "raw"))
+    prompts = max(TASKS["docstring"].prompts(subject.tokenizer, 32, seed=0), key=len)[:8]
+    attribution = Attribution(subject)
+    exact = Sweep(subject).task(prompts, LOGIT_DIFFERENCE).damage
+    estimate = attribution.task(prompts, LOGIT_DIFFERENCE).damage
+    assert spearmanr(estimate.mean(0), exact.mean(0)).statistic > 0.9
+    nodes, weights = (
+        (1 + np.polynomial.legendre.leggauss(24)[0]) / 2,
+        np.polynomial.legendre.leggauss(24)[1] / 2,
+    )
+    for head in exact.mean(0).topk(3).indices.tolist():
+        layer, within = divmod(head, subject.heads_per_layer)
+        output = subject.bridge.original_model.transformer.h[layer].attn.c_proj.weight
+        rows = slice(within * len(output) // 12, (within + 1) * len(output) // 12)
+        whole, integral = output[rows].clone(), torch.zeros(len(prompts), dtype=torch.float64)
+        for t, weight in zip(nodes, weights, strict=True):
+            output.data[rows] = t * whole
+            # The gate of a head that is turned down to t: t times the slope at t.
+            scores = attribution.task(prompts, LOGIT_DIFFERENCE)
+            integral += weight / t * scores.damage[:, head]
+        output.data[rows] = whole
+        print(head, exact[:, head], estimate[:, head], integral)
+        assert_close(integral, exact[:, head], atol=1e-4, rtol=0)
+
+
+# What is left behind, and who may call.
+
+
+def state(bridge: TransformerBridge) -> list[Any]:
+    """Hooks, gradients and what requires them."""
+    points = dict(bridge.hook_dict)
+    return [
+        {
+            name: [len(p.fwd_hooks), len(p.bwd_hooks), len(p._forward_hooks), len(p._backward_hooks)]
+            for name, p in points.items()
+        },
+        [(p.requires_grad, None if p.grad is None else p.grad.sum().item()) for p in bridge.parameters()],
+        bridge.context_level,
+        bridge.training,
+    ]  # fmt: skip
+
+
+def recorded() -> int:
+    """Tensors that keep a graph alive."""
+    gc.collect()
+    return sum(isinstance(o, Tensor) and o.grad_fn is not None for o in gc.get_objects())
+
+
+BROKEN = Metric("broken", "nothing", False, lambda logits, normaliser, signs: logits.no_such_thing)
+COUNTED = Metric(
+    "accuracy", "share", False, lambda logits, n, s: (logits[:, 0] > logits[:, 1]) * 1.0
+)
+
+
+@pytest.mark.parametrize("trainable", [False, True])
+def test_leaves_nothing_behind(checkpoint: Path, trainable: bool) -> None:
+    subject = load_subject(str(checkpoint), "raw")
+    subject.bridge.requires_grad_(trainable)
+    for parameter in list(subject.bridge.parameters())[:3] if trainable else []:
+        parameter.grad = torch.ones_like(parameter)
+    subject.bridge.add_hook("blocks.1.attn.hook_z", lambda z, hook: 0.5 * z)
+    prompts, spans = ioi(subject.tokenizer, 4), control_spans(subject.tokenizer, 3, 0, "train")
+    exact = Hooks(subject).task(prompts, LOGIT_DIFFERENCE)
+    before, graphs = state(subject.bridge), recorded()
+    for ablation in (ZERO, Ablation("mean", [spans]), Ablation("resample")):
+        attribution = Attribution(subject, ablation)
+        estimate = attribution.task(prompts, LOGIT_DIFFERENCE)
+        attribution.control(spans, spans.roll(1, 0))
+        assert torch.equal(estimate.clean, exact.clean), "the user's own hook is measured with"
+        for metric, error in ((BROKEN, AttributeError), (COUNTED, ValueError)):
+            with pytest.raises(error):
+                attribution.task(prompts, metric)
+    assert not estimate.ablated.requires_grad
+    assert (state(subject.bridge), recorded()) == (before, graphs)
+    again = Hooks(subject).task(prompts, LOGIT_DIFFERENCE)
+    assert torch.equal(again.ablated, exact.ablated)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_whatever_mode_the_caller_is_in(checkpoint: Path, mode: Callable[[], Any]) -> None:
+    subject = load(checkpoint, "folded")
+
+    def estimates() -> list[Tensor]:
+        prompts, spans = ioi(subject.tokenizer, 4), control_spans(subject.tokenizer, 3, 0, "train")
+        found = []
+        for ablation in (ZERO, Ablation("mean", [spans.clone()]), Ablation("resample")):
+            attribution = Attribution(subject, ablation)
+            found.append(attribution.task(prompts, PROBABILITY_DIFFERENCE).damage)
+            found.append(attribution.control(spans.clone(), spans.roll(1, 0)).damage)
+        return found
+
+    with mode():
+        inside = estimates()
+        assert torch.is_inference_mode_enabled() == (mode is torch.inference_mode)
+    assert all(map(torch.equal, inside, estimates()))
+
+
+@pytest.mark.parametrize(("kind", "passes"), [("zero", 1), ("resample", 2)])
+def test_rows_are_apart_and_taken_a_few_at_a_time(
+    checkpoint: Path, kind: AblationKind, passes: int
+) -> None:
+    """One forward pass for all heads, and a second only for counterfactuals: what the price says."""
+    subject = in_float64(load_subject(str(checkpoint)))
+    prompts, sizes = ioi(subject.tokenizer, HOOKED + 3), list[int]()
+    attribution = Attribution(subject, Ablation(kind))
+    subject.bridge.add_hook("blocks.0.attn.hook_z", lambda z, hook: sizes.append(len(z)))
+    together = attribution.task(prompts, LOGIT_DIFFERENCE)
+    assert sizes == [HOOKED] * passes + [3] * passes
+    for row in (0, HOOKED - 1, HOOKED, HOOKED + 2):
+        alone = prompts[row : row + 1]
+        object.__setattr__(alone, "counterfactual", prompts.tokens[row - 1 :][:1])
+        scores = attribution.task(alone, LOGIT_DIFFERENCE)
+        assert_close(scores.damage[0], together.damage[row], atol=1e-6, rtol=0)
+
+
+def test_is_an_engine_and_says_what_it_cannot_do(checkpoint: Path) -> None:
+    subject = load(checkpoint, "folded")
+    assert isinstance(Attribution(subject), Engine)
+    prompts, spans = ioi(subject.tokenizer, 4), control_spans(subject.tokenizer, 3, 0, "train")
+    with pytest.raises(ValueError, match="metric 'accuracy' has no gradient"):
+        Attribution(subject).task(prompts, COUNTED)
+    for other in (None, spans[:, :-1]):
+        with pytest.raises(ValueError, match="resample ablation needs a counterfactual prompt of"):
+            Attribution(subject, Ablation("resample")).control(spans, other)
+    flat = replace(subject, card=replace(subject.card, heads_per_layer=4))
+    with pytest.raises(
+        ValueError, match=r"odd has no hook_z per head.*not \[batch, pos, 4, d_head\]"
+    ):
+        Attribution(flat).task(prompts, LOGIT_DIFFERENCE)
