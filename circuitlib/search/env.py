@@ -1,7 +1,7 @@
-"""The paper's environment: pick heads one after another, each is ablated alone and pays its reward.
+"""The paper's Markov decision process (MechRL, arXiv 2605.26343), written once.
 
-:class:`HeadAblationEnv` is one episode at a time, for any Gymnasium agent; :class:`HeadAblationVectorEnv`
-is many at once, each step one array operation. Both follow MechRL (arXiv 2605.26343).
+Pick heads one after another; each is ablated alone and pays its reward. :class:`HeadAblationVectorEnv` plays many
+episodes at once, each step one array operation; :class:`HeadAblationEnv` is the vector environment of one.
 """
 
 from collections.abc import Sequence
@@ -10,199 +10,221 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
+from jaxtyping import Float, Int, Int8
 
-from circuitlib.search.episodes import RewardSource
+from circuitlib.search.episodes import EpisodeSource
 
 BUDGET = 50
-
+"""Picks per episode."""
 
 REPEAT_PENALTY = -1.0
-
+"""The reward of a head that was already tried."""
 
 SCORE_SCALE = 5.0
-
+"""Rewards are divided by this in observations."""
 
 SCORE_LIMIT = 1e4
+"""Bound of the observation space; rewards are orders of magnitude smaller."""
 
 
-def _spaces(source: RewardSource, budget: int) -> tuple[spaces.Box, spaces.Discrete]:
-    if not 1 <= budget <= source.heads:
-        raise ValueError(
-            f"budget must be between 1 and {source.heads}, the heads there are, not {budget}"
+def budget_for(heads: int) -> int:
+    """The paper's 50 picks, or one per head of a subject that has fewer heads."""
+    return min(BUDGET, heads)
+
+
+class HeadAblationVectorEnv(VectorEnv):
+    """Many episodes in step: see :class:`HeadAblationEnv` for spaces, rewards and when an episode ends.
+
+    All episodes end together. With ``autoreset`` they are reset in the step that ends them, whose ``info`` holds
+    ``final_obs``, the last observations, and for each episode ``final_best``, its largest reward, and
+    ``final_task``, its task's name. Without, ``reset`` has to be called.
+
+    Raises ``ValueError`` for a budget that is not between 1 and the number of heads.
+    """
+
+    def __init__(
+        self,
+        source: EpisodeSource,
+        num_envs: int,
+        budget: int | None = None,
+        autoreset: bool = True,
+    ) -> None:
+        tasks, heads = len(source.tasks), source.heads
+        if num_envs < 1:
+            raise ValueError(f"num_envs must be at least 1, not {num_envs}")
+        self.budget = budget_for(heads) if budget is None else budget
+        if not 1 <= self.budget <= heads:
+            raise ValueError(f"budget must be between 1 and {heads}, the heads, not {self.budget}")
+        self.source, self.num_envs, self.autoreset = source, num_envs, autoreset
+        mode = AutoresetMode.SAME_STEP if autoreset else AutoresetMode.DISABLED
+        self.metadata = {"render_modes": [], "autoreset_mode": mode}
+        low, high = (
+            np.repeat(ends, [tasks + heads, heads]).astype(np.float32)
+            for ends in ([0, -SCORE_LIMIT], [1, SCORE_LIMIT])
         )
-    size = len(source.tasks) + 2 * source.heads
-    low = np.full(size, -SCORE_LIMIT, dtype=np.float32)
-    low[: len(source.tasks) + source.heads] = 0.0
-    high = np.full(size, SCORE_LIMIT, dtype=np.float32)
-    high[: len(source.tasks) + source.heads] = 1.0
-    return spaces.Box(low, high, dtype=np.float32), spaces.Discrete(source.heads)
+        self.single_observation_space = spaces.Box(low, high, dtype=np.float32)
+        self.single_action_space = spaces.Discrete(heads)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.rngs: list[np.random.Generator] = []
+        self._each = np.arange(num_envs)
+        self._rewards = np.zeros((num_envs, heads), dtype=np.float32)
+        self._observation = np.zeros((num_envs, tasks + 2 * heads), dtype=np.float32)
+        self._signal, self._tried, self._scores = np.split(
+            self._observation, [tasks, tasks + heads], axis=1
+        )
+        self._best = np.full(num_envs, -np.inf, dtype=np.float32)
+        self._tasks = [""] * num_envs
+        self._left = 0
+
+    def action_masks(self) -> Int8[np.ndarray, "envs heads"]:
+        """1 where a head is untried."""
+        return (self._tried == 0).view(np.int8)
+
+    def measure(self, heads: Int[np.ndarray, "envs k"]) -> Float[np.ndarray, "envs k"]:
+        """What each of ``heads`` would pay. It is measuring that costs passes of the subject: best-of-k planning
+        measures k heads and takes one."""
+        return self._rewards[self._each[:, None], heads]
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: Any = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start all episodes. An integer seed stands for seed, seed + 1, ..., as in Gymnasium."""
+        if seed is not None or not self.rngs:
+            first = [None] * self.num_envs if seed is None else seed
+            seeds = first if isinstance(first, Sequence) else range(first, first + self.num_envs)
+            self.rngs = [gym.utils.seeding.np_random(one)[0] for one in seeds]
+        self._start()
+        return self._observation.copy(), {"action_mask": self.action_masks()}
+
+    def _start(self) -> None:
+        self._observation[:] = 0
+        for i, rng in enumerate(self.rngs):
+            episode = self.source.draw(rng)
+            self._rewards[i], self._signal[i] = episode.rewards, episode.signal
+            self._tasks[i] = episode.task
+        self._best[:] = -np.inf
+        self._left = self.budget
+
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Ablate one head per episode.
+
+        Raises ``InvalidAction`` for anything but one head per episode, and ``ResetNeeded`` before the first reset and,
+        without ``autoreset``, after the end.
+        """
+        if not self._left:
+            raise ResetNeeded("no episode is being played: call reset before step")
+        actions, heads = np.asarray(actions), self._rewards.shape[1]
+        if (
+            actions.shape != (self.num_envs,)
+            or not np.issubdtype(actions.dtype, np.integer)
+            or actions.min() < 0
+            or actions.max() >= heads
+        ):
+            raise InvalidAction(
+                f"an action must be {self.num_envs} of the integers 0 to {heads - 1}, a head per episode, "
+                f"not {actions.tolist()}"
+            )
+        at = self._each, actions
+        paid = self._rewards[at]
+        rewards = np.where(self._tried[at] == 0, paid, np.float32(REPEAT_PENALTY))
+        self._tried[at] = 1
+        self._scores[at] = paid / np.float32(SCORE_SCALE)
+        np.maximum(self._best, rewards, out=self._best)
+        self._left -= 1
+        terminated = np.full(self.num_envs, not self._left)
+        info: dict[str, Any] = {}
+        if not self._left and self.autoreset:
+            info = {
+                "final_obs": self._observation.copy(),
+                "final_best": self._best.copy(),
+                "final_task": np.array(self._tasks),
+            }
+            self._start()
+        info["action_mask"] = self.action_masks()
+        return self._observation.copy(), rewards, terminated, np.zeros_like(terminated), info
+
+    def state(self) -> dict[str, Any]:
+        """Everything that :meth:`restore` needs to go on exactly from here: arrays, and what JSON can hold."""
+        return {
+            "rewards": self._rewards.copy(),
+            "observation": self._observation.copy(),
+            "best": self._best.copy(),
+            "tasks": list(self._tasks),
+            "left": self._left,
+            "rngs": [rng.bit_generator.state for rng in self.rngs],
+        }
+
+    def restore(self, state: dict[str, Any]) -> np.ndarray:
+        """Go back to a :meth:`state`; returns the observations there."""
+        self._rewards[:] = state["rewards"]
+        self._observation[:] = state["observation"]
+        self._best[:] = state["best"]
+        self._tasks, self._left = list(state["tasks"]), state["left"]
+        self.rngs = [gym.utils.seeding.np_random(0)[0] for _ in state["rngs"]]
+        for rng, saved in zip(self.rngs, state["rngs"], strict=True):
+            rng.bit_generator.state = saved
+        return self._observation.copy()
 
 
 class HeadAblationEnv(gym.Env):
     """Find the heads that a task depends on.
 
     ## Action Space
-    ``Discrete(heads)``: the head to ablate, ``heads_per_layer * layer + head``. A head that was tried
-    in this episode is masked: ``info["action_mask"]`` and :meth:`action_masks` (1 where allowed).
+    ``Discrete(heads)``: the head to ablate, ``heads_per_layer * layer + head``. A head that was tried in this
+    episode is masked: ``info["action_mask"]`` and :meth:`action_masks` (1 where allowed).
 
     ## Observation Space
-    ``Box(tasks + 2 heads)``, 290 numbers in the paper: one-hot of the task, 1 for each tried head, and
-    the reward of each tried head divided by 5 (logits, 0 where untried).
+    ``Box(tasks + 2 heads)``, 290 numbers in the paper: the signal (one-hot of the task, or zeros where the policy is
+    told nothing), 1 for each tried head, and the reward of each tried head divided by 5 (0 where untried).
 
     ## Rewards
-    Task damage (the task metric's unit) minus lambda times general damage (nats) of the picked head
-    alone, on this episode's batch. -1 for a head already tried, which is otherwise without effect.
+    Task damage (the task metric's unit) minus lambda times general damage (nats) of the picked head alone, on this
+    episode's batch. -1 for a head already tried, which is otherwise without effect.
 
     ## Starting State
     A task drawn uniformly, a fresh batch of 32 prompts and 32 control spans, no head tried.
 
     ## Episode End
-    Terminated after ``budget`` picks (50): the budget is part of the task. Never truncated.
+    Terminated after ``budget`` picks (by default 50, or one per head where there are fewer): the budget is part of
+    the task. Never truncated. Then, as before the first ``reset``, ``step`` raises ``ResetNeeded``.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012
 
-    def __init__(self, source: RewardSource, budget: int = BUDGET) -> None:
-        self.observation_space, self.action_space = _spaces(source, budget)
-        self.source = source
-        self.budget = budget
-        self._rewards = np.zeros(source.heads, dtype=np.float32)
-        self._observation = np.zeros(self.observation_space.shape, dtype=np.float32)
-        self._picks = 0
+    def __init__(self, source: EpisodeSource, budget: int | None = None) -> None:
+        self._one = HeadAblationVectorEnv(source, 1, budget, autoreset=False)
+        self.source, self.budget = source, self._one.budget
+        self.observation_space = self._one.single_observation_space
+        self.action_space = self._one.single_action_space
 
-    def action_masks(self) -> np.ndarray:
-        """``int8 [heads]``, 1 where a head is untried; the convention of sb3-contrib."""
-        tried = self._observation[len(self.source.tasks) :][: self.source.heads]
-        return (tried == 0).astype(np.int8)
-
-    def _info(self) -> dict[str, Any]:
-        return {"action_mask": self.action_masks()}
+    def action_masks(self) -> Int8[np.ndarray, " heads"]:
+        """1 where a head is untried; the convention of sb3-contrib."""
+        return self._one.action_masks()[0]
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start an episode."""
         super().reset(seed=seed)
-        episode = self.source.draw(self.np_random)
-        self._rewards = episode.rewards
-        self._observation[:] = 0
-        self._observation[episode.task] = 1
-        self._picks = 0
-        return self._observation.copy(), self._info()
+        self._one.rngs = [self.np_random]
+        observation, _ = self._one.reset()
+        return observation[0], {"action_mask": self.action_masks()}
 
     def step(
         self, action: int | np.integer
     ) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Ablate one head."""
-        tried = len(self.source.tasks) + int(action)
-        reward = REPEAT_PENALTY
-        if self._observation[tried] == 0:
-            reward = float(self._rewards[action])
-            self._observation[tried] = 1
-            self._observation[tried + self.source.heads] = reward / SCORE_SCALE
-        self._picks += 1
-        return self._observation.copy(), reward, self._picks >= self.budget, False, self._info()
-
-
-class HeadAblationVectorEnv(VectorEnv):
-    """Many :class:`HeadAblationEnv` in step, with the same spaces, rewards and episodes.
-
-    All end together and are reset in the step that ends them; ``info["final_obs"]`` then holds the
-    last observations and ``info["final_best"]`` each episode's largest reward.
-    """
-
-    metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
-
-    def __init__(self, source: RewardSource, num_envs: int, budget: int = BUDGET) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs must be at least 1, not {num_envs}")
-        self.num_envs = num_envs
-        self.single_observation_space, self.single_action_space = _spaces(source, budget)
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
-        self.source = source
-        self.budget = budget
-        self._rngs: list[np.random.Generator] = []
-        self._rows = np.arange(num_envs)
-        self._rewards = np.zeros((num_envs, source.heads), dtype=np.float32)
-        self._observation = np.zeros(
-            (num_envs, *self.single_observation_space.shape), dtype=np.float32
+        """Ablate one head. Raises as :meth:`HeadAblationVectorEnv.step` does."""
+        observation, reward, ended, _, info = self._one.step(np.asarray([action]))
+        return (
+            observation[0],
+            float(reward[0]),
+            bool(ended[0]),
+            False,
+            {"action_mask": info["action_mask"][0]},
         )
-        tasks = len(source.tasks)
-        self._tried = self._observation[:, tasks : tasks + source.heads]
-        self._scores = self._observation[:, tasks + source.heads :]
-        self._best = np.full(num_envs, -np.inf, dtype=np.float32)
-        self._picks = 0
-
-    def action_masks(self) -> np.ndarray:
-        """``int8 [envs, heads]``, 1 where a head is untried."""
-        return (self._tried == 0).view(np.int8)
-
-    def measure(self, heads: np.ndarray) -> np.ndarray:
-        """The reward ``[envs, k]`` that each of ``heads [envs, k]`` would pay now. Measuring is what
-        costs a forward pass: best-of-k planning measures k heads and takes one."""
-        return self._rewards[self._rows[:, None], heads]
-
-    def reset(
-        self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start all episodes. An integer seed stands for seed, seed + 1, ..., as in Gymnasium."""
-        if seed is not None:
-            seeds = range(seed, seed + self.num_envs) if isinstance(seed, int) else seed
-            self._rngs = [gym.utils.seeding.np_random(one)[0] for one in seeds]
-        elif not self._rngs:
-            self._rngs = [gym.utils.seeding.np_random()[0] for _ in range(self.num_envs)]
-        self._start()
-        return self._observation.copy(), {"action_mask": self.action_masks()}
-
-    def _start(self) -> None:
-        self._observation[:] = 0
-        for i, rng in enumerate(self._rngs):
-            episode = self.source.draw(rng)
-            self._rewards[i] = episode.rewards
-            self._observation[i, episode.task] = 1
-        self._best[:] = -np.inf
-        self._picks = 0
-
-    def step(
-        self, actions: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Ablate one head in each episode."""
-        at = self._rows, actions
-        paid = self._rewards[at]
-        rewards = np.where(self._tried[at] == 0, paid, np.float32(REPEAT_PENALTY))
-        self._tried[at] = 1
-        self._scores[at] = paid / np.float32(SCORE_SCALE)
-        np.maximum(self._best, rewards, out=self._best)
-        self._picks += 1
-        ended = self._picks >= self.budget
-        info: dict[str, Any] = {}
-        if ended:
-            info = {"final_obs": self._observation.copy(), "final_best": self._best.copy()}
-            self._start()
-        info["action_mask"] = self.action_masks()
-        terminated = np.full(self.num_envs, ended)
-        return self._observation.copy(), rewards, terminated, np.zeros_like(terminated), info
-
-    def state(self) -> dict[str, Any]:
-        """Everything that :meth:`restore` needs to go on exactly from here."""
-        return {
-            "rngs": [rng.bit_generator.state for rng in self._rngs],
-            "rewards": self._rewards.copy(),
-            "observation": self._observation.copy(),
-            "best": self._best.copy(),
-            "picks": self._picks,
-        }
-
-    def restore(self, state: dict[str, Any]) -> np.ndarray:
-        """Go back to a :meth:`state`; returns the observations there."""
-        self._rngs = [gym.utils.seeding.np_random(0)[0] for _ in state["rngs"]]
-        for rng, saved in zip(self._rngs, state["rngs"], strict=True):
-            rng.bit_generator.state = saved
-        self._rewards[:] = state["rewards"]
-        self._observation[:] = state["observation"]
-        self._best[:] = state["best"]
-        self._picks = state["picks"]
-        return self._observation.copy()

@@ -1,8 +1,7 @@
-"""What an episode pays for each head: task damage minus lambda times general damage.
+"""Episodes: what a policy is told, and what each head pays.
 
-An episode is one task and one fresh batch of prompts and control spans. Its rewards come from damage
-tables (a mean of rows) or from a subject that is swept live; both give the same numbers on the same
-prompts.
+An episode is one task on one batch of 32 prompts and 32 control spans. Its rewards are means of rows of damage
+tables, or of a live sweep (:mod:`circuitlib.search.live`): the same numbers on the same prompts.
 """
 
 from collections.abc import Sequence
@@ -15,20 +14,35 @@ from jaxtyping import Float
 from circuitlib.ablation.tables import DamageTable, reward
 
 BATCH = 32
-"""Prompts, and control spans, of an episode (MechRL)."""
+"""Prompts, and control spans, per episode (MechRL)."""
+
+NOTHING = "none"
+"""The signal that names no task."""
 
 
 @dataclass(frozen=True)
 class Episode:
-    """The reward of each head ``[heads]``, on one batch of the task with index ``task``."""
+    """signal: what the policy is told of the task, see :func:`signal_of`. rewards: what each head pays.
+    task: its name, which the policy never sees."""
 
-    task: int
+    signal: Float[np.ndarray, " tasks"]
     rewards: Float[np.ndarray, " heads"]
+    task: str
+
+
+def signal_of(tasks: Sequence[str], told: str = NOTHING) -> Float[np.ndarray, " tasks"]:
+    """The one-hot of the task that a policy is told, or zeros where it is told nothing.
+
+    Raises ``ValueError`` for a task that is not one of ``tasks``, those that policies are trained on.
+    """
+    if told != NOTHING and told not in tasks:
+        raise ValueError(f"a policy is told one of {[*tasks, NOTHING]}, not {told!r}")
+    return np.array([float(task == told) for task in tasks], dtype=np.float32)
 
 
 @runtime_checkable
-class RewardSource(Protocol):
-    """Draws episodes. ``tasks`` are their names in the order of the observation's one-hot."""
+class EpisodeSource(Protocol):
+    """Draws episodes. ``tasks``: names, in the order of the signal's one-hot."""
 
     tasks: tuple[str, ...]
     heads: int
@@ -38,10 +52,10 @@ class RewardSource(Protocol):
         ...
 
 
-class TableRewards:
-    """Episodes that are rows of damage tables.
+class TableEpisodes:
+    """Episodes from rows of damage tables.
 
-    task_tables: one a task. control: general damage. penalty: lambda.
+    task_tables: one per task. control: general damage. penalty: lambda.
     Raises ``ValueError`` when a table has fewer rows than an episode, or tables differ in their heads.
     """
 
@@ -63,19 +77,25 @@ class TableRewards:
                 )
         self.tasks = tuple(table.name for table in task_tables)
         self.heads = control.damage.shape[1]
-        self.batch = batch
-        self.penalty = penalty
+        self.batch, self.penalty = batch, penalty
         self._damage = [table.damage.numpy() for table in task_tables]
         self._control = control.damage.numpy()
 
     def draw(self, rng: np.random.Generator) -> Episode:
         """One episode of a task drawn uniformly, its rows without replacement."""
-        return self.draw_of(int(rng.integers(len(self.tasks))), rng)
+        index = int(rng.integers(len(self.tasks)))
+        damage, general = (rows.mean(0) for rows in self._rows(index, rng))
+        rewards = reward(damage, general, self.penalty).astype(np.float32)
+        return Episode(signal_of(self.tasks, self.tasks[index]), rewards, self.tasks[index])
 
-    def draw_of(self, task: int, rng: np.random.Generator) -> Episode:
-        """One episode of the task with this index."""
-        damage = self._damage[task]
-        rows = rng.choice(len(damage), size=self.batch, replace=False)
-        spans = rng.choice(len(self._control), size=self.batch, replace=False)
-        rewards = reward(damage[rows].mean(0), self._control[spans].mean(0), self.penalty)
-        return Episode(task, rewards.astype(np.float32))
+    def draw_rows(self, task: str, rng: np.random.Generator) -> Float[np.ndarray, "batch heads"]:
+        """What each head pays on each pair of a prompt and a span; their mean is an episode's reward."""
+        damage, general = self._rows(self.tasks.index(task), rng)
+        return reward(damage, general, self.penalty).astype(np.float32)
+
+    def _rows(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        tables = self._damage[index], self._control
+        damage, general = (
+            table[rng.choice(len(table), size=self.batch, replace=False)] for table in tables
+        )
+        return damage, general

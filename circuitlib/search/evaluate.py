@@ -10,7 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuitlib.ablation.tables import DamageTable
-from circuitlib.search.episodes import TableRewards
+from circuitlib.search.env import BUDGET
+from circuitlib.search.episodes import NOTHING, TableEpisodes
+from circuitlib.search.meter import Meter
 from circuitlib.search.oracle import best_reward
 from circuitlib.search.searchers import Searcher
 from circuitlib.threads import threads_of_one_core
@@ -18,63 +20,69 @@ from circuitlib.threads import threads_of_one_core
 MEASURED = (1, 5, 10, 20, 50)
 """Heads measured at which the best reward so far is recorded."""
 
-
 EPISODE_SEED = 20_000
 """Evaluation episodes are drawn with seeds from here on, which training never uses."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One searcher in one condition. ``signal`` names the task the searcher is told, or ``none``;
-    ``trained_k`` and ``planned_k`` are 0 for searchers without a policy."""
+    """One searcher in one condition. ``signal`` names the task the searcher is told, or ``none``; ``trained_k`` and
+    ``planned_k`` are 0 for searchers without a policy."""
 
     searcher: Searcher
-    signal: str
+    signal: str = NOTHING
     seed: int = 0
     trained_k: int = 0
     planned_k: int = 0
 
 
 def draw_episodes(
-    table: DamageTable, control: DamageTable, count: int
-) -> Float[Tensor, "count heads"]:
-    """The rewards of ``count`` evaluation episodes of one task, the same for every searcher."""
-    source = TableRewards([table], control)
-    rewards = [
-        source.draw_of(0, np.random.default_rng(EPISODE_SEED + i)).rewards for i in range(count)
-    ]
-    return torch.from_numpy(np.stack(rewards))
+    table: DamageTable, control: DamageTable, count: int, penalty: float = 1.0
+) -> Float[Tensor, "episodes batch heads"]:
+    """The rows of ``count`` evaluation episodes of one task, the same for every searcher: what each head pays on each
+    pair of a prompt and a span. Their means over the batch are the episodes' rewards."""
+    source = TableEpisodes([table], control, penalty)
+    rngs = (np.random.default_rng(EPISODE_SEED + i) for i in range(count))
+    return torch.from_numpy(np.stack([source.draw_rows(table.name, rng) for rng in rngs]))
 
 
 def evaluate(
     task: str,
-    rewards: Float[Tensor, "episodes heads"],
+    episodes: Float[Tensor, "episodes batch heads"],
     entries: Iterable[Entry],
     measured: Sequence[int] = MEASURED,
-    picks: int = 50,
+    picks: int = BUDGET,
 ) -> pd.DataFrame:
-    """A tidy table: one row an entry, episode and number of heads measured.
+    """A tidy table: one row per entry, episode and number of heads measured, none beyond the heads that there are.
 
-    Columns: task, signal, searcher, trained_k, planned_k, seed, episode, measured, best (largest reward
-    so far), oracle (the paired ceiling), reached_90 (heads measured when 90% of the oracle was first
-    reached; missing if it was not). A planner with k > 1 also has a row after all ``picks`` x k.
+    Columns: task, signal, searcher, trained_k, planned_k, seed, episode, measured, best (largest reward so far), oracle
+    (the paired ceiling), reached_90 (heads measured when 90% of the oracle was first reached; missing if it was not). A
+    planner with k > 1 also has a row for all that it measured in ``picks`` picks.
+
+    Raises ``ValueError`` for a searcher that spends more than its budget.
     """
-    oracle = best_reward(rewards)
-    entries = list(entries)
+    rewards, heads = episodes.mean(1), episodes.shape[2]
+    oracle, entries = best_reward(rewards), list(entries)
 
-    def search(entry: Entry) -> tuple[int, Tensor]:
+    def search(entry: Entry) -> Meter:
+        meter = Meter(episodes)
         budget = max(*measured, picks * max(entry.planned_k, 1))
-        generator = torch.Generator().manual_seed(EPISODE_SEED + entry.seed)
-        return budget, entry.searcher.search(rewards, budget, generator)
+        entry.searcher.search(
+            meter, budget, torch.Generator().manual_seed(EPISODE_SEED + entry.seed)
+        )
+        if meter.price > budget:
+            raise ValueError(f"{entry.searcher.name} spent {meter.price} of a budget of {budget}")
+        return meter
 
     with threads_of_one_core(len(entries)) as pool:
-        found = list(pool.map(search, entries))
+        meters = list(pool.map(search, entries))
     frames = []
-    for entry, (budget, order) in zip(entries, found, strict=True):
-        best = rewards.gather(1, order).cummax(1).values
-        reached = best >= 0.9 * oracle[:, None]
-        first = torch.where(reached.any(1), reached.float().argmax(1) + 1, torch.nan)
-        for count in sorted({*measured, budget}):
+    for entry, meter in zip(entries, meters, strict=True):
+        log = meter.log
+        best = log.found(rewards)
+        short = (best < 0.9 * oracle[:, None]).sum(1)  # entries before 90% was reached
+        first = torch.cat([log.price, torch.tensor([torch.nan])])[short]
+        for count in sorted({*(min(count, heads) for count in measured), int(meter.price)}):
             frames.append(
                 pd.DataFrame(
                     {
@@ -86,7 +94,7 @@ def evaluate(
                         "seed": entry.seed,
                         "episode": range(len(rewards)),
                         "measured": count,
-                        "best": best[:, count - 1].numpy(),
+                        "best": log.at(best, count).numpy(),
                         "oracle": oracle.numpy(),
                         "reached_90": first.numpy(),
                     }
@@ -115,7 +123,7 @@ CONDITION = ["task", "signal", "searcher", "trained_k", "planned_k", "measured"]
 
 
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a condition and number of heads measured: mean best reward, mean oracle, their ratio
+    """One row per condition and number of heads measured: mean best reward, mean oracle, their ratio
     with its interval (``ratio``, ``low``, ``high``), share of episodes that reached 90% of the oracle
     and the median number of heads that took (missing if fewer than half of the episodes got there)."""
     rows = []
@@ -128,9 +136,15 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             dict(zip(CONDITION, key, strict=True))
             | {
-                "best": best.mean(), "oracle": oracle.mean(), "ratio": ratio, "low": low, "high": high,
+                "best": best.mean(),
+                "oracle": oracle.mean(),
+                "ratio": ratio,
+                "low": low,
+                "high": high,
+            }
+            | {
                 "reached_90_share": float(np.isfinite(reached).mean()),
                 "reached_90_heads": median if np.isfinite(median) else np.nan,
             }
-        )  # fmt: skip
+        )
     return pd.DataFrame(rows)

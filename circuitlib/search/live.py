@@ -1,55 +1,60 @@
-"""Episodes swept on fresh prompts at every draw, as in the paper."""
+"""Episodes swept on fresh prompts at every draw, as in the paper. No table, and no speed."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuitlib.ablation.engine import ZERO, Ablation
 from circuitlib.ablation.sweep import engine
 from circuitlib.ablation.tables import reward
-from circuitlib.search.episodes import BATCH, Episode
+from circuitlib.search.episodes import BATCH, Episode, signal_of
 from circuitlib.subjects.load import Subject
-from circuitlib.tasks import TASKS, Prompts
+from circuitlib.tasks.base import Prompts, Task
 from circuitlib.tasks.control_text import Part, Text, control_spans, default_text
 
 
-class LiveRewards:
-    """Episodes swept on fresh prompts at every draw, as in the paper. No table, and no speed.
+class LiveEpisodes:
+    """Episodes of a subject, each on a batch of its own.
 
-    text: the control text; the subject's own by default.
+    part, text: the control text, the subject's own by default. penalty: lambda.
     """
 
     def __init__(
         self,
         subject: Subject,
-        tasks: Sequence[str],
+        tasks: Sequence[Task],
+        ablation: Ablation = ZERO,
         part: Part = "train",
         penalty: float = 1.0,
         batch: int = BATCH,
         text: Text | None = None,
     ) -> None:
-        self.tasks = tuple(tasks)
+        self.tasks = tuple(task.name for task in tasks)
         self.heads = subject.heads
-        self.batch = batch
-        self.penalty = penalty
-        self._subject = subject
+        self.batch, self.penalty = batch, penalty
+        self._tasks, self._ablation, self._tokenizer = tasks, ablation, subject.tokenizer
         self._part: Part = part
         self._text = text or default_text(subject.name)
-        self._engine = engine(subject)
+        self._engine = engine(subject, ablation)
 
     def draw(self, rng: np.random.Generator) -> Episode:
         """One episode of a task drawn uniformly, on prompts drawn for it alone."""
-        task = int(rng.integers(len(self.tasks)))
-        tokenizer = self._subject.tokenizer
-        prompts = TASKS[self.tasks[task]].prompts(tokenizer, self.batch, int(rng.integers(2**31)))
-        spans = control_spans(
-            tokenizer, self.batch, int(rng.integers(2**31)), self._part, self._text
+        task = self._tasks[int(rng.integers(len(self.tasks)))]
+        seeds = [int(rng.integers(2**31)) for _ in range(2)]
+        prompts = task.prompts(self._tokenizer, self.batch, seeds[0])
+        spans = control_spans(self._tokenizer, self.batch, seeds[1], self._part, self._text)
+        return Episode(
+            signal_of(self.tasks, task.name), self.rewards_of(task, prompts, spans), task.name
         )
-        return Episode(task, self.rewards_of(self.tasks[task], prompts, spans))
 
-    def rewards_of(self, task: str, prompts: Sequence[Prompts], spans: Tensor) -> np.ndarray:
-        """The reward of each head ``[heads]`` on these prompts and spans."""
-        damage = torch.cat([self._engine.task(g, TASKS[task].metric).damage for g in prompts])
-        general = self._engine.control(spans).damage
+    def rewards_of(
+        self, task: Task, prompts: Sequence[Prompts], spans: Int[Tensor, "spans pos"]
+    ) -> Float[np.ndarray, " heads"]:
+        """What each head pays on these prompts and spans."""
+        damage = torch.cat([self._engine.task(group, task.metric).damage for group in prompts])
+        other = spans.roll(1, 0) if self._ablation.kind == "resample" else None
+        general = self._engine.control(spans, other).damage
         return reward(damage.mean(0), general.mean(0), self.penalty).numpy()

@@ -1,91 +1,110 @@
 """A trained policy as a searcher, and as a file."""
 
-import json
+from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from circuitlib.manifest import read_manifest, written_whole
-from circuitlib.search.env import SCORE_SCALE
-from circuitlib.search.ppo_seeds import ActorCritic, sample_without_replacement
+from circuitlib.manifest import load_tensors, save_tensors
+from circuitlib.search.env import HeadAblationVectorEnv
+from circuitlib.search.episodes import NOTHING, Episode
+from circuitlib.search.meter import Meter
+from circuitlib.search.network import ActorCritic, PolicyNetwork
+from circuitlib.search.planning import best_of, candidates, gumbel
 
 
-def save_policy(network: ActorCritic, path: Path, provenance: dict[str, Any]) -> None:
-    """Write the policies of all seeds and where they came from, in half precision: a small repository
-    matters more than the eleventh bit of 178,000 numbers a seed. The same policies are the same bytes."""
+def rounded(networks: Mapping[int, ActorCritic]) -> dict[int, ActorCritic]:
+    """The networks as :func:`save_policy` stores them, so that evaluating before or after saving agrees."""
+    return {seed: deepcopy(network).half().float() for seed, network in networks.items()}
+
+
+def save_policy(
+    networks: Mapping[int, ActorCritic], path: Path, provenance: Mapping[str, Any]
+) -> None:
+    """Write the policy of each seed and where they came from, in half precision: a small repository matters more than
+    the eleventh bit of 178,000 numbers per seed."""
     tensors = {
-        key: value.detach().to(torch.float16).contiguous()
-        for key, value in network.state_dict().items()
+        f"{seed}.{name}": value.half()
+        for seed, network in networks.items()
+        for name, value in network.state_dict().items()
     }
-    shape = {"seeds": network.seeds, "tasks": network.tasks, "heads": network.heads}
-    # One entry, because safetensors writes several in any order.
-    metadata = {"manifest": json.dumps({"provenance": provenance, "shape": shape}, sort_keys=True)}
-    with written_whole(path) as temporary:
-        save_file(tensors, temporary, metadata)
+    save_tensors(path, tensors, provenance)
 
 
-def load_policy(path: Path) -> tuple[ActorCritic, dict[str, Any]]:
-    """Read policies, in float32, and their provenance. Raises ``StaleResult`` when there is no manifest."""
-    with safe_open(path, framework="pt") as file:
-        manifest = read_manifest(file.metadata(), path)
-        tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-    shape = manifest["shape"]
-    hidden = tensors["hidden_2_weight"].shape[-1]
-    network = ActorCritic(shape["seeds"], shape["tasks"], shape["heads"], hidden)
-    network.load_state_dict(tensors)
-    return network, manifest["provenance"]
+def load_policy(
+    path: Path, wanted: Mapping[str, Any] | None = None
+) -> tuple[dict[int, ActorCritic], dict[str, Any]]:
+    """Read the policy of each seed, in float32, and their provenance.
+
+    Raises :class:`circuitlib.manifest.StaleResult` when it is corrupt, or its provenance is not ``wanted``.
+    """
+    tensors, provenance = load_tensors(path, wanted)
+    states: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        number, name = key.split(".", 1)
+        states.setdefault(int(number), {})[name] = value.float()
+    networks = {}
+    for seed, state in sorted(states.items()):
+        (hidden, observation), heads = state["hidden_1.weight"].shape, len(state["actor.weight"])
+        networks[seed] = ActorCritic(observation - 2 * heads, heads, hidden, seed)
+        networks[seed].load_state_dict(state)
+    return networks, provenance
 
 
-def rounded(network: ActorCritic) -> ActorCritic:
-    """The network as :func:`save_policy` stores it, so that evaluating before or after saving agrees."""
-    network.load_state_dict(
-        {k: v.to(torch.float16).float() for k, v in network.state_dict().items()}
-    )
-    return network
+class _Metered(HeadAblationVectorEnv):
+    """Episodes whose rewards nobody knows until the meter has been asked, and charged. A step pays what the meter has
+    answered."""
+
+    def __init__(self, meter: Meter, signal: np.ndarray, picks: int) -> None:
+        self.meter, self.signal = meter, signal
+        self.tasks, self.heads = ("",) * len(signal), meter.heads
+        super().__init__(self, meter.episodes, picks, autoreset=False)
+
+    def draw(self, rng: np.random.Generator) -> Episode:
+        """An episode of which only the signal is known."""
+        return Episode(self.signal, np.full(self.heads, np.nan, dtype=np.float32), NOTHING)
+
+    def measure(self, heads: Int[np.ndarray, "envs k"]) -> Float[np.ndarray, "envs k"]:
+        """See the class."""
+        answers = self.meter.measure(torch.from_numpy(heads)).numpy()
+        np.put_along_axis(self._rewards, heads, answers, axis=1)
+        return answers
 
 
 @dataclass(frozen=True)
 class PolicySearcher:
-    """A trained policy with best-of-k planning: each pick draws ``candidates`` heads without
-    replacement from the policy, measures them all and takes the best. Only what is taken is marked as
-    tried, as in the paper, so a candidate passed over may be measured, and charged, again.
+    """A trained policy with best-of-k planning, which plays the environment: each pick draws ``candidates`` heads
+    without replacement from the policy, measures them all and takes the best. Only the head taken counts as tried, as in
+    the paper, so a candidate passed over may be measured, and charged, again. With fewer untried heads than
+    candidates, those are measured; the search ends with the budget or the heads.
 
-    network: of one seed. signal: the task part of the observation, ``[tasks]``.
+    network: of one seed. signal: what it is told, see :func:`circuitlib.search.episodes.signal_of`. greedy: the
+    most probable heads instead of drawn ones.
     """
 
-    network: ActorCritic
-    signal: Float[Tensor, " tasks"]
+    network: PolicyNetwork
+    signal: Float[np.ndarray, " tasks"]
     candidates: int = 1
+    greedy: bool = False
     name: str = "policy"
 
     @torch.no_grad()
-    def search(
-        self, rewards: Float[Tensor, "episodes heads"], budget: int, generator: torch.Generator
-    ) -> Int[Tensor, "episodes budget"]:
-        """See :class:`Searcher`. Raises ``ValueError`` when the budget outlasts the untried heads."""
-        episodes, heads = rewards.shape
-        picks = -(-budget // self.candidates)
-        if picks + self.candidates - 1 > heads:
-            raise ValueError(
-                f"{picks} picks of {self.candidates} candidates run out of {heads} heads"
-            )
-        tasks = len(self.signal)
-        observation = torch.zeros(episodes, tasks + 2 * heads)
-        observation[:, :tasks] = self.signal
-        rows = torch.arange(episodes)
-        measured = []
+    def search(self, meter: Meter, budget: float, generator: torch.Generator) -> None:
+        """See :class:`circuitlib.search.searchers.Searcher`."""
+        left = int(budget)
+        picks = min(-(-left // self.candidates), meter.heads)
+        env = _Metered(meter, self.signal, picks)
+        observation, _ = env.reset(seed=0)
         for _ in range(picks):
-            log_probs, _ = self.network(observation[None])
-            drawn = sample_without_replacement(log_probs, self.candidates, [generator])[0]
-            measured.append(drawn)
-            paid = rewards.gather(1, drawn)
-            taken = drawn[rows, paid.argmax(1)]
-            observation[rows, tasks + taken] = 1.0
-            observation[rows, tasks + heads + taken] = rewards[rows, taken] / SCORE_SCALE
-        return torch.cat(measured, dim=1)[:, :budget]
+            keys, _ = self.network(torch.from_numpy(observation))
+            if not self.greedy:
+                keys = keys + gumbel(tuple(keys.shape), generator)
+            heads = candidates(env, keys, min(self.candidates, left))
+            left -= heads.shape[1]
+            observation = env.step(best_of(env, heads))[0]

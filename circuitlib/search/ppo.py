@@ -1,83 +1,92 @@
-"""Proximal policy optimisation over heads, read from top to bottom: network, advantages, update, loop.
+"""Proximal policy optimisation over heads, one seed, read from top to bottom.
 
-Schulman et al. 2017 (arXiv 1707.06347), with the settings of MechRL (arXiv 2605.26343) as defaults.
+Settings, advantages, loss, rollout, update, loop: Schulman et al. 2017 (arXiv 1707.06347), named as in CleanRL, with
+the settings of MechRL (arXiv 2605.26343) as defaults. It trains any :class:`circuitlib.search.network.PolicyNetwork`.
+:mod:`circuitlib.search.ppo_seeds` trains many seeds of the paper's network in a fraction of the time, and learns the
+same from the same random numbers.
 
-Several seeds are trained at once. Seeds share nothing: each has its own initial weights, environments,
-samples and minibatches. A :class:`Learner` holds a few side by side, each parameter with a leading seed
-dimension and each product a batched one, which hides what an operation costs beside its arithmetic;
-learners are spread over threads of one core each, which on a network this small beats many cores a product.
-
-Shapes: s seeds, n environments or rows of a minibatch, t steps, h heads, o observations, k candidates,
-p parameters.
+Shapes: t steps, n environments or rows of a minibatch, o observations.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+import torch.nn as nn
 from jaxtyping import Float
 from torch import Tensor
 
-from circuitlib.search.env import BUDGET
+from circuitlib.search.env import BUDGET, HeadAblationVectorEnv
+from circuitlib.search.episodes import EpisodeSource
+from circuitlib.search.network import ActorCritic, PolicyNetwork
+from circuitlib.search.planning import best_of, candidates, gumbel
 
 
 @dataclass(frozen=True)
 class PPOConfig:
-    """The paper's settings. ``candidates`` is the k of best-of-k planning while training."""
+    """The paper's settings. Raises ``ValueError``, naming the field, for one that makes no sense."""
 
-    total_steps: int = 200_000
-    environments: int = 8
-    rollout: int = 50
-    epochs: int = 4
-    minibatches: int = 8
-    learning_rate: float = 2.5e-4
-    final_learning_rate: float = 0.2
-    adam_eps: float = 1e-5
-    gamma: float = 0.99
-    gae_lambda: float = 0.95
-    clip: float = 0.2
-    entropy: float = 0.1
-    value: float = 0.5
-    max_grad_norm: float = 0.5
-    hidden: int = 256
-    candidates: int = 1
-    budget: int = BUDGET
+    total_timesteps: int = 200_000  # environment steps in all, rounded down to whole updates
+    num_envs: int = 8  # episodes played side by side
+    num_steps: int = 50  # steps per environment between updates
+    update_epochs: int = 4  # passes over each rollout
+    num_minibatches: int = 8  # minibatches per pass
+    learning_rate: float = 2.5e-4  # of the first update
+    lr_min_frac: float = 0.2  # the fraction of it that the linear annealing ends at
+    adam_eps: float = 1e-5  # Adam's epsilon
+    gamma: float = 0.99  # discount
+    gae_lambda: float = 0.95  # lambda of generalised advantage estimation
+    clip_coef: float = 0.2  # probability ratios are clipped to 1 - this and 1 + this
+    ent_coef: float = 0.1  # weight of the entropy
+    vf_coef: float = 0.5  # weight of the value loss
+    max_grad_norm: float = 0.5  # longer gradients are scaled down to this norm
+    hidden: int = 256  # width of the paper's network
+    candidates: int = 1  # k of best-of-k planning: heads measured per pick
+    budget: int = BUDGET  # picks per episode
 
     def __post_init__(self) -> None:
-        for name in (
-            "total_steps",
-            "environments",
-            "rollout",
-            "epochs",
-            "minibatches",
-            "candidates",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.environments * self.rollout % self.minibatches:
+        for name, value in vars(self).items():
+            least = 1 if isinstance(PPOConfig.__dict__[name], int) else 0
+            most = 1 if name in ("lr_min_frac", "gamma", "gae_lambda") else np.inf
+            if not least <= value <= most:
+                limit = f"at least {least}" if value < least else f"at most {most}"
+                raise ValueError(f"{name} must be {limit}, not {value}")
+        size = self.num_envs * self.num_steps
+        if size % self.num_minibatches or size < 2 * self.num_minibatches:
             raise ValueError(
-                f"{self.environments} environments x {self.rollout} steps do not divide into "
-                f"{self.minibatches} minibatches"
+                f"num_minibatches must divide num_envs x num_steps, {size}, into minibatches of two steps or "
+                f"more, and {self.num_minibatches} does not"
             )
-        if self.total_steps < self.environments * self.rollout:
+        if not self.updates:
             raise ValueError(
-                f"total_steps must hold one update of {self.environments} x {self.rollout} steps, "
-                f"and {self.total_steps} does not"
+                f"total_timesteps must hold one update of {size} steps, and {self.total_timesteps} does not"
             )
 
     @property
     def updates(self) -> int:
-        """Rollouts, each followed by ``epochs`` passes over it."""
-        return self.total_steps // (self.environments * self.rollout)
+        """Rollouts, each followed by ``update_epochs`` passes over it."""
+        return self.total_timesteps // (self.num_envs * self.num_steps)
+
+    def annealed(self, update: int) -> float:
+        """The learning rate of an update, counted from 0."""
+        return self.learning_rate * (1 - (1 - self.lr_min_frac) * update / self.updates)
+
+
+def random_numbers(seed: int, num_envs: int) -> tuple[torch.Generator, list[int]]:
+    """What a seed draws samples and minibatches from, and the seeds of its environments."""
+    environments = [1_000 * seed + i for i in range(num_envs)]
+    return torch.Generator().manual_seed(1_000_003 * (seed + 1)), environments
 
 
 def advantages(
-    rewards: Float[Tensor, "t *batch"],
-    values: Float[Tensor, "t *batch"],
-    ended: Float[Tensor, "t *batch"],
-    last_value: Float[Tensor, " *batch"],
+    rewards: Float[Tensor, "t *n"],
+    values: Float[Tensor, "t *n"],
+    ended: Float[Tensor, "t *n"],
+    last_value: Float[Tensor, " *n"],
     gamma: float,
     gae_lambda: float,
-) -> Float[Tensor, "t *batch"]:
+) -> Float[Tensor, "t *n"]:
     """Generalised advantage estimates (Schulman et al. 2016, arXiv 1506.02438, equation 16).
 
     ``ended[i]`` is 1 where step i ended its episode; ``last_value`` is the value after the last step.
@@ -90,3 +99,126 @@ def advantages(
     for delta, decay in zip(reversed(deltas.unbind()), reversed(decays.unbind()), strict=True):
         estimates.append(torch.addcmul(delta, decay, estimates[-1]))
     return torch.stack(estimates[:0:-1])
+
+
+def loss(
+    network: PolicyNetwork, batch: dict[str, Tensor], config: PPOConfig
+) -> tuple[Float[Tensor, ""], dict[str, float]]:
+    """The loss of a minibatch (Schulman et al. 2017, equation 9), and diagnostics.
+
+    batch: ``observation [n, o]`` and ``head``, ``log_prob``, ``gain`` (the normalised advantage), ``return`` ``[n]``.
+    """
+    log_probs, values = network(batch["observation"])
+    log_ratio = log_probs.gather(-1, batch["head"][:, None])[:, 0] - batch["log_prob"]
+    ratio, gain, clip = log_ratio.exp(), batch["gain"], config.clip_coef
+    surrogate = torch.minimum(ratio * gain, ratio.clamp(1 - clip, 1 + clip) * gain).mean()
+    value_loss = 0.5 * (values - batch["return"]).square().mean()
+    entropy = -(log_probs.exp() * log_probs).sum(-1).mean()
+    diagnostics = {
+        "approx_kl": (ratio - 1 - log_ratio).mean().item(),  # joschu.net/blog/kl-approx.html
+        "clipfrac": ((ratio - 1).abs() > clip).float().mean().item(),
+        "entropy": entropy.item(),
+        "value_loss": value_loss.item(),
+    }
+    return -surrogate + config.vf_coef * value_loss - config.ent_coef * entropy, diagnostics
+
+
+Found = list[tuple[str, float]]
+"""Tasks, and the mean of the largest rewards of their episodes that ended together."""
+
+
+def found(env: HeadAblationVectorEnv, info: dict[str, Any], envs: slice = slice(None)) -> Found:
+    """What a step's ``info`` says of the episodes that it ended."""
+    if "final_task" not in info:
+        return []
+    tasks, best = info["final_task"][envs], info["final_best"][envs]
+    ended = [(task, tasks == task) for task in env.source.tasks]
+    return [(task, float(best[these].mean())) for task, these in ended if these.any()]
+
+
+@torch.no_grad()
+def rollout(
+    network: PolicyNetwork,
+    env: HeadAblationVectorEnv,
+    observation: np.ndarray,
+    config: PPOConfig,
+    generator: torch.Generator,
+) -> tuple[dict[str, Tensor], np.ndarray, Found]:
+    """Play ``num_steps`` steps: a batch ``[t * n, ...]``, the observation after it, and what was found."""
+    noise = gumbel((config.num_steps, env.num_envs, env.source.heads), generator)
+    steps: list[dict[str, Tensor]] = []
+    best: Found = []
+    for step_noise in noise:
+        x = torch.from_numpy(observation)
+        log_probs, value = network(x)
+        head = best_of(env, candidates(env, log_probs + step_noise, config.candidates))
+        observation, reward, ended, _, info = env.step(head)
+        best += found(env, info)
+        taken, arrays = torch.from_numpy(head), {"reward": reward, "ended": ended}
+        log_prob = log_probs.gather(-1, taken[:, None])[:, 0]
+        step = {"observation": x, "head": taken, "log_prob": log_prob, "value": value}
+        steps.append(step | {name: torch.from_numpy(x) for name, x in arrays.items()})
+    batch = {name: torch.stack([step[name] for step in steps]) for name in steps[0]}
+    batch["advantage"] = advantages(
+        batch["reward"],
+        batch["value"],
+        batch["ended"].float(),
+        network(torch.from_numpy(observation))[1],
+        config.gamma,
+        config.gae_lambda,
+    )
+    batch["return"] = batch["advantage"] + batch["value"]
+    return {name: x.flatten(0, 1) for name, x in batch.items()}, observation, best
+
+
+def update(
+    network: PolicyNetwork,
+    optimizer: torch.optim.Optimizer,
+    batch: dict[str, Tensor],
+    config: PPOConfig,
+    generator: torch.Generator,
+) -> dict[str, float]:
+    """Learn from a rollout. Returns the diagnostics, means over the last epoch, and the share of the variance of the
+    returns that the values explained."""
+    size = len(batch["head"])
+    for _ in range(config.update_epochs):
+        seen = []
+        for rows in torch.randperm(size, generator=generator).chunk(config.num_minibatches):
+            some = {name: x[rows] for name, x in batch.items()}
+            gain = some["advantage"]
+            some["gain"] = (gain - gain.mean()) / (gain.std() + 1e-8)
+            objective, diagnostics = loss(network, some, config)
+            optimizer.zero_grad()
+            objective.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), config.max_grad_norm)
+            optimizer.step()
+            seen.append(diagnostics)
+    means = {name: float(np.mean([one[name] for one in seen])) for name in seen[0]}
+    unexplained = (batch["return"] - batch["value"]).var() / batch["return"].var()
+    return means | {"explained_variance": 1 - unexplained.item()}
+
+
+def train(
+    source: EpisodeSource, config: PPOConfig, seed: int, network: PolicyNetwork | None = None
+) -> tuple[PolicyNetwork, list[dict[str, Any]]]:
+    """Train a network, by default the paper's, in place.
+
+    Returns it and its history, a row per update and task of the episodes that ended: the mean of their largest
+    rewards (``best``) and the update's diagnostics.
+    """
+    if network is None:
+        network = ActorCritic(len(source.tasks), source.heads, config.hidden, seed)
+    optimizer = torch.optim.Adam(network.parameters(), eps=config.adam_eps)
+    env = HeadAblationVectorEnv(source, config.num_envs, config.budget)
+    generator, seeds = random_numbers(seed, config.num_envs)
+    observation, _ = env.reset(seed=seeds)
+    history: list[dict[str, Any]] = []
+    for done in range(config.updates):
+        batch, observation, ended = rollout(network, env, observation, config, generator)
+        optimizer.param_groups[0]["lr"] = config.annealed(done)
+        diagnostics = update(network, optimizer, batch, config, generator)
+        history += [
+            {"seed": seed, "update": done + 1, "task": task, "best": best} | diagnostics
+            for task, best in ended
+        ]
+    return network, history

@@ -1,23 +1,39 @@
-"""PPO on many seeds side by side: the fast twin of :mod:`circuitlib.search.ppo`."""
+"""PPO on many seeds of the paper's network: the fast twin of :mod:`circuitlib.search.ppo`, equal to it up to rounding.
+
+Seeds share nothing: each has its own initial weights, environments, samples and minibatches. A :class:`Learner` holds a
+few side by side, each parameter with a leading seed dimension and each product a batched one, which hides what an
+operation costs beside its arithmetic; the gradient is written by hand, because at this size autograd's bookkeeping
+takes as long as the products; learners are spread over threads of one core each, which on a network this small
+beats many cores per product.
+
+Shapes: s seeds, n environments or rows of a minibatch, t steps, h heads, o observations, p parameters.
+"""
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import asdict
-from itertools import chain, repeat
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn as nn
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from circuitlib.manifest import written_whole
+from circuitlib.manifest import is_stored, load_tensors, save_tensors
 from circuitlib.search.env import HeadAblationVectorEnv
-from circuitlib.search.episodes import RewardSource
-from circuitlib.search.ppo import PPOConfig, advantages
+from circuitlib.search.episodes import EpisodeSource
+from circuitlib.search.network import ActorCritic
+from circuitlib.search.planning import best_of, candidates, gumbel
+from circuitlib.search.ppo import PPOConfig, advantages, found, random_numbers
 from circuitlib.threads import threads_of_one_core
+
+SIDE_BY_SIDE = 5
+"""Seeds per learner, at most. Fewer, and threads wait for Python's lock between operations this short; more, and
+their weights, gradients and moments (2.8 MB a seed) leave the cache."""
 
 
 def product(
@@ -25,150 +41,99 @@ def product(
 ) -> Float[Tensor, "s a c"]:
     """Batched products, by numpy's library. On a processor; no gradient passes through."""
     into = None if out is None else out.numpy()
-    return torch.from_numpy(np.matmul(left.detach().numpy(), right.detach().numpy(), out=into))
-
-
-SIDE_BY_SIDE = 5
-"""Seeds of a learner, at most. Fewer, and threads wait for Python's lock between operations this short;
-more, and their weights, gradients and moments (2.8 MB a seed) leave the cache."""
+    return torch.from_numpy(np.matmul(left.numpy(), right.numpy(), out=into))
 
 
 def tanh(x: Tensor) -> Tensor:
-    """tanh, in place where no gradient is recorded: numpy's takes a sixth of the time of torch's."""
-    if x.requires_grad:
-        return x.tanh()
+    """tanh, in place: numpy's takes a sixth of the time of torch's."""
     np.tanh(x.numpy(), out=x.numpy())
     return x
 
 
-class ActorCritic(nn.Module):
-    """Two tanh layers shared by a categorical over heads and a value, once for each seed.
+class ActorCritics:
+    """Several :class:`circuitlib.search.network.ActorCritic` side by side.
 
-    Actor and critic are one layer: its columns are the heads, and the value last. Initialised orthogonally,
-    gain sqrt 2; the actor 0.01, the critic 1. ``tasks`` is the length of the one-hot that starts an observation.
+    Actor and critic are one layer: its columns are the heads, and the value last. All parameters, and all gradients,
+    are views of one row per seed, so that clipping and Adam are one pass.
     """
 
-    def __init__(self, seeds: Sequence[int], tasks: int, heads: int, hidden: int) -> None:
-        super().__init__()
-        self.seeds, self.tasks, self.heads, self.hidden = list(seeds), tasks, heads, hidden
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    LAYERS = (("hidden_1",), ("hidden_2",), ("actor", "critic"))
 
-        def orthogonal(fan_in: int, fan_out: int, gain: float) -> Tensor:
-            weights = [
-                nn.init.orthogonal_(torch.empty(fan_out, fan_in), gain, generator=g).T
-                for g in generators
-            ]
-            return torch.stack(weights)
+    def __init__(self, networks: Sequence[ActorCritic]) -> None:
+        self.tasks, self.heads = networks[0].tasks, networks[0].heads
+        self._networks = networks
+        tensors = []
+        for names in self.LAYERS:
+            layers = [[getattr(network, name) for name in names] for network in networks]
+            weight = [torch.cat([layer.weight.detach().T for layer in some], 1) for some in layers]
+            bias = [torch.cat([layer.bias.detach() for layer in some])[None] for some in layers]
+            tensors += [torch.stack(weight), torch.stack(bias)]
+        self.parameters = nn.Parameter(torch.cat([x.flatten(1) for x in tensors], 1))
+        self.parameters.grad = torch.zeros_like(self.parameters)
+        sizes, shapes = [x[0].numel() for x in tensors], [x.shape[1:] for x in tensors]
 
-        observation = tasks + 2 * heads
-        layers = {
-            "hidden_1": orthogonal(observation, hidden, 2**0.5),
-            "hidden_2": orthogonal(hidden, hidden, 2**0.5),
-            "output": torch.cat([orthogonal(hidden, heads, 0.01), orthogonal(hidden, 1, 1.0)], -1),
-        }
-        for name, weight in layers.items():
-            bias = torch.zeros(len(self.seeds), 1, weight.shape[-1])
-            self.register_parameter(f"{name}_weight", nn.Parameter(weight.contiguous()))
-            self.register_parameter(f"{name}_bias", nn.Parameter(bias))
+        def views(rows: Tensor) -> list[tuple[Tensor, Tensor]]:
+            parts = rows.split(sizes, 1)
+            seen = [x.unflatten(1, shape) for x, shape in zip(parts, shapes, strict=True)]
+            return list(zip(seen[::2], seen[1::2], strict=True))
 
-    def _layer(self, name: str, x: Tensor) -> Tensor:
-        weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
-        return x @ weight + bias if torch.is_grad_enabled() else product(x, weight).add_(bias)
+        self._weights, self._grads = views(self.parameters.detach()), views(self.parameters.grad)
+
+    def networks(self) -> list[ActorCritic]:
+        """The networks one by one, copies."""
+        copies = deepcopy(list(self._networks))
+        for i, network in enumerate(copies):
+            for names, (weight, bias) in zip(self.LAYERS, self._weights, strict=True):
+                layers = [getattr(network, name) for name in names]
+                sizes = [layer.out_features for layer in layers]
+                columns = weight[i].split(sizes, 1), bias[i, 0].split(sizes)
+                for layer, w, b in zip(layers, *columns, strict=True):
+                    layer.weight.data, layer.bias.data = w.T.clone(), b.clone()
+        return copies
 
     def activations(self, observations: Float[Tensor, "s n o"]) -> tuple[Tensor, ...]:
         """Both hidden layers ``[s, n, hidden]``, logits ``[s, n, h]``, those of tried heads lowered by 1e9, and
         values ``[s, n]``."""
-        hidden_1 = tanh(self._layer("hidden_1", observations))
-        hidden_2 = tanh(self._layer("hidden_2", hidden_1))
+        first, second, last = self._weights
+        hidden_1 = tanh(product(observations, first[0]).add_(first[1]))
+        hidden_2 = tanh(product(hidden_1, second[0]).add_(second[1]))
+        output = product(hidden_2, last[0]).add_(last[1])
         tried = observations[..., self.tasks : self.tasks + self.heads]
-        output = self._layer("output", hidden_2)
         return hidden_1, hidden_2, torch.add(output[..., :-1], tried, alpha=-1e9), output[..., -1]
 
-    def forward(
-        self, observations: Float[Tensor, "s n o"]
-    ) -> tuple[Float[Tensor, "s n h"], Float[Tensor, "s n"]]:
-        """Log-probabilities of the heads and values."""
-        _, _, logits, values = self.activations(observations)
-        return logits.log_softmax(-1), values
+    def backward(self, batch: dict[str, Tensor], config: PPOConfig) -> tuple[Tensor, ...]:
+        """Write the gradient of :func:`circuitlib.search.ppo.loss` for each seed into ``parameters.grad``.
 
-    def of_seed(self, index: int) -> "ActorCritic":
-        """The network of one seed alone, a copy."""
-        alone = ActorCritic(self.seeds[index : index + 1], self.tasks, self.heads, self.hidden)
-        state = {key: value[index : index + 1] for key, value in self.state_dict().items()}
-        alone.load_state_dict(state)
-        return alone
+        ``batch`` has ``observation [s, n, o]`` and ``head``, ``log_prob``, ``gain``, ``return`` ``[s, n]``. Returns what
+        the diagnostics are made of: probability ratios, entropies and the gradient by the values, ``[s, n]``.
+        """
+        x, head, gain = batch["observation"], batch["head"][..., None], batch["gain"]
+        hidden_1, hidden_2, logits, values = self.activations(x)
+        log_probs, n = logits.log_softmax(-1), x.shape[1]
 
-    @staticmethod
-    def of_all(networks: Sequence["ActorCritic"]) -> "ActorCritic":
-        """The networks of all these seeds in one, a copy."""
-        seeds = [seed for network in networks for seed in network.seeds]
-        together = ActorCritic(seeds, networks[0].tasks, networks[0].heads, networks[0].hidden)
-        states = [network.state_dict() for network in networks]
-        together.load_state_dict({key: torch.cat([x[key] for x in states]) for key in states[0]})
-        return together
+        ratio = (log_probs.gather(-1, head)[..., 0] - batch["log_prob"]).exp_()
+        surrogate = ratio * gain
+        clipped = ratio.clamp(1 - config.clip_coef, 1 + config.clip_coef) * gain
+        # The surrogate is min(surrogate, clipped); its derivative by the log-probability of the head taken is
+        # itself where it is not clipped. By the logits, log_probs[head] has derivative 1[head] - p and the
+        # entropy H has -p (log p + H).
+        taken = surrogate.where(surrogate <= clipped, 0.0).mul_(-1 / n)[..., None]
+        p = logits.softmax(-1)
+        weighted = p * log_probs
+        entropy = weighted.sum(-1, keepdim=True).neg_()
+        logits_grad = weighted.addcmul_(p, entropy).mul_(config.ent_coef / n)
+        logits_grad.addcmul_(p, taken, value=-1).scatter_add_(-1, head, taken)
+        values_grad = (values - batch["return"]).mul_(config.vf_coef / n)[..., None]
 
-
-def gumbel(shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Standard Gumbel noise, from uniform numbers: torch draws exponential ones at a third of the speed."""
-    return torch.rand(tuple(shape), generator=generator).log_().neg_().log_().neg_()
-
-
-def largest(keys: Float[Tensor, "s n h"], k: int) -> Int[Tensor, "s n k"]:
-    """Where the k largest keys are, largest first."""
-    return keys.argmax(-1, keepdim=True) if k == 1 else keys.topk(k, dim=-1).indices
-
-
-def sample_without_replacement(
-    log_probs: Float[Tensor, "s n h"], k: int, generators: Sequence[torch.Generator]
-) -> Int[Tensor, "s n k"]:
-    """k different heads drawn in turn from a categorical, by the Gumbel-top-k trick (Kool et al. 2019).
-
-    Each seed draws from its own generator. With k = 1 this is an ordinary sample.
-    """
-    noise = torch.stack([gumbel(log_probs.shape[1:], g) for g in generators])
-    return largest(log_probs + noise, k)
-
-
-def loss_gradients(network: ActorCritic, batch: dict[str, Tensor], config: PPOConfig) -> None:
-    """Write the gradient of a minibatch's loss into the ``grad`` of every parameter, which must be there.
-
-    The loss is the clipped surrogate (Schulman et al. 2017, equation 9), with the entropy and half the
-    squared error of the value, by hand: at this size autograd's bookkeeping takes as long as the products.
-    ``batch`` has ``observation [s, n, o]`` and ``head``, ``log_prob``, ``gain``, ``return`` ``[s, n]``.
-    """
-    x, head, gain = batch["observation"], batch["head"][..., None], batch["gain"]
-    hidden_1, hidden_2, logits, values = network.activations(x)
-    log_probs, n = logits.log_softmax(-1), x.shape[1]
-
-    ratio = (log_probs.gather(-1, head)[..., 0] - batch["log_prob"]).exp_()
-    surrogate = ratio * gain
-    clipped = ratio.clamp(1 - config.clip, 1 + config.clip) * gain
-    # The surrogate is min(surrogate, clipped); its derivative by the log-probability of the head taken is
-    # itself where it is not clipped. By the logits, log_probs[head] has derivative 1[head] - p and the
-    # entropy H has -p (log p + H).
-    taken = surrogate.where(surrogate <= clipped, 0.0).mul_(-1 / n)[..., None]
-    p = logits.softmax(-1)
-    weighted = p * log_probs
-    entropy = weighted.sum(-1, keepdim=True).neg_()
-    logits_grad = (
-        weighted.addcmul_(p, entropy).mul_(config.entropy / n).addcmul_(p, taken, value=-1)
-    )
-    logits_grad.scatter_add_(-1, head, taken)
-    values_grad = (values - batch["return"]).mul_(config.value / n)[..., None]
-
-    def layer(name: str, inputs: Tensor, outputs_grad: Tensor) -> Tensor:
-        weight, bias = getattr(network, f"{name}_weight"), getattr(network, f"{name}_bias")
-        product(inputs.mT, outputs_grad, weight.grad)
-        torch.sum(outputs_grad, 1, keepdim=True, out=bias.grad)
-        return weight
-
-    output_grad = torch.cat([logits_grad, values_grad], -1)
-    weight = layer("output", hidden_2, output_grad)
-    hidden_grad = product(output_grad, weight.mT)
-    hidden_grad = torch.ops.aten.tanh_backward(hidden_grad, hidden_2)
-    weight = layer("hidden_2", hidden_1, hidden_grad)
-    hidden_grad = torch.ops.aten.tanh_backward(product(hidden_grad, weight.mT), hidden_1)
-    layer("hidden_1", x, hidden_grad)
+        grad = torch.cat([logits_grad, values_grad], -1)
+        for layer, inputs in ((2, hidden_2), (1, hidden_1), (0, x)):
+            weight_grad, bias_grad = self._grads[layer]
+            product(inputs.mT, grad, weight_grad)
+            torch.sum(grad, 1, keepdim=True, out=bias_grad)
+            if layer:
+                grad = product(grad, self._weights[layer][0].mT)
+                grad = torch.ops.aten.tanh_backward(grad, inputs)
+        return ratio, entropy[..., 0], values_grad[..., 0]
 
 
 def clip_gradients(gradients: Float[Tensor, "s p"], max_norm: float) -> None:
@@ -180,66 +145,57 @@ def clip_gradients(gradients: Float[Tensor, "s p"], max_norm: float) -> None:
 class Learner:
     """A few seeds, side by side in every operation: networks, optimizer, environments, random numbers."""
 
-    def __init__(self, source: RewardSource, config: PPOConfig, seeds: Sequence[int]) -> None:
+    def __init__(self, source: EpisodeSource, config: PPOConfig, seeds: Sequence[int]) -> None:
         self.config, self.seeds = config, list(seeds)
-        self.env = HeadAblationVectorEnv(source, len(seeds) * config.environments, config.budget)
-        self.network = ActorCritic(seeds, len(source.tasks), source.heads, config.hidden)
-        # Parameters and gradients are views of one row a seed, so that clipping and Adam are one pass.
-        parameters = list(self.network.parameters())
-        rows = torch.cat([p.detach().flatten(1) for p in parameters], 1)
-        self.parameters = nn.Parameter(rows)
-        self.parameters.grad = torch.zeros_like(rows)
-        sizes = [p[0].numel() for p in parameters]
-        views = self.parameters.detach().split(sizes, 1), self.parameters.grad.split(sizes, 1)
-        for parameter, data, grad in zip(parameters, *views, strict=True):
-            shape = parameter.shape[1:]
-            parameter.data, parameter.grad = data.unflatten(1, shape), grad.unflatten(1, shape)
-        self.optimizer = torch.optim.Adam(
-            [self.parameters], config.learning_rate, eps=config.adam_eps, fused=True
+        self.env = HeadAblationVectorEnv(source, len(seeds) * config.num_envs, config.budget)
+        self.network = ActorCritics(
+            [ActorCritic(len(source.tasks), source.heads, config.hidden, seed) for seed in seeds]
         )
-        self.generators = [torch.Generator().manual_seed(1_000_003 * (seed + 1)) for seed in seeds]
-        env_seeds = [1_000 * seed + i for seed in seeds for i in range(config.environments)]
-        self._observation = self.env.reset(seed=env_seeds)[0]
+        self.optimizer = torch.optim.Adam(
+            [self.network.parameters], config.learning_rate, eps=config.adam_eps, fused=True
+        )
+        numbers = [random_numbers(seed, config.num_envs) for seed in seeds]
+        self.generators = [generator for generator, _ in numbers]
+        self._observation = self.env.reset(seed=[one for _, some in numbers for one in some])[0]
 
     @torch.no_grad()
-    def learn(self, learning_rate: float) -> list[tuple[int, str, float]]:
-        """Play one rollout and learn from it. Returns what episodes that ended found: the seed, the task
-        and the mean of their largest rewards."""
-        batch, found = self.rollout()
+    def learn(self, learning_rate: float) -> list[dict[str, Any]]:
+        """Play one rollout and learn from it. Returns the history's rows."""
+        batch, ended = self.rollout()
         self.optimizer.param_groups[0]["lr"] = learning_rate
-        self.update(batch)
-        return found
+        diagnostics = self.update(batch)
+        return [
+            {"seed": self.seeds[i], "task": task, "best": best} | diagnostics[i]
+            for i, task, best in ended
+        ]
 
     def rollout(self) -> tuple[dict[str, Tensor], list[tuple[int, str, float]]]:
-        """Play ``rollout`` steps; tensors ``[s, t * n, ...]``, and what episodes that ended found."""
-        c, s, n = self.config, len(self.seeds), self.config.environments
+        """Play ``num_steps`` steps; tensors ``[s, t * n, ...]``, and what each seed's episodes that ended found."""
+        c, s, n = self.config, len(self.seeds), self.config.num_envs
         noise = torch.stack(
-            [gumbel((c.rollout, n, self.network.heads), g) for g in self.generators], dim=1
+            [gumbel((c.num_steps, n, self.network.heads), g) for g in self.generators], dim=1
         )
         kept: dict[str, list[np.ndarray]] = {
             name: [] for name in ("observation", "head", "logits", "value", "reward", "ended")
         }
-        found = []
-        for step in range(c.rollout):
+        best: list[tuple[int, str, float]] = []
+        for step_noise in noise:
             observation = self._observation
             x = torch.from_numpy(observation).view(s, n, -1)
             _, _, logits, value = self.network.activations(x)
-            heads = largest(logits + noise[step], c.candidates).flatten(0, 1).numpy()
-            if c.candidates > 1:
-                best = self.env.measure(heads).argmax(1)
-                heads = np.take_along_axis(heads, best[:, None], axis=1)
-            head = heads[:, 0]
+            heads = candidates(self.env, (logits + step_noise).flatten(0, 1), c.candidates)
+            head = best_of(self.env, heads) if c.candidates > 1 else heads[:, 0]
             self._observation, reward, ended, _, info = self.env.step(head)
             now = observation, head, logits.numpy(), value.numpy(), reward, ended
             for arrays, array in zip(kept.values(), now, strict=True):
                 arrays.append(array)
-            if "final_best" in info:
-                found += self._found(info)
+            for i in range(s):
+                best += [(i, *one) for one in found(self.env, info, slice(i * n, (i + 1) * n))]
         batch = {
-            name: torch.from_numpy(np.stack(arrays)).view(c.rollout, s, n, -1).squeeze(-1)
+            name: torch.from_numpy(np.stack(arrays)).view(c.num_steps, s, n, -1).squeeze(-1)
             for name, arrays in kept.items()
         }
-        last_value = self.network(torch.from_numpy(self._observation).view(s, n, -1))[1]
+        last_value = self.network.activations(torch.from_numpy(self._observation).view(s, n, -1))[3]
         log_probs = batch.pop("logits").log_softmax(-1)
         batch["log_prob"] = log_probs.gather(-1, batch["head"][..., None])[..., 0]
         batch["advantage"] = advantages(
@@ -251,33 +207,21 @@ class Learner:
             c.gae_lambda,
         )
         batch["return"] = batch["advantage"] + batch["value"]
-        return {name: x.transpose(0, 1).flatten(1, 2) for name, x in batch.items()}, found
+        return {name: x.transpose(0, 1).flatten(1, 2) for name, x in batch.items()}, best
 
-    def _found(self, info: dict[str, Any]) -> list[tuple[int, str, float]]:
-        shape = len(self.seeds), self.config.environments
-        tasks = info["final_obs"][:, : self.network.tasks].argmax(1).reshape(shape)
-        best = info["final_best"].reshape(shape)
-        return [
-            (seed, name, float(best[i][tasks[i] == task].mean()))
-            for i, seed in enumerate(self.seeds)
-            for task, name in enumerate(self.env.source.tasks)
-            if (tasks[i] == task).any()
-        ]
-
-    def update(self, batch: dict[str, Tensor]) -> None:
-        """``epochs`` x ``minibatches`` steps of Adam. Advantages are normalised in each minibatch."""
-        c = self.config
-        gradient = self.parameters.grad
+    def update(self, batch: dict[str, Tensor]) -> list[dict[str, float]]:
+        """Learn from a rollout. Returns each seed's diagnostics."""
+        c, gradient = self.config, self.network.parameters.grad
         assert gradient is not None
-        size = c.environments * c.rollout
+        size = c.num_envs * c.num_steps
         names = ("observation", "head", "log_prob", "advantage", "return")
         flat = {name: batch[name].flatten(0, 1) for name in names}
-        for _ in range(c.epochs):
+        for _ in range(c.update_epochs):
             orders = [
                 torch.randperm(size, generator=g) + i * size for i, g in enumerate(self.generators)
             ]
             # [s, size] to [minibatches, s, size / minibatches]
-            order = torch.stack(orders).unflatten(1, (c.minibatches, -1)).transpose(0, 1)
+            order = torch.stack(orders).unflatten(1, (c.num_minibatches, -1)).transpose(0, 1)
             shuffled = {
                 name: x.index_select(0, order.flatten()).unflatten(0, order.shape)
                 for name, x in flat.items()
@@ -285,31 +229,55 @@ class Learner:
             gain = shuffled.pop("advantage")
             mean, std = gain.mean(-1, keepdim=True), gain.std(-1, keepdim=True)
             shuffled["gain"] = (gain - mean) / (std + 1e-8)
-            for i in range(c.minibatches):
-                loss_gradients(self.network, {name: x[i] for name, x in shuffled.items()}, c)
+            seen = []
+            for i in range(c.num_minibatches):
+                some = {name: x[i] for name, x in shuffled.items()}
+                seen.append(self.network.backward(some, c))
                 clip_gradients(gradient, c.max_grad_norm)
                 self.optimizer.step()
+        # Of the last epoch, and all at once: a diagnostic per minibatch would take a twentieth of the training.
+        ratio, entropy, values_grad = (torch.cat(x, 1) for x in zip(*seen, strict=True))
+        errors = values_grad * (size / c.num_minibatches / c.vf_coef)
+        unexplained = (batch["return"] - batch["value"]).var(1) / batch["return"].var(1)
+        diagnostics = {
+            "approx_kl": (ratio - 1 - ratio.log()).mean(1),
+            "clipfrac": ((ratio - 1).abs() > c.clip_coef).float().mean(1),
+            "entropy": entropy.mean(1),
+            "value_loss": 0.5 * errors.square().mean(1),
+            "explained_variance": 1 - unexplained,
+        }
+        columns = zip(*(x.tolist() for x in diagnostics.values()), strict=True)
+        return [dict(zip(diagnostics, values, strict=True)) for values in columns]
 
     def state(self) -> dict[str, Any]:
-        """Everything that :meth:`restore` needs."""
+        """Everything that :meth:`restore` needs: tensors, and what JSON can hold."""
+        moments = self.optimizer.state[self.network.parameters]
+        env = self.env.state()
+        arrays = {k: torch.from_numpy(x) for k, x in env.items() if isinstance(x, np.ndarray)}
         return {
-            "parameters": self.parameters.detach(), "optimizer": self.optimizer.state_dict(),
-            "generators": [g.get_state() for g in self.generators], "env": self.env.state(),
-        }  # fmt: skip
+            "parameters": self.network.parameters.detach(),
+            "generators": torch.stack([g.get_state() for g in self.generators]),
+            **{f"adam.{name}": x for name, x in moments.items()},
+            **{f"env.{name}": x for name, x in (env | arrays).items()},
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on exactly from a :meth:`state`."""
-        self.parameters.data.copy_(state["parameters"])
-        self.optimizer.load_state_dict(state["optimizer"])
+
+        def part(name: str) -> dict[str, Any]:
+            return {k.removeprefix(name): x for k, x in state.items() if k.startswith(name)}
+
+        self.network.parameters.data.copy_(state["parameters"])
         for generator, saved in zip(self.generators, state["generators"], strict=True):
             generator.set_state(saved)
-        self._observation = self.env.restore(state["env"])
+        self.optimizer.state[self.network.parameters] = part("adam.")
+        self._observation = self.env.restore(part("env."))
 
 
 class Trainer:
-    """Trains one policy a seed on a reward source; can stop at any update and go on."""
+    """Trains one policy per seed; can stop at any update and go on."""
 
-    def __init__(self, source: RewardSource, config: PPOConfig, seeds: Sequence[int]) -> None:
+    def __init__(self, source: EpisodeSource, config: PPOConfig, seeds: Sequence[int]) -> None:
         if not seeds or len(set(seeds)) != len(seeds):
             raise ValueError(f"seeds must be different, and at least one: {list(seeds)}")
         self.config, self.seeds = config, list(seeds)
@@ -318,21 +286,21 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
         self.done = 0
 
-    @property
-    def network(self) -> ActorCritic:
-        """A copy of the networks of all seeds."""
-        return ActorCritic.of_all([learner.network for learner in self.learners])
+    def networks(self) -> dict[int, ActorCritic]:
+        """The network of each seed, copies."""
+        found = [network for learner in self.learners for network in learner.network.networks()]
+        return dict(zip(self.seeds, found, strict=True))
 
     def train(
         self,
         checkpoint: Path | None = None,
         every: int = 50,
         stop: Callable[[], bool] = lambda: False,
-    ) -> ActorCritic:
-        """Train to the end, or until ``stop()``; resume from ``checkpoint`` if it exists and keep it up
-        to date every ``every`` updates."""
+    ) -> dict[int, ActorCritic]:
+        """Train to the end, or until ``stop()``; resume from ``checkpoint`` if it is there and keep it up to date
+        every ``every`` updates. Returns :meth:`networks`."""
         c = self.config
-        if checkpoint is not None and checkpoint.exists():
+        if checkpoint is not None and is_stored(checkpoint):
             self.restore(checkpoint)
         progress = tqdm(
             total=c.updates,
@@ -343,34 +311,40 @@ class Trainer:
         )
         with threads_of_one_core(len(self.learners)) as pool:
             while self.done < c.updates and not stop():
-                rate = c.learning_rate * (1 - (1 - c.final_learning_rate) * self.done / c.updates)
-                found = list(pool.map(Learner.learn, self.learners, repeat(rate)))
+                rows = list(pool.map(Learner.learn, self.learners, repeat(c.annealed(self.done))))
                 self.done += 1
-                self.history += [
-                    {"seed": seed, "update": self.done, "task": task, "best": best}
-                    for seed, task, best in chain.from_iterable(found)
-                ]
+                self.history += [{"update": self.done} | row for some in rows for row in some]
                 progress.update()
                 if checkpoint is not None and (self.done % every == 0 or self.done == c.updates):
                     self.save(checkpoint)
-        return self.network
+        return self.networks()
+
+    def _recorded(self) -> dict[str, Any]:
+        return {"config": asdict(self.config), "seeds": self.seeds}
 
     def save(self, path: Path) -> None:
-        """Write everything that :meth:`restore` needs."""
-        state = {
-            "config": asdict(self.config), "seeds": self.seeds, "done": self.done, "history": self.history,
-            "learners": [learner.state() for learner in self.learners],
-        }  # fmt: skip
-        with written_whole(path) as temporary:
-            torch.save(state, temporary)
+        """Write everything that :meth:`restore` needs, a ``.safetensors`` file and its manifest."""
+        states = {
+            f"{i}.{name}": value
+            for i, learner in enumerate(self.learners)
+            for name, value in learner.state().items()
+        }
+        tensors = {name: x for name, x in states.items() if isinstance(x, Tensor)}
+        rest = {name: x for name, x in states.items() if name not in tensors}
+        provenance = {"done": self.done, "history": self.history, "states": rest}
+        save_tensors(path, tensors, self._recorded() | provenance)
 
     def restore(self, path: Path) -> None:
-        """Go on from a checkpoint. Raises ``ValueError`` when it belongs to another run."""
-        state = torch.load(path, weights_only=False)
-        if state["config"] != asdict(self.config) or state["seeds"] != self.seeds:
+        """Go on from a checkpoint. Raises ``ValueError`` when it is corrupt or belongs to another run."""
+        tensors, provenance = load_tensors(path)
+        if any(provenance.get(name) != value for name, value in self._recorded().items()):
             raise ValueError(
                 f"{path} is the checkpoint of another configuration; delete it to start anew"
             )
-        self.done, self.history = state["done"], state["history"]
-        for learner, saved in zip(self.learners, state["learners"], strict=True):
-            learner.restore(saved)
+        self.done, self.history = provenance["done"], provenance["history"]
+        states = tensors | provenance["states"]
+        for i, learner in enumerate(self.learners):
+            start = f"{i}."
+            learner.restore(
+                {k.removeprefix(start): x for k, x in states.items() if k.startswith(start)}
+            )

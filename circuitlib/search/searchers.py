@@ -1,29 +1,25 @@
-"""Everything that proposes heads, behind one interface and one price.
-
-A searcher is given episodes and a budget of heads to *measure*; it returns which heads it measured, in
-order. It sees a head's reward only after measuring it. A planner that measures k candidates and takes
-one has measured k.
-"""
+"""Everything that proposes heads, behind one interface and one price, and how it is drawn in figures."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
+
+from circuitlib.search.meter import Meter
 
 
 @runtime_checkable
 class Searcher(Protocol):
-    """``name`` is how it is called in tables."""
+    """``name`` is what tables call it."""
 
     @property
     def name(self) -> str: ...
 
-    def search(
-        self, rewards: Float[Tensor, "episodes heads"], budget: int, generator: torch.Generator
-    ) -> Int[Tensor, "episodes budget"]:
-        """The heads measured in each episode, in order."""
+    def search(self, meter: Meter, budget: float, generator: torch.Generator) -> None:
+        """Measure heads until ``budget`` is spent. What the meter answers is all that is known of the rewards, and
+        what it has logged is the result."""
         ...
 
 
@@ -33,23 +29,53 @@ class RandomSearcher:
 
     name: str = "random"
 
-    def search(
-        self, rewards: Float[Tensor, "episodes heads"], budget: int, generator: torch.Generator
-    ) -> Int[Tensor, "episodes budget"]:
+    def search(self, meter: Meter, budget: float, generator: torch.Generator) -> None:
         """See :class:`Searcher`."""
-        return torch.rand(rewards.shape, generator=generator).argsort(1)[:, :budget]
+        order = torch.rand(meter.episodes, meter.heads, generator=generator).argsort(1)
+        meter.measure(order[:, : int(budget)])
 
 
 @dataclass(frozen=True)
 class StaticPrior:
-    """A fixed list, the same in every episode: heads in order of mean training reward. It has learned
-    nothing but that some heads matter more, and looks at nothing: the baseline that a policy must beat."""
+    """A fixed list, the same in every episode: heads in order of mean training reward. It has learned nothing but that
+    some heads matter more, and looks at nothing: the baseline that a policy must beat."""
 
     order: Int[Tensor, " heads"]
     name: str = "static prior"
 
-    def search(
-        self, rewards: Float[Tensor, "episodes heads"], budget: int, generator: torch.Generator
-    ) -> Int[Tensor, "episodes budget"]:
+    def search(self, meter: Meter, budget: float, generator: torch.Generator) -> None:
         """See :class:`Searcher`."""
-        return self.order[:budget].expand(len(rewards), -1)
+        meter.measure(self.order[: int(budget)].expand(meter.episodes, -1))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A searcher as figures and tables show it: ``title`` names it, ``colour`` is safe for colour-blind readers."""
+
+    key: str
+    title: str
+    colour: str
+    marker: str
+
+
+SEARCHERS = {
+    kind.key: kind
+    for kind in (
+        Kind("policy k=5", "policy, k=5", "#0072B2", "o"),
+        Kind("policy k=1", "policy, k=1", "#56B4E9", "s"),
+        Kind("static prior", "static prior", "#D55E00", "D"),
+        Kind("random", "random", "#7F7F7F", "^"),
+    )
+}
+"""Every searcher that is compared, in the order of legends."""
+
+
+def kind_of(searcher: str, trained_k: int = 0) -> Kind:
+    """The registered kind of a searcher's name and, for a policy, the k it was trained with.
+
+    Raises ``ValueError``, naming those there are, for one that is not registered.
+    """
+    key = f"{searcher} k={trained_k}" if trained_k else searcher
+    if key not in SEARCHERS:
+        raise ValueError(f"searcher must be one of {list(SEARCHERS)}, not {key!r}")
+    return SEARCHERS[key]

@@ -1,0 +1,53 @@
+"""The policy: a network from observations to probabilities of heads and a value."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import torch
+import torch.nn as nn
+from jaxtyping import Float
+from torch import Tensor
+
+
+class PolicyNetwork(Protocol):
+    """What can be trained and can search: a ``torch.nn.Module`` that maps observations
+    (:class:`circuitlib.search.env.HeadAblationEnv`) to log-probabilities of the heads, of which tried ones have a
+    probability of 0, and to values."""
+
+    def __call__(
+        self, observations: Float[Tensor, "n o"]
+    ) -> tuple[Float[Tensor, "n h"], Float[Tensor, " n"]]: ...
+
+    def parameters(self) -> Iterable[nn.Parameter]: ...
+
+
+class ActorCritic(nn.Module):
+    """The paper's network: two tanh layers, shared by a categorical over heads and a value.
+
+    Initialised orthogonally from ``seed``, gain sqrt 2; the actor 0.01, the critic 1. tasks: length of the signal.
+    """
+
+    def __init__(self, tasks: int, heads: int, hidden: int, seed: int) -> None:
+        super().__init__()
+        self.tasks, self.heads = tasks, heads
+        generator = torch.Generator().manual_seed(seed)
+
+        def linear(fan_in: int, fan_out: int, gain: float) -> nn.Linear:
+            layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
+            nn.init.orthogonal_(layer.weight, gain, generator)
+            nn.init.zeros_(layer.bias)
+            return layer
+
+        self.hidden_1 = linear(tasks + 2 * heads, hidden, 2**0.5)
+        self.hidden_2 = linear(hidden, hidden, 2**0.5)
+        self.actor = linear(hidden, heads, 0.01)
+        self.critic = linear(hidden, 1, 1.0)
+
+    def forward(
+        self, observations: Float[Tensor, "n o"]
+    ) -> tuple[Float[Tensor, "n h"], Float[Tensor, " n"]]:
+        """See :class:`PolicyNetwork`."""
+        features = self.hidden_2(self.hidden_1(observations).tanh()).tanh()
+        tried = observations[:, self.tasks : self.tasks + self.heads]
+        logits = self.actor(features) - 1e9 * tried
+        return logits.log_softmax(-1), self.critic(features)[:, 0]
