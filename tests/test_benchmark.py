@@ -1,79 +1,172 @@
-"""What is compared computes the same; the recorded tables are whole, and say what the README says."""
+"""What is compared computes the same; tables are whole after each row; the recorded ones say what is promised."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
+from circuitlib.search.network import ActorCritic
+from transformers import AutoModelForCausalLM
 
 from circuitlib.ablation.tables import DamageTable
-from circuitlib.search.episodes import TableRewards
+from circuitlib.companion.speed import RECORDED, recorded, recorded_machine
+from circuitlib.manifest import load_frame, read_provenance
+from circuitlib.search.episodes import TableEpisodes
 from circuitlib.search.ppo import PPOConfig
-from circuitlib.search.ppo_seeds import ActorCritic, Trainer
-from circuitlib.workshop import benchmark
-from circuitlib.workshop.maskable import BestRewards, maskable_ppo
+from circuitlib.search.ppo_seeds import Trainer
+from circuitlib.workshop.benchmark import PARTS, growth, main
+from circuitlib.workshop.benchmark.growth import Case, measured_here
+from circuitlib.workshop.benchmark.machine import interleaved, machine, resident
+from circuitlib.workshop.benchmark.maskable import BestRewards, maskable_ppo
+from circuitlib.workshop.benchmark.policies import Maskable, policies
+from circuitlib.workshop.benchmark.random_weights import Sizes, random_checkpoint
+from circuitlib.workshop.benchmark.sweeps import WORKLOADS, sweeps
+from circuitlib.workshop.benchmark.ways import ablated_logits, diagonal
+
+TINY = Sizes("tiny", layers=3, heads=3, width=24, vocabulary=2048)
 
 
 def test_turns_are_taken_after_one_that_does_not_count() -> None:
     calls: list[str] = []
     actions = {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}
-    seconds = benchmark.interleaved(actions, 3)
+    seconds = interleaved(actions, 3)
     assert calls == ["a", "b"] * 4
     assert {name: len(times) for name, times in seconds.items()} == {"a": 3, "b": 3}
 
 
+@pytest.mark.parametrize("family", ["checkpoint", "neox_checkpoint", "qwen2_checkpoint"])
+@torch.inference_mode()
+def test_each_row_of_a_batch_loses_its_own_head(
+    family: str, request: pytest.FixtureRequest
+) -> None:
+    """Against weights without the head's columns."""
+    directory = request.getfixturevalue(family)
+    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
+    heads_per_layer, layers = model.config.num_attention_heads, model.config.num_hidden_layers
+    tokens = torch.randint(2000, (layers, 20), generator=torch.Generator().manual_seed(0))
+    heads = diagonal(layers, heads_per_layer)
+    assert [head // heads_per_layer for head in heads] == list(range(layers))
+    logits = ablated_logits(model, tokens, torch.tensor(heads), 0)
+    last = ablated_logits(model, tokens, torch.tensor(heads), 1)
+    torch.testing.assert_close(last, logits[:, -1:], rtol=1e-4, atol=1e-5)
+    clean = model(tokens).logits
+    weights = [
+        parameter
+        for name, parameter in model.named_parameters()
+        if name.endswith(("attn.c_proj.weight", "o_proj.weight", "attention.dense.weight"))
+    ]
+    for row, (head, weight) in enumerate(zip(heads, weights, strict=True)):
+        kept, by_input = weight.clone(), weight if family == "checkpoint" else weight.T
+        by_input.unflatten(0, (heads_per_layer, -1))[head % heads_per_layer] = 0
+        torch.testing.assert_close(logits[row], model(tokens).logits[row], rtol=1e-4, atol=1e-5)
+        weight.copy_(kept)
+        assert (logits[row] - clean[row]).abs().max() > 1e-3
+
+
 def test_all_ways_measure_the_same(tmp_path: Path) -> None:
-    directory = benchmark.random_checkpoint(tmp_path / "tiny", 3, 3, 24, 2048)
-    frame = benchmark.sweeps(str(directory), 128, repeats=1)
-    assert len(frame) == 3 * 4
+    directory = random_checkpoint(tmp_path, TINY)
+    *_, before, frame = sweeps({str(directory): 128}, repeats=1)
+    assert len(before) == 2 * 5
+    assert list(frame["workload"].unique()) == list(WORKLOADS)
     exact = frame[frame["method"] != "sweep, bfloat16"]
+    assert len(exact) == 3 * 4
     assert (exact[["error", "exact_error"]] < 1e-5).all(axis=None)
     assert (frame[frame["method"] == "sweep, bfloat16"]["error"] > 1e-6).all()
-    assert (frame[frame["method"] == "hooks"]["speedup"] == 1).all()
-    assert (frame["seconds"] > 0).all()
-    assert frame["share"].between(0, 2).all()
+    assert (frame["scale"] > 1e-3).all()
+    hooks = frame["workload"].map(
+        frame[frame["method"] == "hooks"].set_index("workload")["seconds"]
+    )
+    assert np.allclose(frame["speedup"] * frame["seconds"], hooks)
+    assert (frame["low"] <= frame["seconds"]).all()
+    assert (frame["seconds"] <= frame["high"]).all()
+    assert frame["share"].between(0, 2, inclusive="right").all()
+
+
+def test_resident_is_the_peak() -> None:
+    process = psutil.Process()
+    before, now = resident(), process.memory_info().rss / 2**30
+    held = np.ones(int((before - now + 0.2) * 2**27))
+    assert resident() >= before + 0.15
+    assert resident() == pytest.approx(process.memory_info().rss / 2**30, rel=0.05)
+    del held
+    assert resident() >= before + 0.15
 
 
 @pytest.mark.parametrize("method", ["sweep", "hooks", "transformers"])
-def test_memory_is_measured_in_a_process_of_its_own(tmp_path: Path, method: str) -> None:
-    directory = benchmark.random_checkpoint(tmp_path / "tiny", 2, 2, 24, 2048)
-    result = benchmark._alone(str(directory), 40, 8, method, 60.0)
-    assert result["measured"] == 40
-    assert result["runs"] == 3
-    assert 0 < result["loaded"] <= result["resident"] < 3
+def test_growth_runs_what_it_says(tmp_path: Path, method: str) -> None:
+    row = measured_here(str(random_checkpoint(tmp_path, TINY)), 40, 8, method)
+    assert (row["measured"], row["runs"]) == (40, 3)
+    assert row["seconds"] > 0
+    assert 0 < row["loaded"] <= row["resident"]
 
 
-def test_the_reference_has_the_same_network_and_updates(source: TableRewards) -> None:
+def test_a_stop_keeps_the_rows_that_were_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases = [Case("layers", 3, TINY, 40, 8), Case("layers", 4, str(tmp_path / "none"), 40, 8)]
+    monkeypatch.setattr(growth, "CASES", cases)
+    with pytest.raises(FileNotFoundError, match="none"):
+        main(["--parts", "growth", "--output", str(tmp_path / "speed")])
+    (row,) = load_frame(tmp_path / "speed" / "growth.csv").to_dict("records")
+    assert row["subject"] == "tiny"
+    assert (row["grows"], row["size"], row["prompts"], row["measured"]) == ("layers", 3, 40, 40)
+    # In a process of its own: less than this one, which trains and loads much else.
+    assert 0.1 < row["loaded"] <= row["resident"] < 2
+    assert "growth: 1 rows" in capsys.readouterr().out
+    provenance = read_provenance(tmp_path / "speed" / "growth.csv")
+    defaults = {"positions": 512, "repeats": 5, "steps": 200_000, "seeds": 10}
+    assert provenance["arguments"] == defaults
+    assert provenance["machine"].keys() == machine().keys()
+    assert provenance["versions"]["torch"] == torch.__version__
+
+
+@pytest.mark.parametrize("wrong", [["--repeats", "4"], ["--steps", "1000"], ["--parts", "all"]])
+def test_what_cannot_be_measured_is_refused(
+    wrong: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([*wrong, "--output", str(tmp_path)])
+    assert wrong[0] in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_reference_has_the_same_network_and_updates(source: TableEpisodes) -> None:
     config = PPOConfig(budget=6)
     theirs = maskable_ppo(source, config, 0)
-    ours = ActorCritic([0], len(source.tasks), source.heads, config.hidden)
+    ours = ActorCritic(len(source.tasks), source.heads, config.hidden, 0)
     assert sum(p.numel() for p in theirs.policy.parameters()) == sum(
         p.numel() for p in ours.parameters()
     )
-    batches = config.environments * config.rollout // theirs.batch_size
-    assert (batches, theirs.n_epochs) == (config.minibatches, config.epochs)
+    batches = config.num_envs * config.num_steps // theirs.batch_size
+    assert (batches, theirs.n_epochs) == (config.num_minibatches, config.update_epochs)
     assert theirs.lr_schedule(1.0) == pytest.approx(config.learning_rate)
-    assert theirs.lr_schedule(0.0) == pytest.approx(
-        config.learning_rate * config.final_learning_rate
-    )
+    assert theirs.lr_schedule(0.0) == pytest.approx(config.learning_rate * config.lr_min_frac)
 
 
 def test_a_training_in_parts_is_the_whole(make_table: Callable[..., DamageTable]) -> None:
     tasks = [make_table(name, heads=60) for name in ("induction", "ioi")]
-    source = TableRewards(tasks, make_table("control", heads=60))
-    frame = benchmark.policies(source, 12 * 400, many=2, repeats=1).set_index("method")
-    whole = Trainer(source, PPOConfig(total_steps=12 * 400), [0])
+    source = TableEpisodes(tasks, make_table("control", heads=60))
+    config = PPOConfig(total_timesteps=12 * 400)
+    half, frame = (x.set_index("method") for x in policies(source, 12 * 400, many=2, repeats=1))
+    assert (half["steps"] == 6 * 400).all()
+    assert (frame["steps"] == 12 * 400).all()
+    assert (half["seconds"] < frame["seconds"]).all()
+    late = frame["seconds"] - half["seconds"]
+    assert np.allclose(frame["rate"], frame["seeds"] * 6 * 400 / late)
+    assert (frame["resident"] > 0).all()
+    whole = Trainer(source, config, [0])
     whole.train()
     history = pd.DataFrame(whole.history)
-    late = history[history["update"] > 0.9 * 12].groupby("task")["best"].mean()
+    last = history[history["update"] > 0.9 * 12].groupby("task")["best"].mean()
     for task in source.tasks:
-        assert frame.loc["ours", task] == pytest.approx(late[task])
-    model = maskable_ppo(source, PPOConfig(total_steps=12 * 400), 0)
+        assert frame.loc["ours", task] == pytest.approx(last[task])
+    model = maskable_ppo(source, config, 0)
     bests = BestRewards(len(source.tasks))
     model.learn(12 * 400, callback=bests)
-    parts = benchmark._Maskable(source, 12 * 400, torch.get_num_threads())
+    parts = Maskable(source, config, torch.get_num_threads())
     parts.advance(5)
     parts.advance(12)
     for (name, one), other in zip(
@@ -84,12 +177,11 @@ def test_a_training_in_parts_is_the_whole(make_table: Callable[..., DamageTable]
     best, drawn = (np.stack(x[-2:]) for x in (bests.best, bests.tasks))
     expected = {name: best[drawn == i].mean() for i, name in enumerate(source.tasks)}
     assert parts.found() == pytest.approx(expected)
-    assert (frame["rate"] > 0).all()
-    assert (frame["resident"] > 0).all()
+    assert frame.loc["MaskablePPO", list(source.tasks)].to_dict() == pytest.approx(expected)
 
 
 def test_recorded_speeds_reach_what_the_project_promises() -> None:
-    sweeps = benchmark.recorded("sweeps")
+    sweeps = recorded("sweeps")
     swept = sweeps[sweeps["method"] == "sweep"].set_index(["subject", "workload"])
     assert (swept["exact_error"] < 1e-5).all()
     speed = swept["speedup"]
@@ -98,17 +190,27 @@ def test_recorded_speeds_reach_what_the_project_promises() -> None:
         assert speed["gpt2-shape", workload] >= 3.2
     assert speed["gpt2-mini", "control"] >= 1.5
     assert speed["gpt2-shape", "control"] >= 1.5
-    policies = benchmark.recorded("policies").set_index("method")
+    policies = recorded("policies").set_index("method")
     cost = policies["seconds"] / policies["seeds"]
     for theirs in ("MaskablePPO", "MaskablePPO, one thread"):
         for faster in (cost[theirs] / cost, policies["rate"] / policies["rate"][theirs]):
             assert faster["ours"] >= 2.5
             assert faster["ours, 10 seeds"] >= 5
-    growth = benchmark.recorded("growth")
-    prompts = growth[growth["grows"] == "prompts"]
+    grown = recorded("growth")
+    prompts = grown[grown["grows"] == "prompts"]
     assert prompts["resident"].max() < 1.1 * prompts["resident"].min()
-    held = growth[growth["grows"] == "method"].groupby("subject")["method"].agg(set)
+    held = grown[grown["grows"] == "method"].groupby("subject")["method"].agg(set)
     assert (held == {"sweep", "hooks", "transformers"}).all()
     assert set(held.index) == {"gpt2-mini", "gpt2-shape"}
-    many = growth[(growth["subject"] == "gpt2-shape") & (growth["prompts"] == 4096)]
+    many = grown[(grown["subject"] == "gpt2-shape") & (grown["prompts"] == 4096)]
     assert (many["resident"] < 3).all()
+
+
+def test_recorded_tables_say_what_they_were_measured_on() -> None:
+    for path in sorted(RECORDED.glob("*.csv")):
+        provenance = read_provenance(path)
+        assert recorded_machine(path.stem) == provenance["machine"]
+        assert {"processor", "cores", "threads"} <= provenance["machine"].keys()
+        assert provenance["arguments"]["steps"] == 200_000
+        assert provenance["versions"]["torch"]
+    assert [path.stem for path in sorted(RECORDED.glob("*.csv"))] == sorted(PARTS)

@@ -1,23 +1,34 @@
-"""The closed forms are what is really executed, so nobody can lose the sharing without a red test."""
+"""The closed forms are what is really executed, so that the sharing cannot be lost without a red test."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+from transformers import AutoModelForCausalLM
 
 from circuitlib.ablation.decoder import Decoder
 from circuitlib.ablation.hooks import Hooks
 from circuitlib.ablation.sweep import Sweep
-from circuitlib.companion.speed import Cost, Shape, hooks_cost, sweep_cost, training_step
-from circuitlib.search import ppo
-from circuitlib.search.episodes import TableRewards
+from circuitlib.companion.speed import (
+    Cost,
+    Shape,
+    comparison_cost,
+    hooks_cost,
+    sweep_cost,
+    training_step,
+)
+from circuitlib.search import ppo_seeds
+from circuitlib.search.episodes import TableEpisodes
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import Learner
 from circuitlib.subjects.load import load_subject
 from circuitlib.tasks import TASKS
 from circuitlib.tasks.control_text import SPAN, control_spans
+from circuitlib.workshop.benchmark.sweeps import Workload
+from circuitlib.workshop.benchmark.ways import by_transformers
 
 
 def _attention(
@@ -74,19 +85,35 @@ def test_counted_operations(
     count, length = prompts.tokens.shape
     with Counted() as counted:
         sweep.task(prompts, task.metric)
-    expected = sweep_cost(shape, count, length, prompts.candidates.shape[1], True)
-    assert Cost(counted.get_total_flops(), ran["attend"], ran["mlp"]) == expected
+    swept = sweep_cost(shape, count, length, prompts.candidates.shape[1], True)
+    compared = comparison_cost(shape, length)
+    assert Cost(counted.get_total_flops(), ran["attend"], ran["mlp"]) == swept + compared
 
     ran |= {"attend": 0, "mlp": 0}
     spans = control_spans(subject.tokenizer, 3, 0, "evaluation")
     with Counted() as counted:
         sweep.control(spans)
-    expected = sweep_cost(shape, 3, SPAN - 1, (SPAN - 1) * shape.vocabulary, False)
-    assert Cost(counted.get_total_flops(), ran["attend"], ran["mlp"]) == expected
+    swept = sweep_cost(shape, 3, SPAN - 1, (SPAN - 1) * shape.vocabulary, False)
+    compared = comparison_cost(shape, SPAN - 1)
+    assert Cost(counted.get_total_flops(), ran["attend"], ran["mlp"]) == swept + compared
 
     with Counted() as counted:
         hooks.control(spans)
     assert counted.get_total_flops() == hooks_cost(shape, 3, SPAN).flops
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_counted_passes_of_transformers(checkpoint: Path, batched: bool) -> None:
+    """One head per layer runs; the closed form is of all heads."""
+    subject = load_subject(str(checkpoint), "raw")
+    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32).eval()
+    way, method = by_transformers(model, batched), "transformers" + ", batched" * batched
+    for name in ("ioi", "control"):
+        work = Workload.of(name, subject.tokenizer, 120)
+        with Counted() as counted:
+            work.measure(way)
+        expected = work.flops(Shape.of(subject.bridge), method)
+        assert counted.get_total_flops() * subject.heads_per_layer == expected
 
 
 def test_what_sharing_saves_on_gpt2_small() -> None:
@@ -100,21 +127,21 @@ def test_what_sharing_saves_on_gpt2_small() -> None:
     assert 3.2 < hooks.flops / task.flops < 3.3
 
 
-def test_counted_training_steps(source: TableRewards, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rollout also asks for the value after its last step, once an environment. numpy's products are
+def test_counted_training_steps(source: TableEpisodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rollout also asks for the value after its last step, once per environment. numpy's products are
     handed to torch's, which are counted."""
 
     def counted_product(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
         y = torch.bmm(left, right.detach())
         return y if out is None else out.copy_(y)
 
-    monkeypatch.setattr(ppo, "product", counted_product)
+    monkeypatch.setattr(ppo_seeds, "product", counted_product)
     config = PPOConfig(400, hidden=16, budget=3)
     observation, seeds = len(source.tasks) + 2 * source.heads, [0, 1]
     learner = Learner(source, config, seeds)
     with Counted() as counted:
         learner.learn(1e-3)
-    step = training_step(observation, 16, source.heads, config.epochs)
+    step = training_step(observation, 16, source.heads, config.update_epochs)
     last = 2 * 16 * (observation + 16 + source.heads + 1)
-    expected = config.total_steps * step + config.environments * last
+    expected = config.total_timesteps * step + config.num_envs * last
     assert counted.get_total_flops() == len(seeds) * expected

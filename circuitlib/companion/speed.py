@@ -1,7 +1,7 @@
-"""What a measurement of all heads and a step of PPO cost: operations of their matrix products, in closed form.
+"""Speed: the recorded tables, and what a measurement and a step of PPO cost, in closed form.
 
-A product of ``[a, b]`` and ``[b, c]`` is 2abc operations. For one position of one sequence, with width d,
-hidden width m of the MLP (counted twice in a gated one), w = heads * d_head and g = key heads * d_head,
+Costs are operations of matrix products: one of ``[a, b]`` and ``[b, c]`` is 2abc. For one position of one sequence, with
+width d, hidden width m of the MLP (counted twice in a gated one), w = heads * d_head and g = key heads * d_head,
 
 * the query costs 2dw, keys and values 4dg, scores and their sums over T positions 4Tw (a causal product is
   counted whole), the output projection 2wd, and the MLP 4dm (6dm gated);
@@ -10,9 +10,29 @@ hidden width m of the MLP (counted twice in a gated one), w = heads * d_head and
 Norms, softmax and activations are not counted: they are a matter of memory, not of arithmetic.
 """
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any
 
-from transformer_lens.model_bridge import TransformerBridge
+import pandas as pd
+
+from circuitlib.manifest import load_frame, read_provenance
+from circuitlib.paths import RESULTS
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+
+RECORDED = RESULTS / "speed"
+
+
+def recorded(name: str) -> pd.DataFrame:
+    """The committed table of a part of ``python -m circuitlib benchmark``: sweeps, policies or growth."""
+    return load_frame(RECORDED / f"{name}.csv")
+
+
+def recorded_machine(name: str) -> dict[str, Any]:
+    """The machine that the table was measured on."""
+    return read_provenance(RECORDED / f"{name}.csv")["machine"]
 
 
 @dataclass(frozen=True)
@@ -30,14 +50,20 @@ class Shape:
     vocabulary: int
 
     @classmethod
-    def of(cls, bridge: TransformerBridge) -> "Shape":
+    def of(cls, bridge: "TransformerBridge") -> "Shape":
         """Read from a bridge."""
         cfg = bridge.cfg
         return cls(
-            int(cfg.n_layers), int(cfg.n_heads), int(cfg.n_key_value_heads or cfg.n_heads), int(cfg.d_head),
-            int(cfg.d_model), int(cfg.d_mlp), bool(cfg.gated_mlp), bool(cfg.parallel_attn_mlp),
-            len(bridge.W_E),
-        )  # fmt: skip
+            layers=int(cfg.n_layers),
+            heads=int(cfg.n_heads),
+            key_heads=int(cfg.n_key_value_heads or cfg.n_heads),
+            d_head=int(cfg.d_head),
+            d_model=int(cfg.d_model),
+            d_mlp=int(cfg.d_mlp),
+            gated=bool(cfg.gated_mlp),
+            parallel=bool(cfg.parallel_attn_mlp),
+            vocabulary=len(bridge.W_E),
+        )
 
     @property
     def width(self) -> int:
@@ -66,19 +92,27 @@ class Cost:
     attentions: int
     mlps: int
 
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+
+def pass_flops(shape: Shape, positions: int, unembedded: int) -> int:
+    """One forward pass of one sequence, with all logits of ``unembedded`` positions."""
+    block = shape.attention(positions, positions) + shape.output(positions) + shape.mlp(positions)
+    return shape.layers * block + 2 * unembedded * shape.d_model * shape.vocabulary
+
 
 def hooks_cost(shape: Shape, prompts: int, positions: int) -> Cost:
-    """One forward pass a head and a clean one, every logit at every position."""
+    """One forward pass per head and a clean one, every logit at every position."""
     passes = prompts * (shape.layers * shape.heads + 1)
-    block = shape.attention(positions, positions) + shape.output(positions) + shape.mlp(positions)
-    logits = 2 * positions * shape.d_model * shape.vocabulary
-    return Cost(
-        passes * (shape.layers * block + logits), passes * shape.layers, passes * shape.layers
-    )
+    blocks = passes * shape.layers
+    return Cost(passes * pass_flops(shape, positions, positions), blocks, blocks)
 
 
 def sweep_cost(shape: Shape, prompts: int, positions: int, logits: int, last_only: bool) -> Cost:
     """:class:`circuitlib.ablation.sweep.Sweep`: the clean pass once, and for each head only what comes after it.
+
+    A call's comparison with the bridge, :func:`comparison_cost`, comes on top.
 
     logits: logits that a score reads (candidates of a task, or ``positions * vocabulary``). last_only: a
     task, scored at the last position; otherwise the control loss, for which ``positions`` is one less than
@@ -101,9 +135,16 @@ def sweep_cost(shape: Shape, prompts: int, positions: int, logits: int, last_onl
     return Cost(flops, attentions, mlps)
 
 
-def training_step(observation: int, hidden: int, heads: int, epochs: int) -> int:
-    """Operations of :class:`circuitlib.search.ppo_seeds.Learner` for one environment step of one seed: a pass forward in the
-    rollout; in each epoch one forward, one backward to the weights, and one to each layer's input but the
-    first's, which needs no gradient."""
+def comparison_cost(shape: Shape, positions: int) -> Cost:
+    """One prompt, by the sweep's decoder and by the bridge; only the decoder's blocks are counted."""
+    return Cost(2 * pass_flops(shape, positions, positions), shape.layers, shape.layers)
+
+
+def training_step(observation: int, hidden: int, heads: int, update_epochs: int) -> int:
+    """Operations of :class:`circuitlib.search.ppo_seeds.Learner` for one environment step of one seed.
+
+    A pass forward in the rollout; in each epoch one forward, one backward to the weights, and one to each layer's
+    input but the first's, which needs no gradient.
+    """
     first, later = 2 * observation * hidden, 2 * hidden * (hidden + heads + 1)
-    return first * (1 + 2 * epochs) + later * (1 + 3 * epochs)
+    return first * (1 + 2 * update_epochs) + later * (1 + 3 * update_epochs)

@@ -1,7 +1,4 @@
-"""The reference that our PPO is measured against: sb3-contrib's ``MaskablePPO``, same network and settings.
-
-Needs the packages of ``circuitlib[dev]``.
-"""
+"""The reference that our PPO is measured against: sb3-contrib's ``MaskablePPO``, same network and settings."""
 
 import numpy as np
 import torch
@@ -13,7 +10,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from circuitlib.search.env import HeadAblationEnv
-from circuitlib.search.episodes import RewardSource
+from circuitlib.search.episodes import EpisodeSource
 from circuitlib.search.ppo import PPOConfig
 
 
@@ -33,7 +30,7 @@ class SharedTanh(BaseFeaturesExtractor):
 
 
 class BestRewards(BaseCallback):
-    """The largest reward of each episode and its task; a row of all environments an episode."""
+    """The largest reward of each episode and its task; a row of all environments per episode."""
 
     def __init__(self, tasks: int) -> None:
         super().__init__()
@@ -62,23 +59,23 @@ class MaskableInParts(MaskablePPO):
         super()._update_current_progress_remaining(num_timesteps, self.steps)
 
 
-def maskable_ppo(source: RewardSource, config: PPOConfig, seed: int) -> MaskableInParts:
+def maskable_ppo(source: EpisodeSource, config: PPOConfig, seed: int) -> MaskableInParts:
     """An untrained ``MaskablePPO`` with the settings of ``config``, on episodes stepped in this process,
     the fastest of stable-baselines3's vector environments for steps this cheap."""
-    env = DummyVecEnv([lambda: HeadAblationEnv(source, config.budget)] * config.environments)
-    first, last = config.learning_rate, config.learning_rate * config.final_learning_rate
+    env = DummyVecEnv([lambda: HeadAblationEnv(source, config.budget)] * config.num_envs)
+    first, last = config.learning_rate, config.learning_rate * config.lr_min_frac
     model = MaskableInParts(
         "MlpPolicy",
         env,
         learning_rate=lambda remaining: last + (first - last) * remaining,
-        n_steps=config.rollout,
-        batch_size=config.environments * config.rollout // config.minibatches,
-        n_epochs=config.epochs,
+        n_steps=config.num_steps,
+        batch_size=config.num_envs * config.num_steps // config.num_minibatches,
+        n_epochs=config.update_epochs,
         gamma=config.gamma,
         gae_lambda=config.gae_lambda,
-        clip_range=config.clip,
-        ent_coef=config.entropy,
-        vf_coef=config.value / 2,  # stable-baselines3's squared error has no factor of a half
+        clip_range=config.clip_coef,
+        ent_coef=config.ent_coef,
+        vf_coef=config.vf_coef / 2,  # stable-baselines3's squared error has no factor of a half
         max_grad_norm=config.max_grad_norm,
         policy_kwargs={
             "features_extractor_class": SharedTanh,
@@ -89,5 +86,5 @@ def maskable_ppo(source: RewardSource, config: PPOConfig, seed: int) -> Maskable
         seed=seed,
         device="cpu",
     )
-    model.steps = config.total_steps
+    model.steps = config.total_timesteps
     return model

@@ -1,0 +1,91 @@
+"""``python -m circuitlib benchmark``: speed and memory, side by side, on this machine.
+
+What is compared runs in one process, in turns, after a warm-up; a time is the median of at least five turns, in
+``growth`` of at most three. Operations are those of :mod:`circuitlib.companion.speed`, which also reads the
+tables that are committed; memory is the largest resident size of a process of its own.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from circuitlib.manifest import made_on, save_frame
+from circuitlib.paths import ROOT
+from circuitlib.search.ppo import PPOConfig
+from circuitlib.workshop.benchmark.machine import REPEATS, machine
+
+
+def _sweeps(options: argparse.Namespace) -> Iterator[pd.DataFrame]:
+    from circuitlib.workshop.benchmark.random_weights import GPT2_SHAPE, random_checkpoint
+    from circuitlib.workshop.benchmark.sweeps import sweeps
+
+    with tempfile.TemporaryDirectory() as folder:
+        large = str(random_checkpoint(Path(folder), GPT2_SHAPE))
+        subjects = {"gpt2-mini": options.positions, large: options.positions // 8}
+        yield from sweeps(subjects, options.repeats)
+
+
+def _policies(options: argparse.Namespace) -> Iterator[pd.DataFrame]:
+    from circuitlib.companion.run import Run
+    from circuitlib.workshop.benchmark.policies import policies
+
+    source = Run().training_episodes()
+    yield from policies(source, options.steps, options.seeds, options.repeats)
+
+
+def _growth(options: argparse.Namespace) -> Iterator[pd.DataFrame]:
+    from circuitlib.workshop.benchmark.growth import CASES, growth
+
+    yield from growth(CASES)
+
+
+PARTS = {"sweeps": _sweeps, "policies": _policies, "growth": _growth}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, say how far it is, and write a table per part, whole after each of its rows."""
+    parser = argparse.ArgumentParser(
+        prog="python -m circuitlib benchmark",
+        description="Measure the sweep, its alternatives and PPO side by side on this machine.",
+    )
+    options: dict[str, tuple[int, str]] = {
+        "positions": (512, "of each workload; an eighth of them at GPT-2's sizes"),
+        "repeats": (REPEATS, f"turns that count, at least {REPEATS}"),
+        "steps": (PPOConfig.total_timesteps, "of each PPO training"),
+        "seeds": (10, "trained at once"),
+    }
+    for name, (default, words) in options.items():
+        words += " (default: %(default)s)"
+        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=words)
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=list(PARTS), help="all by default"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=ROOT / "runs" / "speed",
+        help="folder for the tables (default: runs/speed)",
+    )
+    chosen = parser.parse_args(arguments)
+    if chosen.repeats < REPEATS or chosen.positions < 8 or chosen.seeds < 1:
+        parser.error(f"at least --repeats {REPEATS}, --positions 8 and --seeds 1 are needed")
+    if PPOConfig(total_timesteps=chosen.steps).updates <= chosen.repeats:
+        parser.error(
+            f"--steps {chosen.steps} are too few to be cut into {chosen.repeats + 1} parts"
+        )
+    asked = {name: getattr(chosen, name) for name in options}
+    provenance = {"machine": machine(), "arguments": asked, **made_on()}
+    if chosen.parts == list(PARTS):
+        print("about 25 minutes on two cores, if nothing else runs", flush=True)
+    for part in chosen.parts:
+        began, frame = time.perf_counter(), pd.DataFrame()
+        for frame in PARTS[part](chosen):
+            save_frame(chosen.output / f"{part}.csv", frame, provenance)
+            print(f"{part}: {len(frame)} rows, {time.perf_counter() - began:.0f} s", flush=True)
+        print(frame.to_string(index=False, float_format="{:.3g}".format), flush=True)
+    print(f"tables: {chosen.output}")
+    return 0

@@ -1,0 +1,82 @@
+"""This machine: what it is, how fast it multiplies, what a process of it holds, and taking turns on it."""
+
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from circuitlib.ablation.onednn import Linear
+
+REPEATS = 5
+"""Turns that a median is of, at least."""
+
+
+def interleaved(actions: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each action, run in turns ``repeats`` times after one turn that does not count."""
+    for action in actions.values():
+        action()
+    seconds: dict[str, list[float]] = {name: [] for name in actions}
+    for _ in range(repeats):
+        for name, action in actions.items():
+            began = time.perf_counter()
+            action()
+            seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+@torch.inference_mode()
+def matmul_rate(dtype: torch.dtype = torch.float32, torchs: bool = False) -> float:
+    """Operations per second of a product of two 2048 x 2048 matrices, by the library that
+    :class:`circuitlib.ablation.onednn.Linear` takes or by torch's own choice: the median of 7."""
+    left, right = torch.ones(2, 2048, 2048, dtype=dtype)
+    linear = partial(F.linear, weight=right) if torchs else Linear(right, None, dtype)
+    seconds = interleaved({"multiply": lambda: linear(left)}, 7)["multiply"]
+    return 2 * 2048**3 / float(np.median(seconds))
+
+
+def machine() -> dict[str, Any]:
+    """What times are taken on."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text().splitlines()
+        model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), model)
+    rates = {
+        "float32 matrix products, GFLOP/s": matmul_rate(),
+        "float32 matrix products, torch's own, GFLOP/s": matmul_rate(torchs=True),
+        "bfloat16 matrix products, GFLOP/s": matmul_rate(torch.bfloat16),
+    }
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        **{name: round(rate / 1e9, 1) for name, rate in rates.items()},
+    }
+
+
+def resident() -> float:
+    """The largest resident size of this process so far, GiB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would count the process that started this one, too
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+def alone(function: Callable[..., Any], *arguments: object) -> Any:
+    """What a function returns in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()

@@ -1,0 +1,120 @@
+"""Table ``policies``: our PPO against sb3-contrib's ``MaskablePPO``: same settings, network and damage tables."""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+
+from circuitlib.search.episodes import EpisodeSource
+from circuitlib.search.ppo import PPOConfig
+from circuitlib.search.ppo_seeds import Trainer
+from circuitlib.workshop.benchmark.machine import alone, resident
+
+
+class Training(Protocol):
+    """A training that can be taken a part at a time."""
+
+    seeds: int
+
+    def advance(self, updates: int) -> None:
+        """Train until so many updates are done in all."""
+
+    def found(self) -> dict[str, float]:
+        """For each task, the mean best reward of the last tenth of the episodes so far."""
+
+
+class Ours:
+    """:class:`circuitlib.search.ppo_seeds.Trainer` on ``seeds`` seeds."""
+
+    def __init__(self, source: EpisodeSource, config: PPOConfig, seeds: int) -> None:
+        self.seeds = seeds
+        self.trainer = Trainer(source, config, range(seeds))
+
+    def advance(self, updates: int) -> None:
+        """See :class:`Training`."""
+        self.trainer.train(stop=lambda: self.trainer.done >= updates)
+
+    def found(self) -> dict[str, float]:
+        """See :class:`Training`."""
+        history = pd.DataFrame(self.trainer.history)
+        late = history[history["update"] > 0.9 * history["update"].max()]
+        return late.groupby("task")["best"].mean().to_dict()
+
+
+class Maskable:
+    """``MaskablePPO`` on one seed and so many of torch's threads."""
+
+    seeds = 1
+
+    def __init__(self, source: EpisodeSource, config: PPOConfig, threads: int) -> None:
+        from circuitlib.workshop.benchmark.maskable import BestRewards, maskable_ppo
+
+        self.tasks, self.config, self.threads = source.tasks, config, threads
+        self.model = maskable_ppo(source, config, 0)
+        self.bests = BestRewards(len(source.tasks))
+
+    def advance(self, updates: int) -> None:
+        """See :class:`Training`."""
+        steps = updates * self.config.num_envs * self.config.num_steps - self.model.num_timesteps
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            self.model.learn(steps, callback=self.bests, reset_num_timesteps=False)
+        finally:
+            torch.set_num_threads(before)
+
+    def found(self) -> dict[str, float]:
+        """See :class:`Training`."""
+        last = -(-len(self.bests.best) // 10)
+        best, tasks = (np.stack(x[-last:]) for x in (self.bests.best, self.bests.tasks))
+        return {task: float(best[tasks == i].mean()) for i, task in enumerate(self.tasks)}
+
+
+def policies(source: EpisodeSource, steps: int, many: int, repeats: int) -> Iterator[pd.DataFrame]:
+    """Trainings of ``steps`` steps per seed, cut into ``repeats`` + 1 parts that are trained in turns, yielded
+    after each turn; set-up is not timed.
+
+    Columns: method, seeds, steps (of each seed, so far), rate (environment steps per second, of all seeds: the median
+    of the parts, without the first), seconds (of all parts), resident (GiB, after ten updates in a process of its
+    own), and for each task the mean best reward of the last tenth of the episodes.
+    """
+    config = PPOConfig(total_timesteps=steps)
+    methods: dict[str, Callable[[], Training]] = {
+        "MaskablePPO": partial(Maskable, source, config, torch.get_num_threads()),
+        "MaskablePPO, one thread": partial(Maskable, source, config, 1),
+        "ours": partial(Ours, source, config, 1),
+        f"ours, {many} seeds": partial(Ours, source, config, many),
+    }
+    most = {name: alone(_resident_after, method, config) for name, method in methods.items()}
+    trainings = {name: method() for name, method in methods.items()}
+    ends = [config.updates * part // (repeats + 1) for part in range(repeats + 2)]
+    seconds: dict[str, list[float]] = {name: [] for name in methods}
+    for turn, end in enumerate(ends[1:], start=1):
+        for name, training in trainings.items():
+            began = time.perf_counter()
+            training.advance(end)
+            seconds[name].append(time.perf_counter() - began)
+        steps_of_turns = np.diff(ends[: turn + 1]) * config.num_envs * config.num_steps
+        counted = slice(1 if turn > 1 else 0, None)
+        rows = [
+            {
+                "method": name,
+                "seeds": training.seeds,
+                "steps": steps_of_turns.sum(),
+                "rate": training.seeds * np.median((steps_of_turns / seconds[name])[counted]),
+                "seconds": sum(seconds[name]),
+                "resident": most[name],
+                **training.found(),
+            }
+            for name, training in trainings.items()
+        ]
+        yield pd.DataFrame(rows)
+
+
+def _resident_after(method: Callable[[], Training], config: PPOConfig) -> float:
+    method().advance(min(10, config.updates))
+    return resident()
