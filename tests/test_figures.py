@@ -1,111 +1,318 @@
-"""What a figure draws is what its table says."""
+"""What a figure draws is what its table says, for subjects of any shape and tasks of any number."""
 
+from itertools import combinations
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.container import BarContainer, ErrorbarContainer
+from matplotlib.figure import Figure
 
 mpl.use("Agg")
 
-from circuitlib.companion import claims as ledger
-from circuitlib.companion import figures
-from circuitlib.companion import frames as studies
-from circuitlib.companion.run import RESULTS
-from circuitlib.manifest import load_frame
+from circuitlib.companion import figures, show
 from circuitlib.paths import FIGURES
-from circuitlib.search.evaluate import summarise
+from circuitlib.search.searchers import SEARCHERS
 
-COMMITTED = RESULTS / "gpt2-mini"
-
-
-@pytest.fixture(scope="module")
-def summary() -> pd.DataFrame:
-    return summarise(load_frame(COMMITTED / "evaluation.csv"))
+SHAPES = pytest.mark.parametrize(("layers", "across"), [(7, 5), (30, 9)])
+TASKS = ["induction", "ioi", "docstring"]
+TOLD = {"induction": "induction", "ioi": "ioi", "docstring": "none"}
 
 
-def test_search_curves_draw_the_ratios(summary: pd.DataFrame) -> None:
-    figure = figures.search_curves(summary, studies.MAIN_TASKS, ["induction", "ioi", "none"])
-    for axis, task, signal in zip(
-        figure.axes, studies.MAIN_TASKS, ["induction", "ioi", "none"], strict=True
-    ):
-        for line in axis.lines[:-1]:
-            label = str(line.get_label())
-            rows = summary[(summary["task"] == task) & (summary["measured"] <= 50)]
-            if label.startswith("policy"):
-                k = int(label[-1])
-                rows = rows[
-                    (rows["trained_k"] == k) & (rows["planned_k"] == k) & (rows["signal"] == signal)
-                ]
-            else:
-                rows = rows[
-                    (rows["searcher"] == label)
-                    & (rows["signal"] == ("none" if label == "random" else signal))
-                ]
-            rows = rows.sort_values("measured")
-            assert np.array_equal(line.get_xdata(), [1, 5, 10, 20, 50])
-            assert np.allclose(np.asarray(line.get_ydata()), rows["ratio"])
+@pytest.fixture(autouse=True)
+def _small_subject():
+    show.set_style("/somewhere/my-subject")
+    yield
+    plt.close("all")
 
 
-def test_head_maps_put_heads_where_they_are() -> None:
-    heads = load_frame(COMMITTED / "heads.csv")
-    figure = figures.head_maps(heads, ["ioi"], 12)
-    drawn = figure.axes[0].collections[0].get_array()
-    assert drawn is not None
-    best = heads[(heads["task"] == "ioi") & (heads["rank"] == 1)].iloc[0]
-    grid = np.asarray(drawn).reshape(12, 12)
-    assert np.unravel_index(grid.argmax(), grid.shape) == divmod(int(best["head"]), 12)
-    assert grid.max() == pytest.approx(best["reward"])
+def summary_of(heads: int, tasks: list[str] = TASKS) -> pd.DataFrame:
+    """A summary of random numbers, with the rows that an evaluation has."""
+    rng = np.random.default_rng(heads)
+    measured = sorted({min(count, heads) for count in (1, 5, 10, 20, 50)})
+    rows = []
+    for task in tasks:
+        signals = [task] if task != "docstring" else ["none", "induction", "ioi"]
+        conditions = [("none", "random", 0, 0)]
+        for signal in signals:
+            conditions.append((signal, "static prior", 0, 0))
+            conditions += [(signal, "policy", k, plan) for k in (1, 5) for plan in (1, 5)]
+        for signal, searcher, trained, planned in conditions:
+            for count in [*measured, *([5 * measured[-1]] if planned == 5 else [])]:
+                low, ratio, high = np.sort(rng.random(3))
+                rows.append((task, signal, searcher, trained, planned, count, ratio, low, high))
+    names = ["task", "signal", "searcher", "trained_k", "planned_k", "measured"]
+    return pd.DataFrame(rows, columns=[*names, "ratio", "low", "high"])
 
 
-def test_pair_maps_are_symmetric() -> None:
-    pairs = load_frame(COMMITTED / "pairs.csv")
-    names = [str(i) for i in range(144)]
-    figure = figures.pair_maps(pairs, names)
-    mesh = figure.axes[0].collections[0].get_array()
+def heads_of(layers: int, across: int, tasks: list[str] = TASKS) -> pd.DataFrame:
+    """Random rewards of every head, in no order."""
+    rng = np.random.default_rng(layers)
+    heads = pd.MultiIndex.from_product([tasks, range(layers * across)], names=["task", "head"])
+    frame = heads.to_frame(index=False).assign(reward=rng.normal(size=len(heads)))
+    return frame.sample(frac=1, random_state=0)
+
+
+def lines_of(axis: Axes) -> dict[str, np.ndarray]:
+    """Points of each named line."""
+    return {str(line.get_label()): np.asarray(line.get_xydata()) for line in axis.lines}
+
+
+def grid_of(axis: Axes) -> np.ndarray:
+    """The numbers of a heat map; missing ones are NaN."""
+    mesh = axis.collections[0].get_array()
     assert mesh is not None
-    grid = np.asarray(mesh).reshape(studies.PAIR_HEADS, studies.PAIR_HEADS)
-    off = ~np.eye(studies.PAIR_HEADS, dtype=bool)
-    assert np.allclose(grid[off], grid.T[off])
-    rows = pairs[pairs["task"] == "induction"]
-    assert len(rows) == 66
-    assert np.allclose(
-        rows["interaction"],
-        rows["damage_both"] - rows["damage_first"] - rows["damage_second"],
-        atol=1e-4,
+    return np.ma.filled(mesh, np.nan)
+
+
+def bars_of(axis: Axes) -> dict[str, np.ndarray]:
+    """Heights of each named series of bars."""
+    series = [some for some in axis.containers if isinstance(some, BarContainer)]
+    return {str(some.get_label()): np.array([bar.get_height() for bar in some]) for some in series}
+
+
+def text_of(figure: Figure) -> str:
+    """All words of a figure."""
+    figure.canvas.draw()
+    return " ".join(text.get_text() for text in figure.findobj(mpl.text.Text))
+
+
+@SHAPES
+def test_search_curves(layers: int, across: int) -> None:
+    summary = summary_of(layers * across)
+    figure = figures.search_curves(summary, TOLD)
+    most = min(50, layers * across)
+    for axis, (task, signal) in zip(figure.axes, TOLD.items(), strict=True):
+        lines = lines_of(axis)
+        for kind in SEARCHERS.values():
+            searcher, _, k = kind.key.partition(" k=")
+            rows = summary[(summary["task"] == task) & (summary["searcher"] == searcher)]
+            rows = rows[rows["signal"] == ("none" if searcher == "random" else signal)]
+            rows = rows[(rows["trained_k"] == int(k or 0)) & (rows["planned_k"] == int(k or 0))]
+            rows = rows[rows["measured"] <= most]
+            assert np.allclose(lines[kind.title], rows[["measured", "ratio"]]), kind.title
+            band = axis.collections[list(SEARCHERS).index(kind.key)].get_paths()[0].vertices
+            assert np.isclose(band[:, 1].min(), rows["low"].min())
+            assert np.isclose(band[:, 1].max(), rows["high"].max())
+        assert set(axis.get_xticks()) == {1, 5, 10, 20, most}
+        assert ("never" in axis.get_title()) == (task == "docstring")
+
+
+def test_a_searcher_that_was_not_measured_is_not_drawn() -> None:
+    summary = summary_of(35, ["ioi"]).query("searcher != 'static prior'")
+    (axis,) = figures.search_curves(summary, {"ioi": "ioi"}).axes
+    assert "static prior" not in lines_of(axis)
+
+
+@SHAPES
+def test_head_maps(layers: int, across: int) -> None:
+    heads = heads_of(layers, across)
+    figure = figures.head_maps(heads, ["ioi", "docstring"], across)
+    for axis, task in zip(figure.axes[:2], ["ioi", "docstring"], strict=True):
+        grid = grid_of(axis)
+        assert grid.shape == (layers, across)
+        for row in heads[heads["task"] == task].itertuples():
+            assert grid[divmod(row.head, across)] == row.reward
+    assert "red" in text_of(figure)
+    width, height = figure.get_size_inches()
+    assert (height > width) == (layers == 30)
+
+
+@SHAPES
+def test_sorted_rewards(layers: int, across: int) -> None:
+    rewards = np.random.default_rng(0).normal(size=(4, layers * across))
+    (axis,) = figures.sorted_rewards({"ioi": rewards[:, :15]}).axes
+    mean = lines_of(axis)["mean"]
+    assert np.allclose(mean[:, 0], range(1, 16))
+    assert np.allclose(mean[:, 1], np.sort(rewards[:, :15].mean(0))[::-1])
+    (axis,) = figures.sorted_rewards({"ioi": rewards}, top=20).axes
+    dots = np.asarray(axis.collections[0].get_offsets())
+    best = rewards[:, np.argsort(-rewards.mean(0))[:20]]
+    assert np.allclose(dots[:, 1].reshape(4, 20), best)
+    assert np.allclose(dots[:, 0].reshape(4, 20), range(1, 21))
+
+
+def test_pretraining_curves() -> None:
+    log = pd.DataFrame({"step": [100, 200], "ioi": [0.0, 9.0], "ioi_right": [0.5, 1.0]})
+    log = log.assign(prose_loss=[6.0, 3.0], bigram_loss=4.0)
+    left, right = figures.pretraining_curves(log).axes
+    assert np.allclose(lines_of(left)["ioi"], [(100, 50), (200, 100)])
+    assert np.allclose(lines_of(right)["my-subject"], [(100, 6), (200, 3)])
+    assert np.allclose(lines_of(right)["interpolated bigram"][:, 1], 4)
+
+
+def test_training_curves() -> None:
+    index = pd.MultiIndex.from_product([(1, 5), (3, 4), range(1, 7), ("a", "b")])
+    history = index.set_names(["trained_k", "seed", "update", "task"]).to_frame(index=False)
+    history["best"] = np.random.default_rng(0).random(len(history))
+    figure = figures.training_curves(history, {"b": 0.9, "a": 0.8}, window=2)
+    for axis, task, ceiling in zip(figure.axes, "ba", (0.9, 0.8), strict=True):
+        curves = [line for line in axis.lines if len(np.asarray(line.get_xdata())) == 6]
+        groups = history[history["task"] == task].groupby(["trained_k", "seed"])["best"]
+        for line, (_, best) in zip(curves, groups, strict=True):
+            values = best.to_numpy()
+            expected = [values[0], *(values[1:] + values[:-1]) / 2]
+            assert np.allclose(np.asarray(line.get_ydata()), expected)
+        assert np.allclose(lines_of(axis)["oracle, mean"][:, 1], ceiling)
+        assert {"policy, k=1", "policy, k=5"} <= set(lines_of(axis))
+
+
+@SHAPES
+def test_signal_bars(layers: int, across: int) -> None:
+    summary, most = summary_of(layers * across), min(50, layers * across)
+    paper = {("docstring", 1, "none"): 0.6, ("docstring", 5, "ioi"): 0.8}
+    figure = figures.signal_bars(summary, "docstring", paper)
+    expected = {1: [0.6, np.nan, np.nan], 5: [np.nan, np.nan, 0.8]}
+    for axis, k in zip(figure.axes, (1, 5), strict=True):
+        rows = summary.query(
+            "task == 'docstring' and measured == @most and trained_k == @k and planned_k == 1"
+        )
+        bars = bars_of(axis)
+        assert np.allclose(bars["here (my-subject)"], rows["ratio"])
+        assert np.allclose(bars["paper (GPT-2 small)"], expected[k], equal_nan=True)
+        (errors,) = (some for some in axis.containers if isinstance(some, ErrorbarContainer))
+        ends = np.array([segment[:, 1] for segment in errors[2][0].get_segments()])
+        assert np.allclose(ends, rows[["low", "high"]])
+        random = summary.query(
+            "task == 'docstring' and searcher == 'random' and measured == @most"
+        )["ratio"]
+        assert np.allclose(lines_of(axis)["random, here"][:, 1], random)
+    assert f"after {most} heads" in text_of(figure)
+
+
+def test_signal_bars_of_the_signals_that_there_are() -> None:
+    summary = summary_of(35, ["docstring"]).query("signal != 'induction'")
+    axis = figures.signal_bars(summary, "docstring", {}).axes[0]
+    names = [text.get_text() for text in axis.get_xticklabels()]
+    assert names == ["told nothing", "told ioi"]
+
+
+@SHAPES
+def test_convention_scatter(layers: int, across: int) -> None:
+    rng = np.random.default_rng(0)
+    frame = heads_of(layers, across, ["ioi", "docstring"]).sort_values(["task", "head"])
+    frame = frame.assign(folded=rng.random(len(frame)), raw=rng.random(len(frame)))
+    figure = figures.convention_scatter(frame)
+    for axis, (task, rows) in zip(figure.axes, frame.groupby("task", sort=False), strict=True):
+        assert axis.get_title() == task
+        assert np.allclose(axis.collections[0].get_offsets(), rows[["folded", "raw"]])
+
+
+@SHAPES
+@pytest.mark.parametrize("panels", [1, 4])
+def test_detector_scatter(layers: int, across: int, panels: int) -> None:
+    names = [f"head {i}" for i in range(layers * across)]
+    heads = heads_of(layers, across, ["ioi"])
+    frames = [heads.assign(detector=f"class {i}") for i in range(panels)]
+    scores = pd.concat(frames, ignore_index=True)
+    scores["score"] = np.random.default_rng(1).random(len(scores))
+    figure = figures.detector_scatter(scores, names)
+    shown = [axis for axis in figure.axes if axis.get_visible()]
+    for axis, (detector, rows) in zip(shown, scores.groupby("detector"), strict=True):
+        assert axis.get_title() == f"{detector} on ioi"
+        assert np.allclose(axis.collections[0].get_offsets(), rows[["score", "reward"]])
+        highest = {*rows.nlargest(3, "score")["head"], *rows.nlargest(3, "reward")["head"]}
+        assert {text.get_text() for text in axis.texts} == {names[head] for head in highest}
+        at = rows.set_index("head")
+        for text in axis.texts:
+            point = at.loc[names.index(text.get_text()), ["score", "reward"]].astype(float)
+            place = (axis.transData + axis.transAxes.inverted()).transform(point)
+            assert text.get_position()[0] == pytest.approx(place[0] + 0.01)
+            assert place[1] + 0.01 >= text.get_position()[1] > place[1] - 0.4
+
+
+@SHAPES
+def test_pair_maps(layers: int, across: int) -> None:
+    top, rng = list(range(layers * across))[-6:][::-1], np.random.default_rng(0)
+    pairs = pd.DataFrame(
+        [(task, a, b, rng.normal()) for task in ("x", "y") for a, b in combinations(top, 2)],
+        columns=["task", "first", "second", "interaction"],
     )
+    figure = figures.pair_maps(pairs, [f"h{i}" for i in range(layers * across)])
+    for axis, (_, rows) in zip(figure.axes[:2], pairs.groupby("task"), strict=True):
+        grid = grid_of(axis)
+        assert np.isnan(grid.diagonal()).all()
+        for row in rows.itertuples():
+            i, j = top.index(row.first), top.index(row.second)
+            assert grid[i, j] == grid[j, i] == row.interaction
+        assert [text.get_text() for text in axis.get_xticklabels()] == [f"h{i}" for i in top]
 
 
-def test_saved_twice_is_the_same_file(tmp_path: Path, summary: pd.DataFrame) -> None:
+def test_claims_chart() -> None:
+    claims = pd.DataFrame(
+        {
+            "claim": ["first", "a share", "second"],
+            "unit": ["fraction of oracle", "share of pairs", "fraction of oracle"],
+            "paper": [0.9, np.nan, 0.7],
+            "ours": [0.8, 0.3, 0.6],
+            "low": [0.7, np.nan, 0.5],
+            "high": [0.95, np.nan, 0.9],
+        }
+    )
+    figure = figures.claims_chart(claims)
+    (axis,) = figure.axes
+    ticks = [text.get_text() for text in axis.get_yticklabels()]
+    assert dict(zip(axis.get_yticks(), ticks, strict=True)) == {1: "first", 0: "second"}
+    (ours,) = (some for some in axis.containers if isinstance(some, ErrorbarContainer))
+    assert np.allclose(np.asarray(ours[0].get_xydata()), [(0.8, 1), (0.6, 0)])
+    ends = np.array([segment[:, 0] for segment in ours[2][0].get_segments()])
+    assert np.allclose(ends, [(0.7, 0.95), (0.5, 0.9)])
+    paper = axis.collections[-1].get_offsets()
+    assert np.allclose(paper, [(0.9, 1), (0.7, 0)])
+    assert "here (my-subject)" in text_of(figure)
+
+
+def test_claims_chart_without_any() -> None:
+    columns = ["claim", "unit", "paper", "ours", "low", "high"]
+    text_of(figures.claims_chart(pd.DataFrame(columns=columns)))
+
+
+def test_speed_bars() -> None:
+    index = pd.MultiIndex.from_product([("big", "small"), ("ioi", "control"), ("sweep", "hooks")])
+    sweeps = index.set_names(["subject", "workload", "method"]).to_frame(index=False)
+    sweeps["speedup"] = [8.0, 1.0, 5.0, 1.0, 13.0, 1.0, 6.0, 1.0]
+    big, small = figures.speed_bars(sweeps).axes
+    assert [[bar.get_height() for bar in bars] for bars in big.containers] == [[8, 5], [1, 1]]
+    assert [[bar.get_height() for bar in bars] for bars in small.containers] == [[13, 6], [1, 1]]
+
+
+@pytest.mark.parametrize("sizes", [1, 3])
+def test_growth_curves(sizes: int) -> None:
+    rows = [(f"size {i}", 2**j, 3.0**j, 0.1, j + i) for i in range(sizes) for j in (2, 1, 3)]
+    columns = ["grows", "size", "seconds", "loaded", "resident"]
+    figure = figures.growth_curves(pd.DataFrame(rows, columns=columns))
+    for i in range(sizes):
+        time, memory = lines_of(figure.axes[i]), lines_of(figure.axes[sizes + i])
+        assert np.allclose(time["measured"], [(2, 3), (4, 9), (8, 27)])
+        assert np.allclose(time["in proportion"], [(2, 3), (4, 6), (8, 12)])
+        assert np.allclose(memory["at most"], [(2, i + 1), (4, i + 2), (8, i + 3)])
+        assert np.allclose(memory["model loaded"][:, 1], 0.1)
+
+
+def test_saved_twice_is_the_same_file(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        figure = figures.search_curves(summary, ["ioi"], ["ioi"])
-        figures.save_figure(figure, name, tmp_path)
+        figure = figures.search_curves(summary_of(35), TOLD)
+        show.save_figure(figure, name, tmp_path)
+        assert "my-subject" in text_of(figure)
+        assert "/somewhere" not in text_of(figure)
     for suffix in (".png", ".pdf"):
         assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+def test_tables_name_the_subject_and_round() -> None:
+    frame = pd.DataFrame({"x": [0.123, np.nan, -0.001]}, index=pd.Index(["a", "b", "c"], name="y"))
+    text = show.html_table(frame).data
+    assert "<caption>my-subject</caption>" in text
+    assert "<td>0.12</td>" in text
+    assert "<td></td>" in text
+    assert "<td>0.00</td>" in text
+    assert "<caption>&lt;GPT-2&gt;</caption>" in show.html_table(frame, subject="<GPT-2>").data
 
 
 def test_committed_figures_come_in_pairs() -> None:
     names = {path.stem for path in FIGURES.glob("*.png")}
     assert names == {path.stem for path in FIGURES.glob("*.pdf")}
-    assert {"search_curves", "head_maps", "sorted_rewards", "signals", "pairs", "claims"} <= names
-
-
-def test_paper_fractions_are_the_published_ratios() -> None:
-    fractions = ledger.paper_fractions()
-    assert fractions["docstring", 5, "none"] == pytest.approx(2.1031 / 2.1745)
-    assert fractions["docstring", 1, "none"] == pytest.approx(1.4672 / 2.1745)
-    assert fractions["docstring", 0, "random"] == pytest.approx(1.3954 / 2.1745)
-    assert fractions["induction", 5, "induction"] == pytest.approx(3.4079 / 3.4021)
-
-
-def test_ledger_is_computed_from_the_tables(summary: pd.DataFrame) -> None:
-    claims = load_frame(COMMITTED / "claims.csv").set_index("claim")
-    headline = claims.loc["docstring, told nothing, policy trained with k=5 (the 96% headline)"]
-    row = summary[
-        (summary["task"] == "docstring") & (summary["signal"] == "none") & (summary["searcher"] == "policy")
-        & (summary["trained_k"] == 5) & (summary["planned_k"] == 1) & (summary["measured"] == 50)
-    ].iloc[0]  # fmt: skip
-    assert headline["ours"] == pytest.approx(row["ratio"], abs=1e-5)
-    within = row["low"] - ledger.TOLERANCE <= headline["paper"] <= row["high"] + ledger.TOLERANCE
-    assert (headline["verdict"] == ledger.REPRODUCED) == within

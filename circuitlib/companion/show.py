@@ -3,6 +3,7 @@
 import io
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -11,6 +12,9 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from circuitlib.manifest import written_whole
+
+if TYPE_CHECKING:
+    from circuitlib.companion.run import Run
 
 _SUBJECT = {"name": ""}
 """Named by every figure and table from :func:`set_style` on; a setting of the session, as matplotlib's are."""
@@ -33,10 +37,21 @@ def set_style(subject: str) -> None:
     )
 
 
+def subject_name() -> str:
+    """The subject that figures and tables name."""
+    return _SUBJECT["name"]
+
+
+def left_out(run: "Run") -> None:
+    """Say which tasks are left out of a run, and why; nothing where the subject does them all."""
+    for reason in run.left_out.values():
+        print(reason)
+
+
 def save_figure(figure: Figure, name: str, folder: Path, subject: str = "") -> None:
     """Name the subject, or ``subject`` where the figure is of others, in a corner, and write ``name.png``
     and ``name.pdf`` without dates. Files of the same picture are left as they are."""
-    named = subject or _SUBJECT["name"]
+    named = subject or subject_name()
     figure.text(1, 0, named, ha="right", va="top", fontsize="x-small", color="0.45")
     png, pdf = folder / f"{name}.png", folder / f"{name}.pdf"
     picture = io.BytesIO()
@@ -61,5 +76,5 @@ def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "") -> HTML:
             index=False, border=0, na_rep="", float_format=lambda value: f"{value:z.{digits}f}"
         )
     )
-    caption = f"<caption>{escape(subject or _SUBJECT['name'])}</caption>\n  <thead>"
+    caption = f"<caption>{escape(subject or subject_name())}</caption>\n  <thead>"
     return HTML(text.replace("<thead>", caption, 1))
