@@ -230,7 +230,8 @@ def _counterfactuals(
         raise ValueError(
             f"{len(texts)} of {len(examples)} prompts have a counterfactual; give every prompt one, or none"
         )
-    rows = [encode_text(tokenizer, text) for text in texts]
+    encodings = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    rows = [_after_bos(tokenizer, *both) for both in zip(texts, encodings, strict=True)]
     for example, row in zip(examples, rows, strict=True):
         if len(row) != length:
             raise ValueError(
@@ -333,19 +334,27 @@ def beginning(tokenizer: PreTrainedTokenizerBase) -> int:
 def token_id(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
     """The one token that ``text`` is encoded as; ``ValueError``, saying what to try, when it takes several,
     none, or the one for all that is unknown."""
-    if _is_one_token(tokenizer, text):
-        return int(tokenizer.encode(text, add_special_tokens=False)[0])
     bare = text.strip(" ")
     other = bare if text.startswith(" ") else " " + bare
-    hint = f"{other!r} is one" if _is_one_token(tokenizer, other) else "choose another word"
-    count = len(tokenizer.encode(text, add_special_tokens=False))
-    what = "unknown to" if count == 1 else f"{count} tokens for"
+    (ids, fits), (_, other_fits) = _encode_words(tokenizer, [text, other])
+    if fits:
+        return ids[0]
+    hint = f"{other!r} is one" if bare and other_fits else "choose another word"
+    what = "unknown to" if len(ids) == 1 else f"{len(ids)} tokens for"
     raise ValueError(f"{text!r} is {what} this tokenizer; an answer must be one token ({hint})")
 
 
-def _is_one_token(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:
-    ids = tokenizer.encode(text, add_special_tokens=False)
-    return len(ids) == 1 and (ids[0] != tokenizer.unk_token_id or text == tokenizer.unk_token)
+def _encode_words(
+    tokenizer: PreTrainedTokenizerBase, words: Sequence[str]
+) -> list[tuple[list[int], bool]]:
+    """The token ids of each word, and whether they are one, and not the one for all that is unknown."""
+    if not words:  # which transformers cannot encode
+        return []
+    encodings = tokenizer(list(words), add_special_tokens=False)["input_ids"]
+    return [
+        (ids, len(ids) == 1 and (ids[0] != tokenizer.unk_token_id or word == tokenizer.unk_token))
+        for word, ids in zip(words, encodings, strict=True)
+    ]
 
 
 def single_token_words(
@@ -370,7 +379,8 @@ def _single_token_words(
     tokenizer: PreTrainedTokenizerBase, words: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Kept, with the tokenizer itself as the key: asking it takes long, and an id is given again."""
-    return tuple(word for word in words if _is_one_token(tokenizer, " " + word))
+    encoded = _encode_words(tokenizer, [" " + word for word in words])
+    return tuple(word for word, (_, fits) in zip(words, encoded, strict=True) if fits)
 
 
 def is_held_out(*indices: int) -> bool:

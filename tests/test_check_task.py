@@ -22,7 +22,7 @@ from circuitlib.ablation.check_task import (
 )
 from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS, Example, Metric, Task
-from circuitlib.tasks.base import LOGIT_DIFFERENCE, Templates
+from circuitlib.tasks.base import LOGIT_DIFFERENCE
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +36,8 @@ Change = Callable[[Example, np.random.Generator], Example]
 def _changed(name: str, change: Change, metric: Metric = LOGIT_DIFFERENCE) -> Task:
     """A built-in task whose every prompt is changed."""
 
-    def example(
-        tokenizer: PreTrainedTokenizerBase, templates: Templates, rng: np.random.Generator
-    ) -> Example:
-        return change(TASKS[name].example(tokenizer, templates, rng), rng)
+    def example(tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> Example:
+        return change(TASKS[name].example(tokenizer, rng), rng)
 
     return Task(name, "", "this test", metric, example)
 
@@ -52,8 +50,9 @@ def _with(
 
 def test_a_good_task_passes(subject: Subject) -> None:
     frame = check_task(subject, TASKS["agreement"], 32)
-    assert list(frame) == ["check", "value", "bar", "passed", "message"]
-    assert tuple(frame["check"]) == CHECKS
+    assert list(frame) == ["check", "value", "bar", "passed", "message", "kind"]
+    assert dict(zip(frame["check"], frame["kind"], strict=True)) == CHECKS
+    assert verdict(frame) == (None, None)
     assert frame["passed"].all()
     assert not frame["passed"].isna().any()
     again = check_task(subject, TASKS["agreement"], 32)
@@ -62,7 +61,7 @@ def test_a_good_task_passes(subject: Subject) -> None:
 
 def _one_of_twelve(example: Example, rng: np.random.Generator) -> Example:
     which = np.random.default_rng(int(rng.integers(12)))
-    return TASKS["agreement"].example(load_subject().tokenizer, "evaluation", which)
+    return TASKS["agreement"].example(load_subject().tokenizer, which)
 
 
 def _in_any_order(example: Example, rng: np.random.Generator) -> Example:
