@@ -2,31 +2,31 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from transformers import (
     GPT2Config,
-    GPT2LMHeadModel,
     GPTNeoXConfig,
-    GPTNeoXForCausalLM,
     LlamaConfig,
-    LlamaForCausalLM,
     OPTConfig,
-    OPTForCausalLM,
-    PreTrainedModel,
+    PretrainedConfig,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
     Qwen2Config,
-    Qwen2ForCausalLM,
 )
+from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.paths import SUBJECTS
 from circuitlib.search.episodes import TableRewards
 
 LAYERS, HEADS = 7, 5
+CONTEXT = 96
+
+SaveCheckpoint = Callable[[PretrainedConfig, Path], Path]
 
 
 @pytest.fixture(scope="session")
@@ -34,86 +34,116 @@ def tokenizer() -> PreTrainedTokenizerBase:
     return PreTrainedTokenizerFast.from_pretrained(SUBJECTS / "gpt2-mini")
 
 
-def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, directory: Path) -> Path:
-    """Give a model weights that are far from their defaults, gains of a norm around 1, and save it."""
-    generator = torch.Generator().manual_seed(0)
-    gpt2 = isinstance(model, GPT2LMHeadModel)
-    for name, parameter in model.named_parameters():
-        gain = not gpt2 and "norm" in name and name.endswith("weight")
-        parameter.data = 0.2 * torch.randn(parameter.shape, generator=generator) + gain
-    model.save_pretrained(directory)
-    tokenizer.save_pretrained(directory)
-    return directory
+@pytest.fixture(scope="session")
+def save_checkpoint(tokenizer: PreTrainedTokenizerBase) -> SaveCheckpoint:
+    """Saves a model whose weights are far from their defaults, with gains of a norm around 1."""
+
+    def save(config: PretrainedConfig, directory: Path) -> Path:
+        model = AutoModelForCausalLM.from_config(config)
+        generator = torch.Generator().manual_seed(0)
+        for name, parameter in model.named_parameters():
+            gain = config.model_type != "gpt2" and "norm" in name and name.endswith("weight")
+            parameter.data = 0.2 * torch.randn(parameter.shape, generator=generator) + gain
+        model.save_pretrained(directory)
+        tokenizer.save_pretrained(directory)
+        return directory
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def vocabulary(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """What every configuration takes from the tokenizer."""
+    bos = tokenizer.bos_token_id
+    return {"vocab_size": len(tokenizer), "bos_token_id": bos, "eos_token_id": bos}
+
+
+@pytest.fixture(scope="session")
+def grouped(vocabulary: dict[str, Any]) -> dict[str, Any]:
+    """3 layers x 6 heads that share 2 heads of keys and values."""
+    return vocabulary | {
+        "hidden_size": 48,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 2,
+        "intermediate_size": 80,
+        "max_position_embeddings": CONTEXT,
+    }
 
 
 @pytest.fixture(scope="session")
 def checkpoint(
-    tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerBase
+    tmp_path_factory: pytest.TempPathFactory,
+    save_checkpoint: SaveCheckpoint,
+    vocabulary: dict[str, Any],
 ) -> Path:
     """A GPT-2 of 7 layers x 5 heads with biases and gains that are far from their defaults."""
-    config = GPT2Config(
-        vocab_size=len(tokenizer), n_positions=96, n_embd=40, n_layer=LAYERS, n_head=HEADS,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.bos_token_id,
-    )  # fmt: skip
-    return _save(GPT2LMHeadModel(config), tokenizer, tmp_path_factory.mktemp("subjects") / "odd")
+    shape = {"n_positions": CONTEXT, "n_embd": 40, "n_layer": LAYERS, "n_head": HEADS}
+    config = GPT2Config(**shape, **vocabulary)
+    return save_checkpoint(config, tmp_path_factory.mktemp("subjects") / "odd")
 
 
 @pytest.fixture(scope="session")
 def neox_checkpoint(
-    tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerBase
+    tmp_path_factory: pytest.TempPathFactory,
+    save_checkpoint: SaveCheckpoint,
+    vocabulary: dict[str, Any],
 ) -> Path:
     """A GPT-NeoX (Pythia's architecture) of 3 layers x 5 heads, rotary in half of each head."""
     config = GPTNeoXConfig(
-        vocab_size=len(tokenizer), hidden_size=40, num_hidden_layers=3, num_attention_heads=5,
-        intermediate_size=96, rotary_pct=0.5, max_position_embeddings=96,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.bos_token_id,
-    )  # fmt: skip
-    return _save(
-        GPTNeoXForCausalLM(config), tokenizer, tmp_path_factory.mktemp("subjects") / "neox"
+        hidden_size=40,
+        num_hidden_layers=3,
+        num_attention_heads=5,
+        intermediate_size=96,
+        rotary_pct=0.5,
+        max_position_embeddings=CONTEXT,
+        **vocabulary,
     )
+    return save_checkpoint(config, tmp_path_factory.mktemp("subjects") / "neox")
 
 
 @pytest.fixture(scope="session")
 def llama_checkpoint(
-    tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerBase
+    tmp_path_factory: pytest.TempPathFactory,
+    save_checkpoint: SaveCheckpoint,
+    grouped: dict[str, Any],
 ) -> Path:
     """A Llama of 3 layers x 6 heads that share 2 heads of keys and values."""
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=48, num_hidden_layers=3, num_attention_heads=6,
-        num_key_value_heads=2, intermediate_size=80, max_position_embeddings=96,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.bos_token_id,
-    )  # fmt: skip
-    return _save(LlamaForCausalLM(config), tokenizer, tmp_path_factory.mktemp("subjects") / "llama")
+    return save_checkpoint(LlamaConfig(**grouped), tmp_path_factory.mktemp("subjects") / "llama")
 
 
 @pytest.fixture(scope="session")
 def qwen2_checkpoint(
-    tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerBase
+    tmp_path_factory: pytest.TempPathFactory,
+    save_checkpoint: SaveCheckpoint,
+    grouped: dict[str, Any],
 ) -> Path:
     """A Qwen2 of 3 layers x 6 heads that share 2 heads of keys and values, which have biases."""
-    config = Qwen2Config(
-        vocab_size=len(tokenizer), hidden_size=48, num_hidden_layers=3, num_attention_heads=6,
-        num_key_value_heads=2, intermediate_size=80, max_position_embeddings=96,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.bos_token_id,
-    )  # fmt: skip
-    return _save(Qwen2ForCausalLM(config), tokenizer, tmp_path_factory.mktemp("subjects") / "qwen2")
+    return save_checkpoint(Qwen2Config(**grouped), tmp_path_factory.mktemp("subjects") / "qwen2")
 
 
 @pytest.fixture(scope="session")
 def opt_checkpoint(
-    tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerBase
+    tmp_path_factory: pytest.TempPathFactory,
+    save_checkpoint: SaveCheckpoint,
+    tokenizer: PreTrainedTokenizerBase,
 ) -> Path:
     """An OPT of 2 layers x 4 heads, which no decoder here describes."""
     config = OPTConfig(
-        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
-        ffn_dim=64, max_position_embeddings=96, word_embed_proj_dim=32,
-    )  # fmt: skip
-    return _save(OPTForCausalLM(config), tokenizer, tmp_path_factory.mktemp("subjects") / "opt")
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        ffn_dim=64,
+        max_position_embeddings=CONTEXT,
+        word_embed_proj_dim=32,
+    )
+    return save_checkpoint(config, tmp_path_factory.mktemp("subjects") / "opt")
 
 
 @pytest.fixture
 def make_table() -> Callable[..., DamageTable]:
-    """Tables of random damages, for whatever only looks things up."""
+    """Tables of random damages, for tests of what only looks things up."""
 
     def make(
         name: str, prompts: int = 64, heads: int = 12, seed: int = 0, scale: float = 1.0

@@ -1,40 +1,194 @@
-"""The sweep equals one hooked forward pass a head: on random checkpoints of every family, under both
-conventions, however it is cut into pieces."""
+"""Both engines equal a plain Hugging Face model without the head: every family, convention and kind of ablation."""
 
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
 from torch.testing import assert_close
+from transformers import GPT2Config, GPTNeoXConfig, LlamaConfig, PretrainedConfig, Qwen2Config
+from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from circuitlib.ablation.decoder import Decoder, UnknownArchitecture
-from circuitlib.ablation.engine import engine
+from circuitlib.ablation.engine import Ablation, AblationKind, Scores
 from circuitlib.ablation.hooks import Hooks, ablated_logits, hooked_control, hooked_task
-from circuitlib.ablation.sweep import Sweep
-from circuitlib.subjects.load import Convention, load_subject
-from circuitlib.tasks import TASKS
+from circuitlib.ablation.sweep import Sweep, engine
+from circuitlib.subjects.load import Convention, Subject, load_subject
+from circuitlib.tasks import TASKS, Prompts
+from circuitlib.tasks.base import LOGIT_DIFFERENCE
 from circuitlib.tasks.control_text import control_spans
+from conftest import SaveCheckpoint
+from plain_model import PlainModel
+
+FAMILIES = ["checkpoint", "neox_checkpoint", "llama_checkpoint", "qwen2_checkpoint"]
+KINDS: Sequence[AblationKind] = ("zero", "mean", "resample")
+
+
+def _tokens(rows: int, length: int, seed: int, vocabulary: int) -> Tensor:
+    return torch.randint(vocabulary, (rows, length), generator=torch.Generator().manual_seed(seed))
+
+
+def _prompts(tokens: Tensor, counterfactual: Tensor | None = None) -> Prompts:
+    rows = torch.arange(len(tokens))
+    signs = torch.tensor([[1.0, -1.0]]).expand(len(rows), -1)
+    answers = torch.stack([rows, 20 + rows], 1)
+    prompts = Prompts("drawn", tokens, answers, signs, [""] * len(rows), {})
+    object.__setattr__(prompts, "counterfactual", counterfactual)
+    return prompts
+
+
+def _agree(scores: Scores, reference: Tensor) -> None:
+    """To 1e-5 of the largest clean score."""
+    tolerance = 1e-5 * max(1.0, reference[:, 0].abs().max().item())
+    assert_close(scores.clean, reference[:, 0], atol=tolerance, rtol=0)
+    assert_close(scores.ablated, reference[:, 1:], atol=tolerance, rtol=0)
+
+
+def _compare_with_plain(
+    subject: Subject,
+    plain: PlainModel,
+    kind: AblationKind,
+    tokens: Tensor,
+    positions: int | None = None,
+) -> Tensor:
+    """Hooks and, unless it must be refused, the sweep, against the plain model; its damages."""
+    other = _tokens(*tokens.shape, seed=9, vocabulary=int(subject.bridge.cfg.d_vocab))
+    ablation = Ablation(kind, [other] if kind == "mean" else [])
+    engines: list[Any] = [Hooks(subject, ablation)]
+    if set(getattr(plain.model.config, "layer_types", None) or []) <= {"full_attention"}:
+        engines.append(Sweep(subject, ablation, positions=positions))
+    else:
+        with pytest.warns(UserWarning, match="one forward pass per head.*layer_types"):
+            assert isinstance(engine(subject, ablation), Hooks)
+    prompts, instead = _prompts(tokens, other), plain.instead(kind, other)
+    task = plain.task(tokens, prompts.candidates, instead)
+    control = plain.control(tokens, instead)
+    for some in engines:
+        _agree(some.task(prompts, LOGIT_DIFFERENCE), task)
+        _agree(some.control(tokens, other), control)
+    return task[:, :1] - task[:, 1:]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_both_engines_equal_the_plain_model(
+    family: str, request: pytest.FixtureRequest, vocabulary: dict[str, Any]
+) -> None:
+    directory = request.getfixturevalue(family)
+    model = AutoModelForCausalLM.from_pretrained(directory)
+    tokens = _tokens(2, 70, 1, vocabulary["vocab_size"])
+    raw, folded = (
+        {
+            kind: _compare_with_plain(
+                subject, PlainModel(model, convention == "folded"), kind, tokens
+            )
+            for kind in KINDS
+        }
+        for convention, subject in (
+            ("raw", load_subject(str(directory), "raw")),
+            ("folded", load_subject(str(directory), "folded")),
+        )
+    )
+    for kind in KINDS:
+        assert raw[kind].abs().max() > 1e-3
+    # A mean or another prompt's value has the head's constant part, so what is left does not depend on it.
+    assert_close(raw["mean"], folded["mean"])
+    assert_close(raw["resample"], folded["resample"])
+    if family != "llama_checkpoint":  # no biases, no constant part
+        assert (raw["zero"] - folded["zero"]).abs().max() > 1e-3
+
+
+@st.composite
+def _configurations(draw: st.DrawFn) -> PretrainedConfig:
+    layers, key_heads = draw(st.integers(1, 4)), draw(st.sampled_from([1, 2, 3]))
+    family = draw(st.sampled_from(["gpt2", "neox", "llama", "qwen2"]))
+    activation = draw(st.sampled_from(["gelu", "gelu_new", "relu", "silu"]))
+    eps, tied = draw(st.sampled_from([1e-6, 1e-2])), draw(st.booleans())
+    common = {"vocab_size": 50, "tie_word_embeddings": tied, "bos_token_id": 0, "eos_token_id": 0}
+    if family == "gpt2":
+        heads = draw(st.integers(1, 6))
+        return GPT2Config(
+            n_positions=80,
+            n_embd=8 * heads,
+            n_layer=layers,
+            n_head=heads,
+            activation_function=activation,
+            layer_norm_epsilon=eps,
+            **common,
+        )
+    heads = draw(st.integers(1, 6)) if family == "neox" else key_heads * draw(st.integers(1, 2))
+    common |= {
+        "hidden_size": 8 * heads,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "intermediate_size": draw(st.integers(8, 40)),
+        "max_position_embeddings": 80,
+        "hidden_act": activation,
+    }
+    if family == "neox":
+        share, parallel = draw(st.sampled_from([0.25, 0.5, 1.0])), draw(st.booleans())
+        return GPTNeoXConfig(
+            rotary_pct=share, use_parallel_residual=parallel, layer_norm_eps=eps, **common
+        )
+    common |= {"num_key_value_heads": key_heads, "rms_norm_eps": eps}
+    if family == "llama":
+        biases = {name: draw(st.booleans()) for name in ("attention_bias", "mlp_bias")}
+        scaling = draw(st.sampled_from([None, {"rope_type": "linear", "factor": 4.0}]))
+        return LlamaConfig(
+            rope_parameters=scaling and scaling | {"rope_theta": 1e4}, **biases, **common
+        )
+    first = draw(st.integers(0, 4))
+    window = {"use_sliding_window": True, "sliding_window": 16, "max_window_layers": first}
+    return Qwen2Config(**(window if draw(st.booleans()) else {}), **common)
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(
+    config=_configurations(),
+    folded=st.booleans(),
+    kind=st.sampled_from(KINDS),
+    rows=st.integers(1, 5),
+    length=st.integers(2, 80),
+    positions=st.sampled_from([1, 37, 500, None]),
+)
+def test_drawn_configurations(
+    save_checkpoint: SaveCheckpoint,
+    config: PretrainedConfig,
+    folded: bool,
+    kind: AblationKind,
+    rows: int,
+    length: int,
+    positions: int | None,
+) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        save_checkpoint(config, Path(directory))
+        subject = load_subject(directory, "folded" if folded else "raw")
+        plain = PlainModel(AutoModelForCausalLM.from_pretrained(directory), folded)
+    _compare_with_plain(subject, plain, kind, _tokens(rows, length, 2, 50), positions)
 
 
 @pytest.mark.parametrize("convention", ["folded", "raw"])
-@pytest.mark.parametrize(
-    ("family", "heads"), [("checkpoint", 35), ("neox_checkpoint", 15), ("llama_checkpoint", 18)]
-)
-def test_sweep_equals_hooks(
-    family: str, heads: int, convention: Convention, request: pytest.FixtureRequest
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_task_and_metric(
+    family: str, convention: Convention, request: pytest.FixtureRequest
 ) -> None:
     subject = load_subject(str(request.getfixturevalue(family)), convention)
-    assert subject.heads == heads
     fast, slow = Sweep(subject), Hooks(subject)
     for task in TASKS.values():
-        prompts = task.prompts(subject.tokenizer, 6, seed=0)[0]
-        for swept, hooked in zip(
-            fast.task(prompts, task.metric), slow.task(prompts, task.metric), strict=True
-        ):
-            assert_close(swept, hooked, atol=1e-5, rtol=0)
-    spans = control_spans(subject.tokenizer, 5, 0, "evaluation")
-    for swept, hooked in zip(fast.control(spans), slow.control(spans), strict=True):
-        assert_close(swept, hooked, atol=1e-5, rtol=0)
+        prompts = task.prompts(subject.tokenizer, 3, seed=0)[0]
+        swept, hooked = fast.task(prompts, task.metric), slow.task(prompts, task.metric)
+        _agree(swept, torch.cat([hooked.clean[:, None], hooked.ablated], 1))
+    spans = control_spans(subject.tokenizer, 3, 0, "evaluation")
+    hooked = slow.control(spans)
+    _agree(fast.control(spans), torch.cat([hooked.clean[:, None], hooked.ablated], 1))
 
 
 @pytest.mark.parametrize("convention", ["folded", "raw"])
@@ -46,30 +200,16 @@ def test_embedded_subject(convention: Convention) -> None:
     for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-11)):
         subject.bridge.to(dtype, print_details=False)
         sweep = Sweep(subject)
-        for name in ("induction", "ioi", "docstring", "greater_than"):
+        for name in ("ioi", "greater_than"):
             task = TASKS[name]
             prompts = task.prompts(subject.tokenizer, 2, seed=0)[0]
-            clean, swept = sweep.task(prompts, task.metric)
+            swept = sweep.task(prompts, task.metric)
             hooked = hooked_task(subject, prompts, task.metric, [[head] for head in some])
-            size = max(1.0, clean.abs().max().item())
-            assert_close(swept[:, some], hooked, atol=tolerance * size, rtol=0)
-        spans = control_spans(subject.tokenizer, 2, 0, "evaluation")
+            size = max(1.0, swept.clean.abs().max().item())
+            assert_close(swept.ablated[:, some], hooked, atol=tolerance * size, rtol=0)
+        spans = control_spans(subject.tokenizer, 1, 0, "evaluation")
         hooked = hooked_control(subject, spans, [[head] for head in some])
-        assert_close(sweep.control(spans)[1][:, some], hooked, atol=tolerance, rtol=0)
-
-
-def test_size_of_the_pieces_does_not_matter(checkpoint: Path) -> None:
-    subject = load_subject(str(checkpoint))
-    prompts = TASKS["ioi"].prompts(subject.tokenizer, 40, seed=1)[0]
-    spans = control_spans(subject.tokenizer, 7, 0, "train")
-    whole = Sweep(subject, positions=10**6)
-    for positions in (1, 100, 2000):
-        pieces = Sweep(subject, positions=positions)
-        metric = TASKS["ioi"].metric
-        assert_close(
-            pieces.task(prompts, metric)[1], whole.task(prompts, metric)[1], atol=1e-5, rtol=0
-        )
-        assert_close(pieces.control(spans)[1], whole.control(spans)[1], atol=1e-5, rtol=0)
+        assert_close(sweep.control(spans).ablated[:, some], hooked, atol=tolerance, rtol=0)
 
 
 def test_threads_do_not_matter_and_are_given_back(checkpoint: Path) -> None:
@@ -79,7 +219,8 @@ def test_threads_do_not_matter_and_are_given_back(checkpoint: Path) -> None:
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            results.append(Sweep(subject, positions=600).task(prompts, TASKS["ioi"].metric)[1])
+            sweep = Sweep(subject, positions=600)
+            results.append(sweep.task(prompts, TASKS["ioi"].metric).ablated)
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
@@ -90,14 +231,13 @@ def test_threads_do_not_matter_and_are_given_back(checkpoint: Path) -> None:
 def test_bfloat16_is_near_and_keeps_the_order_of_the_leading_heads() -> None:
     subject = load_subject("gpt2-mini")
     prompts = TASKS["ioi"].prompts(subject.tokenizer, 16, seed=0)[0]
-    damages = []
-    for matmul in (None, torch.bfloat16):
-        clean, ablated = Sweep(subject, matmul).task(prompts, TASKS["ioi"].metric)
-        damages.append((clean[:, None] - ablated).mean(0))
-    exact, near = damages
+    exact, near = (
+        Sweep(subject, matmul=matmul).task(prompts, TASKS["ioi"].metric).damage.mean(0)
+        for matmul in (None, torch.bfloat16)
+    )
     assert 1e-4 < (exact - near).abs().max() < 0.5
     assert exact.argmax() == near.argmax()
-    ranks = torch.stack([damage.argsort().argsort().double() for damage in damages])
+    ranks = torch.stack([damage.argsort().argsort().double() for damage in (exact, near)])
     assert torch.corrcoef(ranks)[0, 1] > 0.9
 
 
@@ -106,69 +246,59 @@ def test_cuda_equals_the_processor(checkpoint: Path) -> None:
     here = load_subject(str(checkpoint))
     there = load_subject(str(checkpoint), device="cuda")
     spans = control_spans(here.tokenizer, 5, 0, "evaluation")
-    for task in TASKS.values():
-        prompts = task.prompts(here.tokenizer, 6, seed=0)[0]
-        for ours, theirs in zip(
-            Sweep(here).task(prompts, task.metric),
-            Sweep(there).task(prompts, task.metric),
-            strict=True,
-        ):
-            assert_close(theirs, ours, atol=1e-4, rtol=0)
-    assert_close(Sweep(there).control(spans)[1], Sweep(here).control(spans)[1], atol=1e-4, rtol=0)
-
-
-def test_conventions_differ_by_the_heads_constant(checkpoint: Path) -> None:
-    """Folded removes (z_h - c_h) W_O,h of the raw model, c_h = b_V,h + beta_ln1 W_V,h."""
-    raw, folded = load_subject(str(checkpoint), "raw"), load_subject(str(checkpoint), "folded")
-    tokens = TASKS["ioi"].prompts(raw.tokenizer, 4, seed=0)[0].tokens
-    layer, head = 2, 3
-    bridge = raw.bridge
-    constant = bridge.b_V[layer, head] + bridge.blocks[layer].ln1.bias @ bridge.W_V[layer, head]
-
-    def keep_constant(z: torch.Tensor, hook: object) -> torch.Tensor:
-        z = z.clone()
-        z[:, :, head] = constant
-        return z
-
-    with torch.inference_mode():
-        kept = bridge.run_with_hooks(
-            tokens, fwd_hooks=[(f"blocks.{layer}.attn.hook_z", keep_constant)]
-        )
-    removed = ablated_logits(folded, tokens, [layer * raw.heads_per_layer + head])
-    assert_close(kept.log_softmax(-1), removed.log_softmax(-1), atol=2e-5, rtol=0)
-    plain = ablated_logits(raw, tokens, [layer * raw.heads_per_layer + head])
-    assert (plain.log_softmax(-1) - removed.log_softmax(-1)).abs().max() > 1e-2
+    for kind in KINDS:
+        ablation = Ablation(kind, [spans] if kind == "mean" else [])
+        ours, theirs = Sweep(here, ablation), Sweep(there, ablation)
+        for task in TASKS.values():
+            prompts = task.prompts(here.tokenizer, 6, seed=0)[0]
+            prompts = _prompts(prompts.tokens, prompts.tokens.flip(0))
+            swept, there_too = (e.task(prompts, LOGIT_DIFFERENCE) for e in (ours, theirs))
+            assert_close(there_too.ablated, swept.ablated, atol=1e-4, rtol=0)
+        swept, there_too = (e.control(spans, spans.flip(0)) for e in (ours, theirs))
+        assert_close(there_too.ablated, swept.ablated, atol=1e-4, rtol=0)
 
 
 def test_a_set_of_heads_is_ablated_together(checkpoint: Path) -> None:
+    """Without any head the last position knows nothing of the others; replaced by another prompt's values,
+    all of them at once are heads of that prompt."""
     subject = load_subject(str(checkpoint))
     tokens = TASKS["ioi"].prompts(subject.tokenizer, 2, seed=0)[0].tokens
-    everything = ablated_logits(subject, tokens, range(subject.heads))
+    every = range(subject.heads)
     cut = tokens.clone()
     cut[:, 1:-1] = tokens[:, 2:3]
-    assert_close(everything[:, -1], ablated_logits(subject, cut, range(subject.heads))[:, -1])
+    without = ablated_logits(subject, tokens, every)
+    assert_close(without[:, -1], ablated_logits(subject, cut, every)[:, -1])
+    resample = Ablation("resample")
+    same = ablated_logits(subject, tokens, every, resample, tokens)
+    assert_close(same, ablated_logits(subject, tokens, ()))
+    replaced = ablated_logits(subject, tokens, every, resample, cut)
+    assert (replaced - same)[:, -1].abs().max() > 1e-3
+    pair = hooked_control(subject, tokens, [(0, 7), (0,), (7,), ()], resample, cut)
+    assert (pair[:, 0] - pair[:, 1]).abs().max() > 1e-6
+    mean = ablated_logits(subject, tokens, (3,), Ablation("mean", [tokens, tokens[:, :5]]))
+    assert (mean - same).abs().max() > 1e-6
 
 
-def test_another_architecture_takes_the_slow_way_and_says_so(opt_checkpoint: Path) -> None:
-    subject = load_subject(str(opt_checkpoint), "raw")
-    with pytest.warns(
-        UserWarning, match=r"one forward pass a head, exact and slow.*OPTForCausalLM"
-    ):
-        slow = engine(subject)
-    assert isinstance(slow, Hooks)
-    prompts = TASKS["ioi"].prompts(subject.tokenizer, 3, seed=0)[0]
-    clean, ablated = slow.task(prompts, TASKS["ioi"].metric)
-    assert clean.shape == (len(prompts),)
-    assert ablated.shape == (len(prompts), 8)
-    assert (ablated - clean[:, None]).abs().max() > 1e-5
+@pytest.mark.parametrize("kind", ["sweep", "hooks"])
+def test_a_resample_without_counterfactuals_is_refused(checkpoint: Path, kind: str) -> None:
+    subject, resample = load_subject(str(checkpoint)), Ablation("resample")
+    some = Sweep(subject, resample) if kind == "sweep" else Hooks(subject, resample)
+    tokens = _tokens(2, 8, 0, 50)
+    with pytest.raises(ValueError, match="counterfactual prompts, and these have none"):
+        some.task(_prompts(tokens), LOGIT_DIFFERENCE)
+    with pytest.raises(ValueError, match="counterfactual prompts, and these have none"):
+        some.control(tokens)
+    with pytest.raises(ValueError, match=r"of the shape of the prompts, \(2, 8\), not \(2, 7\)"):
+        some.control(tokens, tokens[:, 1:])
 
 
-def test_a_variant_of_a_known_architecture_is_refused(checkpoint: Path) -> None:
-    """The decoder is compared with the bridge; here they are told different epsilons."""
-    subject = load_subject(str(checkpoint), "raw")
-    for block in subject.bridge.original_model.transformer.h:
-        block.ln_1.bias.data += 0.1
-    Decoder(subject.bridge)
-    subject.bridge.cfg.eps = 1.0
-    with pytest.raises(UnknownArchitecture, match="variant that the sweep does not know"):
-        Decoder(subject.bridge)
+def test_ablations_that_mean_nothing_are_refused() -> None:
+    with pytest.raises(ValueError, match="ablation must be one of .*, not 'noise'"):
+        Ablation("noise")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'mean' with 0 reference batches"):
+        Ablation("mean")
+    with pytest.raises(ValueError, match="'zero' with 1 reference batches"):
+        Ablation("zero", [torch.zeros(1, 2, dtype=torch.long)])
+    first, second = (Ablation("mean", [_tokens(2, 5, seed, 50)]).record() for seed in (0, 1))
+    assert first["kind"] == "mean"
+    assert first["reference"] != second["reference"]
