@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
 
 from circuitlib.ablation.engine import ZERO, Ablation, Scores
 from circuitlib.ablation.hooks import HOOKED
@@ -88,39 +89,46 @@ class Attribution:
             raise ValueError(
                 "a resample ablation needs a counterfactual prompt of the same length for every prompt"
             )
-        parts = []
-        for first in range(0, len(tokens), HOOKED):
-            rows = slice(first, first + HOOKED)
-            replacements = self._replacements(None if other is None else other[rows])
-            shape = (len(tokens[rows]), 1, self.subject.heads_per_layer, 1)
-            gates = [self.subject.bridge.W_E.new_ones(shape) for _ in self.names]
-            hooks = [
-                (name, partial(self._gated, gate=gate.requires_grad_(), instead=instead))
-                for name, gate, instead in zip(self.names, gates, replacements, strict=True)
+        pieces = [slice(at, at + HOOKED) for at in range(0, len(tokens), HOOKED)]
+        try:
+            parts = [
+                self._of_piece(tokens[rows], None if other is None else other[rows], rows, score)
+                for rows in pieces
             ]
-            clean = score(self._run(tokens[rows], hooks), rows)
-            slopes = torch.autograd.grad(clean.sum(), gates)
-            clean = clean.detach()
-            ablated = clean[:, None] - torch.cat(slopes, 2).flatten(1)
-            parts.append((clean.cpu(), ablated.cpu()))
-        all_clean, all_ablated = zip(*parts, strict=True)
-        return torch.cat(all_clean), torch.cat(all_ablated)
+        finally:
+            _forget_graph(self.subject.bridge)
+        clean, ablated = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
+        return clean, ablated
+
+    def _of_piece(
+        self, tokens: Tensor, other: Tensor | None, rows: slice, score: Score
+    ) -> tuple[Tensor, Tensor]:
+        shape = (len(tokens), 1, self.subject.heads_per_layer, 1)
+        gates = [self.subject.bridge.W_E.new_ones(shape).requires_grad_() for _ in self.names]
+        hooks = [
+            (name, partial(self._gated, gate=gate, closed=closed))
+            for name, gate, closed in zip(self.names, gates, self._closed(other), strict=True)
+        ]
+        scores = score(self._run(tokens, hooks), rows)
+        slopes = torch.cat(torch.autograd.grad(scores.sum(), gates), 2).flatten(1)
+        clean = scores.detach()
+        return clean, clean[:, None] - slopes
 
     def _run(self, tokens: Tensor, hooks: list[tuple[str, Callable[..., Tensor | None]]]) -> Tensor:
         tokens = tokens.to(self.subject.bridge.W_E.device)
         return self.subject.bridge.run_with_hooks(tokens, fwd_hooks=hooks)
 
-    def _gated(self, z: Tensor, hook: Any, gate: Tensor, instead: Tensor) -> Tensor:
+    def _gated(self, z: Tensor, hook: Any, gate: Tensor, closed: Tensor) -> Tensor:
         heads = self.subject.heads_per_layer
         if z.dim() != 4 or z.shape[2] != heads:
             raise ValueError(
                 f"{self.subject.name} has no hook_z per head: {hook.name} is {tuple(z.shape)}, not "
                 f"[batch, pos, {heads}, d_head], so its heads cannot be gated one by one"
             )
-        return torch.lerp(instead, z, gate)
+        return torch.lerp(closed, z, gate)
 
-    def _replacements(self, other: Tensor | None) -> list[Tensor]:
-        """What closing a gate leaves, for each layer: broadcasts to ``[n, pos, head, d_head]``."""
+    def _closed(self, other: Tensor | None) -> list[Tensor]:
+        """What closed gates leave of each layer, broadcast to ``[n, pos, head, d_head]``."""
         if self.means is not None:
             return self.means
         if self.ablation.kind == "resample":
@@ -133,7 +141,7 @@ class Attribution:
         values: list[Tensor] = []
 
         def keep(z: Tensor, hook: Any) -> None:
-            values.append(z)
+            values.append(z.clone())
 
         with torch.no_grad():
             self._run(tokens, [(name, keep) for name in self.names])
@@ -144,7 +152,14 @@ class Attribution:
         """Each layer's ``[head, d_head]``, averaged over every position of the reference batch."""
         pieces = [some for tokens in self.ablation.reference for some in tokens.split(HOOKED)]
         positions = sum(some.numel() for some in pieces)
-        sums = [
-            sum(z.double().sum((0, 1)) for z in layer) for layer in zip(*map(self._values, pieces))
-        ]
+        layers = zip(*map(self._values, pieces), strict=True)
+        sums = [sum(z.double().sum((0, 1)) for z in layer) for layer in layers]
         return [(total / positions).to(self.subject.bridge.W_E.dtype) for total in sums]
+
+
+def _forget_graph(bridge: TransformerBridge) -> None:
+    """A bridge's attention keeps its last pattern, and with it the graph of the whole pass."""
+    for module in bridge.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, Tensor) and value.grad_fn is not None:
+                setattr(module, name, value.detach())
