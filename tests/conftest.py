@@ -24,7 +24,7 @@ from transformers import (
 
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.paths import SUBJECTS
-from circuitlib.search.episodes import TableRewards
+from circuitlib.search.episodes import TableEpisodes
 
 LAYERS, HEADS = 7, 5
 
@@ -127,7 +127,7 @@ def make_table() -> Callable[..., DamageTable]:
 
 
 @pytest.fixture
-def source(make_table: Callable[..., DamageTable]) -> TableRewards:
-    return TableRewards(
+def source(make_table: Callable[..., DamageTable]) -> TableEpisodes:
+    return TableEpisodes(
         [make_table("induction"), make_table("ioi")], make_table("control", scale=0.1)
     )
