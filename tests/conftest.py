@@ -21,7 +21,7 @@ from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.paths import SUBJECTS
-from circuitlib.search.episodes import TableRewards
+from circuitlib.search.episodes import TableEpisodes
 
 LAYERS, HEADS = 7, 5
 CONTEXT = 96
@@ -157,7 +157,7 @@ def make_table() -> Callable[..., DamageTable]:
 
 
 @pytest.fixture
-def source(make_table: Callable[..., DamageTable]) -> TableRewards:
-    return TableRewards(
+def source(make_table: Callable[..., DamageTable]) -> TableEpisodes:
+    return TableEpisodes(
         [make_table("induction"), make_table("ioi")], make_table("control", scale=0.1)
     )

@@ -1,5 +1,7 @@
 """The environment is the paper's, by Gymnasium's rules, alone and in step."""
 
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -7,27 +9,44 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
+from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.utils.env_checker import check_env
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from circuitlib.ablation.build import build_table
+from circuitlib.ablation.build import Recipe, build_table
 from circuitlib.ablation.hooks import hooked_control, hooked_task
 from circuitlib.ablation.tables import DamageTable
-from circuitlib.search.env import HeadAblationEnv, HeadAblationVectorEnv
-from circuitlib.search.episodes import TableRewards
-from circuitlib.search.live import LiveRewards
+from circuitlib.search.env import HeadAblationEnv, HeadAblationVectorEnv, budget_for
+from circuitlib.search.episodes import Episode, TableEpisodes, signal_of
+from circuitlib.search.live import LiveEpisodes
+from circuitlib.search.meter import Meter
+from circuitlib.search.policy import PolicySearcher
 from circuitlib.subjects.load import load_subject
 from circuitlib.tasks import TASKS
 from circuitlib.tasks.control_text import control_spans
 
 
-def test_gymnasium_checker_has_nothing_to_say(source: TableRewards) -> None:
+class Drawn:
+    """Rewards from the episode's generator, and a signal that may name no task."""
+
+    def __init__(self, heads: int, signal: np.ndarray) -> None:
+        self.heads, self.signal = heads, signal
+        self.tasks = tuple(f"task {i}" for i in range(len(signal)))
+
+    def draw(self, rng: np.random.Generator) -> Episode:
+        return Episode(self.signal, rng.normal(size=self.heads).astype(np.float32), "task 0")
+
+
+def test_gymnasium_checker_has_nothing_to_say(source: TableEpisodes) -> None:
     env = gym.wrappers.TimeLimit(HeadAblationEnv(source, budget=5), 100).unwrapped
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_env(env, skip_render_check=True)
 
 
-def test_an_episode_by_hand(source: TableRewards) -> None:
+def test_an_episode_by_hand(source: TableEpisodes) -> None:
     env = HeadAblationEnv(source, budget=4)
     observation, info = env.reset(seed=3)
     rewards = source.draw(gym.utils.seeding.np_random(3)[0]).rewards
@@ -50,33 +69,127 @@ def test_an_episode_by_hand(source: TableRewards) -> None:
     assert not truncated
 
 
-def test_vector_agrees_with_single_environments(source: TableRewards) -> None:
-    rng = np.random.default_rng(0)
-    vector = HeadAblationVectorEnv(source, 3, budget=6)
-    singles = [HeadAblationEnv(source, budget=6) for _ in range(3)]
-    observations, _ = vector.reset(seed=11)
-    assert (
-        observations == np.stack([env.reset(seed=11 + i)[0] for i, env in enumerate(singles)])
-    ).all()
-    for _ in range(20):
-        actions = rng.integers(12, size=3)
-        measured = vector.measure(actions[:, None])[:, 0]
-        observations, rewards, terminated, truncated, info = vector.step(actions)
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_vector_single_and_searcher_play_the_same_episodes(data: st.DataObject) -> None:
+    """Any integer action, valid or not: the vector environment and single ones do the same. Where no head is picked twice,
+    which masks forbid, the policy's searcher sees the same too, and its meter charges a head per pick."""
+    heads, envs, seed = (data.draw(st.integers(*r)) for r in ((2, 9), (1, 4), (0, 2**31 - 10)))
+    budget = data.draw(st.integers(1, heads))
+    signal = signal_of(("task 0", "task 1"), data.draw(st.sampled_from(["none", "task 1"])))
+    source = Drawn(heads, signal)
+    vector = HeadAblationVectorEnv(source, envs, budget)
+    singles = [HeadAblationEnv(source, budget) for _ in range(envs)]
+    observations, info = vector.reset(seed=seed)
+    for i, env in enumerate(singles):
+        observation, alone = env.reset(seed=seed + i)
+        assert (observation == observations[i]).all()
+        assert (alone["action_mask"] == info["action_mask"][i]).all()
+    everything = np.tile(np.arange(heads), (envs, 1))
+    rewards, picked, seen = vector.measure(everything), [], [observations]
+    for _ in range(budget + 2):
+        actions = data.draw(st.lists(st.integers(-2, heads + 1), min_size=envs, max_size=envs))
+        if not all(0 <= action < heads for action in actions):
+            with pytest.raises(InvalidAction, match=f"0 to {heads - 1}"):
+                vector.step(np.array(actions))
+            for env, action in zip(singles, actions, strict=True):
+                if not 0 <= action < heads:
+                    with pytest.raises(InvalidAction, match=f"0 to {heads - 1}"):
+                        env.step(action)
+            actions = [action % heads for action in actions]
+        measured = vector.measure(np.array(actions)[:, None])[:, 0]
+        picked.append(actions)
+        observations, paid, ended, truncated, info = vector.step(np.array(actions))
+        assert not truncated.any()
         for i, env in enumerate(singles):
             fresh = env.action_masks()[actions[i]]
-            observation, reward, ended, _, _ = env.step(int(actions[i]))
-            if fresh:
-                assert measured[i] == pytest.approx(reward)
-            if ended:
+            observation, reward, over, _, alone = env.step(actions[i])
+            assert reward == paid[i] == (measured[i] if fresh else -1)
+            assert over == ended[i] == (len(picked) % budget == 0)
+            if over:
                 assert (info["final_obs"][i] == observation).all()
-                observation, _ = env.reset()
-            assert reward == pytest.approx(rewards[i])
-            assert ended == terminated[i]
+                with pytest.raises(ResetNeeded):
+                    env.step(actions[i])
+                observation, alone = env.reset()
             assert (observation == observations[i]).all()
-        assert not truncated.any()
+            assert (alone["action_mask"] == info["action_mask"][i]).all()
+        seen.append(info.get("final_obs", observations))
+    first = np.array(picked[:budget]).T
+    if any(len(set(row)) < budget for row in first.tolist()):
+        return
+
+    class Script(torch.nn.Module):
+        """Wants the heads that were picked above, and checks what it is shown."""
+
+        picks = 0
+
+        def forward(self, observation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            assert (observation.numpy() == seen[self.picks]).all()
+            keys = torch.zeros(envs, heads)
+            keys[torch.arange(envs), torch.from_numpy(first[:, self.picks])] = 1.0
+            self.picks += 1
+            return keys, keys[:, 0]
+
+    meter, script = Meter(torch.from_numpy(rewards)[:, None]), Script()
+    PolicySearcher(script, signal, greedy=True).search(meter, budget, torch.Generator())
+    assert script.picks == budget == meter.price
+    assert (meter.log.head.numpy() == first).all()
 
 
-def test_state_restores_exactly(source: TableRewards) -> None:
+@pytest.mark.parametrize(
+    "actions", [[0.0, 1.0], [0], [0, 1, 2], [[0, 1]], 1, [True, False], [2**70, 0], [None, 1], "ab"]
+)
+def test_what_is_not_a_head_per_episode_is_refused(source: TableEpisodes, actions: object) -> None:
+    vector = HeadAblationVectorEnv(source, 2)
+    before, _ = vector.reset(seed=0)
+    with pytest.raises(InvalidAction, match="2 of the integers 0 to 11"):
+        vector.step(actions)
+    assert (vector.step(np.array([3, 4]))[0][:, :2] == before[:, :2]).all()
+    env = HeadAblationEnv(source)
+    env.reset(seed=0)
+    for action in (1.0, np.array([1]), [1], None, True, -1, 12):
+        with pytest.raises(InvalidAction, match="1 of the integers 0 to 11"):
+            env.step(action)
+
+
+def test_steps_before_a_reset_and_after_the_end_are_refused(source: TableEpisodes) -> None:
+    for env in (HeadAblationEnv(source, 1), HeadAblationVectorEnv(source, 1, 1, autoreset=False)):
+        action = 0 if isinstance(env, HeadAblationEnv) else np.array([0])
+        with pytest.raises(ResetNeeded, match="call reset"):
+            env.step(action)
+        env.reset(seed=0)
+        env.step(action)
+        with pytest.raises(ResetNeeded, match="call reset"):
+            env.step(action)
+
+
+def test_the_budget_follows_the_heads(
+    source: TableEpisodes, make_table: Callable[..., DamageTable]
+) -> None:
+    assert [budget_for(heads) for heads in (12, 48, 50, 144)] == [12, 48, 50, 50]
+    assert HeadAblationEnv(source).budget == 12
+    large = TableEpisodes([make_table("ioi", heads=60)], make_table("control", heads=60))
+    assert HeadAblationEnv(large).budget == HeadAblationVectorEnv(large, 2).budget == 50
+
+
+def test_the_environment_needs_no_model_library() -> None:
+    """In a process of its own, because this one has imported everything."""
+    command = (
+        "import sys; from circuitlib import HeadAblationEnv; import circuitlib.search.ppo; "
+        "print([name for name in sys.modules if name.startswith(('transformer_lens', 'transformers'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_a_signal_names_a_task_or_none() -> None:
+    assert signal_of(("a", "b"), "b").tolist() == [0, 1]
+    assert signal_of(("a", "b")).tolist() == [0, 0]
+    with pytest.raises(ValueError, match="not 'c'"):
+        signal_of(("a", "b"), "c")
+
+
+def test_state_restores_exactly(source: TableEpisodes) -> None:
     one, two = (
         HeadAblationVectorEnv(source, 2, budget=3),
         HeadAblationVectorEnv(source, 2, budget=3),
@@ -91,33 +204,43 @@ def test_state_restores_exactly(source: TableRewards) -> None:
 
 
 def test_bad_sizes_are_refused(
-    source: TableRewards, make_table: Callable[..., DamageTable]
+    source: TableEpisodes, make_table: Callable[..., DamageTable]
 ) -> None:
-    with pytest.raises(ValueError, match="budget must be between 1 and 12"):
-        HeadAblationEnv(source, budget=13)
+    for budget in (0, 13):
+        with pytest.raises(ValueError, match="budget must be between 1 and 12"):
+            HeadAblationEnv(source, budget)
     with pytest.raises(ValueError, match="num_envs"):
         HeadAblationVectorEnv(source, 0, budget=2)
     with pytest.raises(ValueError, match="has 8 rows; an episode takes 32"):
-        TableRewards([make_table("ioi", prompts=8)], make_table("control"))
+        TableEpisodes([make_table("ioi", prompts=8)], make_table("control"))
     with pytest.raises(ValueError, match="differ in their number of heads"):
-        TableRewards([make_table("ioi", heads=5)], make_table("control"))
+        TableEpisodes([make_table("ioi", heads=5)], make_table("control"))
 
 
 def test_an_episode_is_a_mean_of_rows(make_table: Callable[..., DamageTable]) -> None:
     task, control = make_table("ioi", prompts=32), make_table("control", prompts=32)
-    episode = TableRewards([task], control, penalty=0.5).draw(np.random.default_rng(0))
+    episode = TableEpisodes([task], control, penalty=0.5).draw(np.random.default_rng(0))
     expected = task.damage.mean(0) - 0.5 * control.damage.mean(0)
     assert np.allclose(episode.rewards, expected.numpy(), atol=1e-6)
+    assert (episode.task, episode.signal.tolist()) == ("ioi", [1.0])
+    many = TableEpisodes([make_table("ioi"), make_table("pronoun")], control)
+    rows = many.draw_rows("pronoun", np.random.default_rng(7))
+    again = np.random.default_rng(7)
+    prompts = make_table("pronoun").damage[again.choice(64, 32, replace=False)]
+    spans = control.damage[again.choice(32, 32, replace=False)]
+    assert np.allclose(rows, prompts - spans, atol=1e-6)
 
 
 def test_live_rewards_equal_table_and_hooks(checkpoint: Path, tmp_path: Path) -> None:
     subject = load_subject(str(checkpoint))
-    tables = [build_table(subject, task, 32, "train", tmp_path) for task in ("ioi", "control")]
+    tables = [
+        build_table(subject, Recipe(task, 32, "train"), tmp_path) for task in (TASKS["ioi"], None)
+    ]
     prompts = TASKS["ioi"].prompts(subject.tokenizer, 32, seed=1)
     spans = control_spans(subject.tokenizer, 32, 1, "train")
-    live = LiveRewards(subject, ["ioi"])
-    rewards = live.rewards_of("ioi", prompts, spans)
-    table = TableRewards(tables[:1], tables[1]).draw(np.random.default_rng(0)).rewards
+    live = LiveEpisodes(subject, [TASKS["ioi"]])
+    rewards = live.rewards_of(TASKS["ioi"], prompts, spans)
+    table = TableEpisodes(tables[:1], tables[1]).draw(np.random.default_rng(0)).rewards
     assert np.allclose(rewards, table, atol=1e-4)
     sets = [[], [4], [30]]
     task = np.concatenate(
@@ -129,8 +252,11 @@ def test_live_rewards_equal_table_and_hooks(checkpoint: Path, tmp_path: Path) ->
 
 
 def test_live_environment_draws_fresh_prompts(checkpoint: Path) -> None:
-    live = LiveRewards(
-        load_subject(str(checkpoint)), ["ioi", "agreement"], batch=2, text="docstrings"
+    live = LiveEpisodes(
+        load_subject(str(checkpoint)),
+        [TASKS["ioi"], TASKS["agreement"]],
+        batch=2,
+        text="docstrings",
     )
     env = HeadAblationEnv(live, budget=2)
     env.reset(seed=0)
@@ -141,7 +267,7 @@ def test_live_environment_draws_fresh_prompts(checkpoint: Path) -> None:
     assert env.step(3)[1] != first
 
 
-def test_maskable_ppo_trains_unchanged(source: TableRewards) -> None:
+def test_maskable_ppo_trains_unchanged(source: TableEpisodes) -> None:
     from sb3_contrib import MaskablePPO
 
     env = HeadAblationEnv(source, budget=6)

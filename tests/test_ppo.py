@@ -1,60 +1,104 @@
-"""PPO: its formulas in closed form, its determinism, and that it learns."""
+"""PPO on one seed: its formulas in closed form, and that it learns."""
 
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import torch
+import torch.nn as nn
 from torch.testing import assert_close
 
 from circuitlib.ablation.tables import DamageTable
-from circuitlib.search.episodes import TableRewards
-from circuitlib.search.policy import load_policy, rounded, save_policy
-from circuitlib.search.ppo import PPOConfig, advantages
-from circuitlib.search.ppo_seeds import (
-    ActorCritic,
-    Trainer,
-    clip_gradients,
-    loss_gradients,
-    sample_without_replacement,
+from circuitlib.search.env import HeadAblationVectorEnv, budget_for
+from circuitlib.search.episodes import TableEpisodes
+from circuitlib.search.network import ActorCritic, PolicyNetwork
+from circuitlib.search.planning import best_of, candidates, gumbel
+from circuitlib.search.ppo import PPOConfig, advantages, loss, rollout, train, update
+
+LEARNING = PPOConfig(
+    total_timesteps=4800,
+    num_steps=15,
+    num_minibatches=4,
+    learning_rate=2e-3,
+    ent_coef=0.01,
+    hidden=32,
+    budget=3,
 )
 
-SHORT = PPOConfig(
-    total_steps=240, environments=4, rollout=12, minibatches=4, epochs=2, hidden=16, budget=6
-)
+
+@pytest.fixture
+def one_good_head() -> TableEpisodes:
+    """Head 8 of 12 pays 5, the others nothing. Three picks at random find it in a quarter of episodes."""
+    damage = torch.zeros(32, 12)
+    damage[:, 8] = 5.0
+    table = DamageTable(torch.ones(32), damage, {"task": "one"})
+    return TableEpisodes(
+        [table], DamageTable(torch.ones(32), torch.zeros(32, 12), {"task": "control"})
+    )
+
+
+class Preferences(nn.Module):
+    """A policy of another kind: one preference per head, whatever is observed beyond which heads were tried."""
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.logits, self.value = nn.Parameter(torch.zeros(heads)), nn.Parameter(torch.zeros(1))
+
+    def forward(self, observations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        heads = len(self.logits)
+        logits = self.logits - 1e9 * observations[:, -2 * heads : -heads]
+        return logits.log_softmax(-1), self.value.expand(len(observations))
 
 
 def test_defaults_are_the_papers() -> None:
     config = PPOConfig()
-    assert (config.total_steps, config.environments, config.rollout, config.budget) == (
+    assert (config.total_timesteps, config.num_envs, config.num_steps, config.budget) == (
         200_000,
         8,
         50,
         50,
     )
-    assert config.updates * config.epochs * config.minibatches == 16_000
+    assert config.updates * config.update_epochs * config.num_minibatches == 16_000
+    assert [config.annealed(u) for u in (0, 250, 500)] == pytest.approx([2.5e-4, 1.5e-4, 5e-5])
+    assert sum(p.numel() for p in ActorCritic(2, 144, 256, 0).parameters()) == 177_553
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("update_epochs", 0, "update_epochs must be at least 1"),
+        ("budget", -1, "budget must be at least 1"),
+        ("learning_rate", -1e-3, "learning_rate must be at least 0"),
+        ("gamma", 1.5, "gamma must be at most 1"),
+        ("lr_min_frac", float("nan"), "lr_min_frac must be"),
+        ("num_minibatches", 7, "num_minibatches must divide"),
+        ("num_minibatches", 400, "of two steps or more"),
+        ("total_timesteps", 100, "must hold one update"),
+    ],
+)
+def test_bad_settings_are_refused(field: str, value: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(PPOConfig(), **{field: value})  # type: ignore[arg-type]
+    assert field in {setting.name for setting in fields(PPOConfig)}
 
 
 @pytest.mark.parametrize("gamma", [0.9, 0.99])
 def test_gae_closed_forms(gamma: float) -> None:
     g = torch.Generator().manual_seed(0)
-    rewards, values, last = (
-        torch.randn(7, 3, generator=g),
-        torch.randn(7, 3, generator=g),
-        torch.randn(3, generator=g),
-    )
-    alive = torch.zeros(7, 3)
+    rewards, values = torch.randn(2, 7, 3, generator=g)
+    last, alive = torch.randn(3, generator=g), torch.zeros(7, 3)
     following = torch.cat([values[1:], last[None]])
     assert_close(
         advantages(rewards, values, alive, last, gamma, 0.0), rewards + gamma * following - values
     )
     powers = gamma ** torch.arange(8.0)
-    returns = torch.stack([
+    returns = [
         (powers[: 7 - t, None] * rewards[t:]).sum(0) + powers[7 - t] * last for t in range(7)
-    ])  # fmt: skip
-    assert_close(advantages(rewards, values, alive, last, gamma, 1.0), returns - values)
+    ]
+    assert_close(
+        advantages(rewards, values, alive, last, gamma, 1.0), torch.stack(returns) - values
+    )
     constant = advantages(
         torch.ones(6, 1), torch.zeros(6, 1), torch.zeros(6, 1), torch.zeros(1), gamma, 0.95
     )
@@ -68,183 +112,160 @@ def test_gae_stops_at_an_end() -> None:
     ended = torch.tensor([[0.0], [1.0], [0.0]])
     estimates = advantages(rewards, values, ended, torch.tensor([16.0]), 0.5, 0.5)
     second = 2 - 0.25
-    assert_close(
-        estimates[:, 0],
-        torch.tensor([1 + 0.5 * 0.25 - 0.5 + 0.25 * second, second, 4 + 0.5 * 16 - 8]),
-    )
+    expected = [1 + 0.5 * 0.25 - 0.5 + 0.25 * second, second, 4 + 0.5 * 16 - 8]
+    assert_close(estimates[:, 0], torch.tensor(expected))
 
 
-def test_sampling_without_replacement_has_the_right_probabilities() -> None:
-    p = torch.tensor([0.5, 0.3, 0.15, 0.05])
-    drawn = sample_without_replacement(
-        p.log().expand(1, 40_000, 4), 2, [torch.Generator().manual_seed(0)]
-    )[0]
-    assert (drawn[:, 0] != drawn[:, 1]).all()
-    for first in range(4):
-        for second in range(4):
-            if first != second:
-                share = ((drawn[:, 0] == first) & (drawn[:, 1] == second)).float().mean().item()
-                assert share == pytest.approx(
-                    (p[first] * p[second] / (1 - p[first])).item(), abs=0.01
-                )
-
-
-def test_tried_heads_are_never_drawn() -> None:
-    network = ActorCritic([0], 2, 12, 16)
-    observation = torch.zeros(1, 500, 26)
-    observation[..., 2:12] = 1
-    log_probs, _ = network(observation)
-    drawn = sample_without_replacement(log_probs, 2, [torch.Generator().manual_seed(0)])
-    assert set(drawn.flatten().tolist()) == {10, 11}
-    assert_close(log_probs.exp().sum(-1), torch.ones(1, 500))
-
-
-@pytest.mark.parametrize("scale", [1e-3, 1.0])
-def test_gradients_by_hand_are_autograds(scale: float) -> None:
-    """On batches where ratios are within and beyond the clipping range, and heads are masked."""
-    g = torch.Generator().manual_seed(0)
-    config = replace(SHORT, entropy=0.3, clip=0.1)
-    network = ActorCritic([0, 1], 2, 12, 16)
-    for parameter in network.parameters():
-        parameter.data += 0.2 * torch.randn(parameter.shape, generator=g)
-    tried = torch.rand(2, 9, 12, generator=g) < 0.4
-    tried[..., 0] = False
-    x = torch.cat([torch.ones(2, 9, 2), tried.float(), torch.randn(2, 9, 12, generator=g)], -1)
-    head = (torch.rand(2, 9, 12, generator=g) - tried.float()).argmax(-1)
-    log_probs, values = network(x)
-    taken = log_probs.gather(-1, head[..., None])[..., 0]
-    noise, gain, error = torch.randn(3, 2, 9, generator=g)
+def test_loss_by_hand() -> None:
+    """Four heads, one tried: the others have probability 1/3. Ratios of 1, 1.5 and 0.5, clipped to 0.8 and 1.2 where
+    that is the worse."""
+    network = Preferences(4)
+    network.value.data[:] = 2.0
+    x = torch.zeros(4, 1 + 8)
+    x[:, 1] = 1  # head 0 was tried
+    ratios = torch.tensor([1.0, 1.5, 0.5, 1.5])
+    gains = torch.tensor([2.0, 1.0, -1.0, -1.0])
     batch = {
         "observation": x,
-        "head": head,
-        "log_prob": taken.detach() + scale * noise,
-        "gain": gain,
-        "return": values.detach() + error,
+        "head": torch.tensor([1, 2, 3, 1]),
+        "log_prob": torch.tensor(1 / 3).log() - ratios.log(),
+        "gain": gains,
+        "return": torch.tensor([2.0, 1.0, 2.0, 4.0]),
     }
-    ratio = (taken - batch["log_prob"]).exp()
-    assert ((ratio < 0.9) | (ratio > 1.1)).any() == (scale == 1.0)
-    surrogate = torch.minimum(ratio * gain, ratio.clamp(0.9, 1.1) * gain).mean(1)
-    entropy = -(log_probs.exp() * log_probs).sum(-1).mean(1)
-    value_loss = 0.5 * (values - batch["return"]).square().mean(1)
-    loss = (config.value * value_loss - surrogate - config.entropy * entropy).sum()
-    expected = torch.autograd.grad(loss, list(network.parameters()))
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.grad = torch.full_like(parameter, torch.nan)
-        loss_gradients(network, batch, config)
-    for parameter, gradient in zip(network.parameters(), expected, strict=True):
-        assert_close(parameter.grad, gradient)
-
-
-def test_gradients_are_clipped_seed_by_seed() -> None:
-    gradients = torch.cat([torch.full((2, 12), 1.0), torch.full((2, 4), 2.0)], 1)
-    gradients[1] *= 0.01
-    clip_gradients(gradients, 0.5)
-    assert gradients[0].norm().item() == pytest.approx(0.5, rel=1e-4)
-    assert gradients[1].norm().item() == pytest.approx(0.01 * (12 + 16) ** 0.5, rel=1e-4)
-
-
-def test_threads_do_not_change_what_is_learned(source: TableRewards) -> None:
-    cores = torch.get_num_threads()
-    states = []
-    try:
-        for count in (1, 3):
-            torch.set_num_threads(count)
-            trainer = Trainer(source, SHORT, range(6))
-            assert [learner.seeds for learner in trainer.learners] == [[0, 1, 2], [3, 4, 5]]
-            states.append(trainer.train().state_dict())
-            assert torch.get_num_threads() == count
-    finally:
-        torch.set_num_threads(cores)
-    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
-
-
-def test_same_seed_same_weights(source: TableRewards) -> None:
-    first, again = (Trainer(source, SHORT, [3]).train().state_dict() for _ in range(2))
-    other = Trainer(source, SHORT, [4]).train().state_dict()
-    assert all(torch.equal(first[key], again[key]) for key in first)
-    assert not all(torch.equal(first[key], other[key]) for key in first)
-
-
-def test_a_seed_among_others_is_itself_alone(source: TableRewards) -> None:
-    together = Trainer(source, SHORT, [0, 1, 2])
-    network = together.train()
-    alone = Trainer(source, SHORT, [1])
-    assert_close(network.of_seed(1).state_dict(), alone.train().state_dict(), atol=1e-5, rtol=1e-5)
-    mine = [row for row in together.history if row["seed"] == 1]
-    assert [row["best"] for row in mine] == pytest.approx([row["best"] for row in alone.history])
-
-
-@pytest.mark.parametrize("candidates", [1, 3])
-def test_resumed_training_is_uninterrupted_training(
-    source: TableRewards, tmp_path: Path, candidates: int
-) -> None:
-    config = replace(SHORT, candidates=candidates, rollout=8)
-    whole = Trainer(source, config, [0, 1])
-    whole.train()
-    checkpoint = tmp_path / "ppo.pt"
-    stopped = Trainer(source, config, [0, 1])
-    stopped.train(checkpoint, every=1, stop=lambda: stopped.done == 3)
-    resumed = Trainer(source, config, [0, 1])
-    network = resumed.train(checkpoint)
-    assert resumed.done == config.updates == 7
-    assert all(
-        torch.equal(a, b)
-        for a, b in zip(network.parameters(), whole.network.parameters(), strict=True)
+    config = PPOConfig(clip_coef=0.2, ent_coef=0.3, vf_coef=0.7)
+    value, diagnostics = loss(network, batch, config)
+    surrogate, value_loss, entropy = (2.0 + 1.2 - 0.8 - 1.5) / 4, 0.5 * (1 + 4) / 4, np.log(3)
+    assert value.item() == pytest.approx(-surrogate + 0.7 * value_loss - 0.3 * entropy, rel=1e-5)
+    assert diagnostics == pytest.approx(
+        {
+            "approx_kl": (ratios - 1 - ratios.log()).mean().item(),
+            "clipfrac": 0.75,
+            "entropy": entropy,
+            "value_loss": value_loss,
+        },
+        rel=1e-5,
     )
-    assert resumed.history == whole.history
-    with pytest.raises(ValueError, match="another configuration"):
-        Trainer(source, config, [5]).restore(checkpoint)
+    value.backward()
+    assert network.logits.grad is not None
+    assert network.logits.grad[0] == 0
+    assert network.value.grad is not None
+    assert network.value.grad.item() == pytest.approx(0.7 * (0 + 1 + 0 - 2) / 4)
 
 
-def test_it_finds_the_one_good_head(make_table: Callable[..., DamageTable]) -> None:
-    """One head pays 5, the others nothing; three picks. Random search finds it in a quarter of episodes."""
-    damage = torch.zeros(32, 12)
-    damage[:, 8] = 5.0
-    table = DamageTable(torch.ones(32), damage, {"task": "one"})
-    control = DamageTable(torch.ones(32), torch.zeros(32, 12), {"task": "control"})
+def test_sampling_without_replacement_has_the_right_probabilities(source: TableEpisodes) -> None:
+    p = torch.tensor([0.5, 0.3, 0.15, 0.05])
+    keys = p.log() + gumbel((40_000, 4), torch.Generator().manual_seed(0))
+    env = HeadAblationVectorEnv(source, 2)
+    env.reset(seed=0)
+    drawn = candidates(env, keys, 2)
+    assert (drawn[:, :1] == candidates(env, keys, 1)).all()
+    for first in range(4):
+        for second in set(range(4)) - {first}:
+            share = ((drawn[:, 0] == first) & (drawn[:, 1] == second)).mean()
+            assert share == pytest.approx((p[first] * p[second] / (1 - p[first])).item(), abs=0.01)
+
+
+def test_planning_takes_the_best_of_the_untried(source: TableEpisodes) -> None:
+    """To the last head: with fewer untried ones than candidates, those are measured, and no head is taken twice."""
+    env, generator = (
+        HeadAblationVectorEnv(source, 3, autoreset=False),
+        torch.Generator().manual_seed(0),
+    )
+    observation, _ = env.reset(seed=0)
+    network = ActorCritic(2, 12, 16, 0)
+    for pick in range(12):
+        with torch.no_grad():
+            log_probs, _ = network(torch.from_numpy(observation))
+        assert_close(log_probs.exp().sum(-1), torch.ones(3))
+        drawn = candidates(env, log_probs + gumbel((3, 12), generator), 5)
+        assert drawn.shape == (3, min(5, 12 - pick))
+        taken = best_of(env, drawn)
+        assert (np.take_along_axis(env.action_masks(), drawn, 1) == 1).all()
+        observation, paid, _, _, _ = env.step(taken)
+        assert (paid == env.measure(drawn).max(1)).all()
+    assert not env.action_masks().any()
+
+
+def test_a_rollout_records_what_was_played(source: TableEpisodes) -> None:
     config = PPOConfig(
-        total_steps=4800,
-        rollout=15,
-        minibatches=4,
-        learning_rate=2e-3,
-        entropy=0.01,
-        hidden=32,
-        budget=3,
+        total_timesteps=60, num_envs=3, num_steps=8, num_minibatches=4, hidden=16, budget=4
     )
-    trainer = Trainer(TableRewards([table], control), config, [0, 1])
-    network = trainer.train()
-    start = torch.zeros(2, 1, 25)
-    start[..., 0] = 1
-    assert (network(start)[0].exp()[..., 8] > 0.9).all()
-    assert np.mean([row["best"] for row in trainer.history if row["update"] < 5]) < 3
-    assert np.mean([row["best"] for row in trainer.history if row["update"] > 35]) > 4.5
+    env, network = HeadAblationVectorEnv(source, 3, 4), ActorCritic(2, 12, 16, 0)
+    observation, _ = env.reset(seed=0)
+    batch, after, best = rollout(
+        network, env, observation, config, torch.Generator().manual_seed(0)
+    )
+    assert (batch["observation"][:3].numpy() == observation).all()
+    replayed = HeadAblationVectorEnv(source, 3, 4)
+    replayed.reset(seed=0)
+    largest = torch.full((3,), -torch.inf)
+    for head, reward in zip(batch["head"].view(8, 3), batch["reward"].view(8, 3), strict=True):
+        observation, paid, ended, _, info = replayed.step(head.numpy())
+        assert (reward.numpy() == paid).all()
+        largest = largest.maximum(reward)
+        if ended.all():
+            for task in set(info["final_task"]):
+                these = torch.from_numpy(info["final_task"] == task)
+                assert (task, pytest.approx(largest[these].mean().item())) in best
+            largest[:] = -torch.inf
+    assert (after == observation).all()
+    with torch.no_grad():
+        log_probs, values = network(batch["observation"])
+    assert_close(log_probs.gather(1, batch["head"][:, None])[:, 0], batch["log_prob"])
+    assert_close(batch["return"] - values, batch["advantage"])
 
 
-def test_policies_round_trip(tmp_path: Path) -> None:
-    network = rounded(ActorCritic([4, 5], 2, 12, 16))
-    save_policy(network, tmp_path / "policy.safetensors", {"made": "here"})
-    again, provenance = load_policy(tmp_path / "policy.safetensors")
-    assert provenance == {"made": "here"}
-    assert again.seeds == [4, 5]
-    observation = torch.rand(2, 3, 26).round()
-    assert torch.equal(network(observation)[0], again(observation)[0])
-    assert_close(network.of_seed(1)(observation[1:])[0], network(observation)[0][1:])
+def test_explained_variance(source: TableEpisodes) -> None:
+    config = PPOConfig(
+        total_timesteps=60, num_envs=3, num_steps=8, num_minibatches=4, hidden=16, budget=4
+    )
+    env, network = HeadAblationVectorEnv(source, 3, 4), ActorCritic(2, 12, 16, 0)
+    generator = torch.Generator().manual_seed(0)
+    batch, _, _ = rollout(network, env, env.reset(seed=0)[0], config, generator)
+    expected = 1 - np.var((batch["return"] - batch["value"]).numpy()) / np.var(
+        batch["return"].numpy()
+    )
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.0)
+    diagnostics = update(network, optimizer, batch, config, generator)
+    assert diagnostics["explained_variance"] == pytest.approx(expected, rel=1e-4)
+    assert diagnostics["approx_kl"] == pytest.approx(0, abs=1e-6)
+    assert diagnostics["clipfrac"] == 0
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "message"),
-    [
-        ("epochs", 0, "epochs must be at least 1"),
-        ("minibatches", 7, "do not divide"),
-        ("total_steps", 100, "must hold one update"),
-    ],
-)
-def test_bad_settings_are_refused(field: str, value: int, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        PPOConfig(**{field: value})
+@pytest.mark.parametrize("kind", [ActorCritic, Preferences])
+def test_any_network_finds_the_one_good_head(kind: type, one_good_head: TableEpisodes) -> None:
+    network = None if kind is ActorCritic else Preferences(12)
+    config = LEARNING if kind is ActorCritic else replace(LEARNING, learning_rate=0.03)
+    trained, history = train(one_good_head, config, 0, network)
+    assert isinstance(trained, kind)
+    assert isinstance(trained, PolicyNetwork)
+    start = torch.zeros(1, 25)
+    start[0, 0] = 1
+    assert trained(start)[0].exp()[0, 8] > 0.9
+    assert np.mean([row["best"] for row in history if row["update"] < 5]) < 3
+    assert np.mean([row["best"] for row in history if row["update"] > 35]) > 4.5
+    entropy = [row["entropy"] for row in history]
+    assert entropy[0] > 2 > entropy[-1] > 0
 
 
-def test_repeated_seeds_are_refused(source: TableRewards) -> None:
-    with pytest.raises(ValueError, match="seeds must be different"):
-        Trainer(source, SHORT, [1, 1])
+def test_same_seed_same_weights(source: TableEpisodes) -> None:
+    """And the process's own random numbers are left alone."""
+    config = PPOConfig(
+        total_timesteps=96, num_envs=4, num_steps=12, num_minibatches=4, hidden=16, budget=6
+    )
+    before = torch.random.get_rng_state()
+    first, again, other = (train(source, config, seed)[0].state_dict() for seed in (3, 3, 4))
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert not any(torch.equal(first[key], other[key]) for key in first)
+
+
+def test_a_subject_of_48_heads_is_trained_with_planning(
+    make_table: Callable[..., DamageTable],
+) -> None:
+    small = TableEpisodes([make_table("ioi", heads=48)], make_table("control", heads=48))
+    config = PPOConfig(total_timesteps=800, budget=budget_for(48), candidates=5, hidden=16)
+    _, history = train(small, config, 0)
+    assert {row["update"] for row in history} == {1, 2}
+    with pytest.raises(ValueError, match="budget must be between 1 and 48"):
+        train(small, PPOConfig(hidden=16), 0)

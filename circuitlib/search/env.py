@@ -110,7 +110,7 @@ class HeadAblationVectorEnv(VectorEnv):
         self._left = self.budget
 
     def step(
-        self, actions: np.ndarray
+        self, actions: Any
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Ablate one head per episode.
 
@@ -216,9 +216,7 @@ class HeadAblationEnv(gym.Env):
         observation, _ = self._one.reset()
         return observation[0], {"action_mask": self.action_masks()}
 
-    def step(
-        self, action: int | np.integer
-    ) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Ablate one head. Raises as :meth:`HeadAblationVectorEnv.step` does."""
         observation, reward, ended, _, info = self._one.step(np.asarray([action]))
         return (

@@ -46,7 +46,7 @@ class Log:
             values.append(rewards.gather(1, estimate.argmax(1, keepdim=True)))
         return torch.cat(values, 1)
 
-    def at(self, curve: Float[Tensor, "e n"], price: float) -> Float[Tensor, " e"]:
+    def at(self, curve: Float[Tensor, "e n"], price: float | int) -> Float[Tensor, " e"]:
         """A curve's value once so much has been paid. Raises ``ValueError`` before the first entry."""
         entries = int(torch.searchsorted(self.price, price, right=True))
         if not entries:
@@ -65,7 +65,7 @@ class Meter:
         self,
         rows: Float[Tensor, "e batch h"],
         features: Float[Tensor, "e h features"] | None = None,
-        features_price: float = 0.0,
+        features_price: float | int = 0,
     ) -> None:
         self.episodes, self.batch, self.heads = rows.shape
         self.features_price = features_price
@@ -85,7 +85,7 @@ class Meter:
         """The features, once :meth:`pay` has been called for them, and None before."""
         return self._features if self._passes >= self.features_price else None
 
-    def pay(self, passes: float) -> None:
+    def pay(self, passes: float | int) -> None:
         """Charge every episode for forward passes over its batch that were not heads measured; a gradient is 3."""
         if passes < 0:
             raise ValueError(f"passes must not be negative, and {passes} is")

@@ -1,7 +1,7 @@
 """The policy: a network from observations to probabilities of heads and a value."""
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn as nn
@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
+@runtime_checkable
 class PolicyNetwork(Protocol):
     """What can be trained and can search: a ``torch.nn.Module`` that maps observations
     (:class:`circuitlib.search.env.HeadAblationEnv`) to log-probabilities of the heads, of which tried ones have a

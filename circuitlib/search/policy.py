@@ -95,7 +95,7 @@ class PolicySearcher:
     name: str = "policy"
 
     @torch.no_grad()
-    def search(self, meter: Meter, budget: float, generator: torch.Generator) -> None:
+    def search(self, meter: Meter, budget: float | int, generator: torch.Generator) -> None:
         """See :class:`circuitlib.search.searchers.Searcher`."""
         left = int(budget)
         picks = min(-(-left // self.candidates), meter.heads)

@@ -269,7 +269,7 @@ class Learner:
 
         self.network.parameters.data.copy_(state["parameters"])
         for generator, saved in zip(self.generators, state["generators"], strict=True):
-            generator.set_state(saved)
+            generator.set_state(saved.clone())
         self.optimizer.state[self.network.parameters] = part("adam.")
         self._observation = self.env.restore(part("env."))
 

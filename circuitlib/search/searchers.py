@@ -17,7 +17,7 @@ class Searcher(Protocol):
     @property
     def name(self) -> str: ...
 
-    def search(self, meter: Meter, budget: float, generator: torch.Generator) -> None:
+    def search(self, meter: Meter, budget: float | int, generator: torch.Generator) -> None:
         """Measure heads until ``budget`` is spent. What the meter answers is all that is known of the rewards, and
         what it has logged is the result."""
         ...
@@ -29,7 +29,7 @@ class RandomSearcher:
 
     name: str = "random"
 
-    def search(self, meter: Meter, budget: float, generator: torch.Generator) -> None:
+    def search(self, meter: Meter, budget: float | int, generator: torch.Generator) -> None:
         """See :class:`Searcher`."""
         order = torch.rand(meter.episodes, meter.heads, generator=generator).argsort(1)
         meter.measure(order[:, : int(budget)])
@@ -43,7 +43,7 @@ class StaticPrior:
     order: Int[Tensor, " heads"]
     name: str = "static prior"
 
-    def search(self, meter: Meter, budget: float, generator: torch.Generator) -> None:
+    def search(self, meter: Meter, budget: float | int, generator: torch.Generator) -> None:
         """See :class:`Searcher`."""
         meter.measure(self.order[: int(budget)].expand(meter.episodes, -1))
 
