@@ -17,16 +17,27 @@ from circuitlib.manifest import load_frame, read_provenance
 from circuitlib.search.episodes import TableEpisodes
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import Trainer
-from circuitlib.workshop.benchmark import PARTS, growth, main
+from circuitlib.workshop.benchmark import PARTS, growth, machine, main
 from circuitlib.workshop.benchmark.growth import Case, measured_here
-from circuitlib.workshop.benchmark.machine import interleaved, machine, resident
-from circuitlib.workshop.benchmark.maskable import BestRewards, maskable_ppo
-from circuitlib.workshop.benchmark.policies import Maskable, policies
+from circuitlib.workshop.benchmark.machine import interleaved, matmul_rate, resident
+from circuitlib.workshop.benchmark.maskable import Maskable
+from circuitlib.workshop.benchmark.policies import policies
 from circuitlib.workshop.benchmark.random_weights import Sizes, random_checkpoint
 from circuitlib.workshop.benchmark.sweeps import WORKLOADS, sweeps
 from circuitlib.workshop.benchmark.ways import ablated_logits, diagonal
 
 TINY = Sizes("tiny", layers=3, heads=3, width=24, vocabulary=2048)
+
+
+@pytest.fixture
+def _small_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "SIDE", 256)
+
+
+@pytest.mark.usefixtures("_small_products")
+def test_a_rate_is_operations_over_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "interleaved", lambda actions, repeats: {"multiply": [1, 2, 9]})
+    assert matmul_rate() == 256**3
 
 
 def test_turns_are_taken_after_one_that_does_not_count() -> None:
@@ -66,6 +77,7 @@ def test_each_row_of_a_batch_loses_its_own_head(
         assert (logits[row] - clean[row]).abs().max() > 1e-3
 
 
+@pytest.mark.usefixtures("_small_products")
 def test_all_ways_measure_the_same(tmp_path: Path) -> None:
     directory = random_checkpoint(tmp_path, TINY)
     *_, before, frame = sweeps({str(directory): 128}, repeats=1)
@@ -82,7 +94,7 @@ def test_all_ways_measure_the_same(tmp_path: Path) -> None:
     assert np.allclose(frame["speedup"] * frame["seconds"], hooks)
     assert (frame["low"] <= frame["seconds"]).all()
     assert (frame["seconds"] <= frame["high"]).all()
-    assert frame["share"].between(0, 2, inclusive="right").all()
+    assert (frame["share"] > 0).all()
 
 
 def test_resident_is_the_peak() -> None:
@@ -103,12 +115,13 @@ def test_growth_runs_what_it_says(tmp_path: Path, method: str) -> None:
     assert 0 < row["loaded"] <= row["resident"]
 
 
+@pytest.mark.usefixtures("_small_products")
 def test_a_stop_keeps_the_rows_that_were_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cases = [Case("layers", 3, TINY, 40, 8), Case("layers", 4, str(tmp_path / "none"), 40, 8)]
+    cases = [Case("layers", 3, TINY, 40, 8), Case("layers", 3, Sizes("odd", heads=7), 40, 8)]
     monkeypatch.setattr(growth, "CASES", cases)
-    with pytest.raises(FileNotFoundError, match="none"):
+    with pytest.raises(ValueError, match="divisible"):
         main(["--parts", "growth", "--output", str(tmp_path / "speed")])
     (row,) = load_frame(tmp_path / "speed" / "growth.csv").to_dict("records")
     assert row["subject"] == "tiny"
@@ -119,7 +132,10 @@ def test_a_stop_keeps_the_rows_that_were_measured(
     provenance = read_provenance(tmp_path / "speed" / "growth.csv")
     defaults = {"positions": 512, "repeats": 5, "steps": 200_000, "seeds": 10}
     assert provenance["arguments"] == defaults
-    assert provenance["machine"].keys() == machine().keys()
+    assert provenance["machine"]["threads"] == torch.get_num_threads()
+    rates = [value for name, value in provenance["machine"].items() if "GFLOP/s" in name]
+    assert len(rates) == 3
+    assert min(rates) > 0
     assert provenance["versions"]["torch"] == torch.__version__
 
 
@@ -135,7 +151,7 @@ def test_what_cannot_be_measured_is_refused(
 
 def test_the_reference_has_the_same_network_and_updates(source: TableEpisodes) -> None:
     config = PPOConfig(budget=6)
-    theirs = maskable_ppo(source, config, 0)
+    theirs = Maskable(source, config, 1).model
     ours = ActorCritic(len(source.tasks), source.heads, config.hidden, 0)
     assert sum(p.numel() for p in theirs.policy.parameters()) == sum(
         p.numel() for p in ours.parameters()
@@ -149,35 +165,33 @@ def test_the_reference_has_the_same_network_and_updates(source: TableEpisodes) -
 def test_a_training_in_parts_is_the_whole(make_table: Callable[..., DamageTable]) -> None:
     tasks = [make_table(name, heads=60) for name in ("induction", "ioi")]
     source = TableEpisodes(tasks, make_table("control", heads=60))
-    config = PPOConfig(total_timesteps=12 * 400)
-    half, frame = (x.set_index("method") for x in policies(source, 12 * 400, many=2, repeats=1))
-    assert (half["steps"] == 6 * 400).all()
-    assert (frame["steps"] == 12 * 400).all()
+    config = PPOConfig(total_timesteps=4 * 400)
+    half, frame = (x.set_index("method") for x in policies(source, 4 * 400, many=2, repeats=1))
+    assert (half["steps"] == 2 * 400).all()
+    assert (frame["steps"] == 4 * 400).all()
     assert (half["seconds"] < frame["seconds"]).all()
     late = frame["seconds"] - half["seconds"]
-    assert np.allclose(frame["rate"], frame["seeds"] * 6 * 400 / late)
+    assert np.allclose(frame["rate"], frame["seeds"] * 2 * 400 / late)
     assert (frame["resident"] > 0).all()
     whole = Trainer(source, config, [0])
     whole.train()
     history = pd.DataFrame(whole.history)
-    last = history[history["update"] > 0.9 * 12].groupby("task")["best"].mean()
+    last = history[history["update"] > 0.9 * 4].groupby("task")["best"].mean()
     for task in source.tasks:
         assert frame.loc["ours", task] == pytest.approx(last[task])
-    model = maskable_ppo(source, config, 0)
-    bests = BestRewards(len(source.tasks))
-    model.learn(12 * 400, callback=bests)
+    at_once = Maskable(source, config, torch.get_num_threads())
+    at_once.advance(4)
     parts = Maskable(source, config, torch.get_num_threads())
-    parts.advance(5)
-    parts.advance(12)
+    parts.advance(1)
+    parts.advance(4)
     for (name, one), other in zip(
-        model.policy.named_parameters(), parts.model.policy.parameters(), strict=True
+        at_once.model.policy.named_parameters(), parts.model.policy.parameters(), strict=True
     ):
         torch.testing.assert_close(one, other, msg=name)
-    assert len(bests.best) == 12
-    best, drawn = (np.stack(x[-2:]) for x in (bests.best, bests.tasks))
+    assert len(at_once.bests.best) == 4
+    best, drawn = (np.stack(x[-1:]) for x in (at_once.bests.best, at_once.bests.tasks))
     expected = {name: best[drawn == i].mean() for i, name in enumerate(source.tasks)}
     assert parts.found() == pytest.approx(expected)
-    assert frame.loc["MaskablePPO", list(source.tasks)].to_dict() == pytest.approx(expected)
 
 
 def test_recorded_speeds_reach_what_the_project_promises() -> None:

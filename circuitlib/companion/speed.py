@@ -10,7 +10,7 @@ width d, hidden width m of the MLP (counted twice in a gated one), w = heads * d
 Norms, softmax and activations are not counted: they are a matter of memory, not of arithmetic.
 """
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -92,9 +92,6 @@ class Cost:
     attentions: int
     mlps: int
 
-    def __add__(self, other: "Cost") -> "Cost":
-        return Cost(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
-
 
 def pass_flops(shape: Shape, positions: int, unembedded: int) -> int:
     """One forward pass of one sequence, with all logits of ``unembedded`` positions."""
@@ -112,7 +109,7 @@ def hooks_cost(shape: Shape, prompts: int, positions: int) -> Cost:
 def sweep_cost(shape: Shape, prompts: int, positions: int, logits: int, last_only: bool) -> Cost:
     """:class:`circuitlib.ablation.sweep.Sweep`: the clean pass once, and for each head only what comes after it.
 
-    A call's comparison with the bridge, :func:`comparison_cost`, comes on top.
+    A call's comparison with the bridge on one prompt, a pass of each, comes on top.
 
     logits: logits that a score reads (candidates of a task, or ``positions * vocabulary``). last_only: a
     task, scored at the last position; otherwise the control loss, for which ``positions`` is one less than
@@ -133,11 +130,6 @@ def sweep_cost(shape: Shape, prompts: int, positions: int, logits: int, last_onl
         flops += prompts * shape.output(queries)  # every head's output by itself
     flops += prompts * (1 + shape.layers * shape.heads) * 2 * shape.d_model * logits
     return Cost(flops, attentions, mlps)
-
-
-def comparison_cost(shape: Shape, positions: int) -> Cost:
-    """One prompt, by the sweep's decoder and by the bridge; only the decoder's blocks are counted."""
-    return Cost(2 * pass_flops(shape, positions, positions), shape.layers, shape.layers)
 
 
 def training_step(observation: int, hidden: int, heads: int, update_epochs: int) -> int:

@@ -16,7 +16,7 @@ import pandas as pd
 from circuitlib.manifest import made_on, save_frame
 from circuitlib.paths import ROOT
 from circuitlib.search.ppo import PPOConfig
-from circuitlib.workshop.benchmark.machine import REPEATS, machine
+from circuitlib.workshop.benchmark.machine import REPEATS, this_machine
 
 
 def _sweeps(options: argparse.Namespace) -> Iterator[pd.DataFrame]:
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"--steps {chosen.steps} are too few to be cut into {chosen.repeats + 1} parts"
         )
     asked = {name: getattr(chosen, name) for name in options}
-    provenance = {"machine": machine(), "arguments": asked, **made_on()}
+    provenance = {"machine": this_machine(), "arguments": asked, **made_on()}
     if chosen.parts == list(PARTS):
         print("about 25 minutes on two cores, if nothing else runs", flush=True)
     for part in chosen.parts:

@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from circuitlib.subjects.checkpoints import find_checkpoint
@@ -85,13 +84,13 @@ def measured_here(name: str, prompts: int, positions: int, method: str) -> dict[
     signs = torch.tensor([1.0, -1.0]).expand(prompts, 2)
     data = Prompts("random", tokens, answers, signs, [""] * prompts, {})
     loaded = resident()
-    measure: Callable[[Prompts], Tensor] = partial(build().task, metric=LOGIT_DIFFERENCE)
-    measure(data[:2])
+    way = build()
+    way.task(data[:2], LOGIT_DIFFERENCE)
     runs, step = list[float](), max(32, prompts // 64)
     while len(runs) < RUNS and sum(runs) < SECONDS:
         done, began = 0, time.perf_counter()
         while done < prompts and time.perf_counter() - began < SECONDS:
-            done += len(measure(data[done : done + step]))
+            done += len(way.task(data[done : done + step], LOGIT_DIFFERENCE))
         runs.append(time.perf_counter() - began)
     scale = 1 if method == "sweep" else heads_per_layer
     return {

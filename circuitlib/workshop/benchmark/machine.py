@@ -21,6 +21,9 @@ from circuitlib.ablation.onednn import Linear
 REPEATS = 5
 """Turns that a median is of, at least."""
 
+SIDE = 2048
+"""Of the square matrices whose product is timed."""
+
 
 def interleaved(actions: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
     """Seconds of each action, run in turns ``repeats`` times after one turn that does not count."""
@@ -37,15 +40,15 @@ def interleaved(actions: dict[str, Callable[[], Any]], repeats: int) -> dict[str
 
 @torch.inference_mode()
 def matmul_rate(dtype: torch.dtype = torch.float32, torchs: bool = False) -> float:
-    """Operations per second of a product of two 2048 x 2048 matrices, by the library that
+    """Operations per second of a product of two ``SIDE`` x ``SIDE`` matrices, by the library that
     :class:`circuitlib.ablation.onednn.Linear` takes or by torch's own choice: the median of 7."""
-    left, right = torch.ones(2, 2048, 2048, dtype=dtype)
+    left, right = torch.ones(2, SIDE, SIDE, dtype=dtype)
     linear = partial(F.linear, weight=right) if torchs else Linear(right, None, dtype)
     seconds = interleaved({"multiply": lambda: linear(left)}, 7)["multiply"]
-    return 2 * 2048**3 / float(np.median(seconds))
+    return 2 * SIDE**3 / float(np.median(seconds))
 
 
-def machine() -> dict[str, Any]:
+def this_machine() -> dict[str, Any]:
     """What times are taken on."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")

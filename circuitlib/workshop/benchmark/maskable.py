@@ -30,7 +30,7 @@ class SharedTanh(BaseFeaturesExtractor):
 
 
 class BestRewards(BaseCallback):
-    """The largest reward of each episode and its task; a row of all environments per episode."""
+    """The largest reward of each episode and its task's index; a row of all environments per episode."""
 
     def __init__(self, tasks: int) -> None:
         super().__init__()
@@ -50,8 +50,8 @@ class BestRewards(BaseCallback):
         return True
 
 
-class MaskableInParts(MaskablePPO):
-    """A training whose ``learn`` may be called for a part at a time: schedules run over ``steps`` in all."""
+class InParts(MaskablePPO):
+    """Its ``learn`` may be called for a part at a time: schedules run over ``steps`` in all."""
 
     steps: int
 
@@ -59,32 +59,53 @@ class MaskableInParts(MaskablePPO):
         super()._update_current_progress_remaining(num_timesteps, self.steps)
 
 
-def maskable_ppo(source: EpisodeSource, config: PPOConfig, seed: int) -> MaskableInParts:
-    """An untrained ``MaskablePPO`` with the settings of ``config``, on episodes stepped in this process,
-    the fastest of stable-baselines3's vector environments for steps this cheap."""
-    env = DummyVecEnv([lambda: HeadAblationEnv(source, config.budget)] * config.num_envs)
-    first, last = config.learning_rate, config.learning_rate * config.lr_min_frac
-    model = MaskableInParts(
-        "MlpPolicy",
-        env,
-        learning_rate=lambda remaining: last + (first - last) * remaining,
-        n_steps=config.num_steps,
-        batch_size=config.num_envs * config.num_steps // config.num_minibatches,
-        n_epochs=config.update_epochs,
-        gamma=config.gamma,
-        gae_lambda=config.gae_lambda,
-        clip_range=config.clip_coef,
-        ent_coef=config.ent_coef,
-        vf_coef=config.vf_coef / 2,  # stable-baselines3's squared error has no factor of a half
-        max_grad_norm=config.max_grad_norm,
-        policy_kwargs={
-            "features_extractor_class": SharedTanh,
-            "features_extractor_kwargs": {"hidden": config.hidden},
-            "net_arch": [],
-            "optimizer_kwargs": {"eps": config.adam_eps},
-        },
-        seed=seed,
-        device="cpu",
-    )
-    model.steps = config.total_timesteps
-    return model
+class Maskable:
+    """``MaskablePPO`` on one seed and so many of torch's threads, with the settings of ``config``; its environments
+    are stepped in this process, which is stable-baselines3's fastest way for steps this cheap."""
+
+    seeds = 1
+
+    def __init__(self, source: EpisodeSource, config: PPOConfig, threads: int) -> None:
+        env = DummyVecEnv([lambda: HeadAblationEnv(source, config.budget)] * config.num_envs)
+        first, last = config.learning_rate, config.learning_rate * config.lr_min_frac
+        self.tasks, self.threads, self.bests = source.tasks, threads, BestRewards(len(source.tasks))
+        self.steps_of_update = config.num_envs * config.num_steps
+        self.model = InParts(
+            "MlpPolicy",
+            env,
+            learning_rate=lambda remaining: last + (first - last) * remaining,
+            n_steps=config.num_steps,
+            batch_size=self.steps_of_update // config.num_minibatches,
+            n_epochs=config.update_epochs,
+            gamma=config.gamma,
+            gae_lambda=config.gae_lambda,
+            clip_range=config.clip_coef,
+            ent_coef=config.ent_coef,
+            vf_coef=config.vf_coef / 2,  # stable-baselines3's squared error has no factor of a half
+            max_grad_norm=config.max_grad_norm,
+            policy_kwargs={
+                "features_extractor_class": SharedTanh,
+                "features_extractor_kwargs": {"hidden": config.hidden},
+                "net_arch": [],
+                "optimizer_kwargs": {"eps": config.adam_eps},
+            },
+            seed=0,
+            device="cpu",
+        )
+        self.model.steps = config.total_timesteps
+
+    def advance(self, updates: int) -> None:
+        """See :class:`circuitlib.workshop.benchmark.policies.Training`."""
+        steps = updates * self.steps_of_update - self.model.num_timesteps
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            self.model.learn(steps, callback=self.bests, reset_num_timesteps=False)
+        finally:
+            torch.set_num_threads(before)
+
+    def found(self) -> dict[str, float]:
+        """See :class:`circuitlib.workshop.benchmark.policies.Training`."""
+        last = -(-len(self.bests.best) // 10)
+        best, tasks = (np.stack(x[-last:]) for x in (self.bests.best, self.bests.tasks))
+        return {task: float(best[tasks == i].mean()) for i, task in enumerate(self.tasks)}

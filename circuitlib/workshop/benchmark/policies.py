@@ -45,35 +45,6 @@ class Ours:
         return late.groupby("task")["best"].mean().to_dict()
 
 
-class Maskable:
-    """``MaskablePPO`` on one seed and so many of torch's threads."""
-
-    seeds = 1
-
-    def __init__(self, source: EpisodeSource, config: PPOConfig, threads: int) -> None:
-        from circuitlib.workshop.benchmark.maskable import BestRewards, maskable_ppo
-
-        self.tasks, self.config, self.threads = source.tasks, config, threads
-        self.model = maskable_ppo(source, config, 0)
-        self.bests = BestRewards(len(source.tasks))
-
-    def advance(self, updates: int) -> None:
-        """See :class:`Training`."""
-        steps = updates * self.config.num_envs * self.config.num_steps - self.model.num_timesteps
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-        try:
-            self.model.learn(steps, callback=self.bests, reset_num_timesteps=False)
-        finally:
-            torch.set_num_threads(before)
-
-    def found(self) -> dict[str, float]:
-        """See :class:`Training`."""
-        last = -(-len(self.bests.best) // 10)
-        best, tasks = (np.stack(x[-last:]) for x in (self.bests.best, self.bests.tasks))
-        return {task: float(best[tasks == i].mean()) for i, task in enumerate(self.tasks)}
-
-
 def policies(source: EpisodeSource, steps: int, many: int, repeats: int) -> Iterator[pd.DataFrame]:
     """Trainings of ``steps`` steps per seed, cut into ``repeats`` + 1 parts that are trained in turns, yielded
     after each turn; set-up is not timed.
@@ -82,6 +53,8 @@ def policies(source: EpisodeSource, steps: int, many: int, repeats: int) -> Iter
     of the parts, without the first), seconds (of all parts), resident (GiB, after ten updates in a process of its
     own), and for each task the mean best reward of the last tenth of the episodes.
     """
+    from circuitlib.workshop.benchmark.maskable import Maskable
+
     config = PPOConfig(total_timesteps=steps)
     methods: dict[str, Callable[[], Training]] = {
         "MaskablePPO": partial(Maskable, source, config, torch.get_num_threads()),

@@ -52,13 +52,13 @@ class Workload:
     def flops(self, shape: Shape, method: str) -> int:
         """Operations of a method on all heads."""
         count, length = self.tokens.shape
-        task = isinstance(self.data, Prompts)
+        answers = self.data.candidates.shape[1] if isinstance(self.data, Prompts) else 0
+        if method.startswith("sweep") and answers:
+            return sweep_cost(shape, count, length, answers, True).flops
         if method.startswith("sweep"):
-            if task:
-                return sweep_cost(shape, count, length, self.data.candidates.shape[1], True).flops
             logits = (length - 1) * shape.vocabulary
             return sweep_cost(shape, count, length - 1, logits, False).flops
-        unembedded = 1 if task and method == "transformers, batched" else length
+        unembedded = 1 if answers and method == "transformers, batched" else length
         return count * shape.layers * shape.heads * pass_flops(shape, length, unembedded)
 
 
