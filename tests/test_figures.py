@@ -222,7 +222,7 @@ def test_detector_scatter(layers: int, across: int, panels: int) -> None:
             point = at.loc[names.index(text.get_text()), ["score", "reward"]].astype(float)
             place = (axis.transData + axis.transAxes.inverted()).transform(point)
             assert text.get_position()[0] == pytest.approx(place[0] + 0.01)
-            assert place[1] + 0.01 >= text.get_position()[1] > place[1] - 0.4
+            assert place[1] - 0.4 < text.get_position()[1] < place[1] + 0.011
 
 
 @SHAPES

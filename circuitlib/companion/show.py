@@ -44,8 +44,8 @@ def subject_name() -> str:
 
 def left_out(run: "Run") -> None:
     """Say which tasks are left out of a run, and why; nothing where the subject does them all."""
-    for reason in run.left_out.values():
-        print(reason)
+    for name, reason in run.left_out.items():
+        print(f"left out: {name}. {reason}")
 
 
 def save_figure(figure: Figure, name: str, folder: Path, subject: str = "") -> None:
