@@ -20,7 +20,7 @@ from torch import Tensor
 from circuitlib.ablation.hooks import hooked_task
 from circuitlib.ablation.sweep import engine
 from circuitlib.subjects.load import Subject
-from circuitlib.tasks.base import Example, Task, encode_examples, token_id, tokenise
+from circuitlib.tasks.base import Example, Prompts, Task, encode_examples, token_id, tokenise
 
 LEAST_DIFFERENT = 0.5
 """Different prompts, as a share of those drawn."""
@@ -111,28 +111,21 @@ def verdict(checks: pd.DataFrame) -> tuple[str | None, str | None]:
     return first.get("refuses"), first.get("warns")
 
 
+def why_left_out(
+    subject: Subject, task: Task, count: int = 64, seed: int = 0, able: bool = True
+) -> str | None:
+    """Why a subject's run has to do without a task, in a sentence or two, or None: the checks that refuse, which
+    take one clean pass over the prompts. ``able``: whether the model has to do it, or only to take its prompts."""
+    if reason := task.refusal(subject.tokenizer):
+        return reason
+    rows, _, _ = _refusals(subject, task, count, seed)
+    failed = (row for row in rows if not row.passed and (able or row.check != ABILITY))
+    return next((row.message for row in failed), None)
+
+
 def _written(subject: Subject, task: Task, count: int, seed: int) -> list[_Row]:
     """The checks that can be made: of the texts, then of what the model makes of them."""
-    try:
-        drawn = task.examples(subject.tokenizer, count, seed)
-        encode_examples(subject.tokenizer, drawn)
-    except ValueError as error:
-        message = f"The task writes no prompts that can be used: {error}."
-        return [_Row(DISTINCT, 0, LEAST_DIFFERENT * count, False, message)]
-    examples = list({(e.text, *e.candidates, *e.signs): e for e in drawn}.values())
-    rows = [_distinct(len(examples), count), _answers(subject, examples)]
-    if not rows[-1].passed:
-        return rows
-    rows.append(_sides(subject, examples))
-    if not rows[-1].passed:
-        return rows
-    groups = tokenise(task.name, subject.tokenizer, examples)
-    rows.append(_fits(groups[-1].tokens.shape[1], int(subject.bridge.cfg.n_ctx)))
-    if not rows[-1].passed:
-        return rows
-    blocks = [some[at : at + BLOCK] for some in groups for at in range(0, len(some), BLOCK)]
-    clean = torch.cat([hooked_task(subject, some, task.metric, [()])[:, 0] for some in blocks])
-    rows.append(_ability(clean))
+    rows, groups, clean = _refusals(subject, task, count, seed)
     if not rows[-1].passed:
         return rows
     ablate = engine(subject)
@@ -143,6 +136,33 @@ def _written(subject: Subject, task: Task, count: int, seed: int) -> list[_Row]:
         _agreement(damage, seed),
         _standout(damage, clean, subject),
     ]
+
+
+def _refusals(
+    subject: Subject, task: Task, count: int, seed: int
+) -> tuple[list[_Row], list[Prompts], Float[Tensor, " prompts"]]:
+    """The checks that refuse, up to the first that fails, with the prompts and their clean metric."""
+    nothing: tuple[list[Prompts], Tensor] = [], torch.empty(0)
+    try:
+        drawn = task.examples(subject.tokenizer, count, seed)
+        encode_examples(subject.tokenizer, drawn)
+    except ValueError as error:
+        message = f"The task writes no prompts that can be used: {error}."
+        return [_Row(DISTINCT, 0, LEAST_DIFFERENT * count, False, message)], *nothing
+    examples = list({(e.text, *e.candidates, *e.signs): e for e in drawn}.values())
+    rows = [_distinct(len(examples), count), _answers(subject, examples)]
+    if not rows[-1].passed:
+        return rows, *nothing
+    rows.append(_sides(subject, examples))
+    if not rows[-1].passed:
+        return rows, *nothing
+    groups = tokenise(task.name, subject.tokenizer, examples)
+    rows.append(_fits(groups[-1].tokens.shape[1], int(subject.bridge.cfg.n_ctx)))
+    if not rows[-1].passed:
+        return rows, *nothing
+    blocks = [some[at : at + BLOCK] for some in groups for at in range(0, len(some), BLOCK)]
+    clean = torch.cat([hooked_task(subject, some, task.metric, [()])[:, 0] for some in blocks])
+    return [*rows, _ability(clean)], groups, clean
 
 
 def _distinct(different: int, count: int) -> _Row:

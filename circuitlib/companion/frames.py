@@ -18,6 +18,7 @@ from circuitlib.ablation.tables import reward
 from circuitlib.companion.detectors import detect
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import CANDIDATES
+from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.search.evaluate import Entry, draw_episodes, evaluate
 from circuitlib.search.oracle import head_order
 from circuitlib.search.policy import PolicySearcher
@@ -131,18 +132,17 @@ def evaluation(run: Run) -> pd.DataFrame:
     """
     trained_on = run.training_tasks
     policies = run.policies()
-    signals = {"none": np.zeros(len(trained_on), dtype=np.float32)}
-    signals |= dict(zip(trained_on, np.eye(len(trained_on), dtype=np.float32), strict=True))
+    signals = {told: signal_of(trained_on, told) for told in (NOTHING, *trained_on)}
     training = {task: head_rewards(run, task, "train") for task in trained_on}
     priors = {task: head_order(rewards[None]) for task, rewards in training.items()}
-    priors["none"] = head_order(torch.stack(list(training.values())))
+    priors[NOTHING] = head_order(torch.stack(list(training.values())))
 
     def entries(signal: str) -> Iterator[Entry]:
         for seed in range(run.settings.seeds):
-            yield Entry(RandomSearcher(), "none", seed)
+            yield Entry(RandomSearcher(), seed=seed)
         yield Entry(StaticPrior(priors[signal]), signal)
         for trained, networks in policies.items():
-            for seed, network in enumerate(networks):
+            for seed, network in networks.items():
                 for planned in CANDIDATES:
                     searcher = PolicySearcher(network, signals[signal], planned)
                     yield Entry(searcher, signal, seed, trained, planned)
@@ -150,7 +150,7 @@ def evaluation(run: Run) -> pd.DataFrame:
     def told(task: str) -> list[str]:
         if task in trained_on:
             return [task]
-        return list(signals) if task == run.settings.held_out_task else ["none"]
+        return list(signals) if task == run.settings.held_out_task else [NOTHING]
 
     def compute() -> pd.DataFrame:
         frames = []

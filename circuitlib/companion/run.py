@@ -39,7 +39,8 @@ from circuitlib.paths import CACHE, FIGURES, NOTEBOOKS, RESULTS, ROOT, require_c
 from circuitlib.search.env import budget_for
 from circuitlib.search.episodes import TableEpisodes
 from circuitlib.search.policy import load_policy, rounded, save_policy
-from circuitlib.search.ppo import ActorCritic, PPOConfig
+from circuitlib.search.network import ActorCritic
+from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import Trainer
 from circuitlib.subjects.card import Card, fingerprint
 from circuitlib.subjects.checkpoints import local_checkpoint
@@ -160,10 +161,19 @@ class Run:
         done)."""
 
         def compute() -> pd.DataFrame:
-            reasons = [why_left_out(self.subject, TASKS[name]) for name in self.settings.tasks]
+            able = self.settings.check_tasks
+            reasons = [
+                why_left_out(self.subject, TASKS[name], able=able) for name in self.settings.tasks
+            ]
             return pd.DataFrame({"task": self.settings.tasks, "left_out": reasons}, dtype=object)
 
-        return self.frame("tasks", compute, "circuitlib.ablation.check_task")
+        return self.frame(
+            "tasks",
+            compute,
+            "circuitlib.ablation.check_task",
+            tasks=self.settings.tasks,
+            able=self.settings.check_tasks,
+        )
 
     @cached_property
     def left_out(self) -> dict[str, str]:
@@ -271,8 +281,8 @@ class Run:
             "code": code_hash("circuitlib.search.ppo_seeds"),
         } | made_on()
 
-    def policies(self, progress: Progress = unwatched) -> dict[int, list[ActorCritic]]:
-        """Trained policies of all seeds, by the k they were trained with. Trains those that are
+    def policies(self, progress: Progress = unwatched) -> dict[int, dict[int, ActorCritic]]:
+        """Trained policies by the k they were trained with, and by seed. Trains those that are
         missing, one process for each k, with checkpoints in the cache."""
         source = self.training_episodes()
         missing = [k for k in CANDIDATES if not self._reads(self.policy_path(k))]

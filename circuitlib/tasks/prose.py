@@ -9,10 +9,19 @@ measured, and its heads are ablated, on the held-out part.
 import ast
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from circuitlib.tasks.base import beginning
 
 PACKAGES = ("matplotlib", "networkx", "numpy", "pandas", "sympy", "torch", "transformers")
 HOLD_OUT_ONE_IN = 20
@@ -75,3 +84,23 @@ def prose_paragraphs(split: Split) -> list[str]:
                 if _is_prose(paragraph) and paragraph not in held_out:
                     seen[paragraph] = None
     return list(seen)
+
+
+def encode_prose(
+    tokenizer: PreTrainedTokenizerBase, paragraphs: Sequence[str]
+) -> Int[np.ndarray, " tokens"]:
+    """Paragraphs as one stream of token ids, each after the token that prompts begin with."""
+    bos = beginning(tokenizer)
+    encodings = tokenizer(list(paragraphs), add_special_tokens=False, verbose=False)["input_ids"]
+    return np.fromiter(chain.from_iterable([bos, *ids] for ids in encodings), dtype=np.int64)
+
+
+def held_out_spans(
+    tokenizer: PreTrainedTokenizerBase, spans: int = 128, length: int = 60
+) -> Int[Tensor, "spans pos"]:
+    """Evenly spaced spans of the held-out prose, BOS first: what a subject's loss on prose is reported on."""
+    tokens = encode_prose(tokenizer, prose_paragraphs("held_out"))
+    starts = np.linspace(0, len(tokens) - length, spans).astype(int)
+    rows = torch.from_numpy(tokens[starts[:, None] + np.arange(length)])
+    rows[:, 0] = beginning(tokenizer)
+    return rows
