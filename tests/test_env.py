@@ -271,9 +271,9 @@ def test_maskable_ppo_trains_unchanged(source: TableEpisodes) -> None:
     from sb3_contrib import MaskablePPO
 
     env = HeadAblationEnv(source, budget=6)
-    model = MaskablePPO("MlpPolicy", env, n_steps=250, batch_size=50, n_epochs=1, seed=0)
-    model.learn(2000)
-    assert model.num_timesteps == 2000
+    model = MaskablePPO("MlpPolicy", env, n_steps=100, batch_size=50, n_epochs=1, seed=0)
+    model.learn(500)
+    assert model.num_timesteps == 500
     observation, info = env.reset(seed=1)
     tried = []
     for _ in range(6):

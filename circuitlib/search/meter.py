@@ -1,7 +1,7 @@
 """The meter: hidden rewards, answered head by head, and a bill.
 
 One unit of price is one head measured on the 32 prompts and 32 control spans of an episode; n prompts bring n spans and
-cost n / 32. Searchers see nothing but a meter's answers, and whoever compares them reads its log.
+cost n / 32. Searchers see nothing but the answers; comparing them means reading the log.
 
 Shapes: e episodes, h heads, k heads of one call, n entries of a log.
 """
