@@ -56,7 +56,7 @@ def test_any_value_is_accepted_or_refused_by_name(field: str, value: object) -> 
     except (TypeError, ValueError) as refused:
         refusal = str(refused)
     if accepted is None:
-        assert ("tasks" if field.endswith(("_task", "_tasks")) else field) in refusal
+        assert field in refusal or (field.endswith(("_task", "_tasks")) and "tasks" in refusal)
     else:
         default = next(f.default for f in fields(Settings) if f.name == field)
         assert type(getattr(accepted, field)) is type(default)
