@@ -34,13 +34,14 @@ def threads_of_one_core(tasks: int) -> Iterator[ThreadPoolExecutor]:
     started = Barrier(count)
 
     def start(_: int) -> None:
+        torch.get_num_threads()  # a thread's first such call gives it the number for new threads
         torch.set_num_threads(1)
         started.wait()
 
     with ThreadPoolExecutor(count) as pool:
         try:
             with _STARTING:
-                # torch keeps a number per thread, and the last one set for threads that do not have theirs yet.
+                # torch keeps a number per thread, and the last one set for new threads.
                 before = _in_a_new_thread(torch.get_num_threads)
                 list(pool.map(start, range(count)))
                 _in_a_new_thread(torch.set_num_threads, before)

@@ -89,19 +89,16 @@ class PlainModel:
         values = self.inputs(other)
         return values if kind == "resample" else [z.mean((0, 1)) for z in values]
 
-    def task(self, tokens: Tensor, answers: Tensor, instead: list[Tensor]) -> Tensor:
-        """The logit difference of two answers, clean and without each head, ``[batch, 1 + heads]``."""
-        columns = []
+    def scores(
+        self, tokens: Tensor, answers: Tensor, instead: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The logit difference of two answers and the mean next-token loss, each clean and without every head,
+        ``[batch, 1 + heads]``."""
+        differences, losses = [], []
         for head in (None, *range(self.layers * self.heads)):
-            right, wrong = self.logits(tokens, head, instead)[:, -1].gather(1, answers).unbind(1)
-            columns.append(right - wrong)
-        return torch.stack(columns, 1)
-
-    def control(self, tokens: Tensor, instead: list[Tensor]) -> Tensor:
-        """The mean next-token loss, clean and without each head, ``[batch, 1 + heads]``."""
-        columns = []
-        for head in (None, *range(self.layers * self.heads)):
-            logits = self.logits(tokens, head, instead)[:, :-1]
-            loss = F.cross_entropy(logits.mT, tokens[:, 1:], reduction="none")
-            columns.append(loss.mean(1))
-        return torch.stack(columns, 1)
+            logits = self.logits(tokens, head, instead)
+            right, wrong = logits[:, -1].gather(1, answers).unbind(1)
+            differences.append(right - wrong)
+            loss = F.cross_entropy(logits[:, :-1].mT, tokens[:, 1:], reduction="none")
+            losses.append(loss.mean(1))
+        return torch.stack(differences, 1), torch.stack(losses, 1)

@@ -1,0 +1,258 @@
+"""What the sweep must not be trusted with: refused by name, or measured with hooks after a warning."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import SaveCheckpoint
+from torch import Tensor
+from torch.testing import assert_close
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import GPT2Config, GPTNeoXConfig, LlamaConfig, PretrainedConfig, Qwen2Config
+
+from circuitlib.ablation import decoder
+from circuitlib.ablation.decoder import PROBE, UnknownArchitecture
+from circuitlib.ablation.hooks import Hooks, hooks_of_users
+from circuitlib.ablation.sweep import Sweep, engine
+from circuitlib.ablation.variants import not_done
+from circuitlib.subjects.load import load_subject, subject_of
+from circuitlib.tasks import TASKS
+
+FAMILIES = ["checkpoint", "neox_checkpoint", "llama_checkpoint", "qwen2_checkpoint"]
+WINDOW = {"use_sliding_window": True, "sliding_window": 32}
+
+
+def _tokens(rows: int, length: int, seed: int = 0) -> Tensor:
+    return torch.randint(2000, (rows, length), generator=torch.Generator().manual_seed(seed))
+
+
+# Read from the configuration ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        (GPT2Config(), []),
+        (GPT2Config(n_head=6, n_inner=3, resid_pdrop=0.5, activation_function="relu"), []),
+        (GPT2Config(scale_attn_by_inverse_layer_idx=True), ["scale_attn_by_inverse_layer_idx"]),
+        (GPT2Config(reorder_and_upcast_attn=True), ["reorder_and_upcast_attn"]),
+        (GPT2Config(scale_attn_weights=False), ["scale_attn_weights"]),
+        (GPT2Config(add_cross_attention=True), ["add_cross_attention"]),
+        (GPTNeoXConfig(use_parallel_residual=False, rotary_pct=1.0), []),
+        (LlamaConfig(attention_bias=True, mlp_bias=True, head_dim=16, pretraining_tp=2), []),
+        (LlamaConfig(is_llama_config=True, rope_interleaved=False), []),
+        (
+            LlamaConfig(rope_parameters={"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4}),
+            [],
+        ),
+        (
+            LlamaConfig(rope_parameters={"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}),
+            ["rope_parameters"],
+        ),
+        (
+            LlamaConfig(attn_logit_softcapping=30.0, logit_scale=2.0),
+            ["attn_logit_softcapping", "logit_scale"],
+        ),
+        (LlamaConfig(residual_multiplier=0.2, qk_norm=True), ["residual_multiplier", "qk_norm"]),
+        (LlamaConfig(sliding_window=32), ["sliding_window"]),
+        (Qwen2Config(num_hidden_layers=3), []),
+        (Qwen2Config(num_hidden_layers=3, max_window_layers=3, **WINDOW), []),
+        (Qwen2Config(num_hidden_layers=3, max_window_layers=0, **WINDOW), ["layer_types"]),
+        (Qwen2Config(num_hidden_layers=3, max_window_layers=2, **WINDOW), ["layer_types"]),
+    ],
+)
+def test_what_a_configuration_asks_for(config: PretrainedConfig, named: list[str]) -> None:
+    found = [setting.partition("=")[0] for setting in not_done(config)]
+    assert sorted(found) == sorted(named)
+
+
+def test_windows_are_measured_by_hooks(
+    save_checkpoint: SaveCheckpoint, grouped: dict[str, Any], tmp_path: Path
+) -> None:
+    """Issue: a window of 32, prompts of 64 tokens, damages off by more than the largest."""
+    config = Qwen2Config(**grouped, **WINDOW, max_window_layers=0)
+    subject = load_subject(str(save_checkpoint(config, tmp_path)))
+    with pytest.warns(UserWarning, match=r"one forward pass per head.*layer_types=\['sliding"):
+        slow = engine(subject)
+    assert isinstance(slow, Hooks)
+    assert slow.control(_tokens(1, 64)).damage.abs().max() > 1e-3
+
+
+def test_a_model_that_its_bridge_does_not_compute_is_no_subject(
+    save_checkpoint: SaveCheckpoint, vocabulary: dict[str, Any], tmp_path: Path
+) -> None:
+    config = GPT2Config(n_embd=40, n_layer=1, n_head=5, scale_attn_weights=False, **vocabulary)
+    with pytest.raises(ValueError, match="scale_attn_weights is false"):
+        load_subject(str(save_checkpoint(config, tmp_path)))
+
+
+def test_another_architecture_takes_the_slow_way_and_says_so(opt_checkpoint: Path) -> None:
+    subject = load_subject(str(opt_checkpoint), "raw")
+    with pytest.warns(UserWarning, match=r"one forward pass per head, exact and slow.*OPT"):
+        slow = engine(subject)
+    assert isinstance(slow, Hooks)
+    prompts = TASKS["ioi"].prompts(subject.tokenizer, 3, seed=0)[0]
+    scores = slow.task(prompts, TASKS["ioi"].metric)
+    assert scores.ablated.shape == (len(prompts), 8)
+    assert scores.damage.abs().max() > 1e-5
+
+
+# Compared with the bridge -------------------------------------------------------------------------
+
+
+def _odd_from(position: int, module: Any) -> None:
+    """Make a module do something else from a position on, in a way that no configuration tells."""
+    usual = module.forward
+
+    def forward(*args: Any, **named: Any) -> Any:
+        out = usual(*args, **named)
+        return torch.cat([out[:, :position], 1.5 * out[:, position:]], 1)
+
+    module.forward = forward
+
+
+@pytest.mark.parametrize("convention", ["raw", "folded"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_call_compares_its_own_prompts(
+    family: str, convention: Any, request: pytest.FixtureRequest
+) -> None:
+    subject = load_subject(str(request.getfixturevalue(family)), convention)
+    _odd_from(PROBE, subject.bridge.blocks[1].mlp)
+    sweep = Sweep(subject)
+    sweep.control(_tokens(2, PROBE))
+    with pytest.raises(UnknownArchitecture, match="on 79 tokens its log-probabilities differ"):
+        sweep.control(_tokens(2, 80))
+    prompts = TASKS["ioi"].prompts(subject.tokenizer, 2, seed=0)[0]
+    sweep.task(prompts, TASKS["ioi"].metric)
+    subject.bridge.W_E.data[prompts.tokens[0, 1]] += 1
+    with pytest.raises(UnknownArchitecture, match="log-probabilities differ"):
+        Sweep(subject).control(_tokens(2, 80))
+
+
+def test_a_window_that_no_configuration_tells_is_noticed(
+    save_checkpoint: SaveCheckpoint,
+    grouped: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decoder, "not_done", lambda config: [])
+    grouped = grouped | {"use_sliding_window": True, "max_window_layers": 0}
+    for window in (32, PROBE + 6):
+        directory = tmp_path / str(window)
+        save_checkpoint(Qwen2Config(**grouped, sliding_window=window), directory)
+        subject = load_subject(str(directory))
+        with pytest.raises(UnknownArchitecture, match="variant that the sweep does not know"):
+            Sweep(subject).control(_tokens(2, 81))
+
+
+# Half precision -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("dtype", "matmul"),
+    [
+        (torch.float32, None),
+        (torch.float32, torch.bfloat16),
+        (torch.bfloat16, None),
+        (torch.float16, None),
+    ],
+)
+def test_a_wrong_norm_is_refused_in_every_precision(
+    family: str, dtype: torch.dtype, matmul: torch.dtype | None, request: pytest.FixtureRequest
+) -> None:
+    directory = str(request.getfixturevalue(family))
+    bridge = TransformerBridge.boot_transformers(directory, dtype=dtype, device="cpu")
+    subject = subject_of(bridge)
+    scores = Sweep(subject, matmul=matmul).control(_tokens(1, 20))
+    assert scores.damage.isfinite().all()
+    assert {weight.dtype for weight in bridge.parameters()} == {dtype}
+    usual, bridge.cfg.eps = bridge.cfg.eps, 0.1
+    with pytest.raises(UnknownArchitecture, match="variant that the sweep does not know"):
+        Sweep(subject, matmul=matmul)
+    bridge.cfg.eps = usual
+    _odd_from(PROBE, bridge.blocks[1].mlp)
+    with pytest.raises(UnknownArchitecture, match="on 79 tokens"):
+        Sweep(subject, matmul=matmul).control(_tokens(1, 80))
+
+
+# Hooks of the user --------------------------------------------------------------------------------
+
+
+def _louder(value: Tensor, hook: Any) -> Tensor:
+    return torch.cat([value[:, :30], 2 * value[:, 30:]], 1)
+
+
+def _louder_module(module: Any, arguments: Any, output: Tensor) -> Tensor:
+    return _louder(output, None)
+
+
+def _on_a_hook_point(bridge: TransformerBridge) -> str:
+    bridge.add_hook("blocks.1.hook_resid_post", _louder)
+    return "hook_"
+
+
+def _on_a_module(bridge: TransformerBridge) -> str:
+    bridge.blocks[1].mlp.register_forward_hook(_louder_module)
+    return "mlp"
+
+
+@pytest.mark.parametrize("attach", [_on_a_hook_point, _on_a_module])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_hook_left_on_the_bridge_is_said_and_measured(
+    family: str, attach: Callable[[TransformerBridge], str], request: pytest.FixtureRequest
+) -> None:
+    subject = load_subject(str(request.getfixturevalue(family)))
+    prompts = TASKS["docstring"].prompts(subject.tokenizer, 2, seed=0)[0]
+    metric = TASKS["docstring"].metric
+    assert prompts.last >= 30
+    assert hooks_of_users(subject.bridge) == []
+    before = engine(subject)
+    assert isinstance(before, Sweep)
+    usual = before.task(prompts, metric)
+    name = attach(subject.bridge)
+    with pytest.raises(ValueError, match=f"the bridge has hooks .*{name}.*remove them"):
+        before.task(prompts, metric)
+    with pytest.warns(UserWarning, match=f"exact and slow: the bridge has hooks .*{name}"):
+        slow = engine(subject)
+    hooked = slow.task(prompts, metric)
+    assert (hooked.clean - usual.clean).abs().max() > 1e-3
+    assert hooks_of_users(subject.bridge), "it is still there"
+    assert_close(slow.task(prompts, metric).ablated, hooked.ablated)
+
+
+# Devices and threads ------------------------------------------------------------------------------
+
+
+def test_a_device_that_is_neither_cpu_nor_cuda_is_one_sentence(checkpoint: Path) -> None:
+    bridge = load_subject(str(checkpoint)).bridge
+    subject = subject_of(bridge)
+    bridge.to("meta", print_details=False)
+    with pytest.raises(ValueError, match="device must be cpu or cuda, not 'meta'"):
+        subject_of(bridge)
+    with pytest.raises(ValueError, match="device must be cpu or cuda, not 'meta'"):
+        engine(subject)
+
+
+@pytest.mark.parametrize("kind", [Sweep, Hooks])
+def test_calls_at_once_are_calls_in_turn(checkpoint: Path, kind: Any) -> None:
+    """Each thread its own prompts, on one bridge: hooks of one must not act in another's pass."""
+    subject = load_subject(str(checkpoint))
+    some = kind(subject)
+    inputs = [_tokens(1, 20 + i, i) for i in range(3)]
+    alone = [some.control(tokens).ablated for tokens in inputs]
+    together: list[Tensor | None] = [None] * len(inputs)
+
+    def call(i: int) -> None:
+        together[i] = some.control(inputs[i]).ablated
+
+    threads = [threading.Thread(target=call, args=(i,)) for i in range(len(inputs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for one, other in zip(alone, together, strict=True):
+        assert_close(one, other, atol=1e-5, rtol=0)
