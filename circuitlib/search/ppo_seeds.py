@@ -29,7 +29,7 @@ from circuitlib.search.episodes import EpisodeSource
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.planning import best_of, candidates, gumbel
 from circuitlib.search.ppo import PPOConfig, advantages, found, random_numbers
-from circuitlib.threads import threads_of_one_core
+from circuitlib.threads import training_threads
 
 SIDE_BY_SIDE = 5
 """Seeds per learner, at most. Fewer, and threads wait for Python's lock between operations this short; more, and
@@ -309,7 +309,7 @@ class Trainer:
             unit="update",
             disable=None,
         )
-        with threads_of_one_core(len(self.learners)) as pool:
+        with training_threads(len(self.learners)) as pool:
             while self.done < c.updates and not stop():
                 rows = list(pool.map(Learner.learn, self.learners, repeat(c.annealed(self.done))))
                 self.done += 1
