@@ -1,6 +1,8 @@
 """A good task passes; a task that is wrong in one way fails exactly the check that asks about it."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from math import comb
 
 import numpy as np
@@ -17,8 +19,10 @@ from circuitlib.ablation.check_task import (
     DISTINCT,
     PRECISION,
     SIDES,
+    STANDOUT,
     check_task,
     least_share,
+    verdict,
 )
 from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS, Example, Metric, Task
@@ -59,9 +63,8 @@ def test_a_good_task_passes(subject: Subject) -> None:
     assert frame.equals(again)
 
 
-def _one_of_twelve(example: Example, rng: np.random.Generator) -> Example:
-    which = np.random.default_rng(int(rng.integers(12)))
-    return TASKS["agreement"].example(load_subject().tokenizer, which)
+def _one_of_twelve(tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> Example:
+    return TASKS["agreement"].example(tokenizer, np.random.default_rng(int(rng.integers(12))))
 
 
 def _in_any_order(example: Example, rng: np.random.Generator) -> Example:
@@ -77,61 +80,86 @@ ACCURACY = Metric(
     "accuracy", "right or wrong", False, lambda x, _, signs: (signs * x).sum(-1).sign()
 )
 
-CASES: list[tuple[str, str, Task, int, str]] = [
-    (
-        "few prompts", DISTINCT, _changed("agreement", _one_of_twelve),
-        32, r"1\d of 32 prompts drawn are different\. At least 16 must be; add words",
+Case = tuple[Task, int, list[str], str]
+CASES: dict[str, Case] = {
+    "few prompts": (
+        Task("agreement", "", "this test", LOGIT_DIFFERENCE, _one_of_twelve),
+        32,
+        [DISTINCT],
+        r"1\d of 32 prompts drawn are different\. At least 16 must be; add words",
     ),
-    (
-        "answers of several tokens", ANSWERS,
+    "answers of several tokens": (
         _changed("agreement", lambda e, rng: _with(e, [" unbelievable", e.candidates[1]])),
-        32, r"1 of 5 answers are not one token, the first: ' unbelievable' is \d tokens",
+        32,
+        [ANSWERS],
+        r"1 of 5 answers are not one token, the first: ' unbelievable' is \d tokens",
     ),
-    (
-        "equal answers", SIDES, _changed("agreement", lambda e, rng: _with(e, [" is", " is"])),
-        32, r"have the same token as both.*Draw the wrong answer",
+    "equal answers": (
+        _changed("agreement", lambda e, rng: _with(e, [" is", " is"])),
+        32,
+        [SIDES],
+        r"have the same token as both.*Draw the wrong answer",
     ),
-    (
-        "no wrong answer", SIDES, _changed("agreement", lambda e, rng: _with(e, [" is"], (1.0,))),
-        32, "lack a right or a wrong answer",
+    "no wrong answer": (
+        _changed("agreement", lambda e, rng: _with(e, [" is"], (1.0,))),
+        32,
+        [SIDES],
+        "lack a right or a wrong answer",
     ),
-    (
-        "long prompts", CONTEXT,
-        _changed("agreement", lambda e, rng: Example(
-            e.text + " and" * 300, e.answer, e.candidates, e.signs, e.roles)),
-        32, r"longest prompt is 3\d\d tokens with BOS; the model reads up to 256\. Shorten",
+    "long prompts": (
+        _changed("agreement", lambda e, rng: replace(e, text=e.text + " and" * 300)),
+        32,
+        [CONTEXT],
+        r"longest prompt is 3\d\d tokens with BOS; the model reads up to 256\. Shorten",
     ),
-    ("random answers", ABILITY, _changed("agreement", _in_any_order), 64, "guessing reaches once in a hundred times"),
-    ("too few to tell", ABILITY, TASKS["ioi"], 6, "too few to tell that from guessing; draw more"),
-    (
-        "noisy prompts", PRECISION, _changed("ioi", _often_turned),
-        64, r"The error may be 10% of the mean: draw about \d{3} prompts",
+    "random answers": (
+        _changed("agreement", _in_any_order),
+        64,
+        [ABILITY],
+        "guessing reaches once in a hundred times",
     ),
-    (
-        "a metric that saturates", AGREEMENT, _changed("agreement", lambda e, rng: e, ACCURACY),
-        32, "accept that no head stands out",
+    "too few to tell": (
+        TASKS["ioi"],
+        6,
+        [ABILITY],
+        "too few to tell that from guessing; draw more",
     ),
-]  # fmt: skip
+    "noisy prompts": (
+        _changed("ioi", _often_turned),
+        64,
+        [PRECISION],
+        r"The error may be 10% of the mean: draw about \d{3} prompts",
+    ),
+    "a metric that saturates": (
+        _changed("agreement", lambda e, rng: e, ACCURACY),
+        32,
+        [AGREEMENT, STANDOUT],
+        "accept that no head stands out",
+    ),
+    "every head matters little": (
+        TASKS["greater_than"],
+        64,
+        [STANDOUT],
+        r"is worth 1\.\d% of the metric\. Below 5%, fractions of it say nothing",
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    ("check", "task", "count", "message"),
-    [case[1:] for case in CASES],
-    ids=[case[0] for case in CASES],
-)
-def test_what_is_wrong_fails_its_check_alone(
-    check: str, task: Task, count: int, message: str, subject: Subject
+@pytest.mark.parametrize(("task", "count", "fails", "message"), CASES.values(), ids=CASES)
+def test_what_is_wrong_fails_its_checks_alone(
+    task: Task, count: int, fails: list[str], message: str, subject: Subject
 ) -> None:
-    frame = check_task(subject, task, count).set_index("check")
+    frame = check_task(subject, task, count)
     failed = frame[frame["passed"].eq(False).fillna(False)]
-    assert list(failed.index) == [check]
-    assert failed["message"].str.contains(message).all(), failed["message"].iloc[0]
-    before, after = CHECKS[: CHECKS.index(check)], CHECKS[CHECKS.index(check) + 1 :]
-    assert frame.loc[list(before), "passed"].all()
-    if check in (DISTINCT, PRECISION, AGREEMENT):
-        assert frame.loc[list(after), "passed"].notna().all()
-    else:
-        assert frame.loc[list(after), "passed"].isna().all()
+    assert failed["check"].tolist() == fails
+    first = failed["message"].iloc[0]
+    assert re.search(message, first), first
+    measured, last = frame["passed"].notna(), fails[-1]
+    before = frame["check"].tolist().index(last) + 1
+    goes_on = last == DISTINCT or CHECKS[last] == "warns"
+    assert measured.tolist() == [True] * before + [goes_on] * (len(CHECKS) - before)
+    refused, warned = verdict(frame)
+    assert (refused, warned) == ((first, None) if CHECKS[last] == "refuses" else (None, first))
 
 
 def _no_prompts(example: Example, rng: np.random.Generator) -> Example:
@@ -143,25 +171,27 @@ def _no_prompts(example: Example, rng: np.random.Generator) -> Example:
     [
         (_no_prompts, "writes no prompts that can be used: only 3 of 40 words"),
         (
-            lambda e, rng: Example(e.text, e.answer, e.candidates, e.signs, {"S": 400}),
+            lambda e, rng: replace(e, roles={"S": 400}),
             "role S of .* ends at character 400",
         ),
         (
-            lambda e, rng: Example(
-                e.text, e.answer, e.candidates, e.signs, {f"S{rng.integers(9)}": 2}
-            ),
+            lambda e, rng: replace(e, roles={f"S{rng.integers(9)}": 2}),
             "give every prompt the same",
         ),
         (lambda e, rng: _with(e, [" is", " are"], (1.0,)), "2 candidates and 1 signs"),
+        (lambda e, rng: replace(e, text="<|endoftext|>" + e.text), "starts with the BOS token"),
     ],
 )
 def test_prompts_that_cannot_be_made_are_a_failed_row(
     change: Change, message: str, subject: Subject
 ) -> None:
     frame = check_task(subject, _changed("agreement", change), 8)
-    assert frame["passed"].isna().tolist() == [False] + 6 * [True]
+    assert frame["passed"].isna().tolist() == [False] + 7 * [True]
     assert not frame["passed"].iloc[0]
-    assert frame["message"].str.contains(message).iloc[0], frame["message"].iloc[0]
+    refused, warned = verdict(frame)
+    assert refused is not None
+    assert re.search(message, refused), refused
+    assert warned is None
 
 
 def test_the_bar_is_the_binomial_test() -> None:

@@ -54,7 +54,10 @@ def _combination(name: str, example: Example) -> frozenset[str]:
     if name == "greater_than":
         events = [event for event in words.EVENTS if f" {event} " in text]
         return frozenset([*events, "year " + re.findall(r"1\d(\d\d)", text)[0]])
-    lists = {"pronoun": [*words.NAMES, *words.OBJECTS], "agreement": words.PLURALS + words.SINGULARS}
+    lists = {
+        "pronoun": [*words.NAMES, *words.OBJECTS],
+        "agreement": words.PLURALS + words.SINGULARS,
+    }
     return frozenset(word for word in re.findall(r"\w+", text) if word in lists[name])
 
 
@@ -217,7 +220,9 @@ def test_counterfactuals_written_by_hand(tokenizer: PreTrainedTokenizerBase) -> 
     assert tokenizer.decode(group.counterfactual[0, 1:]) == "The authors"
     with pytest.raises(ValueError, match="1 of 2 prompts have a counterfactual"):
         tokenise("x", tokenizer, [example(None), example("The authors")])
-    with pytest.raises(ValueError, match=r"'The old author' is 4 tokens and its prompt 'The author' 3"):
+    with pytest.raises(
+        ValueError, match=r"'The old author' is 4 tokens and its prompt 'The author' 3"
+    ):
         tokenise("x", tokenizer, [example("The old author")])
 
 

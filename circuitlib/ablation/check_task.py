@@ -64,8 +64,8 @@ CHECKS: dict[str, Kind] = {
 @dataclass(frozen=True)
 class _Row:
     check: str
-    value: float
-    bar: float
+    value: float | int
+    bar: float | int
     passed: bool | None
     message: str
 
@@ -292,9 +292,7 @@ def _standout(
     best = int(means.argmax())
     value = means[best].item() / whole if whole > 0 else 0.0
     passed = value >= LEAST_DAMAGE
-    message = (
-        f"The head that matters most, {subject.head_name(best)}, is worth {value:.1%} of the metric."
-    )
+    message = f"The head that matters most, {subject.head_name(best)}, is worth {value:.1%} of the metric."
     if not passed:
         message += (
             f" Below {LEAST_DAMAGE:.0%}, fractions of it say nothing: several heads do this together, or none; "
