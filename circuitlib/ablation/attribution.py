@@ -14,7 +14,7 @@ Price: a backward pass is two forward passes, so all heads on n prompts and n sp
 m + lambda L, cost as much as measuring 3 heads; a resample ablation adds one forward pass, of the counterfactuals.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,10 @@ from circuitlib.tasks.base import Metric, Prompts
 
 Score = Callable[[Tensor, slice], Tensor]
 """Maps logits ``[n, pos, vocab]`` of some rows, and which rows these are, to their scores ``[n]``."""
+
+
+Hook = tuple[str, Callable[..., Tensor | None]]
+"""A hook point's name, and what is called with its value."""
 
 
 class Attribution:
@@ -114,9 +118,9 @@ class Attribution:
         clean = scores.detach()
         return clean, clean[:, None] - slopes
 
-    def _run(self, tokens: Tensor, hooks: list[tuple[str, Callable[..., Tensor | None]]]) -> Tensor:
+    def _run(self, tokens: Tensor, hooks: Sequence[Hook]) -> Tensor:
         tokens = tokens.to(self.subject.bridge.W_E.device)
-        return self.subject.bridge.run_with_hooks(tokens, fwd_hooks=hooks)
+        return self.subject.bridge.run_with_hooks(tokens, fwd_hooks=list(hooks))
 
     def _gated(self, z: Tensor, hook: Any, gate: Tensor, closed: Tensor) -> Tensor:
         heads = self.subject.heads_per_layer
