@@ -8,13 +8,13 @@ import pandas as pd
 import psutil
 import pytest
 import torch
-from circuitlib.search.network import ActorCritic
 from transformers import AutoModelForCausalLM
 
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.companion.speed import RECORDED, recorded, recorded_machine
 from circuitlib.manifest import load_frame, read_provenance
 from circuitlib.search.episodes import TableEpisodes
+from circuitlib.search.network import ActorCritic
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import Trainer
 from circuitlib.workshop.benchmark import PARTS, growth, machine, main

@@ -1,8 +1,16 @@
 """Loading: the embedded subject, local directories, and what cannot be found."""
 
+import json
 import shutil
+import subprocess
+import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +18,11 @@ from torch.testing import assert_close
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM
 
+from circuitlib.manifest import StaleResult, as_json
 from circuitlib.paths import SUBJECTS
+from circuitlib.subjects.card import Card, Convention, fingerprint
 from circuitlib.subjects.checkpoints import canonical_name
-from circuitlib.subjects.load import Convention, load_subject, subject_of
+from circuitlib.subjects.load import load_subject, subject_of
 from circuitlib.tasks import TASKS
 
 
@@ -43,22 +53,97 @@ def test_conventions_do_not_change_the_model(
         assert_close(ours, theirs, atol=2e-5, rtol=1e-5)
 
 
-def test_card.weights_names_the_checkpoint_not_the_convention(checkpoint: Path) -> None:
-    raw, folded = load_subject(str(checkpoint), "raw"), load_subject(str(checkpoint))
-    assert raw.card.weights == folded.weights_hash != load_subject().weights_hash
+def test_a_card_names_the_checkpoint_and_the_convention(checkpoint: Path) -> None:
+    raw, folded = load_subject(str(checkpoint), "raw").card, load_subject(str(checkpoint)).card
+    assert raw == replace(folded, convention="raw")
+    assert raw.bos == "<|endoftext|>"
+    other = load_subject().card
+    assert other.weights != raw.weights
+    assert (other.layers, other.heads_per_layer, other.heads) == (12, 12, 144)
+
+
+def _edited(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "differs"),
+    [
+        ("config.json", lambda c: c.update(n_head=4), {"config"}),
+        ("config.json", lambda c: c.update(activation_function="relu"), {"config"}),
+        ("config.json", lambda c: c.update(transformers_version="0"), set()),
+        ("tokenizer.json", lambda c: c["model"]["vocab"].update({"Ġthe": 5}), {"tokenizer"}),
+    ],
+)
+def test_what_changes_a_subject_changes_its_card(
+    file: str,
+    change: Callable[[dict[str, Any]], object],
+    differs: set[str],
+    checkpoint: Path,
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(checkpoint, tmp_path / "copy")
+    before = fingerprint(tmp_path / "copy")
+    assert before == fingerprint(checkpoint)
+    _edited(tmp_path / "copy" / file, change)
+    after = fingerprint(tmp_path / "copy")
+    assert {name for name in before if before[name] != after[name]} == differs
+
+
+def test_one_weight_changes_the_card_and_shards_do_not(checkpoint: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(checkpoint)
+    for name, size in (("whole", "1GB"), ("shards", "60KB")):
+        model.save_pretrained(tmp_path / name, max_shard_size=size)
+    assert len(list((tmp_path / "shards").glob("*.safetensors"))) > 2
+    whole, shards = (fingerprint(tmp_path / name)["weights"] for name in ("whole", "shards"))
+    assert whole == shards == fingerprint(checkpoint)["weights"]
+    model.transformer.h[2].mlp.c_fc.weight.data[3, 4] += 1e-3
+    model.save_pretrained(tmp_path / "other")
+    assert fingerprint(tmp_path / "other")["weights"] != whole
+
+
+def test_a_card_is_read_as_it_was_written_or_refused(checkpoint: Path, tmp_path: Path) -> None:
+    card, path = load_subject(str(checkpoint)).card, tmp_path / "subject.json"
+    path.write_text(as_json(card.record()))
+    assert Card.read(path) == card
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 3):
+        content = bytearray(whole)
+        content[at] ^= 0x10
+        path.write_bytes(content)
+        found: Card | None = None
+        with suppress(StaleResult):
+            found = Card.read(path)
+        assert found != card, "corrupt, or another card, which its results do not fit"
+
+
+def test_checkpoints_are_found_without_torch() -> None:
+    program = "import sys, circuitlib.subjects.checkpoints; print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
+def test_several_loads_at_once(checkpoint: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        cards = list(pool.map(lambda _: load_subject(str(checkpoint)).card, range(8)))
+    assert len(set(cards)) == 1
+    assert load_subject(str(checkpoint), "raw").bridge.W_E.device.type == "cpu"
 
 
 def test_a_bridge_that_is_loaded_already(checkpoint: Path) -> None:
     bridge = TransformerBridge.boot_transformers(str(checkpoint), dtype=torch.float32, device="cpu")
     raw = subject_of(bridge)
-    loaded = load_subject(str(checkpoint), "raw")
-    assert (raw.name, raw.convention, raw.card.weights) == ("odd", "raw", loaded.weights_hash)
+    assert (raw.name, raw.convention) == ("odd", "raw")
     bridge.enable_compatibility_mode(no_processing=True)
     assert subject_of(bridge).convention == "raw"
     bridge.process_weights()
     folded = subject_of(bridge, "mine")
     assert (folded.name, folded.convention) == ("mine", "folded")
-    assert folded.card.weights != raw.weights_hash
+    assert folded.card.weights != raw.card.weights
 
 
 @pytest.mark.parametrize("convention", ["folded", "raw"])
@@ -74,7 +159,7 @@ def test_a_half_precision_bridge_is_a_subject(checkpoint: Path) -> None:
     bridge = TransformerBridge.boot_transformers(
         str(checkpoint), dtype=torch.bfloat16, device="cpu"
     )
-    assert subject_of(bridge).card.weights != load_subject(str(checkpoint)).weights_hash
+    assert subject_of(bridge).card.weights != load_subject(str(checkpoint)).card.weights
 
 
 def test_a_bridge_in_training_mode_is_refused(checkpoint: Path) -> None:
@@ -100,7 +185,7 @@ def test_devices_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_a_subject_on_cuda_is_the_same_subject(checkpoint: Path) -> None:
     here, there = load_subject(str(checkpoint)), load_subject(str(checkpoint), device="cuda")
-    assert here.card.weights == there.weights_hash
+    assert here.card.weights == there.card.weights
     tokens = TASKS["ioi"].prompts(here.tokenizer, 3, 0)[0].tokens
     with torch.inference_mode():
         assert_close(here.bridge(tokens), there.bridge(tokens.cuda()).cpu(), atol=1e-3, rtol=1e-3)
@@ -126,7 +211,7 @@ def test_a_cached_name_on_the_hub_loads_offline(checkpoint: Path, hub_cache: Pat
     _put_in_cache(checkpoint, hub_cache / "models--somebody--odd-gpt2")
     subject = load_subject("somebody/odd-gpt2")
     assert subject.name == "odd-gpt2"
-    assert subject.card.weights == load_subject(str(checkpoint)).weights_hash
+    assert subject.card.weights == load_subject(str(checkpoint)).card.weights
 
 
 def test_half_a_cached_checkpoint_is_not_one(checkpoint: Path, hub_cache: Path) -> None:
@@ -170,7 +255,7 @@ def test_shards_are_looked_for(checkpoint: Path, tmp_path: Path) -> None:
     model.save_pretrained(directory, max_shard_size="60KB")
     for file in checkpoint.glob("tokenizer*"):
         shutil.copy(file, directory)
-    assert load_subject(str(directory)).card.weights == load_subject(str(checkpoint)).weights_hash
+    assert load_subject(str(directory)).card.weights == load_subject(str(checkpoint)).card.weights
     next(iter(sorted(directory.glob("model-*.safetensors")))).unlink()
     with pytest.raises(FileNotFoundError, match=r"it lacks model-00001-of-000\d\d\.safetensors"):
         load_subject(str(directory))

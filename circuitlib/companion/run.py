@@ -38,8 +38,8 @@ from circuitlib.manifest import (
 from circuitlib.paths import CACHE, FIGURES, NOTEBOOKS, RESULTS, ROOT, require_checkout
 from circuitlib.search.env import budget_for
 from circuitlib.search.episodes import TableEpisodes
-from circuitlib.search.policy import load_policy, rounded, save_policy
 from circuitlib.search.network import ActorCritic
+from circuitlib.search.policy import load_policy, rounded, save_policy
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import Trainer
 from circuitlib.subjects.card import Card, fingerprint

@@ -54,8 +54,8 @@ class Card:
     @classmethod
     def read(cls, path: Path) -> "Card":
         """A card that was written from :meth:`record`. Raises ``StaleResult`` when it is corrupt."""
-        text = path.read_text(encoding="utf-8")
         try:
+            text = path.read_text(encoding="utf-8")
             card = cls(**json.loads(text))
             whole = as_json(card.record()) == text
         except (ValueError, TypeError):
