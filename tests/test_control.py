@@ -102,11 +102,20 @@ def test_a_missing_text_is_an_error_not_another_text(
 ) -> None:
     with pytest.raises(FileNotFoundError) as refused:
         control_spans(tokenizer, 20, 1, "train", "wikitext-2")
-    for part in (
-        WIKITEXT_FILE, "(6.4 MB)", "https://huggingface.co/datasets/Salesforce/wikitext",
-        f"data/cache/{WIKITEXT_FILE}", "HF_HUB_OFFLINE",
-    ):  # fmt: skip
+    url = "https://huggingface.co/datasets/Salesforce/wikitext"
+    place = f"data/cache/{WIKITEXT_FILE}"
+    for part in (WIKITEXT_FILE, "(6.4 MB)", url, place, "HF_HUB_OFFLINE"):
         assert part in str(refused.value)
+
+
+def test_a_paragraph_that_starts_with_bos_is_refused(
+    no_text: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    path = no_text / "cache" / WIKITEXT_FILE
+    path.parent.mkdir(parents=True)
+    pd.DataFrame({"text": [tokenizer.bos_token + "A castle by the river ."]}).to_parquet(path)
+    with pytest.raises(ValueError, match="starts with the BOS token"):
+        control_spans(tokenizer, 1, 1, "train", "wikitext-2")
 
 
 def test_the_papers_text_is_the_default_but_for_the_embedded_subject(checkpoint: Path) -> None:

@@ -9,8 +9,18 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from circuitlib.subjects.load import load_subject
+from circuitlib.tasks import TASKS
 from circuitlib.workshop import pretrain
-from circuitlib.workshop.pretrain import Phase, Rows, bigram_loss, drop_heads, new_model, train
+from circuitlib.workshop.pretrain import (
+    Phase,
+    Rows,
+    bigram_loss,
+    drop_heads,
+    held_out_spans,
+    measure,
+    new_model,
+    train,
+)
 
 SHARES = {"prose": 0.25, "induction": 0.25, "ioi": 0.25, "docstring": 0.25}
 
@@ -21,7 +31,7 @@ def rows(tokenizer: PreTrainedTokenizerFast) -> Rows:
     return Rows(tokenizer, prose)
 
 
-def test_repeats_can_be_foretold(rows: Rows) -> None:
+def test_what_counts_repeats_what_came_before(rows: Rows) -> None:
     tokens, weights = rows.draw("induction", 50, 20, 256, np.random.default_rng(0))
     assert tokens.shape == weights.shape == (50, 20)
     assert weights.any(1).mean() > 0.8
@@ -71,6 +81,27 @@ def test_dropped_heads_add_nothing(tokenizer: PreTrainedTokenizerFast) -> None:
     assert len(attention_free) == 12
 
 
+def test_measured_as_by_hand(rows: Rows, tokenizer: PreTrainedTokenizerFast) -> None:
+    model = new_model(0, tokenizer).eval()
+    spans = held_out_spans(rows.prose, tokenizer.bos_token_id, spans=3, length=20)
+    measured = measure(model, tokenizer, spans, 4)
+    for name, task in TASKS.items():
+        right, means = [], []
+        for group in task.prompts(tokenizer, 4, seed=7):
+            for tokens, candidates, signs in zip(
+                group.tokens, group.candidates, group.signs, strict=True
+            ):
+                logits = model(tokens[None]).logits[0, -1].detach()
+                if name == "greater_than":
+                    logits = logits.softmax(-1)
+                means.append(sum(s * logits[a] for a, s in zip(candidates, signs, strict=True)))
+                right.append(float(means[-1] > 0))
+        assert measured[name] == pytest.approx(float(np.mean(means)), abs=1e-5)
+        assert measured[f"{name}_right"] == np.mean(right)
+    loss = model(spans, labels=spans).loss.item()
+    assert measured["prose_loss"] == pytest.approx(loss, abs=1e-5)
+
+
 def test_resumed_training_is_uninterrupted_training(
     tmp_path: Path, rows: Rows, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,5 +126,5 @@ def test_resumed_training_is_uninterrupted_training(
     monkeypatch.setattr(pretrain, "learning_rate_factor", real)
     train(0, phases, tmp_path / "stopped", tmp_path / "subject-b")
     first, second = (load_subject(str(tmp_path / name)) for name in ("subject-a", "subject-b"))
-    assert first.card.weights == second.weights_hash
+    assert first.card.weights == second.card.weights
     assert (first.layers, first.heads_per_layer) == (12, 12)

@@ -46,22 +46,11 @@ log = logging.getLogger(__name__)
 
 
 BOS = "<|endoftext|>"
-
-
 VOCABULARY = 2048
-
-
 WIDTH = 192
-
-
 CONTEXT = 256
-
-
 CHECKPOINT_EVERY = 100
-
-
 EVALUATE_EVERY = 100
-
 
 # GPT-2's pattern, but numbers are split in pairs of digits, so that 1732 is " 17" and "32".
 PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}{1,2}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -94,8 +83,6 @@ FIRST_MIXTURE = {
     "pronoun": 0.05,
     "agreement": 0.07,
 }
-
-
 SECOND_MIXTURE = {
     "prose": 0.34,
     "induction": 0.10,
@@ -107,7 +94,6 @@ SECOND_MIXTURE = {
 }
 """Docstrings, the slowest to come, take the place of what is learned by then."""
 
-
 THIRD_MIXTURE = {
     "prose": 0.40,
     "induction": 0.13,
@@ -117,8 +103,6 @@ THIRD_MIXTURE = {
     "pronoun": 0.04,
     "agreement": 0.05,
 }
-
-
 PHASES = (
     Phase(500, 120, 20, {"induction": 1.0}, 256, 0.0),
     Phase(150, 96, 32, {"induction": 1.0}, 512, 0.0),
@@ -144,16 +128,13 @@ def train_tokenizer(paragraphs: list[str]) -> PreTrainedTokenizerFast:
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    needed = [
-        *task_words.NAMES, *task_words.PLACES, *task_words.OBJECTS, *task_words.ARGUMENTS,
-        *task_words.DESCRIPTIONS, *task_words.EVENTS, *task_words.SINGULARS, *task_words.PLURALS,
-        *task_words.ADJECTIVES, *task_words.CENTURIES, "he", "she", "is", "are", "was", "were",
-        *["the", "and", "to", "went", "gave", "near", "behind", "year", "because", "friend"], '"""', ":",
-    ]  # fmt: skip
-    without_space = [
-        *task_words.YEARS, *["def", "self", "param", "When", "After", "Then", "While", "The", "Today"],
-        "):", "\n   ", "\n\n   ",
-    ]  # fmt: skip
+    needed = task_words.NAMES + task_words.PLACES + task_words.OBJECTS + task_words.ARGUMENTS
+    needed += task_words.DESCRIPTIONS + task_words.EVENTS + task_words.SINGULARS
+    needed += task_words.PLURALS + task_words.ADJECTIVES + task_words.CENTURIES
+    needed += "he she is are was were the and to went gave near behind year because".split()  # noqa: SIM905
+    needed += ["friend", '"""', ":"]
+    without_space = [*task_words.YEARS, "def", "self", "param", "When", "After", "Then", "While"]
+    without_space += ["The", "Today", "):", "\n   ", "\n\n   "]
     lines = [" " + word for word in needed] + without_space
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
@@ -167,9 +148,12 @@ def train_tokenizer(paragraphs: list[str]) -> PreTrainedTokenizerFast:
     )
     tokenizer.train_from_iterator(chain(frequent, paragraphs), trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=BOS, eos_token=BOS, unk_token=BOS,
+        tokenizer_object=tokenizer,
+        bos_token=BOS,
+        eos_token=BOS,
+        unk_token=BOS,
         model_max_length=CONTEXT,
-    )  # fmt: skip
+    )
 
 
 def encode_prose(tokenizer: PreTrainedTokenizerFast, paragraphs: list[str]) -> np.ndarray:
@@ -207,11 +191,10 @@ class Rows:
     def _repeats(
         self, rows: int, length: int, vocabulary: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Distinct random words in which spans come again at random lags; only what can be foretold,
+        """Distinct random words in which spans repeat at random lags; only what can be predicted,
         the second token of a repeat and those after it, counts."""
-        ids = np.array(self.tokenizer.convert_tokens_to_ids(
-            ["Ġ" + word for word in whole_words(self.tokenizer)[:vocabulary]]
-        ))  # fmt: skip
+        words = ["Ġ" + word for word in whole_words(self.tokenizer)[:vocabulary]]
+        ids = np.array(self.tokenizer.convert_tokens_to_ids(words))
         tokens = np.empty((rows, length), dtype=np.int64)
         weights = np.zeros((rows, length), dtype=np.float32)
         for row in range(rows):
@@ -275,10 +258,18 @@ def new_model(seed: int, tokenizer: PreTrainedTokenizerFast) -> GPT2LMHeadModel:
     from which attention to the previous token is learned much sooner than from noise."""
     torch.manual_seed(seed)
     config = GPT2Config(
-        vocab_size=len(tokenizer), n_positions=CONTEXT, n_embd=WIDTH, n_layer=12, n_head=12,
-        attn_pdrop=0.0, resid_pdrop=0.0, embd_pdrop=0.0, attn_implementation="eager",
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        n_positions=CONTEXT,
+        n_embd=WIDTH,
+        n_layer=12,
+        n_head=12,
+        attn_pdrop=0.0,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_implementation="eager",
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
     model = GPT2LMHeadModel(config)
     angles = torch.arange(CONTEXT)[:, None] / 10000 ** (torch.arange(WIDTH // 2) / (WIDTH // 2))
     with torch.no_grad():
