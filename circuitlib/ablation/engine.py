@@ -34,7 +34,7 @@ class Ablation:
     """
 
     kind: AblationKind = "zero"
-    reference: Sequence[Int[Tensor, "n pos"]] = ()
+    reference: Sequence[Int[Tensor, "_n _pos"]] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(AblationKind):

@@ -45,7 +45,7 @@ class Sweep:
     matmul: see :class:`circuitlib.ablation.decoder.Decoder`; narrower than the subject's own type is inexact.
     positions: positions that run through a block at once; by default what suits the device.
 
-    Each call first compares the decoder with the bridge on one of its prompts. Raises
+    Each call compares the decoder with the bridge on one of its prompts, which are of one length. Raises
     :class:`circuitlib.ablation.decoder.UnknownArchitecture`, here and from a call, when the two do not compute the
     same, and ``ValueError`` when the bridge has hooks, or is neither on a processor nor on CUDA.
     """
@@ -131,7 +131,6 @@ class Sweep:
     ) -> tuple[Tensor, Tensor]:
         """Groups of prompts, each thread taking the next one with products of its own."""
         self._refuse_hooks()
-        self.decoder.compare(tokens[:1])
         threads = torch.get_num_threads() if self.device.type == "cpu" else 1
         batch, length = tokens.shape
         group = max(1, self.positions // (length * self.decoder.heads))
@@ -144,10 +143,14 @@ class Sweep:
             return self._sweep_group(tokens[rows].to(self.device), others, first, score, last_only)
 
         if threads == 1 or len(starts) == 1:
+            self.decoder.compare(tokens[:1])
             parts = list(map(of_group, starts))
         else:
             with threads_of_one_core(len(starts)) as pool:
-                parts = list(pool.map(of_group, starts))
+                compared = pool.submit(self.decoder.compare, tokens[:1])
+                swept = pool.map(of_group, starts)
+                compared.result()
+                parts = list(swept)
         clean, ablated = zip(*parts, strict=True)
         return torch.cat(clean), torch.cat(ablated)
 

@@ -22,6 +22,9 @@ from circuitlib.manifest import short_hash
 from circuitlib.subjects.card import Card, Convention, config_hash, fingerprint
 from circuitlib.subjects.checkpoints import EMBEDDED, canonical_name, find_checkpoint
 
+FOLDING_TOLERANCE = 1e-4
+"""Largest difference of log-probabilities before and after, as a share of the largest, that rounding explains."""
+
 _LOADING = threading.Lock()
 """transformers builds a model within a setting of the whole process: two loads at once break both."""
 
@@ -125,13 +128,34 @@ def subject_of(
     return Subject(card, bridge, bridge.tokenizer)
 
 
+@torch.inference_mode()
+def _predictions(bridge: TransformerBridge) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(len(bridge.W_E), (1, min(16, bridge.cfg.n_ctx)), generator=generator)
+    return bridge(tokens.to(bridge.W_E.device)).log_softmax(-1)
+
+
+def _fold(bridge: TransformerBridge) -> None:
+    before = _predictions(bridge)
+    bridge.enable_compatibility_mode()
+    bridge.requires_grad_(False)
+    difference = ((_predictions(bridge) - before).abs().max() / before.abs().max()).item()
+    # TransformerLens 4.3.0 takes a square MLP weight for its transpose, for one.
+    if not difference <= FOLDING_TOLERANCE:
+        raise ValueError(
+            f"TransformerLens changes this model when it folds its weights: log-probabilities differ by "
+            f"{difference:.1e} of the largest; take the convention raw"
+        )
+
+
 def load_subject(
     name: str = EMBEDDED, convention: Convention = "folded", device: str = "cpu"
 ) -> Subject:
     """Load a subject in float32: the embedded one, a local directory, or a name on the hub.
 
     name: see :func:`find_checkpoint`. device: ``cpu``, or ``cuda`` where there is CUDA.
-    Raises ``ValueError`` for an unknown convention or a device that is not there, and
+    Raises ``ValueError`` for an unknown convention, a device that is not there, or a model that TransformerLens
+    changes when it folds its weights, and
     ``FileNotFoundError``, saying what to download and where to put it, when the checkpoint can be found
     neither here nor on the hub.
     """
@@ -148,6 +172,5 @@ def load_subject(
         )
         bridge.eval().requires_grad_(False)
         if convention == "folded":
-            bridge.enable_compatibility_mode()
-            bridge.requires_grad_(False)
+            _fold(bridge)
     return subject_of(bridge, PurePosixPath(canonical_name(name)).name, fingerprint(directory))
