@@ -316,14 +316,14 @@ def test_against_the_sweep() -> None:
     """On the embedded subject's docstring task the order of heads is nearly the sweep's; the damages are not,
     but the slope's integral over a head's gate, by Gauss and Legendre, is."""
     subject = load_subject("gpt2-mini", "raw")
-    prompts = max(TASKS["docstring"].prompts(subject.tokenizer, 32, seed=0), key=len)[:6]
+    prompts = max(TASKS["docstring"].prompts(subject.tokenizer, 32, seed=0), key=len)[:4]
     attribution = Attribution(subject)
     exact = Sweep(subject).task(prompts, LOGIT_DIFFERENCE).damage
     estimate = attribution.task(prompts, LOGIT_DIFFERENCE).damage
     ranks = [damage.mean(0).argsort().argsort().double() for damage in (estimate, exact)]
     assert torch.corrcoef(torch.stack(ranks))[0, 1] > 0.9
     nodes, weights = torch.from_numpy(np.stack(np.polynomial.legendre.leggauss(12))).float()
-    for head in exact.mean(0).topk(2).indices.tolist():
+    for head in exact.mean(0).topk(1).indices.tolist():
         layer, within = divmod(head, subject.heads_per_layer)
         output = subject.bridge.original_model.transformer.h[layer].attn.c_proj.weight
         rows = slice(within * len(output) // 12, (within + 1) * len(output) // 12)
