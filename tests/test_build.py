@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from circuitlib.ablation import build
 from circuitlib.ablation.build import REFERENCE_SEED, SEEDS, Recipe, build_table, differs_again
-from circuitlib.ablation.engine import Ablation
+from circuitlib.ablation.engine import Ablation, Scores
 from circuitlib.ablation.hooks import Hooks, hooked_control, hooked_task
 from circuitlib.ablation.tables import DamageTable, load_table, reward, save_table
 from circuitlib.manifest import StaleResult, save_tensors
@@ -74,11 +74,12 @@ def test_an_interrupted_table_resumes(
     assert len(kept) == 2
     measured = []
     measure = build.Measurement.rows
-    monkeypatch.setattr(
-        build.Measurement,
-        "rows",
-        lambda self, rows: measured.append(len(rows)) or measure(self, rows),
-    )
+
+    def counted(self: build.Measurement, rows: torch.Tensor) -> Scores:
+        measured.append(len(rows))
+        return measure(self, rows)
+
+    monkeypatch.setattr(build.Measurement, "rows", counted)
     resumed = build_table(subject, recipe, tmp_path)
     assert measured == [8]
     assert torch.equal(resumed.damage, whole.damage)

@@ -24,15 +24,17 @@ def test_attention_is_read_at_the_roles(checkpoint: Path) -> None:
 
 def test_every_detector_scores_every_head(checkpoint: Path) -> None:
     subject = load_subject(str(checkpoint))
-    frame = detect(subject, 8, 0)
+    frame = detect(subject, ["induction", "ioi", "docstring"], 8, 0)
     assert len(frame) == len(DETECTORS) * subject.heads
     assert frame["score"].between(0, 1).all()
 
 
 def test_a_known_head_is_found() -> None:
     """Induction, in the embedded subject, is some head looking from the second A to B."""
-    frame = detect(load_subject(), 16, 0, [d for d in DETECTORS if d.name == "induction"])
-    assert frame["score"].max() > 0.3
+    frame = detect(load_subject(), ["induction"], 16, 0)
+    assert set(frame["detector"]) == {"induction", "previous token"}
+    assert frame[frame["detector"] == "induction"]["score"].max() > 0.3
+    assert detect(load_subject(), ["agreement"], 16, 0).empty
 
 
 def test_the_literature_is_read_as_published() -> None:

@@ -17,8 +17,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from circuitlib import plot_head_damage
-from circuitlib.ablation import head_damage
+from circuitlib import head_damage, plot_head_damage
 from circuitlib.ablation.hooks import hooked_control, hooked_task
 from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS
@@ -175,7 +174,7 @@ def test_refused_before_any_work(
     def work(subject: Subject) -> None:
         pytest.fail("the model was run")
 
-    monkeypatch.setattr("circuitlib.ablation.engine.engine", work)
+    monkeypatch.setattr("circuitlib.ablation.sweep.engine", work)
     given = prompts(subject.tokenizer) if callable(prompts) else prompts
     with pytest.raises(kind, match=message):
         head_damage(subject, given, control)

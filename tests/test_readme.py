@@ -7,7 +7,7 @@ from circuitlib.companion.run import Run
 from circuitlib.manifest import load_frame
 from circuitlib.paths import ROOT
 from circuitlib.search.evaluate import summarise
-from circuitlib.workshop import benchmark
+from circuitlib.companion.speed import recorded
 
 PLAIN, PLANNED = (5, 1), (5, 5)
 
@@ -85,7 +85,7 @@ def test_redundancy(readme: str) -> None:
 
 
 def test_speeds(readme: str) -> None:
-    sweeps = benchmark.recorded("sweeps")
+    sweeps = recorded("sweeps")
     speed = sweeps[sweeps["method"] == "sweep"].set_index(["subject", "workload"])["speedup"]
     for subject, place in (
         ("gpt2-mini", "on `gpt2-mini`"),

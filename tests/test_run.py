@@ -183,9 +183,11 @@ def test_policies_are_what_the_trainer_learns(
     for k, networks in policies.items():
         config = PPOConfig(total_timesteps=1200, candidates=k)
         trained = Trainer(mine.training_episodes(), config, [0, 1]).train()
-        for stored, fresh in zip(networks, trained, strict=True):
+        assert set(networks) == set(trained)
+        for seed, stored in networks.items():
             for key, value in stored.state_dict().items():
-                torch.testing.assert_close(value, fresh.state_dict()[key], atol=2e-3, rtol=2e-3)
+                fresh = trained[seed].state_dict()[key]
+                torch.testing.assert_close(value, fresh, atol=2e-3, rtol=2e-3)
     history = mine.training_history()
     assert set(history["trained_k"]) == set(CANDIDATES)
     assert set(history["update"]) == {1, 2, 3}

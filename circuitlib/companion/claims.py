@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from circuitlib.companion.frames import evaluation, pairs
+from circuitlib.companion.frames import evaluation, evaluation_episodes, pairs
 from circuitlib.companion.paper import PAPER, best_head_share, paper_fractions
 from circuitlib.companion.run import Run
 from circuitlib.manifest import content_hash
-from circuitlib.search.evaluate import draw_episodes, summarise
+from circuitlib.search.evaluate import summarise
 from circuitlib.search.oracle import best_head
 from circuitlib.tasks.control_text import CONTROL
 
@@ -137,7 +137,7 @@ def _transfer(run: Run, summary: pd.DataFrame) -> Iterator[dict[str, object]]:
             verdict = reproduced(theirs, ours["low"], ours["high"])
             yield _fraction(f"docstring, {words}", theirs, ours, verdict, "never trained on")
     random = summary[(summary["task"] == "docstring") & (summary["searcher"] == "random")]
-    ours, theirs = random.loc[random["measured"].idxmax()], paper["docstring", 0, "random"]
+    ours, theirs = random.sort_values("measured").iloc[-1], paper["docstring", 0, "random"]
     measured = int(ours["measured"])
     yield _fraction(
         f"random search on docstring, {measured} heads",
@@ -214,8 +214,7 @@ def best_head_shares(run: Run) -> dict[str, float]:
     """How often the most frequent best head is the best, over the evaluation episodes of each main task."""
     shares = {}
     for task in run.main_tasks:
-        tables = (run.table(name, "evaluation") for name in (task, CONTROL))
-        episodes = draw_episodes(*tables, run.settings.episodes, run.settings.penalty)
+        episodes = evaluation_episodes(run, task)
         counts = best_head(episodes.mean(1)).bincount()
         shares[task] = counts.max().item() / len(episodes)
     return shares

@@ -137,9 +137,11 @@ def training_curves(history: pd.DataFrame, oracle: dict[str, float], window: int
     reward on each task."""
     figure, axes = _panels(len(oracle), 4.6, 3.3)
     for axis, (task, ceiling) in zip(axes, oracle.items(), strict=True):
-        for (k, seed), line in _of(history, task=task).groupby(["trained_k", "seed"]):
+        keys: Any
+        for keys, line in _of(history, task=task).groupby(["trained_k", "seed"]):
+            k, seed = keys
             smooth = line["best"].rolling(window, min_periods=1).mean()
-            kind = kind_of("policy", k)
+            kind = kind_of("policy", int(k))
             label = kind.title if seed == history["seed"].min() else None
             axis.plot(line["update"], smooth, color=kind.colour, lw=1, alpha=0.9, label=label)
         axis.axhline(ceiling, color=ORACLE, ls=":", lw=1, label="oracle, mean")
@@ -162,9 +164,9 @@ def signal_bars(
         x = np.arange(len(ours))
         errors = np.stack([ours["ratio"] - ours["low"], ours["high"] - ours["ratio"]])
         theirs = [paper.get((task, int(k), signal), np.nan) for signal in ours["signal"]]
-        bar = {"width": 0.38, "capsize": 3}
+        bar: dict[str, Any] = {"width": 0.38, "capsize": 3}
         axis.bar(x - 0.2, ours["ratio"], yerr=errors, color=HERE, label=_here(), **bar)
-        hatch = {"hatch": "//", "edgecolor": "white"}
+        hatch: dict[str, Any] = {"hatch": "//", "edgecolor": "white"}
         axis.bar(x + 0.2, theirs, 0.38, color=PAPER, label="paper (GPT-2 small)", **hatch)
         random = rows.loc[rows["searcher"] == "random", "ratio"].item()
         axis.axhline(
@@ -218,6 +220,7 @@ def _name_points(axis: Axes, rows: pd.DataFrame, names: Sequence[str]) -> None:
     """Head names beside their points, highest first, each moved down where it would cover another."""
     (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
     placed: list[tuple[float, float]] = []
+    row: Any
     for row in rows.itertuples():
         x = (row.score - left) / (right - left) + 0.01
         y = (row.reward - low) / (high - low) + 0.01
@@ -279,6 +282,7 @@ def speed_bars(sweeps: pd.DataFrame) -> Figure:
             ax=axis,
             legend=axis is axes[-1],
         )
+        bars: Any
         for bars in axis.containers:
             axis.bar_label(bars, fmt="%.1f", fontsize=7)
         axis.axhline(1, color="black", lw=0.8, ls=":")

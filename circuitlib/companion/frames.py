@@ -117,6 +117,12 @@ def heads(run: Run) -> pd.DataFrame:
     return frame.assign(rank=rank.astype(int))
 
 
+def evaluation_episodes(run: Run, task: str) -> Float[Tensor, "episodes batch heads"]:
+    """The rows of a task's evaluation episodes, the same for every searcher; their means are the rewards."""
+    table, control = (run.table(name, "evaluation") for name in (task, CONTROL))
+    return draw_episodes(table, control, run.settings.episodes, run.settings.penalty)
+
+
 def best_heads(run: Run, task: str, count: int) -> list[int]:
     """The ``count`` heads of the largest mean reward on a task's evaluation prompts, best first."""
     return head_order(head_rewards(run, task, "evaluation")[None])[:count].tolist()
@@ -155,8 +161,7 @@ def evaluation(run: Run) -> pd.DataFrame:
     def compute() -> pd.DataFrame:
         frames = []
         for task in run.tasks:
-            tables = (run.table(name, "evaluation") for name in (task, CONTROL))
-            episodes = draw_episodes(*tables, run.settings.episodes, run.settings.penalty)
+            episodes = evaluation_episodes(run, task)
             for i, signal in enumerate(told(task)):
                 some = [e for e in entries(signal) if i == 0 or e.searcher.name != "random"]
                 frames.append(evaluate(task, episodes, some))

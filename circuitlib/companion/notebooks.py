@@ -78,7 +78,7 @@ def execute(
     """Execute notebooks on a run's results, into its folder. ``done`` is told each one's name."""
     defaults = asdict(Settings())
     changed = {k: v for k, v in asdict(run.settings).items() if v != defaults[k]}
-    parameters = {"settings": changed, "output": run.output}
+    parameters: dict[str, object] = {"settings": changed, "output": run.output}
     run.notebooks.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         waiting = {

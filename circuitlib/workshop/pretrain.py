@@ -498,9 +498,10 @@ def train(seed: int, phases: tuple[Phase, ...], workdir: Path, directory: Path) 
     lines.round(4).to_csv(directory / "training_log.csv", index=False)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(
+        prog="python -m circuitlib pretrain",
         description="Train the embedded subject, or go on training it."
     )
     parser.add_argument("--seed", type=int, default=0)
@@ -511,11 +512,8 @@ def main() -> None:
     parser.add_argument(
         "--directory", type=Path, default=SUBJECTS / "gpt2-mini", help="where the subject goes"
     )
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
     train(options.seed, PHASES, options.workdir, options.directory)
-
-
-if __name__ == "__main__":
-    main()
+    return 0
