@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
+from transformers.utils.logging import disable_progress_bar
 
 from circuitlib.manifest import made_on, save_frame
 from circuitlib.paths import ROOT
@@ -71,12 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="folder for the tables (default: runs/speed)",
     )
     chosen = parser.parse_args(arguments)
+    updates = chosen.steps // (PPOConfig.num_envs * PPOConfig.num_steps)
     if chosen.repeats < REPEATS or chosen.positions < 8 or chosen.seeds < 1:
         parser.error(f"at least --repeats {REPEATS}, --positions 8 and --seeds 1 are needed")
-    if PPOConfig(total_timesteps=chosen.steps).updates <= chosen.repeats:
-        parser.error(
-            f"--steps {chosen.steps} are too few to be cut into {chosen.repeats + 1} parts"
-        )
+    if updates <= chosen.repeats:
+        parser.error(f"--steps {chosen.steps} make {updates} updates; each turn needs one at least")
+    disable_progress_bar()
     asked = {name: getattr(chosen, name) for name in options}
     provenance = {"machine": this_machine(), "arguments": asked, **made_on()}
     if chosen.parts == list(PARTS):

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from transformers import AutoModelForCausalLM
+from transformers.utils.logging import disable_progress_bar
 
 from circuitlib.subjects.checkpoints import find_checkpoint
 from circuitlib.subjects.load import load_subject
@@ -70,6 +71,7 @@ def growth(cases: Iterable[Case]) -> Iterator[pd.DataFrame]:
 
 def measured_here(name: str, prompts: int, positions: int, method: str) -> dict[str, Any]:
     """Random prompts through one method, in this process, which should have done nothing else."""
+    disable_progress_bar()
     if method == "transformers":
         model = AutoModelForCausalLM.from_pretrained(find_checkpoint(name), dtype=torch.float32)
         config, build = model.config, partial(by_transformers, model.eval(), batched=False)
