@@ -72,6 +72,32 @@ def grouped(vocabulary: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def small(
+    tmp_path_factory: pytest.TempPathFactory,
+    save_checkpoint: SaveCheckpoint,
+    vocabulary: dict[str, Any],
+) -> dict[str, Path]:
+    """One checkpoint of 2 layers x 4 heads per swept family, by its Hugging Face type."""
+    shape = vocabulary | {
+        "hidden_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 32,
+        "max_position_embeddings": CONTEXT,
+    }
+    configs = [
+        GPT2Config(n_positions=CONTEXT, n_embd=24, n_layer=2, n_head=4, **vocabulary),
+        GPTNeoXConfig(rotary_pct=2 / 3, **shape),
+        LlamaConfig(num_key_value_heads=2, **shape),
+        Qwen2Config(num_key_value_heads=2, **shape),
+    ]
+    root = tmp_path_factory.mktemp("small")
+    return {
+        config.model_type: save_checkpoint(config, root / config.model_type) for config in configs
+    }
+
+
+@pytest.fixture(scope="session")
 def checkpoint(
     tmp_path_factory: pytest.TempPathFactory,
     save_checkpoint: SaveCheckpoint,

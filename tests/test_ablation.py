@@ -24,7 +24,7 @@ from circuitlib.tasks import TASKS, Prompts
 from circuitlib.tasks.base import LOGIT_DIFFERENCE, PROBABILITY_DIFFERENCE
 from circuitlib.tasks.control_text import control_spans
 
-FAMILIES = ["checkpoint", "neox_checkpoint", "llama_checkpoint", "qwen2_checkpoint"]
+FAMILIES = ["gpt2", "gpt_neox", "llama", "qwen2"]
 KINDS: Sequence[AblationKind] = ("zero", "mean", "resample")
 
 
@@ -56,7 +56,7 @@ def _compare_with_plain(
     positions: int | None = None,
 ) -> Tensor:
     """Hooks and, unless it must be refused, the sweep, against the plain model; its damages."""
-    other = _tokens(*tokens.shape, seed=9, vocabulary=int(subject.bridge.cfg.d_vocab))
+    other = _tokens(len(tokens), tokens.shape[1], 9, int(subject.bridge.cfg.d_vocab))
     ablation = Ablation(kind, [other] if kind == "mean" else [])
     engines: list[Any] = [Hooks(subject, ablation)]
     if set(getattr(plain.model.config, "layer_types", None) or []) <= {"full_attention"}:
@@ -72,33 +72,13 @@ def _compare_with_plain(
     return task[:, :1] - task[:, 1:]
 
 
-SMALL = {
-    "hidden_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 32,
-    "vocab_size": 50,
-}
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        GPT2Config(n_embd=24, n_layer=2, n_head=4, vocab_size=50),
-        GPTNeoXConfig(**SMALL, rotary_pct=2 / 3),
-        LlamaConfig(**SMALL, num_key_value_heads=2),
-        Qwen2Config(**SMALL, num_key_value_heads=2),
-    ],
-    ids=lambda config: config.model_type,
-)
-def test_both_engines_equal_the_plain_model(
-    config: PretrainedConfig, save_checkpoint: SaveCheckpoint, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("family", FAMILIES)
+def test_both_engines_equal_the_plain_model(family: str, small: dict[str, Path]) -> None:
     """For prompts longer than any probe."""
-    model = AutoModelForCausalLM.from_pretrained(save_checkpoint(config, tmp_path))
-    tokens, damages = _tokens(2, 70, 1, 50), {}
+    model = AutoModelForCausalLM.from_pretrained(small[family])
+    tokens, damages = _tokens(2, 70, 1, 2000), {}
     for convention in get_args(Convention):
-        subject = load_subject(str(tmp_path), convention)
+        subject = load_subject(str(small[family]), convention)
         plain = PlainModel(model, convention == "folded")
         for kind in KINDS:
             damages[convention, kind] = _compare_with_plain(subject, plain, kind, tokens)
@@ -106,7 +86,7 @@ def test_both_engines_equal_the_plain_model(
     # A mean or another prompt's value has the head's constant part, so what is left does not depend on it.
     for kind in ("mean", "resample"):
         assert_close(damages["raw", kind], damages["folded", kind], atol=1e-5, rtol=0)
-    has_constant_part = config.model_type != "llama"
+    has_constant_part = family != "llama"
     differs = (damages["raw", "zero"] - damages["folded", "zero"]).abs().max() > 1e-3
     assert differs == has_constant_part
 
@@ -117,7 +97,12 @@ def _configurations(draw: st.DrawFn) -> PretrainedConfig:
     family = draw(st.sampled_from(["gpt2", "neox", "llama", "qwen2"]))
     activation = draw(st.sampled_from(["gelu", "gelu_new", "relu", "silu"]))
     eps, tied = draw(st.sampled_from([1e-6, 1e-2])), draw(st.booleans())
-    common = {"vocab_size": 50, "tie_word_embeddings": tied, "bos_token_id": 0, "eos_token_id": 0}
+    common: dict[str, Any] = {
+        "vocab_size": 50,
+        "tie_word_embeddings": tied,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    }
     if family == "gpt2":
         heads = draw(st.integers(1, 6))
         return GPT2Config(
@@ -186,8 +171,8 @@ def test_drawn_configurations(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_metrics_that_need_every_logit(family: str, request: pytest.FixtureRequest) -> None:
-    subject = load_subject(str(request.getfixturevalue(family)))
+def test_metrics_that_need_every_logit(family: str, small: dict[str, Path]) -> None:
+    subject = load_subject(str(small[family]))
     prompts = _prompts(_tokens(3, 12, 0, 2000))
     hooked = Hooks(subject).task(prompts, PROBABILITY_DIFFERENCE)
     swept = Sweep(subject).task(prompts, PROBABILITY_DIFFERENCE)

@@ -53,8 +53,7 @@ def test_parameters_are_those_of_the_published_run(path: Path) -> None:
     assert cells[0].metadata.get("tags") == ["parameters"]
     assert len(cells[0].source.splitlines()) == 2
     values = {
-        node.targets[0].id: ast.literal_eval(node.value)
-        for node in ast.parse(cells[0].source).body
+        node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(cells[0].source).body
     }
     assert values == {"settings": {}, "output": ""}
     assert Run.of(**values) == Run()

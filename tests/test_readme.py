@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 
 from circuitlib.companion.run import Run
+from circuitlib.companion.speed import recorded
 from circuitlib.manifest import load_frame
 from circuitlib.paths import ROOT
 from circuitlib.search.evaluate import summarise
-from circuitlib.companion.speed import recorded
 
 PLAIN, PLANNED = (5, 1), (5, 5)
 

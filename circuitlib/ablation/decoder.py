@@ -31,7 +31,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from circuitlib.ablation.hooks import run
+from circuitlib.ablation.hooks import hooks_of_users, run
 from circuitlib.ablation.onednn import ACTIVATIONS, Linear
 from circuitlib.ablation.variants import not_done
 
@@ -49,6 +49,10 @@ Norm = tuple[Tensor, Tensor | None]
 
 class UnknownArchitecture(ValueError):
     """The sweep does not know this architecture, or this variant of it; the message says which."""
+
+
+class HookedBridge(ValueError):
+    """The bridge has hooks of its user, which nothing but the bridge itself runs."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class Decoder:
     attention stay in the bridge's. Anything narrower than the bridge's is inexact.
 
     Raises :class:`UnknownArchitecture` when the bridge is not of a family above, is configured to do something
-    that the decoder does not, or does not compute the same.
+    that the decoder does not, or does not compute the same, and :class:`HookedBridge` when it has hooks.
     """
 
     def __init__(self, bridge: TransformerBridge, matmul: torch.dtype | None = None) -> None:
@@ -148,8 +152,14 @@ class Decoder:
         In a type narrower than float32 rounding would hide what is wrong, so copies in float32 are compared
         then; as they are large, only with tokens that are longer than any before.
 
-        Raises :class:`UnknownArchitecture` when they differ by more than rounding explains.
+        Raises :class:`HookedBridge` when the bridge has hooks, and :class:`UnknownArchitecture` when the two differ
+        by more than rounding explains.
         """
+        if names := hooks_of_users(self.bridge):
+            raise HookedBridge(
+                f"the bridge has hooks ({', '.join(names)}), which the sweep does not run; remove them, or measure "
+                "with them by circuitlib.ablation.hooks.Hooks"
+            )
         if max(_rounding(self.matmul), _rounding(self.embedding.dtype)) > _rounding(torch.float32):
             if tokens.shape[1] > self._compared:
                 narrow = _rounding(self.embedding.dtype) > _rounding(torch.float32)

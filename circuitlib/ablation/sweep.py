@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor
 
-from circuitlib.ablation.decoder import Decoder, UnknownArchitecture
+from circuitlib.ablation.decoder import Decoder, HookedBridge, UnknownArchitecture
 from circuitlib.ablation.engine import ZERO, Ablation, Engine, Scores
-from circuitlib.ablation.hooks import Hooks, hooks_of_users
+from circuitlib.ablation.hooks import Hooks
 from circuitlib.subjects.load import Subject, refuse_device
 from circuitlib.tasks import Metric, Prompts
 from circuitlib.threads import threads_of_one_core
@@ -45,9 +45,10 @@ class Sweep:
     matmul: see :class:`circuitlib.ablation.decoder.Decoder`; narrower than the subject's own type is inexact.
     positions: positions that run through a block at once; by default what suits the device.
 
-    Each call compares the decoder with the bridge on one of its prompts, which are of one length. Raises
-    :class:`circuitlib.ablation.decoder.UnknownArchitecture`, here and from a call, when the two do not compute the
-    same, and ``ValueError`` when the bridge has hooks, or is neither on a processor nor on CUDA.
+    Each call compares the decoder with the bridge on one of its prompts, which are of one length. Raises, here and
+    from a call, :class:`circuitlib.ablation.decoder.UnknownArchitecture` when the two do not compute the same and
+    :class:`circuitlib.ablation.decoder.HookedBridge` when the bridge has hooks; ``ValueError`` when it is neither on
+    a processor nor on CUDA.
     """
 
     def __init__(
@@ -59,19 +60,10 @@ class Sweep:
         positions: int | None = None,
     ) -> None:
         refuse_device(subject.bridge.W_E.device)
-        self.bridge, self.ablation = subject.bridge, ablation
-        self._refuse_hooks()
-        self.decoder = Decoder(subject.bridge, matmul)
+        self.ablation, self.decoder = ablation, Decoder(subject.bridge, matmul)
         self.device = self.decoder.device
         self.positions = positions or POSITIONS[self.device.type]
         self.mean = self._mean_values() if ablation.kind == "mean" else None
-
-    def _refuse_hooks(self) -> None:
-        if names := hooks_of_users(self.bridge):
-            raise ValueError(
-                f"the bridge has hooks ({', '.join(names)}), which a sweep does not run; remove them, or call "
-                "circuitlib.ablation.sweep.engine(subject) again, which measures with them"
-            )
 
     def task(self, prompts: Prompts, metric: Metric) -> Scores:
         """See :class:`circuitlib.ablation.engine.Engine`."""
@@ -130,7 +122,6 @@ class Sweep:
         last_only: bool,
     ) -> tuple[Tensor, Tensor]:
         """Groups of prompts, each thread taking the next one with products of its own."""
-        self._refuse_hooks()
         threads = torch.get_num_threads() if self.device.type == "cpu" else 1
         batch, length = tokens.shape
         group = max(1, self.positions // (length * self.decoder.heads))
@@ -209,12 +200,8 @@ def engine(subject: Subject, ablation: Ablation = ZERO) -> Engine:
 
     Raises ``ValueError`` when the bridge is neither on a processor nor on CUDA.
     """
-    if names := hooks_of_users(subject.bridge):
-        reason = f"the bridge has hooks ({', '.join(names)}), which act on everything measured here"
-    else:
-        try:
-            return Sweep(subject, ablation)
-        except UnknownArchitecture as unknown:
-            reason = str(unknown)
-    warnings.warn(f"one forward pass per head, exact and slow: {reason}", stacklevel=2)
-    return Hooks(subject, ablation)
+    try:
+        return Sweep(subject, ablation)
+    except (UnknownArchitecture, HookedBridge) as reason:
+        warnings.warn(f"one forward pass per head, exact and slow: {reason}", stacklevel=2)
+        return Hooks(subject, ablation)

@@ -502,7 +502,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(
         prog="python -m circuitlib pretrain",
-        description="Train the embedded subject, or go on training it."
+        description="Train the embedded subject, or go on training it.",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
