@@ -1,5 +1,6 @@
 """What a figure draws is what its table says, for subjects of any shape and tasks of any number."""
 
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
@@ -24,7 +25,7 @@ TOLD = {"induction": "induction", "ioi": "ioi", "docstring": "none"}
 
 
 @pytest.fixture(autouse=True)
-def _small_subject():
+def _small_subject() -> Iterator[None]:
     show.set_style("/somewhere/my-subject")
     yield
     plt.close("all")
@@ -95,7 +96,8 @@ def test_search_curves(layers: int, across: int) -> None:
             rows = rows[(rows["trained_k"] == int(k or 0)) & (rows["planned_k"] == int(k or 0))]
             rows = rows[rows["measured"] <= most]
             assert np.allclose(lines[kind.title], rows[["measured", "ratio"]]), kind.title
-            band = axis.collections[list(SEARCHERS).index(kind.key)].get_paths()[0].vertices
+            path = axis.collections[list(SEARCHERS).index(kind.key)].get_paths()[0]
+            band = np.asarray(path.vertices)
             assert np.isclose(band[:, 1].min(), rows["low"].min())
             assert np.isclose(band[:, 1].max(), rows["high"].max())
         assert set(axis.get_xticks()) == {1, 5, 10, 20, most}
@@ -116,7 +118,7 @@ def test_head_maps(layers: int, across: int) -> None:
         grid = grid_of(axis)
         assert grid.shape == (layers, across)
         for row in heads[heads["task"] == task].itertuples():
-            assert grid[divmod(row.head, across)] == row.reward
+            assert grid[divmod(int(str(row.head)), across)] == row.reward
     assert "red" in text_of(figure)
     width, height = figure.get_size_inches()
     assert (height > width) == (layers == 30)
@@ -237,7 +239,7 @@ def test_pair_maps(layers: int, across: int) -> None:
         grid = grid_of(axis)
         assert np.isnan(grid.diagonal()).all()
         for row in rows.itertuples():
-            i, j = top.index(row.first), top.index(row.second)
+            i, j = top.index(int(str(row.first))), top.index(int(str(row.second)))
             assert grid[i, j] == grid[j, i] == row.interaction
         assert [text.get_text() for text in axis.get_xticklabels()] == [f"h{i}" for i in top]
 

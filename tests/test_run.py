@@ -6,7 +6,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -29,6 +31,7 @@ from circuitlib.paths import RESULTS, ROOT
 from circuitlib.search.policy import load_policy
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import Trainer
+from circuitlib.tasks.control_text import Part
 
 PUBLIC = [Run(settings) for settings in PUBLISHED.values()]
 
@@ -219,15 +222,13 @@ def make_run(elsewhere: Path) -> Callable[..., Run]:
         shutil.copy(public.folder / "subject.json", mine.folder)
         for suffix in (".csv", ".json"):
             shutil.copy(public.folder / f"tasks{suffix}", mine.folder)
-        for path in public.folder.glob("damage_*.safetensors"):
-            name, _, part = path.stem.removeprefix("damage_").rpartition("_")
-            table, recipe = load_table(path), mine.recipe(name, part)
-            kept = slice(0, recipe.count)
-            provenance = recipe.provenance(mine.card)
-            save_table(
-                DamageTable(table.clean[kept], table.damage[kept], provenance),
-                mine.table_path(name, part),
-            )
+        parts: tuple[Part, ...] = get_args(Part)
+        for name, part in product((*public.tasks, "control"), parts):
+            if is_stored(public.table_path(name, part)):
+                table, recipe = load_table(public.table_path(name, part)), mine.recipe(name, part)
+                clean, damage = table.clean[: recipe.count], table.damage[: recipe.count]
+                provenance = recipe.provenance(mine.card)
+                save_table(DamageTable(clean, damage, provenance), mine.table_path(name, part))
         return mine
 
     return make
