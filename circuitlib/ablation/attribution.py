@@ -14,7 +14,7 @@ Price: a backward pass is two forward passes, so all heads on n prompts and n sp
 m + lambda L, cost as much as measuring 3 heads; a resample ablation adds one forward pass, of the counterfactuals.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -25,16 +25,12 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from circuitlib.ablation.engine import ZERO, Ablation, Scores
-from circuitlib.ablation.hooks import HOOKED
+from circuitlib.ablation.hooks import HOOKED, hook_z, refuse_without_heads, run, values_of
 from circuitlib.subjects.load import Subject
 from circuitlib.tasks.base import Metric, Prompts
 
 Score = Callable[[Tensor, slice], Tensor]
 """Maps logits ``[n, pos, vocab]`` of some rows, and which rows these are, to their scores ``[n]``."""
-
-
-Hook = tuple[str, Callable[..., Tensor | None]]
-"""A hook point's name, and what is called with its value."""
 
 
 class Attribution:
@@ -46,8 +42,7 @@ class Attribution:
 
     def __init__(self, subject: Subject, ablation: Ablation = ZERO) -> None:
         self.subject, self.ablation = subject, ablation
-        self.names = [f"blocks.{layer}.attn.hook_z" for layer in range(subject.layers)]
-        self.means = self._means() if ablation.kind == "mean" else None
+        self.means = values_of(subject, ablation, None) if ablation.kind == "mean" else None
 
     def task(self, prompts: Prompts, metric: Metric) -> Scores:
         """See :class:`Engine`. Raises ``ValueError`` for a metric that has no gradient, and for prompts
@@ -65,7 +60,7 @@ class Attribution:
                 )
             return scores
 
-        other = getattr(prompts, "counterfactual", None)
+        other = prompts.counterfactual
         return Scores(*self._clean_and_ablated(prompts.tokens, other, score), loss=False)
 
     def control(
@@ -89,10 +84,7 @@ class Attribution:
     def _clean_and_ablated(
         self, tokens: Int[Tensor, "batch pos"], other: Tensor | None, score: Score
     ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch heads"]]:
-        if self.ablation.kind == "resample" and (other is None or other.shape != tokens.shape):
-            raise ValueError(
-                "a resample ablation needs a counterfactual prompt of the same length for every prompt"
-            )
+        other = self.ablation.other(tokens, other)
         pieces = [slice(at, at + HOOKED) for at in range(0, len(tokens), HOOKED)]
         try:
             parts = [
@@ -107,58 +99,22 @@ class Attribution:
     def _of_piece(
         self, tokens: Tensor, other: Tensor | None, rows: slice, score: Score
     ) -> tuple[Tensor, Tensor]:
-        shape = (len(tokens), 1, self.subject.heads_per_layer, 1)
-        gates = [self.subject.bridge.W_E.new_ones(shape).requires_grad_() for _ in self.names]
-        hooks = [
-            (name, partial(self._gated, gate=gate, closed=closed))
-            for name, gate, closed in zip(self.names, gates, self._closed(other), strict=True)
-        ]
-        scores = score(self._run(tokens, hooks), rows)
+        subject, weights = self.subject, self.subject.bridge.W_E
+        shape = (len(tokens), 1, subject.heads_per_layer, 1)
+        gates = [weights.new_ones(shape).requires_grad_() for _ in range(subject.layers)]
+        closed = self.means or values_of(subject, self.ablation, other)
+        # Copies again.
+        left = [z.clone() for z in closed or [weights.new_zeros(())] * subject.layers]
+
+        def gated(z: Tensor, hook: Any, layer: int) -> Tensor:
+            refuse_without_heads(subject, z, hook)
+            return torch.lerp(left[layer], z, gates[layer])
+
+        hooks = [(hook_z(layer), partial(gated, layer=layer)) for layer in range(subject.layers)]
+        scores = score(run(subject.bridge, tokens, hooks, gradient=True), rows)
         slopes = torch.cat(torch.autograd.grad(scores.sum(), gates), 2).flatten(1)
         clean = scores.detach()
         return clean, clean[:, None] - slopes
-
-    def _run(self, tokens: Tensor, hooks: Sequence[Hook]) -> Tensor:
-        tokens = tokens.to(self.subject.bridge.W_E.device)
-        return self.subject.bridge.run_with_hooks(tokens, fwd_hooks=list(hooks))
-
-    def _gated(self, z: Tensor, hook: Any, gate: Tensor, closed: Tensor) -> Tensor:
-        heads = self.subject.heads_per_layer
-        if z.dim() != 4 or z.shape[2] != heads:
-            raise ValueError(
-                f"{self.subject.name} has no hook_z per head: {hook.name} is {tuple(z.shape)}, not "
-                f"[batch, pos, {heads}, d_head], so its heads cannot be gated one by one"
-            )
-        return torch.lerp(closed, z, gate)
-
-    def _closed(self, other: Tensor | None) -> list[Tensor]:
-        """What closed gates leave of each layer, broadcast to ``[n, pos, head, d_head]``."""
-        if self.means is not None:
-            return self.means
-        if self.ablation.kind == "resample":
-            assert other is not None
-            return self._values(other)
-        return [self.subject.bridge.W_E.new_zeros(())] * len(self.names)
-
-    def _values(self, tokens: Tensor) -> list[Tensor]:
-        """Each layer's ``hook_z``, ``[n, pos, head, d_head]``."""
-        values: list[Tensor] = []
-
-        def keep(z: Tensor, hook: Any) -> None:
-            values.append(z.clone())
-
-        with torch.no_grad():
-            self._run(tokens, [(name, keep) for name in self.names])
-        return values
-
-    @torch.inference_mode(False)
-    def _means(self) -> list[Tensor]:
-        """Each layer's ``[head, d_head]``, averaged over every position of the reference batch."""
-        pieces = [some for tokens in self.ablation.reference for some in tokens.split(HOOKED)]
-        positions = sum(some.numel() for some in pieces)
-        layers = zip(*map(self._values, pieces), strict=True)
-        sums = [sum(z.double().sum((0, 1)) for z in layer) for layer in layers]
-        return [(total / positions).to(self.subject.bridge.W_E.dtype) for total in sums]
 
 
 def _forget_graph(bridge: TransformerBridge) -> None:

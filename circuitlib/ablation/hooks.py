@@ -103,14 +103,20 @@ def ablated_logits(
     counterfactual.
     """
     other = ablation.other(tokens, counterfactual)
-    return _ablated(subject, tokens, heads, _values(subject, ablation, other))
+    return _ablated(subject, tokens, heads, values_of(subject, ablation, other))
 
 
 def run(
-    bridge: TransformerBridge, tokens: Int[Tensor, "batch pos"], hooks: Sequence[Hook] = ()
+    bridge: TransformerBridge,
+    tokens: Int[Tensor, "batch pos"],
+    hooks: Sequence[Hook] = (),
+    gradient: bool = False,
 ) -> Float[Tensor, "batch pos vocab"]:
-    """Logits of a forward pass with these hooks added, and none left behind; safe among threads."""
-    with _RUNNING, torch.inference_mode():
+    """Logits of a forward pass with these hooks added, and none left behind; safe among threads.
+
+    gradient: whether to record what a backward pass needs.
+    """
+    with _RUNNING, torch.inference_mode(not gradient), torch.set_grad_enabled(gradient):
         return bridge.run_with_hooks(tokens.to(bridge.W_E.device), fwd_hooks=list(hooks))
 
 
@@ -137,11 +143,11 @@ def _scores(
     other: Int[Tensor, "batch pos"] | None,
     score: Callable[[Tensor, slice], Tensor],
 ) -> Float[Tensor, "batch sets"]:
-    mean = _values(subject, ablation, None) if ablation.kind == "mean" else None
+    mean = values_of(subject, ablation, None) if ablation.kind == "mean" else None
     pieces = []
     for first in range(0, len(tokens), HOOKED):
         rows = slice(first, first + HOOKED)
-        values = mean or _values(subject, ablation, None if other is None else other[rows])
+        values = mean or values_of(subject, ablation, None if other is None else other[rows])
         pieces.append(
             torch.stack(
                 [score(_ablated(subject, tokens[rows], set_, values), rows) for set_ in head_sets],
@@ -156,7 +162,10 @@ Values = list[Tensor] | None
 None for zero."""
 
 
-def _values(subject: Subject, ablation: Ablation, other: Int[Tensor, "batch pos"] | None) -> Values:
+def values_of(
+    subject: Subject, ablation: Ablation, other: Int[Tensor, "batch pos"] | None
+) -> Values:
+    """What an ablation puts in heads' place; other: the prompts of a ``resample``."""
     if ablation.kind == "zero":
         return None
     if other is not None:
@@ -175,10 +184,10 @@ def _clean_values(subject: Subject, tokens: Int[Tensor, "batch pos"]) -> list[Te
     kept: list[Tensor] = []
 
     def keep(z: Tensor, hook: Any) -> None:
-        _refuse_without_heads(subject, z, hook)
+        refuse_without_heads(subject, z, hook)
         kept.append(z.clone())
 
-    run(subject.bridge, tokens, [(_point(layer), keep) for layer in range(subject.layers)])
+    run(subject.bridge, tokens, [(hook_z(layer), keep) for layer in range(subject.layers)])
     return kept
 
 
@@ -192,22 +201,22 @@ def _ablated(
 
     def replacing(layer: int, these: list[int]) -> Callable[[Tensor, Any], Tensor]:
         def replace(z: Tensor, hook: Any) -> Tensor:
-            _refuse_without_heads(subject, z, hook)
+            refuse_without_heads(subject, z, hook)
             z = z.clone()
             z[..., these, :] = 0.0 if values is None else values[layer][..., these, :]
             return z
 
         return replace
 
-    hooks = [(_point(layer), replacing(layer, these)) for layer, these in by_layer.items()]
+    hooks = [(hook_z(layer), replacing(layer, these)) for layer, these in by_layer.items()]
     return run(subject.bridge, tokens, hooks)
 
 
-def _point(layer: int) -> str:
+def hook_z(layer: int) -> str:
     return f"blocks.{layer}.attn.hook_z"
 
 
-def _refuse_without_heads(subject: Subject, z: Tensor, hook: Any) -> None:
+def refuse_without_heads(subject: Subject, z: Tensor, hook: Any) -> None:
     if z.dim() != 4 or z.shape[2] != subject.heads_per_layer:
         raise ValueError(
             f"{subject.name} has no hook_z per head: {hook.name} is {tuple(z.shape)}, not "
