@@ -238,10 +238,15 @@ def models(draw: st.DrawFn, vocabulary: int) -> PreTrainedModel:
     keys, group = draw(st.integers(1, 2)), draw(st.integers(1, 3))
     layers, heads, d_head = draw(st.integers(1, 3)), keys * group, draw(st.sampled_from([4, 8]))
     shape = {
-        "vocab_size": vocabulary, "hidden_size": heads * d_head, "num_hidden_layers": layers,
-        "num_attention_heads": heads, "max_position_embeddings": 96, "initializer_range": 0.3,
-        "bos_token_id": 0, "eos_token_id": 0,
-    }  # fmt: skip
+        "vocab_size": vocabulary,
+        "hidden_size": heads * d_head,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "max_position_embeddings": 96,
+        "initializer_range": 0.3,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    }
     torch.manual_seed(draw(st.integers(0, 9)))
     family = draw(st.sampled_from(["gpt2", "neox", "llama"]))
     if family == "gpt2":
@@ -275,9 +280,15 @@ def toy(tokenizer: PreTrainedTokenizerBase, layers: int) -> Subject:
     """A GPT-2 without MLPs and final norm: its logits are linear in what the last layer's heads write."""
     torch.manual_seed(0)
     config = GPT2Config(
-        vocab_size=len(tokenizer), n_positions=64, n_embd=24, n_layer=layers, n_head=3,
-        initializer_range=0.3, bos_token_id=0, eos_token_id=0,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        n_positions=64,
+        n_embd=24,
+        n_layer=layers,
+        n_head=3,
+        initializer_range=0.3,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
     model = GPT2LMHeadModel(config)
     for block in model.transformer.h:
         nn.init.zeros_(block.mlp.c_proj.weight)
@@ -344,13 +355,21 @@ def state(bridge: TransformerBridge) -> list[Any]:
     points = dict(bridge.hook_dict)
     return [
         {
-            name: [len(p.fwd_hooks), len(p.bwd_hooks), len(p._forward_hooks), len(p._backward_hooks)]
+            name: [
+                len(p.fwd_hooks),
+                len(p.bwd_hooks),
+                len(p._forward_hooks),
+                len(p._backward_hooks),
+            ]
             for name, p in points.items()
         },
-        [(p.requires_grad, None if p.grad is None else p.grad.sum().item()) for p in bridge.parameters()],
+        [
+            (p.requires_grad, None if p.grad is None else p.grad.sum().item())
+            for p in bridge.parameters()
+        ],
         bridge.context_level,
         bridge.training,
-    ]  # fmt: skip
+    ]
 
 
 def recorded() -> int:

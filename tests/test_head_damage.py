@@ -49,8 +49,15 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 def test_it_is_the_mean_of_what_hooks_see(subject: Subject) -> None:
     frame = head_damage(subject, TRIPLES, control=TEXTS)
     assert list(frame) == [
-        "subject", "layer", "head", "name", "damage", "standard_error", "general", "reward",
-    ]  # fmt: skip
+        "subject",
+        "layer",
+        "head",
+        "name",
+        "damage",
+        "standard_error",
+        "general",
+        "reward",
+    ]
     assert frame["name"].tolist() == [subject.head_name(head) for head in range(subject.heads)]
     assert (frame["layer"] * subject.heads_per_layer + frame["head"]).tolist() == list(range(35))
     assert set(frame["subject"]) == {"odd"}
@@ -126,9 +133,14 @@ def test_a_tokenizer_without_bos_has_eos_in_its_place(
 ) -> None:
     """As Qwen2's: TransformerLens puts it there when it loads a model; alone it is refused."""
     config = Qwen2Config(
-        vocab_size=len(tokenizer), hidden_size=48, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, intermediate_size=64, max_position_embeddings=96,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=96,
+    )
     Qwen2ForCausalLM(config).save_pretrained(tmp_path)
     bare = type(tokenizer)(tokenizer_object=tokenizer.backend_tokenizer, eos_token="<|endoftext|>")
     bare.save_pretrained(tmp_path)
@@ -154,7 +166,12 @@ def _groups(tokenizer: PreTrainedTokenizerBase) -> Any:
         ([TRIPLES[0], 3], None, TypeError, "prompt 1 must be"),
         ([("When", "Mary", " John")], None, ValueError, r"'Mary' is 2 tokens.*\(' Mary' is one\)"),
         ([("When", " Mary", " Mary")], None, ValueError, "same token"),
-        ([(" the" * 96, " is", " are")], None, ValueError, "97 tokens with BOS, and odd reads at most 96"),
+        (
+            [(" the" * 96, " is", " are")],
+            None,
+            ValueError,
+            "97 tokens with BOS, and odd reads at most 96",
+        ),
         (TRIPLES, [], ValueError, "control has no texts"),
         (TRIPLES, "prose", TypeError, "control must be a list of texts, not str"),
         (TRIPLES, ["prose", 3], TypeError, "control text 1 must be a string"),
@@ -162,7 +179,7 @@ def _groups(tokenizer: PreTrainedTokenizerBase) -> Any:
         (TRIPLES, [" the" * 96], ValueError, "a control text is 97 tokens"),
         (_groups, None, ValueError, "greater_than prompts do not have one right and one wrong"),
     ],
-)  # fmt: skip
+)
 def test_refused_before_any_work(
     prompts: Any,
     control: Any,

@@ -231,10 +231,15 @@ def test_unknown_subject_says_what_to_download_and_where_to_put_it(name: str, si
         load_subject(name)
     assert time.monotonic() - began < 5
     for part in (
-        f"no subject '{name}'", "config.json", f"model.safetensors ({size})",
-        "tokenizer.json (or vocab.json and merges.txt)", f"https://huggingface.co/{name} ",
-        f"data/subjects/{name}/", "any directory", "HF_HUB_OFFLINE",
-    ):  # fmt: skip
+        f"no subject '{name}'",
+        "config.json",
+        f"model.safetensors ({size})",
+        "tokenizer.json (or vocab.json and merges.txt)",
+        f"https://huggingface.co/{name} ",
+        f"data/subjects/{name}/",
+        "any directory",
+        "HF_HUB_OFFLINE",
+    ):
         assert part in str(refused.value)
 
 

@@ -25,11 +25,26 @@ GPT2, IN_PAIRS, IN_THREES, DIGITS, SPACED_DIGITS = (
 WORDS = [
     " " + word
     for word in (
-        *words.NAMES, *words.PLACES, *words.OBJECTS, *words.ARGUMENTS, *words.DESCRIPTIONS,
-        *words.EVENTS, *words.SINGULARS, *words.PLURALS, *words.ADJECTIVES,
-        "he", "she", "is", "are", "was", "were", "the", "and", "to",
+        *words.NAMES,
+        *words.PLACES,
+        *words.OBJECTS,
+        *words.ARGUMENTS,
+        *words.DESCRIPTIONS,
+        *words.EVENTS,
+        *words.SINGULARS,
+        *words.PLURALS,
+        *words.ADJECTIVES,
+        "he",
+        "she",
+        "is",
+        "are",
+        "was",
+        "were",
+        "the",
+        "and",
+        "to",
     )
-]  # fmt: skip
+]
 NUMBERS = [*(" " + century for century in words.CENTURIES), *words.YEARS]
 
 
