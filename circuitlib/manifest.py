@@ -34,7 +34,7 @@ from circuitlib.paths import ROOT
 PACKAGES = ("numpy", "torch", "transformer-lens", "transformers")
 RECORDED = ("versions", "processor")
 """Fields of a provenance that are written down and not compared: on other versions or another processor
-results differ by rounding, which whoever compares results allows for."""
+results differ by rounding, which a comparison of results allows for."""
 
 
 class StaleResult(ValueError):

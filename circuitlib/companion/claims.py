@@ -30,6 +30,19 @@ SHARE_TOLERANCE = 0.25
 SUPERADDITIVE = 0.1
 """A pair counts as superadditive when its interaction exceeds this share of the larger damage of the two."""
 
+COLUMNS = [
+    "claim",
+    "unit",
+    "paper",
+    "ours",
+    "low",
+    "high",
+    "verdict",
+    "measured_in",
+    "rests_on",
+    "note",
+]
+
 TITLES = {"induction": "induction", "ioi": "IOI", "docstring": "docstring"}
 
 
@@ -54,7 +67,7 @@ def claims(run: Run) -> pd.DataFrame:
     tables = [run.table_path(task, "evaluation").name for task in (*run.main_tasks, CONTROL)]
     return run.frame(
         "claims",
-        lambda: pd.DataFrame(_rows(run)),
+        lambda: pd.DataFrame(_rows(run), columns=COLUMNS),
         __name__,
         results=run.hashes("evaluation.csv", "pairs.csv", *tables),
         paper=content_hash(PAPER),

@@ -185,7 +185,7 @@ class Task:
         try:
             self.prompts(tokenizer, TRIED, seed=0)
         except ValueError as error:
-            return f"{self.name} is left out: {error}"
+            return f"Its prompts cannot be formed: {error}."
         return None
 
 
