@@ -1,16 +1,24 @@
 """Loading: the embedded subject, local directories, and what cannot be found."""
 
+import json
 import shutil
+import subprocess
+import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from conftest import SaveCheckpoint
 from torch.testing import assert_close
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GPTNeoXConfig
 
 from circuitlib.paths import SUBJECTS
+from circuitlib.subjects.card import fingerprint
 from circuitlib.subjects.checkpoints import canonical_name
 from circuitlib.subjects.load import Convention, load_subject, subject_of
 from circuitlib.tasks import TASKS
@@ -43,22 +51,22 @@ def test_conventions_do_not_change_the_model(
         assert_close(ours, theirs, atol=2e-5, rtol=1e-5)
 
 
-def test_card.weights_names_the_checkpoint_not_the_convention(checkpoint: Path) -> None:
+def test_the_hash_of_weights_names_the_checkpoint_not_the_convention(checkpoint: Path) -> None:
     raw, folded = load_subject(str(checkpoint), "raw"), load_subject(str(checkpoint))
-    assert raw.card.weights == folded.weights_hash != load_subject().weights_hash
+    assert raw.card.weights == folded.card.weights != load_subject().card.weights
 
 
 def test_a_bridge_that_is_loaded_already(checkpoint: Path) -> None:
     bridge = TransformerBridge.boot_transformers(str(checkpoint), dtype=torch.float32, device="cpu")
     raw = subject_of(bridge)
     loaded = load_subject(str(checkpoint), "raw")
-    assert (raw.name, raw.convention, raw.card.weights) == ("odd", "raw", loaded.weights_hash)
+    assert (raw.name, raw.convention, raw.card.weights) == ("odd", "raw", loaded.card.weights)
     bridge.enable_compatibility_mode(no_processing=True)
     assert subject_of(bridge).convention == "raw"
     bridge.process_weights()
     folded = subject_of(bridge, "mine")
     assert (folded.name, folded.convention) == ("mine", "folded")
-    assert folded.card.weights != raw.weights_hash
+    assert folded.card.weights != raw.card.weights
 
 
 @pytest.mark.parametrize("convention", ["folded", "raw"])
@@ -74,7 +82,7 @@ def test_a_half_precision_bridge_is_a_subject(checkpoint: Path) -> None:
     bridge = TransformerBridge.boot_transformers(
         str(checkpoint), dtype=torch.bfloat16, device="cpu"
     )
-    assert subject_of(bridge).card.weights != load_subject(str(checkpoint)).weights_hash
+    assert subject_of(bridge).card.weights != load_subject(str(checkpoint)).card.weights
 
 
 def test_a_bridge_in_training_mode_is_refused(checkpoint: Path) -> None:
@@ -100,7 +108,7 @@ def test_devices_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_a_subject_on_cuda_is_the_same_subject(checkpoint: Path) -> None:
     here, there = load_subject(str(checkpoint)), load_subject(str(checkpoint), device="cuda")
-    assert here.card.weights == there.weights_hash
+    assert here.card.weights == there.card.weights
     tokens = TASKS["ioi"].prompts(here.tokenizer, 3, 0)[0].tokens
     with torch.inference_mode():
         assert_close(here.bridge(tokens), there.bridge(tokens.cuda()).cpu(), atol=1e-3, rtol=1e-3)
@@ -126,7 +134,7 @@ def test_a_cached_name_on_the_hub_loads_offline(checkpoint: Path, hub_cache: Pat
     _put_in_cache(checkpoint, hub_cache / "models--somebody--odd-gpt2")
     subject = load_subject("somebody/odd-gpt2")
     assert subject.name == "odd-gpt2"
-    assert subject.card.weights == load_subject(str(checkpoint)).weights_hash
+    assert subject.card.weights == load_subject(str(checkpoint)).card.weights
 
 
 def test_half_a_cached_checkpoint_is_not_one(checkpoint: Path, hub_cache: Path) -> None:
@@ -170,7 +178,7 @@ def test_shards_are_looked_for(checkpoint: Path, tmp_path: Path) -> None:
     model.save_pretrained(directory, max_shard_size="60KB")
     for file in checkpoint.glob("tokenizer*"):
         shutil.copy(file, directory)
-    assert load_subject(str(directory)).card.weights == load_subject(str(checkpoint)).weights_hash
+    assert load_subject(str(directory)).card.weights == load_subject(str(checkpoint)).card.weights
     next(iter(sorted(directory.glob("model-*.safetensors")))).unlink()
     with pytest.raises(FileNotFoundError, match=r"it lacks model-00001-of-000\d\d\.safetensors"):
         load_subject(str(directory))
@@ -209,3 +217,75 @@ def test_embedded_subject_does_the_task(task: str, bar: float) -> None:
         )
         right, total = right + int((score > 0).sum()), total + len(prompts)
     assert right / total >= bar
+
+
+def _edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("changed", "file", "change"),
+    [
+        ("config", "config.json", lambda config: config.update(n_head=8)),
+        ("config", "config.json", lambda config: config.update(activation_function="relu")),
+        (None, "config.json", lambda config: config.update(transformers_version="0.0.0")),
+        ("tokenizer", "tokenizer.json", lambda tok: tok["model"]["vocab"].update({"new": 10**6})),
+    ],
+)
+def test_what_changes_a_subject_s_identity(
+    checkpoint: Path,
+    tmp_path: Path,
+    changed: str | None,
+    file: str,
+    change: Callable[[dict[str, Any]], object],
+) -> None:
+    shutil.copytree(checkpoint, tmp_path / "copy")
+    before = fingerprint(tmp_path / "copy")
+    assert before == fingerprint(checkpoint)
+    _edit(tmp_path / "copy" / file, change)
+    after = fingerprint(tmp_path / "copy")
+    assert {key for key in before if before[key] != after[key]} == {changed} - {None}
+
+
+def test_one_weight_changes_the_identity(checkpoint: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(checkpoint)
+    model.transformer.h[3].mlp.c_fc.weight.data[1, 2] += 1e-3
+    shutil.copytree(checkpoint, tmp_path / "copy")
+    model.save_pretrained(tmp_path / "copy")
+    before, after = fingerprint(checkpoint), fingerprint(tmp_path / "copy")
+    assert before["weights"] != after["weights"]
+    assert before["tokenizer"] == after["tokenizer"]
+
+
+def test_names_of_subjects_load_no_torch() -> None:
+    code = "import sys, circuitlib.subjects.checkpoints; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_loads_at_once_are_loads_in_turn(checkpoint: Path, llama_checkpoint: Path) -> None:
+    places = [str(checkpoint), str(llama_checkpoint)] * 2
+    with ThreadPoolExecutor(len(places)) as pool:
+        cards = [subject.card for subject in pool.map(load_subject, places)]
+    assert cards == [load_subject(place).card for place in places]
+
+
+def test_a_folding_that_changes_the_model_is_refused(
+    save_checkpoint: SaveCheckpoint, vocabulary: dict[str, Any], tmp_path: Path
+) -> None:
+    """TransformerLens takes a square MLP weight for its transpose."""
+    config = GPTNeoXConfig(
+        hidden_size=40,
+        num_hidden_layers=1,
+        num_attention_heads=5,
+        intermediate_size=40,
+        rotary_pct=0.5,
+        use_parallel_residual=False,
+        **vocabulary,
+    )
+    save_checkpoint(config, tmp_path)
+    with pytest.raises(ValueError, match="changes this model when it folds its weights"):
+        load_subject(str(tmp_path))
+    assert load_subject(str(tmp_path), "raw").convention == "raw"
