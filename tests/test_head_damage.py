@@ -18,6 +18,7 @@ from transformers import (
 )
 
 from circuitlib import head_damage, plot_head_damage
+from circuitlib.ablation.engine import Ablation
 from circuitlib.ablation.hooks import hooked_control, hooked_task
 from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS
@@ -123,7 +124,7 @@ def test_other_families(family: str, request: pytest.FixtureRequest) -> None:
 
 
 def test_an_unknown_architecture_is_measured_by_hooks_and_says_so(opt_checkpoint: Path) -> None:
-    with pytest.warns(UserWarning, match=r"one forward pass a head, exact and slow.*OPT"):
+    with pytest.warns(UserWarning, match=r"one forward pass per head, exact and slow.*OPT"):
         frame = head_damage(load_subject(str(opt_checkpoint), "raw"), TRIPLES)
     assert len(frame) == 8
 
@@ -188,7 +189,7 @@ def test_refused_before_any_work(
     subject: Subject,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def work(subject: Subject) -> None:
+    def work(*arguments: object) -> None:
         pytest.fail("the model was run")
 
     monkeypatch.setattr("circuitlib.ablation.sweep.engine", work)
@@ -219,3 +220,30 @@ def test_the_map_shows_every_head(subject: Subject) -> None:
         plot_head_damage(frame.drop(columns=["general", "reward"]), "general")
     with pytest.raises(ValueError, match="one subject to a map, not 2"):
         plot_head_damage(pd.concat([frame, frame.assign(subject="other")]))
+
+
+def test_what_takes_a_head_s_place(subject: Subject) -> None:
+    """A mean by its name is that of the prompts themselves; a resample needs counterfactuals, and no control."""
+    groups = TASKS["ioi"].prompts(subject.tokenizer, 4, seed=0)
+    reference = Ablation("mean", [group.tokens for group in groups])
+    named, given = (head_damage(subject, groups, TEXTS, a) for a in ("mean", reference))
+    assert np.allclose(named["reward"], given["reward"])
+    assert not np.allclose(named["damage"], head_damage(subject, groups)["damage"], atol=1e-3)
+    with pytest.raises(ValueError, match="counterfactual prompts, and these have none"):
+        head_damage(subject, TRIPLES, ablation="resample")
+
+
+def test_special_tokens_in_texts(subject: Subject) -> None:
+    """BOS is put first once; anywhere else a special token that is spelled out is that token."""
+    bos = subject.tokenizer.bos_token
+    with pytest.raises(ValueError, match=r"control text 1 begins with .*put first already"):
+        head_damage(subject, TRIPLES, ["prose", bos + "prose"])
+    ids = subject.tokenizer.encode("One." + bos + "Two.", add_special_tokens=False)
+    assert subject.tokenizer.bos_token_id in ids
+    frame = head_damage(subject, TRIPLES, ["One." + bos + "Two."])
+    hooked = hooked_control(
+        subject,
+        torch.tensor([[subject.tokenizer.bos_token_id, *ids]]),
+        [(), *((head,) for head in range(subject.heads))],
+    )
+    assert np.allclose(frame["general"], hooked[0, 1:] - hooked[0, 0], atol=1e-5)

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import SaveCheckpoint
 from torch.testing import assert_close
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GPTNeoXConfig
 
 from circuitlib.manifest import StaleResult, as_json
 from circuitlib.paths import SUBJECTS
@@ -299,3 +300,75 @@ def test_embedded_subject_does_the_task(task: str, bar: float) -> None:
         )
         right, total = right + int((score > 0).sum()), total + len(prompts)
     assert right / total >= bar
+
+
+def _edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("changed", "file", "change"),
+    [
+        ("config", "config.json", lambda config: config.update(n_head=8)),
+        ("config", "config.json", lambda config: config.update(activation_function="relu")),
+        (None, "config.json", lambda config: config.update(transformers_version="0.0.0")),
+        ("tokenizer", "tokenizer.json", lambda tok: tok["model"]["vocab"].update({"new": 10**6})),
+    ],
+)
+def test_what_changes_a_subject_s_identity(
+    checkpoint: Path,
+    tmp_path: Path,
+    changed: str | None,
+    file: str,
+    change: Callable[[dict[str, Any]], object],
+) -> None:
+    shutil.copytree(checkpoint, tmp_path / "copy")
+    before = fingerprint(tmp_path / "copy")
+    assert before == fingerprint(checkpoint)
+    _edit(tmp_path / "copy" / file, change)
+    after = fingerprint(tmp_path / "copy")
+    assert {key for key in before if before[key] != after[key]} == {changed} - {None}
+
+
+def test_one_weight_changes_the_identity(checkpoint: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(checkpoint)
+    model.transformer.h[3].mlp.c_fc.weight.data[1, 2] += 1e-3
+    shutil.copytree(checkpoint, tmp_path / "copy")
+    model.save_pretrained(tmp_path / "copy")
+    before, after = fingerprint(checkpoint), fingerprint(tmp_path / "copy")
+    assert before["weights"] != after["weights"]
+    assert before["tokenizer"] == after["tokenizer"]
+
+
+def test_names_of_subjects_load_no_torch() -> None:
+    code = "import sys, circuitlib.subjects.checkpoints; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_loads_at_once_are_loads_in_turn(checkpoint: Path, llama_checkpoint: Path) -> None:
+    places = [str(checkpoint), str(llama_checkpoint)] * 2
+    with ThreadPoolExecutor(len(places)) as pool:
+        cards = [subject.card for subject in pool.map(load_subject, places)]
+    assert cards == [load_subject(place).card for place in places]
+
+
+def test_a_folding_that_changes_the_model_is_refused(
+    save_checkpoint: SaveCheckpoint, vocabulary: dict[str, Any], tmp_path: Path
+) -> None:
+    """TransformerLens takes a square MLP weight for its transpose."""
+    config = GPTNeoXConfig(
+        hidden_size=40,
+        num_hidden_layers=1,
+        num_attention_heads=5,
+        intermediate_size=40,
+        rotary_pct=0.5,
+        use_parallel_residual=False,
+        **vocabulary,
+    )
+    save_checkpoint(config, tmp_path)
+    with pytest.raises(ValueError, match="changes this model when it folds its weights"):
+        load_subject(str(tmp_path))
+    assert load_subject(str(tmp_path), "raw").convention == "raw"

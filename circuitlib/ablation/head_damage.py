@@ -226,7 +226,7 @@ def _as_ablation(
         reference = [group.tokens for group in groups] if ablation == "mean" else []
         ablation = Ablation(ablation, reference)
     for group in groups:
-        ablation.other(group.tokens, getattr(group, "counterfactual", None))
+        ablation.other(group.tokens, group.counterfactual)
     if ablation.kind == "resample" and control is not None:
         raise ValueError(
             "a resample ablation has no counterfactuals of the control texts; leave control out, or use "
@@ -239,18 +239,16 @@ def _as_tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list
     """Token ids ``[texts, pos]``, BOS first, one tensor a length, shortest first."""
     import torch
 
-    from circuitlib.tasks.base import beginning
+    from circuitlib.tasks.base import encode_text
 
-    bos = beginning(tokenizer)
     by_length: dict[int, list[list[int]]] = defaultdict(list)
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"control text {i} must be a string, not {type(text).__name__}")
-        if text.startswith(str(tokenizer.bos_token)):
-            raise ValueError(
-                f"control text {i} begins with {tokenizer.bos_token!r}, which is put first already; leave it out"
-            )
-        ids = [bos, *tokenizer.encode(text, add_special_tokens=False, verbose=False)]
+        try:
+            ids = encode_text(tokenizer, text)
+        except ValueError as error:
+            raise ValueError(f"control text {i}: {error}") from error
         if len(ids) < 2:
             raise ValueError(f"control text {i} is empty, so there is no token to predict")
         by_length[len(ids)].append(ids)

@@ -68,7 +68,7 @@ def hooked_task(
         answers, signs = prompts.candidates[rows], prompts.signs[rows].to(logits.dtype)
         return metric.function(logits.gather(1, answers), logits.logsumexp(-1), signs)
 
-    other = ablation.other(prompts.tokens, getattr(prompts, "counterfactual", None))
+    other = ablation.other(prompts.tokens, prompts.counterfactual)
     return _scores(subject, prompts.tokens, head_sets, ablation, other, score)
 
 

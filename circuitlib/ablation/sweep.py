@@ -87,7 +87,7 @@ class Sweep:
             scores = metric.function(logits, normaliser, signs[rows][:, None].to(logits.dtype))
             return scores.to(final.dtype)
 
-        other = self.ablation.other(prompts.tokens, getattr(prompts, "counterfactual", None))
+        other = self.ablation.other(prompts.tokens, prompts.counterfactual)
         return Scores(*self._sweep(prompts.tokens, other, score, True), loss=False)
 
     def control(

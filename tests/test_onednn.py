@@ -1,13 +1,12 @@
-"""Products by the other libraries are MKL's, up to rounding."""
+"""A product by oneDNN is MKL's, up to rounding."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from circuitlib.ablation import onednn as products
+from circuitlib.ablation import onednn as module
 from circuitlib.ablation.onednn import ACTIVATIONS, Linear
-from circuitlib.search.ppo_seeds import product
 
 BEFORE = {
     "gelu": F.gelu,
@@ -24,7 +23,7 @@ def test_linear(activation: str | None, onednn: bool, monkeypatch: pytest.Monkey
     """Against float64, with and without oneDNN, for sequences, single rows and a transposed weight."""
     if onednn and not torch.backends.mkldnn.is_available():
         pytest.skip("this torch has no oneDNN")
-    monkeypatch.setattr(products, "ONEDNN", onednn)
+    monkeypatch.setattr(module, "ONEDNN", onednn)
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(48, 33, generator=generator).T
     bias = torch.randn(33, generator=generator)
@@ -43,15 +42,3 @@ def test_linear_in_a_narrow_type_returns_the_input_s() -> None:
     y = Linear(weight, None, torch.bfloat16)(x)
     assert y.dtype == torch.float32
     assert torch.equal(y, x.bfloat16().float())
-
-
-def test_product_is_batched_and_writes_where_it_is_told() -> None:
-    """Transposed views on both sides, as in a backward pass; each of the batch as if alone, to the bit."""
-    generator = torch.Generator().manual_seed(0)
-    left = torch.randn(3, 50, 64, generator=generator).mT
-    right = torch.randn(3, 20, 50, generator=generator).mT
-    into = torch.full((3, 64, 20), torch.nan)
-    product(left, right, into)
-    assert_close(into.double(), left.double() @ right.double(), rtol=1e-5, atol=1e-5)
-    alone = torch.cat([product(left[i : i + 1], right[i : i + 1]) for i in range(3)])
-    assert torch.equal(alone, into)
