@@ -138,7 +138,7 @@ CASES: dict[str, Case] = {
     ),
     "every head matters little": (
         TASKS["greater_than"],
-        32,
+        64,
         [STANDOUT],
         r"is worth 1\.\d% of the metric\. Below 5%, fractions of it say nothing",
     ),
