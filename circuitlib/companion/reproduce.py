@@ -45,8 +45,6 @@ class Step:
 
 def steps(run: Run, notebooks: list[Path]) -> Iterator[Step]:
     """What is missing of a run, in the order in which one part needs another. What is there is read."""
-    if not is_stored(run.folder / "tasks.csv"):
-        run.task_report()
     parts: list[tuple[str, Part]] = [(name, "train") for name in (*run.training_tasks, CONTROL)]
     parts += [(name, "evaluation") for name in (*run.tasks, CONTROL)]
     for name, part in parts:

@@ -113,13 +113,18 @@ class Run:
         """Where executed notebooks are."""
         return self._place("notebooks") if self.output else NOTEBOOKS
 
-    def _reads(self, path: Path) -> bool:
-        """Whether to read a result, rather than to measure it."""
-        if not is_stored(path) and not self.output:
+    def _reads(self, path: Path, code: str = "") -> bool:
+        """Whether to read a result, rather than to measure it. In an output folder what another ``code`` made is
+        measured again; among the committed results it is refused when it is read."""
+        stored = is_stored(path)
+        if not stored and not self.output:
             raise FileNotFoundError(
                 f"{path.name} is not among the committed results; run `make reproduce`"
             )
-        return is_stored(path)
+        if stored and self.output and code and read_provenance(path)["code"] != code:
+            remove(path)
+            return False
+        return stored
 
     # The subject ----------------------------------------------------------------------------------
 
@@ -285,8 +290,9 @@ class Run:
         """Trained policies by the k they were trained with, and by seed. Trains those that are
         missing, one process for each k, with checkpoints in the cache."""
         source = self.training_episodes()
-        missing = [k for k in CANDIDATES if not self._reads(self.policy_path(k))]
         wanted = {k: self._policy_provenance(k) for k in CANDIDATES}
+        paths = {k: self.policy_path(k) for k in CANDIDATES}
+        missing = [k for k in CANDIDATES if not self._reads(paths[k], wanted[k]["code"])]
         if missing:
             context = get_context("spawn")
             done = context.Value("q", 0)
@@ -340,7 +346,7 @@ class Run:
             "inputs": inputs,
             "code": code_hash(module),
         } | made_on()
-        if not self._reads(path):
+        if not self._reads(path, code_hash(module)):
             save_frame(path, compute(), wanted)
         return load_frame(path, wanted)
 
