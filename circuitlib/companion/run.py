@@ -29,6 +29,7 @@ from circuitlib.manifest import (
     is_stored,
     load_frame,
     made_on,
+    read_provenance,
     remove,
     restamp,
     save_frame,
