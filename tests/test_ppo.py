@@ -261,6 +261,19 @@ def test_same_seed_same_weights(source: TableEpisodes) -> None:
     assert not torch.equal(first, other)
 
 
+def test_initial_weights_do_not_depend_on_the_number_of_cores() -> None:
+    """At the paper's size: small matrices are never shared among cores."""
+    cores, weights = torch.get_num_threads(), []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            weights.append(ActorCritic(2, 144, 256, 0).state_dict())
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(cores)
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
 def test_a_subject_of_48_heads_is_trained_with_planning(
     make_table: Callable[..., DamageTable],
 ) -> None:

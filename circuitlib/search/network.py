@@ -8,6 +8,8 @@ import torch.nn as nn
 from jaxtyping import Float
 from torch import Tensor
 
+from circuitlib.threads import threads_of_one_core
+
 
 @runtime_checkable
 class PolicyNetwork(Protocol):
@@ -25,7 +27,7 @@ class PolicyNetwork(Protocol):
 class ActorCritic(nn.Module):
     """The paper's network: two tanh layers, shared by a categorical over heads and a value.
 
-    Initialised orthogonally from ``seed``, gain sqrt 2; the actor 0.01, the critic 1. tasks: length of the signal.
+    Initialised orthogonally from ``seed`` alone, gain sqrt 2; the actor 0.01, the critic 1. tasks: length of the signal.
     """
 
     def __init__(self, tasks: int, heads: int, hidden: int, seed: int) -> None:
@@ -39,10 +41,13 @@ class ActorCritic(nn.Module):
             nn.init.zeros_(layer.bias)
             return layer
 
-        self.hidden_1 = linear(tasks + 2 * heads, hidden, 2**0.5)
-        self.hidden_2 = linear(hidden, hidden, 2**0.5)
-        self.actor = linear(hidden, heads, 0.01)
-        self.critic = linear(hidden, 1, 1.0)
+        root = 2**0.5
+        sizes = (tasks + 2 * heads, hidden, hidden, hidden), (hidden, hidden, heads, 1)
+        # On one core, because on another number of them the orthogonal matrices are rounded otherwise.
+        with threads_of_one_core(1) as pool:
+            self.hidden_1, self.hidden_2, self.actor, self.critic = pool.map(
+                linear, *sizes, (root, root, 0.01, 1.0)
+            )
 
     def forward(
         self, observations: Float[Tensor, "n o"]
