@@ -97,7 +97,7 @@ def _fraction(
         "low": ours["low"],
         "high": ours["high"],
         "verdict": verdict,
-        "measured_in": "05",
+        "measured_in": "notebook 05",
         "rests_on": "policies" if ours["searcher"] == "policy" else "tables",
         "note": note,
     }
@@ -175,7 +175,7 @@ def _against_the_list(run: Run) -> dict[str, object]:
         "low": low,
         "high": high,
         "verdict": HOLDS if low > 0 else DOES_NOT_HOLD,
-        "measured_in": "05",
+        "measured_in": "notebook 05",
         "rests_on": "policies",
         "note": "the paper has no such baseline",
     }
@@ -194,7 +194,7 @@ def _one_best_head(run: Run) -> Iterator[dict[str, object]]:
                 "low": np.nan,
                 "high": np.nan,
                 "verdict": REPRODUCED if near else NOT_REPRODUCED,
-                "measured_in": "03",
+                "measured_in": "notebook 03",
                 "rests_on": "tables",
                 "note": "its most frequent best head",
             }
@@ -210,7 +210,7 @@ def _superadditive(run: Run) -> dict[str, object]:
         "low": np.nan,
         "high": np.nan,
         "verdict": HOLDS if share > SUPERADDITIVE else DOES_NOT_HOLD,
-        "measured_in": "06",
+        "measured_in": "notebook 06",
         "rests_on": "tables",
         "note": "asserted by the paper, not tested",
     }

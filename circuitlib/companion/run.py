@@ -372,13 +372,12 @@ def _train_policies(
     key = short_hash(as_json(wanted).encode())
     checkpoint = CACHE / "ppo" / f"{key}.safetensors"
 
-    def count() -> bool:
+    def count(updates: int) -> None:
         with _DONE.get_lock():
-            _DONE.value += 1
-        return False
+            _DONE.value += updates
 
     trainer = Trainer(source, config, wanted["seeds"])
-    networks = trainer.train(checkpoint, stop=count)
+    networks = trainer.train(checkpoint, progress=count)
     save_frame(history, pd.DataFrame(trainer.history), wanted)
     save_policy(rounded(networks), path, wanted)
     remove(checkpoint)

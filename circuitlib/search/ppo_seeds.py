@@ -21,7 +21,6 @@ import torch
 import torch.nn as nn
 from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from circuitlib.manifest import is_stored, load_tensors, save_tensors
 from circuitlib.search.env import HeadAblationVectorEnv
@@ -296,25 +295,20 @@ class Trainer:
         checkpoint: Path | None = None,
         every: int = 50,
         stop: Callable[[], bool] = lambda: False,
+        progress: Callable[[int], object] = lambda updates: None,
     ) -> dict[int, ActorCritic]:
         """Train to the end, or until ``stop()``; resume from ``checkpoint`` if it is there and keep it up to date
-        every ``every`` updates. Returns :meth:`networks`."""
+        every ``every`` updates. ``progress`` is told of updates that are done. Returns :meth:`networks`."""
         c = self.config
         if checkpoint is not None and is_stored(checkpoint):
             self.restore(checkpoint)
-        progress = tqdm(
-            total=c.updates,
-            initial=self.done,
-            desc=f"PPO k={c.candidates}",
-            unit="update",
-            disable=None,
-        )
+        progress(self.done)
         with training_threads(len(self.learners)) as pool:
             while self.done < c.updates and not stop():
                 rows = list(pool.map(Learner.learn, self.learners, repeat(c.annealed(self.done))))
                 self.done += 1
                 self.history += [{"update": self.done} | row for some in rows for row in some]
-                progress.update()
+                progress(1)
                 if checkpoint is not None and (self.done % every == 0 or self.done == c.updates):
                     self.save(checkpoint)
         return self.networks()
