@@ -169,10 +169,12 @@ def test_notebooks_run_quietly_but_what_they_say_is_heard(
 ) -> None:
     """No line of a kernel's own, neither of its connection nor of its end; other words stay."""
     monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     cells = [
         nbformat.v4.new_code_cell("settings = {}\noutput = ''", metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell(
-            "import sys; sys.__stderr__.write('heard'); settings.get('seeds', 0), output"
+            "import os, sys; sys.__stderr__.write('heard')\n"
+            "settings.get('seeds', 0), output, os.environ['OMP_NUM_THREADS']"
         ),
     ]
     metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
@@ -182,13 +184,14 @@ def test_notebooks_run_quietly_but_what_they_say_is_heard(
     execute([path], mine, finished.append)
     assert finished == ["01_small"]
     executed = nbformat.read(mine.notebooks / path.name, as_version=4)
-    assert executed.cells[-1].outputs[-1]["data"]["text/plain"] == "(2, 'runs/test')"
+    assert executed.cells[-1].outputs[-1]["data"]["text/plain"] == "(2, 'runs/test', '1')"
     execute_in_place([path])
     in_place = nbformat.read(path, as_version=4)
-    assert in_place.cells[-1].outputs[-1]["data"]["text/plain"] == "(0, '')"
+    assert in_place.cells[-1].outputs[-1]["data"]["text/plain"] == "(0, '', '1')"
     assert len(in_place.cells) == 2
     assert "papermill" not in path.read_text()
     assert capfd.readouterr().err == "heardheard"
+    assert "OMP_NUM_THREADS" not in os.environ
 
 
 def test_no_such_notebook() -> None:

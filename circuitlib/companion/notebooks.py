@@ -1,8 +1,10 @@
 """The notebooks: found, executed by papermill, cleaned. They read a run's results; a few measure what they show."""
 
+import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -59,6 +61,19 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
+@contextmanager
+def _a_core_per_kernel() -> Iterator[None]:
+    """Kernels started meanwhile multiply on one core each, unless the user has said otherwise: two that share all
+    cores wait for each other, and take several times as long."""
+    name, chosen = "OMP_NUM_THREADS", "OMP_NUM_THREADS" in os.environ
+    os.environ.setdefault(name, "1")
+    try:
+        yield
+    finally:
+        if not chosen:
+            del os.environ[name]
+
+
 def _papermill(path: Path, output: Path, parameters: dict[str, object] | None) -> None:
     papermill.execute_notebook(
         path,
@@ -80,7 +95,7 @@ def execute(
     changed = {k: v for k, v in asdict(run.settings).items() if v != defaults[k]}
     parameters: dict[str, object] = {"settings": changed, "output": run.output}
     run.notebooks.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+    with _a_core_per_kernel(), ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         waiting = {
             pool.submit(_papermill, path, run.notebooks / path.name, parameters): path
             for path in paths
@@ -104,6 +119,6 @@ def execute_in_place(
             nbformat.write(notebook, temporary)
         return path.stem
 
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+    with _a_core_per_kernel(), ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         for name in pool.map(one, paths):
             done(name)
