@@ -21,14 +21,7 @@ _HOMES = {
     "plot_head_damage": "ablation.head_damage",
 }
 
-__all__ = [
-    "Ablation",
-    "HeadAblationEnv",
-    "HeadAblationVectorEnv",
-    "head_damage",
-    "load_subject",
-    "plot_head_damage",
-]
+__all__ = ["Ablation", "HeadAblationEnv", "HeadAblationVectorEnv", "head_damage", "load_subject", "plot_head_damage"]
 
 
 def __getattr__(name: str) -> Any:

@@ -61,21 +61,11 @@ _HELP = {
 def _reproduce_options(commands: Any) -> None:
     from circuitlib.companion.settings import Settings
 
-    parser = commands.add_parser(
-        "reproduce", help="measure a run, execute the notebooks on it, and say what held"
-    )
-    parser.add_argument(
-        "--output", default="", help="folder inside runs/; runs/default for the published run"
-    )
-    parser.add_argument(
-        "--notebooks", nargs="*", default=[], metavar="NN", help="numbers; all by default"
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="keep what an interrupted run has already measured"
-    )
-    parser.add_argument(
-        "--publish", action="store_true", help="for maintainers: make this run the committed one"
-    )
+    parser = commands.add_parser("reproduce", help="measure a run, execute the notebooks on it, and say what held")
+    parser.add_argument("--output", default="", help="folder inside runs/; runs/default for the published run")
+    parser.add_argument("--notebooks", nargs="*", default=[], metavar="NN", help="numbers; all by default")
+    parser.add_argument("--resume", action="store_true", help="keep what an interrupted run has already measured")
+    parser.add_argument("--publish", action="store_true", help="for maintainers: make this run the committed one")
     for setting in fields(Settings):
         default = setting.default
         kind: dict[str, Any] = {"type": type(default)}
@@ -105,9 +95,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     settings = Settings.of({f.name: getattr(options, f.name) for f in fields(Settings)})
     published = settings in PUBLISHED.values()
     if not published and not options.output:
-        raise ValueError(
-            "settings other than a published run's need --output, a folder such as runs/mine"
-        )
+        raise ValueError("settings other than a published run's need --output, a folder such as runs/mine")
     if options.publish and (not published or options.notebooks):
         raise ValueError("--publish needs the settings of a published run, and all notebooks")
     output = options.output or "runs/default"
@@ -127,9 +115,7 @@ def _head_damage_options(commands: Any) -> None:
         "head-damage", help="the damage of every head of a model on prompts of your own, as a table"
     )
     parser.add_argument("model", help="embedded subject, local Hugging Face directory, or hub name")
-    parser.add_argument(
-        "prompts", type=Path, help="CSV with columns text, right, wrong (answers with their space)"
-    )
+    parser.add_argument("prompts", type=Path, help="CSV with columns text, right, wrong (answers with their space)")
     parser.add_argument("--control", type=Path, help="text file, one passage per line")
     parser.add_argument("--ablation", default="zero", help="zero, mean or resample")
     parser.add_argument("--output", type=Path, help="CSV to write; printed otherwise")

@@ -130,9 +130,7 @@ def _code_only(source: str) -> str:
             drop.update(range(token.start[0] - 1, token.end[0]))
         if token.type not in (tokenize.COMMENT, tokenize.NL):
             fresh = token.type in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
-    return "\n".join(
-        line.rstrip() for i, line in enumerate(lines) if i not in drop and line.strip()
-    )
+    return "\n".join(line.rstrip() for i, line in enumerate(lines) if i not in drop and line.strip())
 
 
 # Writing and reading -------------------------------------------------------------------------------
@@ -212,9 +210,7 @@ def read_provenance(path: Path, wanted: Mapping[str, Any] | None = None) -> dict
     """
     place = manifest_path(path)
     if not is_stored(path):
-        raise StaleResult(
-            f"{path.name} has no manifest {place.name}, or is not there; measure it again"
-        )
+        raise StaleResult(f"{path.name} has no manifest {place.name}, or is not there; measure it again")
     try:
         text = place.read_text(encoding="utf-8")
         manifest = json.loads(text)
@@ -223,9 +219,7 @@ def read_provenance(path: Path, wanted: Mapping[str, Any] | None = None) -> dict
     except (ValueError, KeyError, TypeError):
         whole = False
     if not whole:
-        raise StaleResult(
-            f"{place.name} is corrupt, so nothing is known of {path.name}; measure it again"
-        )
+        raise StaleResult(f"{place.name} is corrupt, so nothing is known of {path.name}; measure it again")
     if content_hash(path) != sha256:
         raise StaleResult(
             f"{path.name} is corrupt: its bytes are not those that {place.name} records; measure it again"
@@ -235,9 +229,7 @@ def read_provenance(path: Path, wanted: Mapping[str, Any] | None = None) -> dict
     return dict(provenance)
 
 
-def load_tensors(
-    path: Path, wanted: Mapping[str, Any] | None = None
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_tensors(path: Path, wanted: Mapping[str, Any] | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and their provenance, verified; raises as :func:`read_provenance` does."""
     provenance = read_provenance(path, wanted)
     try:
@@ -252,9 +244,7 @@ def load_frame(path: Path, wanted: Mapping[str, Any] | None = None) -> pd.DataFr
     return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
-def differences(
-    stored: Mapping[str, Any], wanted: Mapping[str, Any], within: str = ""
-) -> list[str]:
+def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any], within: str = "") -> list[str]:
     """What differs between two provenances, one phrase a field; recorded fields are not compared."""
     found: list[str] = []
     for field in sorted((stored.keys() | wanted.keys()) - set(RECORDED)):

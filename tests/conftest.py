@@ -73,9 +73,7 @@ def grouped(vocabulary: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def small(
-    tmp_path_factory: pytest.TempPathFactory,
-    save_checkpoint: SaveCheckpoint,
-    vocabulary: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory, save_checkpoint: SaveCheckpoint, vocabulary: dict[str, Any]
 ) -> dict[str, Path]:
     """One checkpoint of 2 layers x 4 heads per swept family, by its Hugging Face type."""
     shape = vocabulary | {
@@ -92,16 +90,12 @@ def small(
         Qwen2Config(num_key_value_heads=2, **shape),
     ]
     root = tmp_path_factory.mktemp("small")
-    return {
-        config.model_type: save_checkpoint(config, root / config.model_type) for config in configs
-    }
+    return {config.model_type: save_checkpoint(config, root / config.model_type) for config in configs}
 
 
 @pytest.fixture(scope="session")
 def checkpoint(
-    tmp_path_factory: pytest.TempPathFactory,
-    save_checkpoint: SaveCheckpoint,
-    vocabulary: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory, save_checkpoint: SaveCheckpoint, vocabulary: dict[str, Any]
 ) -> Path:
     """A GPT-2 of 7 layers x 5 heads with biases and gains that are far from their defaults."""
     shape = {"n_positions": CONTEXT, "n_embd": 40, "n_layer": LAYERS, "n_head": HEADS}
@@ -111,9 +105,7 @@ def checkpoint(
 
 @pytest.fixture(scope="session")
 def neox_checkpoint(
-    tmp_path_factory: pytest.TempPathFactory,
-    save_checkpoint: SaveCheckpoint,
-    vocabulary: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory, save_checkpoint: SaveCheckpoint, vocabulary: dict[str, Any]
 ) -> Path:
     """A GPT-NeoX (Pythia's architecture) of 3 layers x 5 heads, rotary in half of each head."""
     config = GPTNeoXConfig(
@@ -130,9 +122,7 @@ def neox_checkpoint(
 
 @pytest.fixture(scope="session")
 def llama_checkpoint(
-    tmp_path_factory: pytest.TempPathFactory,
-    save_checkpoint: SaveCheckpoint,
-    grouped: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory, save_checkpoint: SaveCheckpoint, grouped: dict[str, Any]
 ) -> Path:
     """A Llama of 3 layers x 6 heads that share 2 heads of keys and values."""
     return save_checkpoint(LlamaConfig(**grouped), tmp_path_factory.mktemp("subjects") / "llama")
@@ -140,9 +130,7 @@ def llama_checkpoint(
 
 @pytest.fixture(scope="session")
 def qwen2_checkpoint(
-    tmp_path_factory: pytest.TempPathFactory,
-    save_checkpoint: SaveCheckpoint,
-    grouped: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory, save_checkpoint: SaveCheckpoint, grouped: dict[str, Any]
 ) -> Path:
     """A Qwen2 of 3 layers x 6 heads that share 2 heads of keys and values, which have biases."""
     return save_checkpoint(Qwen2Config(**grouped), tmp_path_factory.mktemp("subjects") / "qwen2")
@@ -150,9 +138,7 @@ def qwen2_checkpoint(
 
 @pytest.fixture(scope="session")
 def opt_checkpoint(
-    tmp_path_factory: pytest.TempPathFactory,
-    save_checkpoint: SaveCheckpoint,
-    tokenizer: PreTrainedTokenizerBase,
+    tmp_path_factory: pytest.TempPathFactory, save_checkpoint: SaveCheckpoint, tokenizer: PreTrainedTokenizerBase
 ) -> Path:
     """An OPT of 2 layers x 4 heads, which no decoder here describes."""
     config = OPTConfig(
@@ -171,9 +157,7 @@ def opt_checkpoint(
 def make_table() -> Callable[..., DamageTable]:
     """Tables of random damages, for tests of what only looks things up."""
 
-    def make(
-        name: str, prompts: int = 64, heads: int = 12, seed: int = 0, scale: float = 1.0
-    ) -> DamageTable:
+    def make(name: str, prompts: int = 64, heads: int = 12, seed: int = 0, scale: float = 1.0) -> DamageTable:
         rng = np.random.default_rng([seed, *name.encode()])
         mean = scale * rng.exponential(size=heads)
         damage = torch.from_numpy(mean + 0.3 * rng.normal(size=(prompts, heads))).float()
@@ -184,6 +168,4 @@ def make_table() -> Callable[..., DamageTable]:
 
 @pytest.fixture
 def source(make_table: Callable[..., DamageTable]) -> TableEpisodes:
-    return TableEpisodes(
-        [make_table("induction"), make_table("ioi")], make_table("control", scale=0.1)
-    )
+    return TableEpisodes([make_table("induction"), make_table("ioi")], make_table("control", scale=0.1))

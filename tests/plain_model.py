@@ -30,9 +30,7 @@ class PlainModel:
         else:
             blocks = model.model.layers
             self.projections = [block.self_attn.o_proj for block in blocks]
-        self.constants = [
-            self._constant(block, config) if folded else torch.zeros(()) for block in blocks
-        ]
+        self.constants = [self._constant(block, config) if folded else torch.zeros(()) for block in blocks]
 
     def _constant(self, block: Any, config: Any) -> Tensor:
         if config.model_type == "gpt2":
@@ -89,9 +87,7 @@ class PlainModel:
         values = self.inputs(other)
         return values if kind == "resample" else [z.mean((0, 1)) for z in values]
 
-    def scores(
-        self, tokens: Tensor, answers: Tensor, instead: list[Tensor]
-    ) -> tuple[Tensor, Tensor]:
+    def scores(self, tokens: Tensor, answers: Tensor, instead: list[Tensor]) -> tuple[Tensor, Tensor]:
         """The logit difference of two answers and the mean next-token loss, each clean and without every head,
         ``[batch, 1 + heads]``."""
         differences, losses = [], []

@@ -49,11 +49,7 @@ def _agree(scores: Scores, reference: Tensor) -> None:
 
 
 def _compare_with_plain(
-    subject: Subject,
-    plain: PlainModel,
-    kind: AblationKind,
-    tokens: Tensor,
-    positions: int | None = None,
+    subject: Subject, plain: PlainModel, kind: AblationKind, tokens: Tensor, positions: int | None = None
 ) -> Tensor:
     """Hooks and, unless it must be refused, the sweep, against the plain model; its damages."""
     other = _tokens(len(tokens), tokens.shape[1], 9, int(subject.bridge.cfg.d_vocab))
@@ -97,12 +93,7 @@ def _configurations(draw: st.DrawFn) -> PretrainedConfig:
     family = draw(st.sampled_from(["gpt2", "neox", "llama", "qwen2"]))
     activation = draw(st.sampled_from(["gelu", "gelu_new", "relu", "silu"]))
     eps, tied = draw(st.sampled_from([1e-6, 1e-2])), draw(st.booleans())
-    common: dict[str, Any] = {
-        "vocab_size": 50,
-        "tie_word_embeddings": tied,
-        "bos_token_id": 0,
-        "eos_token_id": 0,
-    }
+    common: dict[str, Any] = {"vocab_size": 50, "tie_word_embeddings": tied, "bos_token_id": 0, "eos_token_id": 0}
     if family == "gpt2":
         heads = draw(st.integers(1, 6))
         return GPT2Config(
@@ -125,27 +116,18 @@ def _configurations(draw: st.DrawFn) -> PretrainedConfig:
     }
     if family == "neox":
         share, parallel = draw(st.sampled_from([0.25, 0.5, 1.0])), draw(st.booleans())
-        return GPTNeoXConfig(
-            rotary_pct=share, use_parallel_residual=parallel, layer_norm_eps=eps, **common
-        )
+        return GPTNeoXConfig(rotary_pct=share, use_parallel_residual=parallel, layer_norm_eps=eps, **common)
     common |= {"num_key_value_heads": key_heads, "rms_norm_eps": eps}
     if family == "llama":
         biases = {name: draw(st.booleans()) for name in ("attention_bias", "mlp_bias")}
         scaling = draw(st.sampled_from([None, {"rope_type": "linear", "factor": 4.0}]))
-        return LlamaConfig(
-            rope_parameters=scaling and scaling | {"rope_theta": 1e4}, **biases, **common
-        )
+        return LlamaConfig(rope_parameters=scaling and scaling | {"rope_theta": 1e4}, **biases, **common)
     first = draw(st.integers(0, 4))
     window = {"use_sliding_window": True, "sliding_window": 16, "max_window_layers": first}
     return Qwen2Config(**(window if draw(st.booleans()) else {}), **common)
 
 
-@settings(
-    max_examples=25,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(
     config=_configurations(),
     folded=st.booleans(),

@@ -81,23 +81,16 @@ class Plain:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model, self.heads = model.double().eval(), model.config.num_attention_heads
-        self.projections = [
-            module for name, module in model.named_modules() if name.endswith(self.PROJECTIONS)
-        ]
+        self.projections = [module for name, module in model.named_modules() if name.endswith(self.PROJECTIONS)]
 
     @torch.no_grad()
     def logits(self, tokens: Tensor, change: Callable[[int, Tensor], Tensor]) -> Tensor:
         """With ``change(layer, z)`` in the place of every z, ``[batch, pos, head, d_head]``."""
 
         def changed(layer: int) -> Callable[..., Any]:
-            return lambda module, args: change(
-                layer, args[0].unflatten(-1, (self.heads, -1))
-            ).flatten(-2)
+            return lambda module, args: change(layer, args[0].unflatten(-1, (self.heads, -1))).flatten(-2)
 
-        handles = [
-            module.register_forward_pre_hook(changed(layer))
-            for layer, module in enumerate(self.projections)
-        ]
+        handles = [module.register_forward_pre_hook(changed(layer)) for layer, module in enumerate(self.projections)]
         try:
             return self.model(tokens).logits
         finally:
@@ -138,12 +131,7 @@ def difference(score: Callable[[float], Tensor], step: float) -> Tensor:
 
 
 def score_along(
-    plain: Plain,
-    tokens: Tensor,
-    way: Tensor,
-    closed: Sequence[Tensor],
-    score_of: Callable[[Tensor], Tensor],
-    t: float,
+    plain: Plain, tokens: Tensor, way: Tensor, closed: Sequence[Tensor], score_of: Callable[[Tensor], Tensor], t: float
 ) -> Tensor:
     """With every gate t times its part of ``way`` from 1."""
     return score_of(plain.gated(tokens, 1 + t * way, closed))
@@ -166,16 +154,8 @@ def assert_equals_differences(
     prompts, spans = ioi(subject.tokenizer, 3), drawn_spans(3)
     shape = subject.layers, subject.heads_per_layer
     for tokens, estimate, score_of in (
-        (
-            prompts.tokens,
-            attribution.task(prompts, LOGIT_DIFFERENCE),
-            partial(logit_difference, prompts),
-        ),
-        (
-            prompts.tokens,
-            attribution.task(prompts, PROBABILITY_DIFFERENCE),
-            partial(probability_difference, prompts),
-        ),
+        (prompts.tokens, attribution.task(prompts, LOGIT_DIFFERENCE), partial(logit_difference, prompts)),
+        (prompts.tokens, attribution.task(prompts, PROBABILITY_DIFFERENCE), partial(probability_difference, prompts)),
         (spans, attribution.control(spans, spans.roll(1, 0)), partial(loss, spans)),
     ):
         left = closed(tokens, tokens.roll(1, 0))
@@ -304,20 +284,14 @@ def test_exact_where_the_metric_is_linear(tokenizer: PreTrainedTokenizerBase) ->
     through a norm and a softmax."""
     one, two = toy(tokenizer, 1), toy(tokenizer, 2)
     prompts = ioi(tokenizer, 5)
-    estimate, exact = (
-        way(one).task(prompts, LOGIT_DIFFERENCE).damage for way in (Attribution, Hooks)
-    )
+    estimate, exact = (way(one).task(prompts, LOGIT_DIFFERENCE).damage for way in (Attribution, Hooks))
     assert exact.abs().max() > 0.1
     assert_close(estimate, exact, atol=1e-12, rtol=0)
     z = values_in(one, prompts.tokens)[0][:, -1]
     answers = one.bridge.W_U[:, prompts.candidates]
-    by_hand = torch.einsum(
-        "bhd,hdm,mba,ba->bh", z, one.bridge.W_O[0], answers, prompts.signs.double()
-    )
+    by_hand = torch.einsum("bhd,hdm,mba,ba->bh", z, one.bridge.W_O[0], answers, prompts.signs.double())
     assert_close(estimate, by_hand, atol=1e-12, rtol=0)
-    estimate, exact = (
-        way(two).task(prompts, LOGIT_DIFFERENCE).damage for way in (Attribution, Hooks)
-    )
+    estimate, exact = (way(two).task(prompts, LOGIT_DIFFERENCE).damage for way in (Attribution, Hooks))
     assert_close(estimate[:, 3:], exact[:, 3:], atol=1e-12, rtol=0)
     assert (estimate[:, :3] - exact[:, :3]).abs().max() > 0.01
 
@@ -355,18 +329,10 @@ def state(bridge: TransformerBridge) -> list[Any]:
     points = dict(bridge.hook_dict)
     return [
         {
-            name: [
-                len(p.fwd_hooks),
-                len(p.bwd_hooks),
-                len(p._forward_hooks),
-                len(p._backward_hooks),
-            ]
+            name: [len(p.fwd_hooks), len(p.bwd_hooks), len(p._forward_hooks), len(p._backward_hooks)]
             for name, p in points.items()
         },
-        [
-            (p.requires_grad, None if p.grad is None else p.grad.sum().item())
-            for p in bridge.parameters()
-        ],
+        [(p.requires_grad, None if p.grad is None else p.grad.sum().item()) for p in bridge.parameters()],
         bridge.context_level,
         bridge.training,
     ]
@@ -379,9 +345,7 @@ def recorded() -> int:
 
 
 BROKEN = Metric("broken", "nothing", False, lambda logits, normaliser, signs: logits[:, 99])
-COUNTED = Metric(
-    "accuracy", "share", False, lambda logits, n, s: (logits[:, 0] > logits[:, 1]) * 1.0
-)
+COUNTED = Metric("accuracy", "share", False, lambda logits, n, s: (logits[:, 0] > logits[:, 1]) * 1.0)
 
 
 @pytest.mark.parametrize("trainable", [False, True])
@@ -428,9 +392,7 @@ def test_whatever_mode_the_caller_is_in(neox_checkpoint: Path, mode: Callable[[]
 
 
 @pytest.mark.parametrize(("kind", "passes"), [("zero", 1), ("resample", 2)])
-def test_rows_are_apart_and_taken_a_few_at_a_time(
-    neox_checkpoint: Path, kind: AblationKind, passes: int
-) -> None:
+def test_rows_are_apart_and_taken_a_few_at_a_time(neox_checkpoint: Path, kind: AblationKind, passes: int) -> None:
     """One forward pass for all heads, and a second only for counterfactuals: what the price says."""
     subject = in_float64(load_subject(str(neox_checkpoint)))
     prompts, sizes = ioi(subject.tokenizer, HOOKED + 3), list[int]()
@@ -452,7 +414,5 @@ def test_is_an_engine_and_says_what_it_cannot_do(checkpoint: Path) -> None:
     with pytest.raises(ValueError, match="these have none"):
         Attribution(subject, Ablation("resample")).control(spans)
     flat = replace(subject, card=replace(subject.card, heads_per_layer=4))
-    with pytest.raises(
-        ValueError, match=r"odd has no hook_z per head.*not \[batch, pos, 4, d_head\]"
-    ):
+    with pytest.raises(ValueError, match=r"odd has no hook_z per head.*not \[batch, pos, 4, d_head\]"):
         Attribution(flat).task(prompts, LOGIT_DIFFERENCE)

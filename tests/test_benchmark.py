@@ -50,9 +50,7 @@ def test_turns_are_taken_after_one_that_does_not_count() -> None:
 
 @pytest.mark.parametrize("family", ["checkpoint", "neox_checkpoint", "qwen2_checkpoint"])
 @torch.inference_mode()
-def test_each_row_of_a_batch_loses_its_own_head(
-    family: str, request: pytest.FixtureRequest
-) -> None:
+def test_each_row_of_a_batch_loses_its_own_head(family: str, request: pytest.FixtureRequest) -> None:
     """Against weights without the head's columns."""
     directory = request.getfixturevalue(family)
     model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
@@ -88,9 +86,7 @@ def test_all_ways_measure_the_same(tmp_path: Path) -> None:
     assert (exact[["error", "exact_error"]] < 1e-5).all(axis=None)
     assert (frame[frame["method"] == "sweep, bfloat16"]["error"] > 1e-6).all()
     assert (frame["scale"] > 1e-3).all()
-    hooks = frame["workload"].map(
-        frame[frame["method"] == "hooks"].set_index("workload")["seconds"]
-    )
+    hooks = frame["workload"].map(frame[frame["method"] == "hooks"].set_index("workload")["seconds"])
     assert np.allclose(frame["speedup"] * frame["seconds"], hooks)
     assert (frame["low"] <= frame["seconds"]).all()
     assert (frame["seconds"] <= frame["high"]).all()
@@ -153,9 +149,7 @@ def test_the_reference_has_the_same_network_and_updates(source: TableEpisodes) -
     config = PPOConfig(budget=6)
     theirs = Maskable(source, config, 1).model
     ours = ActorCritic(len(source.tasks), source.heads, config.hidden, 0)
-    assert sum(p.numel() for p in theirs.policy.parameters()) == sum(
-        p.numel() for p in ours.parameters()
-    )
+    assert sum(p.numel() for p in theirs.policy.parameters()) == sum(p.numel() for p in ours.parameters())
     batches = config.num_envs * config.num_steps // theirs.batch_size
     assert (batches, theirs.n_epochs) == (config.num_minibatches, config.update_epochs)
     assert theirs.lr_schedule(1.0) == pytest.approx(config.learning_rate)

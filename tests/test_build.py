@@ -55,9 +55,7 @@ def test_other_ablations_have_tables_too(kind: str, subject: Subject, tmp_path: 
     assert_close(build_table(subject, recipe, tmp_path).damage, hooked, atol=2e-5, rtol=0)
 
 
-def test_an_interrupted_table_resumes(
-    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_table_resumes(subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "BLOCK", 16)
     recipe, done = Recipe(TASKS["induction"], 40, "train"), list[int]()
     whole = build_table(subject, recipe, tmp_path, done.append)

@@ -46,9 +46,7 @@ def _changed(name: str, change: Change, metric: Metric = LOGIT_DIFFERENCE) -> Ta
     return Task(name, "", "this test", metric, example)
 
 
-def _with(
-    example: Example, candidates: list[str], signs: tuple[float, ...] = (1.0, -1.0)
-) -> Example:
+def _with(example: Example, candidates: list[str], signs: tuple[float, ...] = (1.0, -1.0)) -> Example:
     return Example(example.text, candidates[0], candidates, list(signs), example.roles)
 
 
@@ -76,9 +74,7 @@ def _often_turned(example: Example, rng: np.random.Generator) -> Example:
     return _with(example, list(example.candidates), (side, -side))
 
 
-ACCURACY = Metric(
-    "accuracy", "right or wrong", False, lambda x, _, signs: (signs * x).sum(-1).sign()
-)
+ACCURACY = Metric("accuracy", "right or wrong", False, lambda x, _, signs: (signs * x).sum(-1).sign())
 
 Case = tuple[Task, int, list[str], str]
 CASES: dict[str, Case] = {
@@ -112,18 +108,8 @@ CASES: dict[str, Case] = {
         [CONTEXT],
         r"longest prompt is 3\d\d tokens with BOS; the model reads up to 256\. Shorten",
     ),
-    "random answers": (
-        _changed("agreement", _in_any_order),
-        64,
-        [ABILITY],
-        "guessing reaches once in a hundred times",
-    ),
-    "too few to tell": (
-        TASKS["ioi"],
-        6,
-        [ABILITY],
-        "too few to tell that from guessing; draw more",
-    ),
+    "random answers": (_changed("agreement", _in_any_order), 64, [ABILITY], "guessing reaches once in a hundred times"),
+    "too few to tell": (TASKS["ioi"], 6, [ABILITY], "too few to tell that from guessing; draw more"),
     "noisy prompts": (
         _changed("ioi", _often_turned),
         64,
@@ -170,21 +156,13 @@ def _no_prompts(example: Example, rng: np.random.Generator) -> Example:
     ("change", "message"),
     [
         (_no_prompts, "writes no prompts that can be used: only 3 of 40 words"),
-        (
-            lambda e, rng: replace(e, roles={"S": 400}),
-            "role S of .* ends at character 400",
-        ),
-        (
-            lambda e, rng: replace(e, roles={f"S{rng.integers(9)}": 2}),
-            "give every prompt the same",
-        ),
+        (lambda e, rng: replace(e, roles={"S": 400}), "role S of .* ends at character 400"),
+        (lambda e, rng: replace(e, roles={f"S{rng.integers(9)}": 2}), "give every prompt the same"),
         (lambda e, rng: _with(e, [" is", " are"], (1.0,)), "2 candidates and 1 signs"),
         (lambda e, rng: replace(e, text="<|endoftext|>" + e.text), "starts with the BOS token"),
     ],
 )
-def test_prompts_that_cannot_be_made_are_a_failed_row(
-    change: Change, message: str, subject: Subject
-) -> None:
+def test_prompts_that_cannot_be_made_are_a_failed_row(change: Change, message: str, subject: Subject) -> None:
     frame = check_task(subject, _changed("agreement", change), 8)
     assert frame["passed"].isna().tolist() == [False] + 7 * [True]
     assert not frame["passed"].iloc[0]
@@ -197,10 +175,7 @@ def test_prompts_that_cannot_be_made_are_a_failed_row(
 def test_the_bar_is_the_binomial_test() -> None:
     for prompts in (7, 20, 64, 200):
         right = round(least_share(prompts) * prompts)
-        tails = [
-            sum(comb(prompts, k) for k in range(at, prompts + 1)) / 2**prompts
-            for at in (right, right - 1)
-        ]
+        tails = [sum(comb(prompts, k) for k in range(at, prompts + 1)) / 2**prompts for at in (right, right - 1)]
         assert tails[0] <= CHANCE < tails[1]
     assert least_share(6) > 1
     assert least_share(64) == 42 / 64

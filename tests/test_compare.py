@@ -11,13 +11,7 @@ from hypothesis import strategies as st
 
 from circuitlib.ablation.tables import DamageTable, load_table, save_table
 from circuitlib.companion import run as runs
-from circuitlib.companion.compare import (
-    SIGNIFICANCE,
-    compare,
-    fractions_by_seed,
-    frame_difference,
-    same_distribution,
-)
+from circuitlib.companion.compare import SIGNIFICANCE, compare, fractions_by_seed, frame_difference, same_distribution
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import Settings
 from circuitlib.manifest import load_frame, read_provenance, remove, save_frame
@@ -92,9 +86,7 @@ def test_a_searcher_without_policy_is_compared_by_its_differences(copied: Run) -
 
 def test_a_condition_that_is_missing_is_noticed(copied: Run) -> None:
     frame = load_frame(copied.folder / "evaluation.csv")
-    _rewrite(
-        copied, "evaluation", frame[(frame["searcher"] != "policy") | (frame["signal"] != "ioi")]
-    )
+    _rewrite(copied, "evaluation", frame[(frame["searcher"] != "policy") | (frame["signal"] != "ioi")])
     comparison = compare(copied, Run()).set_index("result")
     assert list(comparison.index[~comparison["agrees"]]) == ["evaluation, policies"]
     _rewrite(copied, "evaluation", frame[frame["searcher"] != "random"])
@@ -111,9 +103,7 @@ def _with_policies(frame: pd.DataFrame, change: np.ndarray) -> pd.DataFrame:
 def test_policies_of_another_processor_agree_in_distribution(copied: Run) -> None:
     """Seeds move by a few points, each its own way; claims that rest on policies may change, others not."""
     frame = load_frame(copied.folder / "evaluation.csv")
-    _rewrite(
-        copied, "evaluation", _with_policies(frame, np.array([0.02, -0.01, 0.015, -0.02, 0.005]))
-    )
+    _rewrite(copied, "evaluation", _with_policies(frame, np.array([0.02, -0.01, 0.015, -0.02, 0.005])))
     claims = load_frame(copied.folder / "claims.csv")
     of_policies = claims["rests_on"] == "policies"
     claims.loc[of_policies, "ours"] += 0.02
@@ -158,12 +148,7 @@ def test_fractions_are_per_condition_and_seed() -> None:
     key = {"task": "t", "signal": "none", "searcher": "policy", "trained_k": 1, "planned_k": 1}
     rows = [
         key | {"measured": m, "seed": s, "episode": e, "best": b, "oracle": o}
-        for m, s, e, b, o in [
-            (1, 0, 0, 1.0, 2.0),
-            (1, 0, 1, 3.0, 6.0),
-            (1, 1, 0, 2.0, 2.0),
-            (1, 1, 1, 6.0, 6.0),
-        ]
+        for m, s, e, b, o in [(1, 0, 0, 1.0, 2.0), (1, 0, 1, 3.0, 6.0), (1, 1, 0, 2.0, 2.0), (1, 1, 1, 6.0, 6.0)]
     ]
     assert fractions_by_seed(pd.DataFrame(rows)).to_numpy().tolist() == [[0.5, 1.0]]
 

@@ -10,13 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from circuitlib.paths import SUBJECTS
 from circuitlib.tasks import control_text as control
 from circuitlib.tasks import prose as corpus
-from circuitlib.tasks.control_text import (
-    SPAN,
-    WIKITEXT_FILE,
-    control_paragraphs,
-    control_spans,
-    default_text,
-)
+from circuitlib.tasks.control_text import SPAN, WIKITEXT_FILE, control_paragraphs, control_spans, default_text
 
 
 def test_spans(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -74,9 +68,7 @@ def _write_wikitext(path: Path) -> list[str]:
     return paragraphs
 
 
-def test_wikitext_is_read_without_headings(
-    no_text: Path, tokenizer: PreTrainedTokenizerBase
-) -> None:
+def test_wikitext_is_read_without_headings(no_text: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     paragraphs = _write_wikitext(no_text / "cache" / WIKITEXT_FILE)
     assert control_paragraphs("wikitext-2") == paragraphs
     train = control_spans(tokenizer, 20, 1, "train", "wikitext-2")
@@ -97,9 +89,7 @@ def test_wikitext_in_the_hub_cache_works_offline(no_text: Path) -> None:
     assert control_paragraphs("wikitext-2") == paragraphs
 
 
-def test_a_missing_text_is_an_error_not_another_text(
-    no_text: Path, tokenizer: PreTrainedTokenizerBase
-) -> None:
+def test_a_missing_text_is_an_error_not_another_text(no_text: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     with pytest.raises(FileNotFoundError) as refused:
         control_spans(tokenizer, 20, 1, "train", "wikitext-2")
     url = "https://huggingface.co/datasets/Salesforce/wikitext"
@@ -108,9 +98,7 @@ def test_a_missing_text_is_an_error_not_another_text(
         assert part in str(refused.value)
 
 
-def test_a_paragraph_that_starts_with_bos_is_refused(
-    no_text: Path, tokenizer: PreTrainedTokenizerBase
-) -> None:
+def test_a_paragraph_that_starts_with_bos_is_refused(no_text: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     path = no_text / "cache" / WIKITEXT_FILE
     path.parent.mkdir(parents=True)
     pd.DataFrame({"text": [tokenizer.bos_token + "A castle by the river ."]}).to_parquet(path)

@@ -163,9 +163,7 @@ def test_steps_before_a_reset_and_after_the_end_are_refused(source: TableEpisode
             env.step(action)
 
 
-def test_the_budget_follows_the_heads(
-    source: TableEpisodes, make_table: Callable[..., DamageTable]
-) -> None:
+def test_the_budget_follows_the_heads(source: TableEpisodes, make_table: Callable[..., DamageTable]) -> None:
     assert [budget_for(heads) for heads in (12, 48, 50, 144)] == [12, 48, 50, 50]
     assert HeadAblationEnv(source).budget == 12
     large = TableEpisodes([make_table("ioi", heads=60)], make_table("control", heads=60))
@@ -190,10 +188,7 @@ def test_a_signal_names_a_task_or_none() -> None:
 
 
 def test_state_restores_exactly(source: TableEpisodes) -> None:
-    one, two = (
-        HeadAblationVectorEnv(source, 2, budget=3),
-        HeadAblationVectorEnv(source, 2, budget=3),
-    )
+    one, two = (HeadAblationVectorEnv(source, 2, budget=3), HeadAblationVectorEnv(source, 2, budget=3))
     one.reset(seed=0)
     one.step(np.array([1, 2]))
     two.restore(one.state())
@@ -203,9 +198,7 @@ def test_state_restores_exactly(source: TableEpisodes) -> None:
         assert (results[0][1] == results[1][1]).all()
 
 
-def test_bad_sizes_are_refused(
-    source: TableEpisodes, make_table: Callable[..., DamageTable]
-) -> None:
+def test_bad_sizes_are_refused(source: TableEpisodes, make_table: Callable[..., DamageTable]) -> None:
     for budget in (0, 13):
         with pytest.raises(ValueError, match="budget must be between 1 and 12"):
             HeadAblationEnv(source, budget)
@@ -233,9 +226,7 @@ def test_an_episode_is_a_mean_of_rows(make_table: Callable[..., DamageTable]) ->
 
 def test_live_rewards_equal_table_and_hooks(checkpoint: Path, tmp_path: Path) -> None:
     subject = load_subject(str(checkpoint))
-    tables = [
-        build_table(subject, Recipe(task, 32, "train"), tmp_path) for task in (TASKS["ioi"], None)
-    ]
+    tables = [build_table(subject, Recipe(task, 32, "train"), tmp_path) for task in (TASKS["ioi"], None)]
     prompts = TASKS["ioi"].prompts(subject.tokenizer, 32, seed=1)
     spans = control_spans(subject.tokenizer, 32, 1, "train")
     live = LiveEpisodes(subject, [TASKS["ioi"]])
@@ -243,21 +234,14 @@ def test_live_rewards_equal_table_and_hooks(checkpoint: Path, tmp_path: Path) ->
     table = TableEpisodes(tables[:1], tables[1]).draw(np.random.default_rng(0)).rewards
     assert np.allclose(rewards, table, atol=1e-4)
     sets = [[], [4], [30]]
-    task = np.concatenate(
-        [hooked_task(subject, g, TASKS["ioi"].metric, sets).numpy() for g in prompts]
-    ).mean(0)
+    task = np.concatenate([hooked_task(subject, g, TASKS["ioi"].metric, sets).numpy() for g in prompts]).mean(0)
     general = hooked_control(subject, spans, sets).numpy().mean(0)
     expected = (task[0] - task[1:]) - (general[1:] - general[0])
     assert np.allclose(rewards[[4, 30]], expected, atol=1e-4)
 
 
 def test_live_environment_draws_fresh_prompts(checkpoint: Path) -> None:
-    live = LiveEpisodes(
-        load_subject(str(checkpoint)),
-        [TASKS["ioi"], TASKS["agreement"]],
-        batch=2,
-        text="docstrings",
-    )
+    live = LiveEpisodes(load_subject(str(checkpoint)), [TASKS["ioi"], TASKS["agreement"]], batch=2, text="docstrings")
     env = HeadAblationEnv(live, budget=2)
     env.reset(seed=0)
     first = env.step(3)[1]

@@ -170,18 +170,14 @@ def test_signal_bars(layers: int, across: int) -> None:
     figure = figures.signal_bars(summary, "docstring", paper)
     expected = {1: [0.6, np.nan, np.nan], 5: [np.nan, np.nan, 0.8]}
     for axis, k in zip(figure.axes, (1, 5), strict=True):
-        rows = summary.query(
-            "task == 'docstring' and measured == @most and trained_k == @k and planned_k == 1"
-        )
+        rows = summary.query("task == 'docstring' and measured == @most and trained_k == @k and planned_k == 1")
         bars = bars_of(axis)
         assert np.allclose(bars["here (my-subject)"], rows["ratio"])
         assert np.allclose(bars["paper (GPT-2 small)"], expected[k], equal_nan=True)
         (errors,) = (some for some in axis.containers if isinstance(some, ErrorbarContainer))
         ends = np.array([segment[:, 1] for segment in errors[2][0].get_segments()])
         assert np.allclose(ends, rows[["low", "high"]])
-        random = summary.query(
-            "task == 'docstring' and searcher == 'random' and measured == @most"
-        )["ratio"]
+        random = summary.query("task == 'docstring' and searcher == 'random' and measured == @most")["ratio"]
         assert np.allclose(lines_of(axis)["random, here"][:, 1], random)
     assert f"after {most} heads" in text_of(figure)
 

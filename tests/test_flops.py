@@ -12,14 +12,7 @@ from transformers import AutoModelForCausalLM
 from circuitlib.ablation.decoder import Decoder
 from circuitlib.ablation.hooks import Hooks
 from circuitlib.ablation.sweep import Sweep
-from circuitlib.companion.speed import (
-    Cost,
-    Shape,
-    hooks_cost,
-    pass_flops,
-    sweep_cost,
-    training_step,
-)
+from circuitlib.companion.speed import Cost, Shape, hooks_cost, pass_flops, sweep_cost, training_step
 from circuitlib.search import ppo_seeds
 from circuitlib.search.episodes import TableEpisodes
 from circuitlib.search.ppo import PPOConfig
@@ -31,9 +24,7 @@ from circuitlib.workshop.benchmark.sweeps import Workload
 from circuitlib.workshop.benchmark.ways import by_transformers
 
 
-def _attention(
-    query: list[int], key: list[int], value: list[int], *rest: object, **named: object
-) -> int:
+def _attention(query: list[int], key: list[int], value: list[int], *rest: object, **named: object) -> int:
     return sdpa_flop_count(query, key, value)
 
 
@@ -59,9 +50,7 @@ def _one_thread() -> object:
 
 
 @pytest.mark.parametrize("family", ["checkpoint", "neox_checkpoint", "llama_checkpoint"])
-def test_counted_operations(
-    family: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_counted_operations(family: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     subject = load_subject(str(request.getfixturevalue(family)))
     shape, sweep, hooks = Shape.of(subject.bridge), Sweep(subject), Hooks(subject)
     ran = {"attend": 0, "mlp": 0}
@@ -69,12 +58,7 @@ def test_counted_operations(
         original = getattr(Decoder, name)
 
         def counting(
-            self: Decoder,
-            i: int,
-            x: Tensor,
-            *rest: bool,
-            name: str = name,
-            original: object = original,
+            self: Decoder, i: int, x: Tensor, *rest: bool, name: str = name, original: object = original
         ) -> Tensor:
             ran[name] += len(x)
             return original(self, i, x, *rest)  # type: ignore[operator]

@@ -11,11 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import (
-    PreTrainedTokenizerBase,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-)
+from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
 
 from circuitlib import head_damage, plot_head_damage
 from circuitlib.ablation.engine import Ablation
@@ -49,16 +45,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 def test_it_is_the_mean_of_what_hooks_see(subject: Subject) -> None:
     frame = head_damage(subject, TRIPLES, control=TEXTS)
-    assert list(frame) == [
-        "subject",
-        "layer",
-        "head",
-        "name",
-        "damage",
-        "standard_error",
-        "general",
-        "reward",
-    ]
+    assert list(frame) == ["subject", "layer", "head", "name", "damage", "standard_error", "general", "reward"]
     assert frame["name"].tolist() == [subject.head_name(head) for head in range(subject.heads)]
     assert (frame["layer"] * subject.heads_per_layer + frame["head"]).tolist() == list(range(35))
     assert set(frame["subject"]) == {"odd"}
@@ -66,10 +53,7 @@ def test_it_is_the_mean_of_what_hooks_see(subject: Subject) -> None:
     sets = [[], *([head] for head in range(subject.heads))]
     examples = [Example(text, a, [a, b], [1.0, -1.0], {}) for text, a, b in TRIPLES]
     scores = torch.cat(
-        [
-            hooked_task(subject, group, LOGIT_DIFFERENCE, sets)
-            for group in tokenise("test", subject.tokenizer, examples)
-        ]
+        [hooked_task(subject, group, LOGIT_DIFFERENCE, sets) for group in tokenise("test", subject.tokenizer, examples)]
     ).double()
     damage = scores[:, :1] - scores[:, 1:]
     assert np.allclose(frame["damage"], damage.mean(0), atol=1e-5)
@@ -88,9 +72,7 @@ def test_it_is_the_mean_of_what_hooks_see(subject: Subject) -> None:
 
 
 @pytest.mark.parametrize("state", ["as loaded", "named only", "folded"])
-def test_a_bridge_in_hand_is_measured_as_it_is(
-    checkpoint: Path, subject: Subject, state: str
-) -> None:
+def test_a_bridge_in_hand_is_measured_as_it_is(checkpoint: Path, subject: Subject, state: str) -> None:
     bridge = TransformerBridge.boot_transformers(str(checkpoint), dtype=torch.float32, device="cpu")
     if state != "as loaded":
         bridge.enable_compatibility_mode(no_processing=state == "named only")
@@ -104,9 +86,7 @@ def test_prompts_of_a_task_are_prompts(subject: Subject) -> None:
     triples = [
         (text, subject.tokenizer.decode([right]), subject.tokenizer.decode([wrong]))
         for group in groups
-        for text, right, wrong in zip(
-            group.text, group.right.tolist(), group.wrong.tolist(), strict=True
-        )
+        for text, right, wrong in zip(group.text, group.right.tolist(), group.wrong.tolist(), strict=True)
     ]
     many = head_damage(subject, groups)
     assert np.allclose(many["damage"], head_damage(subject, triples)["damage"], atol=1e-6)
@@ -129,9 +109,7 @@ def test_an_unknown_architecture_is_measured_by_hooks_and_says_so(opt_checkpoint
     assert len(frame) == 8
 
 
-def test_a_tokenizer_without_bos_has_eos_in_its_place(
-    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
-) -> None:
+def test_a_tokenizer_without_bos_has_eos_in_its_place(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     """As Qwen2's: TransformerLens puts it there when it loads a model; alone it is refused."""
     config = Qwen2Config(
         vocab_size=len(tokenizer),
@@ -167,12 +145,7 @@ def _groups(tokenizer: PreTrainedTokenizerBase) -> Any:
         ([TRIPLES[0], 3], None, TypeError, "prompt 1 must be"),
         ([("When", "Mary", " John")], None, ValueError, r"'Mary' is 2 tokens.*\(' Mary' is one\)"),
         ([("When", " Mary", " Mary")], None, ValueError, "same token"),
-        (
-            [(" the" * 96, " is", " are")],
-            None,
-            ValueError,
-            "97 tokens with BOS, and odd reads at most 96",
-        ),
+        ([(" the" * 96, " is", " are")], None, ValueError, "97 tokens with BOS, and odd reads at most 96"),
         (TRIPLES, [], ValueError, "control has no texts"),
         (TRIPLES, "prose", TypeError, "control must be a list of texts, not str"),
         (TRIPLES, ["prose", 3], TypeError, "control text 1 must be a string"),
@@ -182,12 +155,7 @@ def _groups(tokenizer: PreTrainedTokenizerBase) -> Any:
     ],
 )
 def test_refused_before_any_work(
-    prompts: Any,
-    control: Any,
-    kind: type[Exception],
-    message: str,
-    subject: Subject,
-    monkeypatch: pytest.MonkeyPatch,
+    prompts: Any, control: Any, kind: type[Exception], message: str, subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def work(*arguments: object) -> None:
         pytest.fail("the model was run")

@@ -59,9 +59,7 @@ def test_round_trip(tmp_path: Path) -> None:
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(data=st.data())
-def test_every_flipped_byte_is_named(
-    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_every_flipped_byte_is_named(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     """In the committed results: any file, any byte, any bit."""
     folder = RESULTS / "gpt2-mini"
     files = sorted(p for p in folder.iterdir() if is_stored(p) and p.suffix != ".json")
@@ -106,9 +104,9 @@ def test_what_differs_is_said(stored: Path) -> None:
         read_provenance(stored, PROVENANCE | {"seed": 4})
     with pytest.raises(StaleResult, match="text is None, wanted 'prose'"):
         read_provenance(stored, PROVENANCE | {"text": "prose"})
-    assert differences(
-        {"subject": {"bos": "a", "name": "s"}}, {"subject": {"bos": "b", "name": "s"}}
-    ) == ["subject.bos is 'a', wanted 'b'"]
+    assert differences({"subject": {"bos": "a", "name": "s"}}, {"subject": {"bos": "b", "name": "s"}}) == [
+        "subject.bos is 'a', wanted 'b'"
+    ]
     assert differences({"a": (1, 2)}, {"a": [1, 2]}) == []
 
 
@@ -137,9 +135,7 @@ def test_nothing_half_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_write_that_is_interrupted_leaves_no_result(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_that_is_interrupted_leaves_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between a result and its manifest there is a moment; what it leaves counts as not there."""
     path = tmp_path / "t.safetensors"
     save_tensors(path, {"x": torch.zeros(2)}, PROVENANCE)
@@ -162,9 +158,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "__init__.py").write_text("")
     (folder / "below" / "__init__.py").write_text("")
     (folder / "top.py").write_text("from circuitlib.below import middle\n")
-    (folder / "below" / "middle.py").write_text(
-        "def f():\n    from circuitlib.below.lowest import g\n    return g\n"
-    )
+    (folder / "below" / "middle.py").write_text("def f():\n    from circuitlib.below.lowest import g\n    return g\n")
     (folder / "below" / "lowest.py").write_text("def g():\n    return 1\n")
     (folder / "beside.py").write_text("x = 1\n")
     return folder
@@ -177,11 +171,7 @@ def test_code_is_hashed_with_what_it_imports(package: Path) -> None:
     plain = top()
     for path, text, changes in (
         ("beside.py", "x = 2\n", False),
-        (
-            "below/lowest.py",
-            '"""Words."""\n\n\ndef g():  # a comment\n    """More."""\n    return 1\n',
-            False,
-        ),
+        ("below/lowest.py", '"""Words."""\n\n\ndef g():  # a comment\n    """More."""\n    return 1\n', False),
         ("below/lowest.py", "def g():\n    return 2\n", True),
         ("below/__init__.py", "x = 1\n", True),
     ):
@@ -194,18 +184,9 @@ def test_code_is_hashed_with_what_it_imports(package: Path) -> None:
 
 def test_the_code_of_a_table_is_what_measures_it() -> None:
     imported = manifest._imported("circuitlib.ablation.build")
-    for name in (
-        "ablation.sweep",
-        "ablation.decoder",
-        "tasks.ioi",
-        "tasks.words",
-        "subjects.load",
-        "threads",
-    ):
+    for name in ("ablation.sweep", "ablation.decoder", "tasks.ioi", "tasks.words", "subjects.load", "threads"):
         assert f"circuitlib.{name}" in imported
-    assert not [
-        name for name in imported if name.startswith(("circuitlib.search", "circuitlib.companion"))
-    ]
+    assert not [name for name in imported if name.startswith(("circuitlib.search", "circuitlib.companion"))]
 
 
 def test_manifests_are_readable_json(stored: Path) -> None:

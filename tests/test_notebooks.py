@@ -36,9 +36,7 @@ def test_notebook_is_valid_and_clean(path: Path) -> None:
     text = path.read_text()
     notebook = nbformat.reads(text, as_version=4)
     nbformat.validate(notebook)
-    assert [cell["id"] for cell in notebook.cells] == [
-        f"cell-{i:02d}" for i in range(len(notebook.cells))
-    ]
+    assert [cell["id"] for cell in notebook.cells] == [f"cell-{i:02d}" for i in range(len(notebook.cells))]
     assert nbformat.writes(clean(notebook)) == text.rstrip("\n")
     assert max(len(cell.source.splitlines()) for cell in read(path, "code")) <= 20
     assert not re.search(r'"/(home|root|tmp|work|Users)/', text)
@@ -47,14 +45,10 @@ def test_notebook_is_valid_and_clean(path: Path) -> None:
 @EACH
 def test_parameters_are_those_of_the_published_run(path: Path) -> None:
     cells = read(path, "code")
-    assert [cell.metadata.get("tags", []) for cell in cells if cell.metadata.get("tags")] == [
-        ["parameters"]
-    ]
+    assert [cell.metadata.get("tags", []) for cell in cells if cell.metadata.get("tags")] == [["parameters"]]
     assert cells[0].metadata.get("tags") == ["parameters"]
     assert len(cells[0].source.splitlines()) == 2
-    values = {
-        node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(cells[0].source).body
-    }
+    values = {node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(cells[0].source).body}
     assert values == {"settings": {}, "output": ""}
     assert Run.of(**values) == Run()
     assert "Run.of(settings, output)" in cells[1].source

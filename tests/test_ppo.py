@@ -17,13 +17,7 @@ from circuitlib.search.planning import best_of, candidates, gumbel
 from circuitlib.search.ppo import PPOConfig, advantages, loss, rollout, train, update
 
 LEARNING = PPOConfig(
-    total_timesteps=4800,
-    num_steps=15,
-    num_minibatches=4,
-    learning_rate=2e-3,
-    ent_coef=0.01,
-    hidden=32,
-    budget=3,
+    total_timesteps=4800, num_steps=15, num_minibatches=4, learning_rate=2e-3, ent_coef=0.01, hidden=32, budget=3
 )
 
 
@@ -33,9 +27,7 @@ def one_good_head() -> TableEpisodes:
     damage = torch.zeros(32, 12)
     damage[:, 8] = 5.0
     table = DamageTable(torch.ones(32), damage, {"task": "one"})
-    return TableEpisodes(
-        [table], DamageTable(torch.ones(32), torch.zeros(32, 12), {"task": "control"})
-    )
+    return TableEpisodes([table], DamageTable(torch.ones(32), torch.zeros(32, 12), {"task": "control"}))
 
 
 class Preferences(nn.Module):
@@ -53,12 +45,7 @@ class Preferences(nn.Module):
 
 def test_defaults_are_the_papers() -> None:
     config = PPOConfig()
-    assert (config.total_timesteps, config.num_envs, config.num_steps, config.budget) == (
-        200_000,
-        8,
-        50,
-        50,
-    )
+    assert (config.total_timesteps, config.num_envs, config.num_steps, config.budget) == (200_000, 8, 50, 50)
     assert config.updates * config.update_epochs * config.num_minibatches == 16_000
     assert [config.annealed(u) for u in (0, 250, 500)] == pytest.approx([2.5e-4, 1.5e-4, 5e-5])
     assert sum(p.numel() for p in ActorCritic(2, 144, 256, 0).parameters()) == 177_553
@@ -89,19 +76,11 @@ def test_gae_closed_forms(gamma: float) -> None:
     rewards, values = torch.randn(2, 7, 3, generator=g)
     last, alive = torch.randn(3, generator=g), torch.zeros(7, 3)
     following = torch.cat([values[1:], last[None]])
-    assert_close(
-        advantages(rewards, values, alive, last, gamma, 0.0), rewards + gamma * following - values
-    )
+    assert_close(advantages(rewards, values, alive, last, gamma, 0.0), rewards + gamma * following - values)
     powers = gamma ** torch.arange(8.0)
-    returns = [
-        (powers[: 7 - t, None] * rewards[t:]).sum(0) + powers[7 - t] * last for t in range(7)
-    ]
-    assert_close(
-        advantages(rewards, values, alive, last, gamma, 1.0), torch.stack(returns) - values
-    )
-    constant = advantages(
-        torch.ones(6, 1), torch.zeros(6, 1), torch.zeros(6, 1), torch.zeros(1), gamma, 0.95
-    )
+    returns = [(powers[: 7 - t, None] * rewards[t:]).sum(0) + powers[7 - t] * last for t in range(7)]
+    assert_close(advantages(rewards, values, alive, last, gamma, 1.0), torch.stack(returns) - values)
+    constant = advantages(torch.ones(6, 1), torch.zeros(6, 1), torch.zeros(6, 1), torch.zeros(1), gamma, 0.95)
     ratio = gamma * 0.95
     expected = (1 - ratio ** torch.arange(6, 0, -1.0)) / (1 - ratio)
     assert_close(constant[:, 0], expected)
@@ -167,10 +146,7 @@ def test_sampling_without_replacement_has_the_right_probabilities(source: TableE
 
 def test_planning_takes_the_best_of_the_untried(source: TableEpisodes) -> None:
     """To the last head: with fewer untried ones than candidates, those are measured, and no head is taken twice."""
-    env, generator = (
-        HeadAblationVectorEnv(source, 3, autoreset=False),
-        torch.Generator().manual_seed(0),
-    )
+    env, generator = (HeadAblationVectorEnv(source, 3, autoreset=False), torch.Generator().manual_seed(0))
     observation, _ = env.reset(seed=0)
     network = ActorCritic(2, 12, 16, 0)
     for pick in range(12):
@@ -187,14 +163,10 @@ def test_planning_takes_the_best_of_the_untried(source: TableEpisodes) -> None:
 
 
 def test_a_rollout_records_what_was_played(source: TableEpisodes) -> None:
-    config = PPOConfig(
-        total_timesteps=60, num_envs=3, num_steps=8, num_minibatches=4, hidden=16, budget=4
-    )
+    config = PPOConfig(total_timesteps=60, num_envs=3, num_steps=8, num_minibatches=4, hidden=16, budget=4)
     env, network = HeadAblationVectorEnv(source, 3, 4), ActorCritic(2, 12, 16, 0)
     observation, _ = env.reset(seed=0)
-    batch, after, best = rollout(
-        network, env, observation, config, torch.Generator().manual_seed(0)
-    )
+    batch, after, best = rollout(network, env, observation, config, torch.Generator().manual_seed(0))
     assert (batch["observation"][:3].numpy() == observation).all()
     replayed = HeadAblationVectorEnv(source, 3, 4)
     replayed.reset(seed=0)
@@ -216,15 +188,11 @@ def test_a_rollout_records_what_was_played(source: TableEpisodes) -> None:
 
 
 def test_explained_variance(source: TableEpisodes) -> None:
-    config = PPOConfig(
-        total_timesteps=60, num_envs=3, num_steps=8, num_minibatches=4, hidden=16, budget=4
-    )
+    config = PPOConfig(total_timesteps=60, num_envs=3, num_steps=8, num_minibatches=4, hidden=16, budget=4)
     env, network = HeadAblationVectorEnv(source, 3, 4), ActorCritic(2, 12, 16, 0)
     generator = torch.Generator().manual_seed(0)
     batch, _, _ = rollout(network, env, env.reset(seed=0)[0], config, generator)
-    expected = 1 - np.var((batch["return"] - batch["value"]).numpy()) / np.var(
-        batch["return"].numpy()
-    )
+    expected = 1 - np.var((batch["return"] - batch["value"]).numpy()) / np.var(batch["return"].numpy())
     optimizer = torch.optim.SGD(network.parameters(), lr=0.0)
     diagnostics = update(network, optimizer, batch, config, generator)
     assert diagnostics["explained_variance"] == pytest.approx(expected, rel=1e-4)
@@ -250,9 +218,7 @@ def test_any_network_finds_the_one_good_head(kind: type, one_good_head: TableEpi
 
 def test_same_seed_same_weights(source: TableEpisodes) -> None:
     """And the process's own random numbers are left alone."""
-    config = PPOConfig(
-        total_timesteps=96, num_envs=4, num_steps=12, num_minibatches=4, hidden=16, budget=6
-    )
+    config = PPOConfig(total_timesteps=96, num_envs=4, num_steps=12, num_minibatches=4, hidden=16, budget=6)
     before = torch.random.get_rng_state()
     trained = [train(source, config, seed)[0] for seed in (3, 3, 4)]
     first, again, other = (nn.utils.parameters_to_vector(some.parameters()) for some in trained)
@@ -274,9 +240,7 @@ def test_initial_weights_do_not_depend_on_the_number_of_cores() -> None:
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
 
 
-def test_a_subject_of_48_heads_is_trained_with_planning(
-    make_table: Callable[..., DamageTable],
-) -> None:
+def test_a_subject_of_48_heads_is_trained_with_planning(make_table: Callable[..., DamageTable]) -> None:
     small = TableEpisodes([make_table("ioi", heads=48)], make_table("control", heads=48))
     config = PPOConfig(total_timesteps=800, budget=budget_for(48), candidates=5, hidden=16)
     _, history = train(small, config, 0)

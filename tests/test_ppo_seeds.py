@@ -18,13 +18,7 @@ from circuitlib.search.ppo import PPOConfig, loss, train
 from circuitlib.search.ppo_seeds import ActorCritics, Trainer, clip_gradients
 
 SHORT = PPOConfig(
-    total_timesteps=240,
-    num_envs=4,
-    num_steps=12,
-    num_minibatches=4,
-    update_epochs=2,
-    hidden=16,
-    budget=6,
+    total_timesteps=240, num_envs=4, num_steps=12, num_minibatches=4, update_epochs=2, hidden=16, budget=6
 )
 
 
@@ -38,9 +32,7 @@ def same(left: dict[int, ActorCritic], right: dict[int, ActorCritic]) -> bool:
 
 
 @pytest.mark.parametrize(("candidates", "budget"), [(1, 6), (3, 6), (5, 12)])
-def test_the_fast_twin_learns_what_the_plain_one_learns(
-    source: TableEpisodes, candidates: int, budget: int
-) -> None:
+def test_the_fast_twin_learns_what_the_plain_one_learns(source: TableEpisodes, candidates: int, budget: int) -> None:
     """Weights, what is found, and diagnostics; the last case runs out of untried heads."""
     config = replace(SHORT, candidates=candidates, budget=budget)
     trainer = Trainer(source, config, [0, 7, 3])
@@ -135,9 +127,7 @@ def test_same_seed_same_weights(source: TableEpisodes) -> None:
 
 
 @pytest.mark.parametrize("candidates", [1, 3])
-def test_resumed_training_is_uninterrupted_training(
-    source: TableEpisodes, tmp_path: Path, candidates: int
-) -> None:
+def test_resumed_training_is_uninterrupted_training(source: TableEpisodes, tmp_path: Path, candidates: int) -> None:
     config = replace(SHORT, candidates=candidates, num_steps=8)
     whole = Trainer(source, config, range(6))
     whole.train()

@@ -11,16 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from circuitlib.subjects.load import load_subject
 from circuitlib.tasks import TASKS
 from circuitlib.workshop import pretrain
-from circuitlib.workshop.pretrain import (
-    Phase,
-    Rows,
-    bigram_loss,
-    drop_heads,
-    held_out_spans,
-    measure,
-    new_model,
-    train,
-)
+from circuitlib.workshop.pretrain import Phase, Rows, bigram_loss, drop_heads, held_out_spans, measure, new_model, train
 
 SHARES = {"prose": 0.25, "induction": 0.25, "ioi": 0.25, "docstring": 0.25}
 
@@ -50,9 +41,7 @@ def test_answers_weigh_most(rows: Rows, tokenizer: PreTrainedTokenizerFast) -> N
 
 def test_a_batch_is_a_function_of_seed_and_step(rows: Rows) -> None:
     phase = Phase(1, 8, 32, SHARES, 256, 0.0)
-    first, again, other = (
-        rows.batch(phase, np.random.default_rng([0, step]))[0] for step in (1, 1, 2)
-    )
+    first, again, other = (rows.batch(phase, np.random.default_rng([0, step]))[0] for step in (1, 1, 2))
     assert first.shape == (8, 32)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -73,10 +62,7 @@ def test_dropped_heads_add_nothing(tokenizer: PreTrainedTokenizerFast) -> None:
     for hook in hooks:
         hook.remove()
     assert torch.equal(model(tokens).logits, clean)
-    attention_free = [
-        b.attn.c_proj.register_forward_pre_hook(lambda m, a: (a[0] * 0,))
-        for b in model.transformer.h
-    ]
+    attention_free = [b.attn.c_proj.register_forward_pre_hook(lambda m, a: (a[0] * 0,)) for b in model.transformer.h]
     assert torch.allclose(model(tokens).logits, dropped, atol=1e-4)
     assert len(attention_free) == 12
 
@@ -88,9 +74,7 @@ def test_measured_as_by_hand(rows: Rows, tokenizer: PreTrainedTokenizerFast) -> 
     for name, task in TASKS.items():
         right, means = [], []
         for group in task.prompts(tokenizer, 4, seed=7):
-            for tokens, candidates, signs in zip(
-                group.tokens, group.candidates, group.signs, strict=True
-            ):
+            for tokens, candidates, signs in zip(group.tokens, group.candidates, group.signs, strict=True):
                 logits = model(tokens[None]).logits[0, -1].detach()
                 if name == "greater_than":
                     logits = logits.softmax(-1)

@@ -34,11 +34,7 @@ def _measure(name: str, environment: dict[str, str]) -> Run:
     for key, value in SMALL.items():
         command += [f"--{key.replace('_', '-')}", str(value)]
     done = subprocess.run(
-        [*command, "--output", output],
-        cwd=ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
+        [*command, "--output", output], cwd=ROOT, env=os.environ | environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return Run(Settings.of(SMALL), output)

@@ -85,9 +85,7 @@ def test_the_ablation_needs_the_core_alone() -> None:
 
 def test_the_environment_loads_no_transformer_lens() -> None:
     program = "from circuitlib import HeadAblationEnv"
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-c", program], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-X", "importtime", "-c", program], capture_output=True, text=True)
     assert done.returncode == 0
     assert "circuitlib.search.episodes" in done.stderr, "which the environment imports"
     assert "transformer_lens" not in done.stderr
@@ -95,18 +93,14 @@ def test_the_environment_loads_no_transformer_lens() -> None:
 
 @pytest.mark.parametrize("name", ["circuitlib", "circuitlib.companion.run"])
 def test_importing_prints_nothing(name: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", f"import {name}"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", f"import {name}"], capture_output=True, text=True, check=True)
     assert done.stdout + done.stderr == ""
 
 
 def test_nothing_at_import_loads_a_model_or_parses_arguments() -> None:
     for path in MODULES:
         for line in path.read_text().splitlines():
-            assert not re.match(
-                r"(load_subject|parser|torch\.set_num_threads|TransformerBridge\.)", line
-            ), path.name
+            assert not re.match(r"(load_subject|parser|torch\.set_num_threads|TransformerBridge\.)", line), path.name
 
 
 def test_every_module_says_what_it_is() -> None:
@@ -158,9 +152,7 @@ def test_types_go_with_the_package() -> None:
     assert (LIBRARY / "py.typed").is_file()
 
 
-def test_without_its_checkout_the_package_loads_and_ablates(
-    checkpoint: Path, tmp_path: Path
-) -> None:
+def test_without_its_checkout_the_package_loads_and_ablates(checkpoint: Path, tmp_path: Path) -> None:
     """What ``pip install .`` gives: the package alone, in a folder that is not the checkout."""
     shutil.copytree(LIBRARY, tmp_path / "circuitlib", ignore=shutil.ignore_patterns("__pycache__"))
     program = dedent(f"""
@@ -191,11 +183,7 @@ def test_without_its_checkout_the_package_loads_and_ablates(
         """)
     environment = os.environ | {"PYTHONPATH": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=environment,
-        cwd=tmp_path,
-        text=True,
-        capture_output=True,
+        [sys.executable, "-c", program], env=environment, cwd=tmp_path, text=True, capture_output=True
     )
     assert done.returncode == 0, done.stderr
     assert "clone the repository" in done.stderr

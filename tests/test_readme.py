@@ -24,15 +24,9 @@ def summary() -> pd.DataFrame:
 
 def test_findings(readme: str, summary: pd.DataFrame) -> None:
     def row(
-        task: str,
-        searcher: str,
-        measured: int,
-        policy: tuple[int, int] | None = None,
-        signal: str = "none",
+        task: str, searcher: str, measured: int, policy: tuple[int, int] | None = None, signal: str = "none"
     ) -> pd.Series:
-        rows = summary.query(
-            "task == @task and searcher == @searcher and measured == @measured and signal == @signal"
-        )
+        rows = summary.query("task == @task and searcher == @searcher and measured == @measured and signal == @signal")
         if policy:
             rows = rows[(rows["trained_k"] == policy[0]) & (rows["planned_k"] == policy[1])]
         assert len(rows) == 1
@@ -87,13 +81,7 @@ def test_redundancy(readme: str) -> None:
 def test_speeds(readme: str) -> None:
     sweeps = recorded("sweeps")
     speed = sweeps[sweeps["method"] == "sweep"].set_index(["subject", "workload"])["speedup"]
-    for subject, place in (
-        ("gpt2-mini", "on `gpt2-mini`"),
-        ("gpt2-shape", "at GPT-2 small's sizes"),
-    ):
+    for subject, place in (("gpt2-mini", "on `gpt2-mini`"), ("gpt2-shape", "at GPT-2 small's sizes")):
         tasks = sorted(f"{speed[subject, name]:.1f}" for name in ("ioi", "induction"))
         between = " to ".join(dict.fromkeys(tasks))
-        assert (
-            f"{between} times for tasks and {speed[subject, 'control']:.1f} for general damage {place}"
-            in readme
-        )
+        assert f"{between} times for tasks and {speed[subject, 'control']:.1f} for general damage {place}" in readme

@@ -44,18 +44,9 @@ def _tokens(rows: int, length: int, seed: int = 0) -> Tensor:
         (GPTNeoXConfig(use_parallel_residual=False, rotary_pct=1.0), []),
         (LlamaConfig(attention_bias=True, mlp_bias=True, head_dim=16, pretraining_tp=2), []),
         (LlamaConfig(is_llama_config=True, rope_interleaved=False), []),
-        (
-            LlamaConfig(rope_parameters={"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4}),
-            [],
-        ),
-        (
-            LlamaConfig(rope_parameters={"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}),
-            ["rope_parameters"],
-        ),
-        (
-            LlamaConfig(attn_logit_softcapping=30.0, logit_scale=2.0),
-            ["attn_logit_softcapping", "logit_scale"],
-        ),
+        (LlamaConfig(rope_parameters={"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4}), []),
+        (LlamaConfig(rope_parameters={"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}), ["rope_parameters"]),
+        (LlamaConfig(attn_logit_softcapping=30.0, logit_scale=2.0), ["attn_logit_softcapping", "logit_scale"]),
         (LlamaConfig(residual_multiplier=0.2, qk_norm=True), ["residual_multiplier", "qk_norm"]),
         (LlamaConfig(sliding_window=32), ["sliding_window"]),
         (Qwen2Config(num_hidden_layers=3), []),
@@ -116,9 +107,7 @@ def _odd_from(position: int, module: Any) -> None:
 
 @pytest.mark.parametrize("convention", ["raw", "folded"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_each_call_compares_its_own_prompts(
-    family: str, convention: Any, small: dict[str, Path]
-) -> None:
+def test_each_call_compares_its_own_prompts(family: str, convention: Any, small: dict[str, Path]) -> None:
     subject = load_subject(str(small[family]), convention)
     _odd_from(PROBE, subject.bridge.blocks[1].mlp)
     sweep = Sweep(subject)
@@ -133,10 +122,7 @@ def test_each_call_compares_its_own_prompts(
 
 
 def test_a_window_that_no_configuration_tells_is_noticed(
-    save_checkpoint: SaveCheckpoint,
-    grouped: dict[str, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    save_checkpoint: SaveCheckpoint, grouped: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoder, "not_done", lambda config: [])
     grouped = grouped | {"use_sliding_window": True, "max_window_layers": 0}
@@ -154,12 +140,7 @@ def test_a_window_that_no_configuration_tells_is_noticed(
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(
     ("dtype", "matmul"),
-    [
-        (torch.float32, None),
-        (torch.float32, torch.bfloat16),
-        (torch.bfloat16, None),
-        (torch.float16, None),
-    ],
+    [(torch.float32, None), (torch.float32, torch.bfloat16), (torch.bfloat16, None), (torch.float16, None)],
 )
 def test_a_wrong_norm_is_refused_in_every_precision(
     family: str, dtype: torch.dtype, matmul: torch.dtype | None, small: dict[str, Path]

@@ -39,16 +39,12 @@ from circuitlib.tasks.control_text import control_paragraphs
         (["--control", "wikitext-2"], "need --output"),
     ],
 )
-def test_bad_options(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_options(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["reproduce", *arguments]) == 2
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "arguments", [[], ["reproduce", "--subjekt", "x"], ["fly"], ["reproduce", "--seeds", "x"]]
-)
+@pytest.mark.parametrize("arguments", [[], ["reproduce", "--subjekt", "x"], ["fly"], ["reproduce", "--seeds", "x"]])
 def test_unknown_words(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         command.main(arguments)
@@ -57,8 +53,7 @@ def test_unknown_words(arguments: list[str], capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize(
-    ("subject", "message"),
-    [("gpt2", "no subject 'gpt2'"), ("checkpoint", "no control text wikitext-2")],
+    ("subject", "message"), [("gpt2", "no subject 'gpt2'"), ("checkpoint", "no control text wikitext-2")]
 )
 def test_what_cannot_be_had_is_refused_before_anything_is_removed(
     subject: str,
@@ -86,9 +81,7 @@ def test_head_damage_from_the_command_line(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prompts, control = tmp_path / "prompts.csv", tmp_path / "control.txt"
-    table = pd.DataFrame(
-        {"text": ["The keys near the cabinet"], "right": [" are"], "wrong": [" is"]}
-    )
+    table = pd.DataFrame({"text": ["The keys near the cabinet"], "right": [" are"], "wrong": [" is"]})
     table.to_csv(prompts, index=False)
     control.write_text("Read the file.\n\nClose the file.\n")
     target = tmp_path / "damage.csv"
@@ -114,14 +107,9 @@ def test_a_small_run_that_is_killed_goes_on(tmp_path: Path) -> None:
     arguments += ["--further-tasks", "--output", name]
     folder = ROOT / name
     try:
-        process = subprocess.Popen(
-            arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         began = time.monotonic()
-        while (
-            not list(folder.glob("results/*/damage_ioi_train.json"))
-            and time.monotonic() - began < 120
-        ):
+        while not list(folder.glob("results/*/damage_ioi_train.json")) and time.monotonic() - began < 120:
             time.sleep(0.1)
         process.send_signal(signal.SIGKILL)
         process.communicate()

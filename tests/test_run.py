@@ -19,14 +19,7 @@ from circuitlib.ablation.tables import DamageTable, load_table, save_table
 from circuitlib.companion import claims, frames, run
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import CANDIDATES, PUBLISHED, Settings
-from circuitlib.manifest import (
-    StaleResult,
-    is_stored,
-    load_frame,
-    read_provenance,
-    restamp,
-    save_frame,
-)
+from circuitlib.manifest import StaleResult, is_stored, load_frame, read_provenance, restamp, save_frame
 from circuitlib.paths import RESULTS, ROOT
 from circuitlib.search.policy import load_policy
 from circuitlib.search.ppo import PPOConfig
@@ -157,9 +150,7 @@ def test_results_can_be_read_where_the_model_is_not(checkpoint: Path, elsewhere:
         gone.table("ioi", "evaluation")
 
 
-def test_a_table_that_other_code_made_is_measured_again_on_a_few_rows(
-    checkpoint: Path, elsewhere: Path
-) -> None:
+def test_a_table_that_other_code_made_is_measured_again_on_a_few_rows(checkpoint: Path, elsewhere: Path) -> None:
     settings = Settings(str(checkpoint), train_prompts=32, control="docstrings")
     mine = Run(settings, "runs/mine")
     table, path = mine.table("ioi", "train"), mine.table_path("ioi", "train")
@@ -177,9 +168,7 @@ def test_a_table_that_other_code_made_is_measured_again_on_a_few_rows(
         mine.table("ioi", "train")
 
 
-def test_policies_are_what_the_trainer_learns(
-    make_run: Callable[..., Run],
-) -> None:
+def test_policies_are_what_the_trainer_learns(make_run: Callable[..., Run]) -> None:
     mine, done = make_run(seeds=2, steps=1200), list[int]()
     policies = mine.policies(done.append)
     assert sum(done) == 2 * 3
@@ -210,13 +199,7 @@ def make_run(elsewhere: Path) -> Callable[..., Run]:
     """A run of the embedded subject on its committed tables, cut to 32 rows: nothing is swept."""
 
     def make(**changes: object) -> Run:
-        small = {
-            "train_prompts": 32,
-            "evaluation_prompts": 32,
-            "episodes": 3,
-            "seeds": 1,
-            "steps": 400,
-        }
+        small = {"train_prompts": 32, "evaluation_prompts": 32, "episodes": 3, "seeds": 1, "steps": 400}
         mine, public = Run(Settings.of(small | changes), "runs/small"), Run()
         mine.folder.mkdir(parents=True)
         shutil.copy(public.folder / "subject.json", mine.folder)

@@ -11,13 +11,7 @@ from circuitlib.search.episodes import signal_of
 from circuitlib.search.meter import Meter
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.policy import PolicySearcher
-from circuitlib.search.searchers import (
-    SEARCHERS,
-    RandomSearcher,
-    Searcher,
-    StaticPrior,
-    kind_of,
-)
+from circuitlib.search.searchers import SEARCHERS, RandomSearcher, Searcher, StaticPrior, kind_of
 
 HEADS, BATCH = 12, 8
 NOTHING = signal_of(("induction", "ioi"))
@@ -78,9 +72,7 @@ def test_oracle_is_brute_force() -> None:
     budget=st.integers(1, 40),
     change=st.sampled_from([-1e6, 1.0, 1e6]),
 )
-def test_what_was_not_measured_changes_no_choice(
-    seed: int, index: int, budget: int, change: float
-) -> None:
+def test_what_was_not_measured_changes_no_choice(seed: int, index: int, budget: int, change: float) -> None:
     rows = drawn_rows(seed)
     first = Meter(rows)
     searchers()[index].search(first, budget, torch.Generator().manual_seed(seed))
@@ -185,9 +177,7 @@ def test_searchers_measure_what_they_are_charged_for() -> None:
         searcher.search(exhausted, 50, torch.Generator().manual_seed(0))
         assert exhausted.price == HEADS
     meter = Meter(rows)
-    PolicySearcher(eager(), NOTHING, candidates=4).search(
-        meter, 10, torch.Generator().manual_seed(0)
-    )
+    PolicySearcher(eager(), NOTHING, candidates=4).search(meter, 10, torch.Generator().manual_seed(0))
     assert meter.price == 10
     for row, episode in zip(meter.log.head.tolist(), rewards, strict=True):
         first, second, third = row[:4], row[4:8], row[8:]

@@ -38,12 +38,7 @@ def test_bad_settings(field: str, value: object, error: type[Exception], message
 
 
 anything = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.text(max_size=9),
-    st.lists(st.text(max_size=5)),
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9), st.lists(st.text(max_size=5))
 )
 
 

@@ -35,9 +35,7 @@ def test_embedded_subject_has_the_papers_action_space() -> None:
 
 
 @pytest.mark.parametrize("convention", ["folded", "raw"])
-@pytest.mark.parametrize(
-    "family", ["checkpoint", "neox_checkpoint", "llama_checkpoint", "qwen2_checkpoint"]
-)
+@pytest.mark.parametrize("family", ["checkpoint", "neox_checkpoint", "llama_checkpoint", "qwen2_checkpoint"])
 def test_conventions_do_not_change_the_model(
     family: str, convention: Convention, request: pytest.FixtureRequest
 ) -> None:
@@ -79,11 +77,7 @@ def _edited(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     ],
 )
 def test_what_changes_a_subject_changes_its_card(
-    file: str,
-    change: Callable[[dict[str, Any]], object],
-    differs: set[str],
-    checkpoint: Path,
-    tmp_path: Path,
+    file: str, change: Callable[[dict[str, Any]], object], differs: set[str], checkpoint: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(checkpoint, tmp_path / "copy")
     before = fingerprint(tmp_path / "copy")
@@ -122,9 +116,7 @@ def test_a_card_is_read_as_it_was_written_or_refused(checkpoint: Path, tmp_path:
 
 def test_checkpoints_are_found_without_torch() -> None:
     program = "import sys, circuitlib.subjects.checkpoints; print('torch' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
@@ -148,18 +140,14 @@ def test_a_bridge_that_is_loaded_already(checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize("convention", ["folded", "raw"])
-def test_a_loaded_subjects_bridge_is_the_same_subject(
-    checkpoint: Path, convention: Convention
-) -> None:
+def test_a_loaded_subjects_bridge_is_the_same_subject(checkpoint: Path, convention: Convention) -> None:
     subject = load_subject(str(checkpoint), convention)
     again = subject_of(subject.bridge)
     assert (again.name, again.convention) == (subject.name, convention)
 
 
 def test_a_half_precision_bridge_is_a_subject(checkpoint: Path) -> None:
-    bridge = TransformerBridge.boot_transformers(
-        str(checkpoint), dtype=torch.bfloat16, device="cpu"
-    )
+    bridge = TransformerBridge.boot_transformers(str(checkpoint), dtype=torch.bfloat16, device="cpu")
     assert subject_of(bridge).card.weights != load_subject(str(checkpoint)).card.weights
 
 
@@ -222,9 +210,7 @@ def test_half_a_cached_checkpoint_is_not_one(checkpoint: Path, hub_cache: Path) 
         load_subject("somebody/odd-gpt2")
 
 
-@pytest.mark.parametrize(
-    ("name", "size"), [("gpt2", "548 MB"), ("no-such-model", "its size is on that page")]
-)
+@pytest.mark.parametrize(("name", "size"), [("gpt2", "548 MB"), ("no-such-model", "its size is on that page")])
 @pytest.mark.usefixtures("hub_cache")
 def test_unknown_subject_says_what_to_download_and_where_to_put_it(name: str, size: str) -> None:
     began = time.monotonic()
@@ -244,9 +230,7 @@ def test_unknown_subject_says_what_to_download_and_where_to_put_it(name: str, si
         assert part in str(refused.value)
 
 
-def test_a_directory_that_is_no_checkpoint_is_not_looked_for_on_the_hub(
-    checkpoint: Path, tmp_path: Path
-) -> None:
+def test_a_directory_that_is_no_checkpoint_is_not_looked_for_on_the_hub(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"there is no config\.json in"):
         load_subject(str(tmp_path))
     shutil.copytree(checkpoint, tmp_path / "half")
@@ -295,9 +279,7 @@ def test_embedded_subject_does_the_task(task: str, bar: float) -> None:
     for prompts in TASKS[task].prompts(subject.tokenizer, 96, seed=5):
         with torch.inference_mode():
             logits = subject.bridge(prompts.tokens)[:, -1]
-        score = TASKS[task].metric.function(
-            logits.gather(1, prompts.candidates), logits.logsumexp(-1), prompts.signs
-        )
+        score = TASKS[task].metric.function(logits.gather(1, prompts.candidates), logits.logsumexp(-1), prompts.signs)
         right, total = right + int((score > 0).sum()), total + len(prompts)
     assert right / total >= bar
 
@@ -318,11 +300,7 @@ def _edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     ],
 )
 def test_what_changes_a_subject_s_identity(
-    checkpoint: Path,
-    tmp_path: Path,
-    changed: str | None,
-    file: str,
-    change: Callable[[dict[str, Any]], object],
+    checkpoint: Path, tmp_path: Path, changed: str | None, file: str, change: Callable[[dict[str, Any]], object]
 ) -> None:
     shutil.copytree(checkpoint, tmp_path / "copy")
     before = fingerprint(tmp_path / "copy")

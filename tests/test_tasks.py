@@ -14,9 +14,7 @@ from circuitlib.workshop.pretraining_text import EXAMPLES
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_same_seed_same_prompts_and_groups_by_length(
-    name: str, tokenizer: PreTrainedTokenizerBase
-) -> None:
+def test_same_seed_same_prompts_and_groups_by_length(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
     first, again, other = (TASKS[name].prompts(tokenizer, 40, seed) for seed in (5, 5, 6))
     assert [g.text for g in first] == [g.text for g in again]
     assert [g.text for g in first] != [g.text for g in other]
@@ -32,9 +30,7 @@ def test_same_seed_same_prompts_and_groups_by_length(
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_counterfactuals_do_not_change_the_prompts(
-    name: str, tokenizer: PreTrainedTokenizerBase
-) -> None:
+def test_counterfactuals_do_not_change_the_prompts(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
     task = TASKS[name]
     rng = np.random.default_rng([3, *name.encode()])
     alone = [task.example(tokenizer, rng).text for _ in range(20)]
@@ -54,17 +50,12 @@ def _combination(name: str, example: Example) -> frozenset[str]:
     if name == "greater_than":
         events = [event for event in words.EVENTS if f" {event} " in text]
         return frozenset([*events, "year " + re.findall(r"1\d(\d\d)", text)[0]])
-    lists = {
-        "pronoun": [*words.NAMES, *words.OBJECTS],
-        "agreement": words.PLURALS + words.SINGULARS,
-    }
+    lists = {"pronoun": [*words.NAMES, *words.OBJECTS], "agreement": words.PLURALS + words.SINGULARS}
     return frozenset(word for word in re.findall(r"\w+", text) if word in lists[name])
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_evaluation_shares_nothing_with_pretraining(
-    name: str, tokenizer: PreTrainedTokenizerBase
-) -> None:
+def test_evaluation_shares_nothing_with_pretraining(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
     rng = np.random.default_rng(0)
     trained = [EXAMPLES[name](tokenizer, rng) for _ in range(1000)]
     asked = TASKS[name].examples(tokenizer, 500, 0)
@@ -93,9 +84,7 @@ def _changed(row: Prompts, tokenizer: PreTrainedTokenizerBase) -> dict[int, tupl
     assert row.counterfactual is not None
     return {
         i: (tokenizer.decode([a]), tokenizer.decode([b]))
-        for i, (a, b) in enumerate(
-            zip(row.tokens[0].tolist(), row.counterfactual[0].tolist(), strict=True)
-        )
+        for i, (a, b) in enumerate(zip(row.tokens[0].tolist(), row.counterfactual[0].tolist(), strict=True))
         if a != b
     }
 
@@ -174,11 +163,7 @@ def test_greater_than_signs_and_metric(tokenizer: PreTrainedTokenizerBase) -> No
     ("name", "role", "answer"),
     [
         ("pronoun", "NAME", lambda word: [" she" if word in words.FEMALE else " he"]),
-        (
-            "agreement",
-            "NOUN",
-            lambda word: [" are", " were"] if word in words.PLURALS else [" is", " was"],
-        ),
+        ("agreement", "NOUN", lambda word: [" are", " were"] if word in words.PLURALS else [" is", " was"]),
     ],
 )
 def test_pronoun_and_agreement_turn_with_their_word(
@@ -220,9 +205,7 @@ def test_counterfactuals_written_by_hand(tokenizer: PreTrainedTokenizerBase) -> 
     assert tokenizer.decode(group.counterfactual[0, 1:]) == "The authors"
     with pytest.raises(ValueError, match="1 of 2 prompts have a counterfactual"):
         tokenise("x", tokenizer, [example(None), example("The authors")])
-    with pytest.raises(
-        ValueError, match=r"'The old author' is 4 tokens and its prompt 'The author' 3"
-    ):
+    with pytest.raises(ValueError, match=r"'The old author' is 4 tokens and its prompt 'The author' 3"):
         tokenise("x", tokenizer, [example("The old author")])
 
 

@@ -19,8 +19,7 @@ AROUND = r" ?\p{L}+|%s| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 """The pattern that text is split by before merging, but for numbers."""
 
 GPT2, IN_PAIRS, IN_THREES, DIGITS, SPACED_DIGITS = (
-    AROUND % number
-    for number in (r" ?\p{N}+", r" ?\p{N}{1,2}", r"\p{N}{1,3}", r"\p{N}", r" ?\p{N}")
+    AROUND % number for number in (r" ?\p{N}+", r" ?\p{N}{1,2}", r"\p{N}{1,3}", r"\p{N}", r" ?\p{N}")
 )
 WORDS = [
     " " + word
@@ -49,10 +48,7 @@ NUMBERS = [*(" " + century for century in words.CENTURIES), *words.YEARS]
 
 
 def merging(
-    pieces: Sequence[str],
-    pattern: str | None = GPT2,
-    special: Sequence[AddedToken] = (),
-    bos: str = BOS,
+    pieces: Sequence[str], pattern: str | None = GPT2, special: Sequence[AddedToken] = (), bos: str = BOS
 ) -> PreTrainedTokenizerBase:
     """A byte-level BPE that merges each piece from its left, the first ones first."""
     merges: dict[tuple[str, str], None] = {}
@@ -85,27 +81,16 @@ def assert_well_formed(task: Task, tokenizer: PreTrainedTokenizerBase, seed: int
         for i, text in enumerate(group.text):
             (example, *_) = of_text[text]
             row = group.tokens[i].tolist()
-            assert row == [
-                tokenizer.bos_token_id,
-                *tokenizer.encode(text, add_special_tokens=False),
-            ]
+            assert row == [tokenizer.bos_token_id, *tokenizer.encode(text, add_special_tokens=False)]
             for role, at in group.roles.items():
                 word, token = example.word(role), tokenizer.decode([row[at[i]]]).strip()
-                assert word.endswith(token) if word.isdigit() else word == token, (
-                    role,
-                    word,
-                    token,
-                )
+                assert word.endswith(token) if word.isdigit() else word == token, (role, word, token)
                 # What is decoded so far ends where the role does, but for space that a token may have eaten.
                 before = tokenizer.decode(row[1 : at[i] + 1])
-                assert re.sub(r"\s", "", before) == re.sub(
-                    r"\s", "", text[: example.roles[role] + 1]
-                )
+                assert re.sub(r"\s", "", before) == re.sub(r"\s", "", text[: example.roles[role] + 1])
             answers = [tokenizer.decode([one]) for one in group.candidates[i].tolist()]
             assert answers in [list(same.candidates) for same in of_text[text]]
-            right = [
-                a for a, sign in zip(answers, group.signs[i].tolist(), strict=True) if sign > 0
-            ]
+            right = [a for a, sign in zip(answers, group.signs[i].tolist(), strict=True) if sign > 0]
             assert {same.answer for same in of_text[text]} & set(right)
             assert len(right) < len(answers) == len(set(answers))
             if task.name != "greater_than":  # an end year may be one that is merged
@@ -141,13 +126,7 @@ SPECIALS = st.lists(
     seed=st.integers(0, 2**31),
 )
 def test_any_tokenizer_draws_well_formed_prompts_or_refuses(
-    keep: float,
-    pattern: str | None,
-    spans: int,
-    special: list[AddedToken],
-    bos: str,
-    inside: list[str],
-    seed: int,
+    keep: float, pattern: str | None, spans: int, special: list[AddedToken], bos: str, inside: list[str], seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     merged = [f" {rng.integers(11, 19)}{rng.integers(0, 100):02d}" for _ in range(spans)]
@@ -175,9 +154,7 @@ def test_years_that_a_tokenizer_merges_are_not_drawn() -> None:
     decades = {span[:4] for span in merged}
     centuries = words.CENTURIES[1:]
     assert years.centuries == centuries
-    assert years.spans == {
-        (c, y) for c in centuries for y in range(2, 98) if f" {c}{y // 10}" not in decades
-    }
+    assert years.spans == {(c, y) for c in centuries for y in range(2, 98) if f" {c}{y // 10}" not in decades}
     texts = set()
     for seed in range(4):
         assert_well_formed(TASKS["greater_than"], tokenizer, seed)
@@ -229,9 +206,7 @@ def test_a_text_that_starts_with_bos_is_refused(tokenizer: PreTrainedTokenizerBa
         lambda: encode_text(tokenizer, text),
         lambda: tokenise("x", tokenizer, [Example(text, " old", [" old"], [1.0], {})]),
     ):
-        with pytest.raises(
-            ValueError, match=r"starts with the BOS token '<\|endoftext\|>'.*leave it out"
-        ):
+        with pytest.raises(ValueError, match=r"starts with the BOS token '<\|endoftext\|>'.*leave it out"):
             encode()
     first, *rest = encode_text(tokenizer, "The store was")
     assert first == tokenizer.bos_token_id

@@ -64,17 +64,13 @@ class Attribution:
         return Scores(*self._clean_and_ablated(prompts.tokens, other, score), loss=False)
 
     def control(
-        self,
-        spans: Int[Tensor, "spans pos"],
-        counterfactual: Int[Tensor, "spans pos"] | None = None,
+        self, spans: Int[Tensor, "spans pos"], counterfactual: Int[Tensor, "spans pos"] | None = None
     ) -> Scores:
         """See :class:`Engine`. Raises ``ValueError`` for a ``resample`` ablation without counterfactuals."""
 
         def score(logits: Tensor, rows: slice) -> Tensor:
             targets = spans[rows, 1:].to(logits.device, copy=True)
-            losses = F.cross_entropy(
-                logits[:, :-1].flatten(0, 1), targets.flatten(), reduction="none"
-            )
+            losses = F.cross_entropy(logits[:, :-1].flatten(0, 1), targets.flatten(), reduction="none")
             return losses.view(targets.shape).mean(1)
 
         return Scores(*self._clean_and_ablated(spans, counterfactual, score), loss=True)
@@ -88,17 +84,14 @@ class Attribution:
         pieces = [slice(at, at + HOOKED) for at in range(0, len(tokens), HOOKED)]
         try:
             parts = [
-                self._of_piece(tokens[rows], None if other is None else other[rows], rows, score)
-                for rows in pieces
+                self._of_piece(tokens[rows], None if other is None else other[rows], rows, score) for rows in pieces
             ]
         finally:
             _forget_graph(self.subject.bridge)
         clean, ablated = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
         return clean, ablated
 
-    def _of_piece(
-        self, tokens: Tensor, other: Tensor | None, rows: slice, score: Score
-    ) -> tuple[Tensor, Tensor]:
+    def _of_piece(self, tokens: Tensor, other: Tensor | None, rows: slice, score: Score) -> tuple[Tensor, Tensor]:
         subject, weights = self.subject, self.subject.bridge.W_E
         shape = (len(tokens), 1, subject.heads_per_layer, 1)
         gates = [weights.new_ones(shape).requires_grad_() for _ in range(subject.layers)]

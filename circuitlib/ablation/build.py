@@ -92,10 +92,7 @@ class Measurement:
         ablation = (
             Ablation(recipe.ablation)
             if recipe.ablation != "mean"
-            else Ablation(
-                "mean",
-                [control_spans(tokenizer, REFERENCE_SPANS, REFERENCE_SEED, "train", recipe.text)],
-            )
+            else Ablation("mean", [control_spans(tokenizer, REFERENCE_SPANS, REFERENCE_SEED, "train", recipe.text)])
         )
         self.engine = engine(subject, ablation)
         if recipe.task is None:
@@ -109,9 +106,7 @@ class Measurement:
     def blocks(self) -> list[Tensor]:
         """Indices of rows that are measured together: of one length, ``BLOCK`` at most, in order."""
         lengths = [len(group) for group in self.groups] or [len(self.spans)]
-        return [
-            some for rows in torch.arange(sum(lengths)).split(lengths) for some in rows.split(BLOCK)
-        ]
+        return [some for rows in torch.arange(sum(lengths)).split(lengths) for some in rows.split(BLOCK)]
 
     def rows(self, rows: Int[Tensor, " rows"]) -> Scores:
         """The scores of these rows, which must be of one length."""
@@ -127,10 +122,7 @@ class Measurement:
 
 
 def build_table(
-    subject: Subject,
-    recipe: Recipe,
-    cache: Path,
-    progress: Callable[[int], object] = lambda rows: None,
+    subject: Subject, recipe: Recipe, cache: Path, progress: Callable[[int], object] = lambda rows: None
 ) -> DamageTable:
     """Measure a table. Finished blocks are kept in ``cache`` until the table is complete, so that an
     interrupted call resumes; ``progress`` is told of the rows that are done.
@@ -141,9 +133,7 @@ def build_table(
     made_by = recipe.provenance(subject.card)
     key = short_hash(as_json(made_by).encode())
     measurement, parts = Measurement(subject, recipe), list[Scores]()
-    paths = [
-        cache / "sweeps" / f"{key}-{i:05d}.safetensors" for i in range(len(measurement.blocks()))
-    ]
+    paths = [cache / "sweeps" / f"{key}-{i:05d}.safetensors" for i in range(len(measurement.blocks()))]
     for path, rows in zip(paths, measurement.blocks(), strict=True):
         if not _is_whole(path):
             scores = measurement.rows(rows)
@@ -179,9 +169,6 @@ def differs_again(subject: Subject, recipe: Recipe, table: DamageTable) -> float
         some = rows[torch.isin(rows, chosen)]
         if len(some):
             scores = measurement.rows(some)
-            for here, there in (
-                (scores.damage, table.damage[some]),
-                (scores.clean, table.clean[some]),
-            ):
+            for here, there in ((scores.damage, table.damage[some]), (scores.clean, table.clean[some])):
                 largest = max(largest, (here - there).abs().max().item())
     return largest

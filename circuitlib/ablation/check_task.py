@@ -95,8 +95,7 @@ def check_task(subject: Subject, task: Task, count: int = 64, seed: int = 0) -> 
         raise ValueError(f"count must be at least 2, two halves of one prompt, not {count}")
     rows = _written(subject, task, count, seed)
     missing = [
-        _Row(check, nan, nan, None, "Not measured: a check above failed.")
-        for check in list(CHECKS)[len(rows) :]
+        _Row(check, nan, nan, None, "Not measured: a check above failed.") for check in list(CHECKS)[len(rows) :]
     ]
     frame = pd.DataFrame([vars(row) for row in (*rows, *missing)])
     frame["kind"] = frame["check"].map(CHECKS)
@@ -111,9 +110,7 @@ def verdict(checks: pd.DataFrame) -> tuple[str | None, str | None]:
     return first.get("refuses"), first.get("warns")
 
 
-def why_left_out(
-    subject: Subject, task: Task, count: int = 64, seed: int = 0, able: bool = True
-) -> str | None:
+def why_left_out(subject: Subject, task: Task, count: int = 64, seed: int = 0, able: bool = True) -> str | None:
     """Why a subject's run has to do without a task, in a sentence or two, or None: the checks that refuse, which
     take one clean pass over the prompts. ``able``: whether the model has to do it, or only to take its prompts."""
     if reason := task.refusal(subject.tokenizer):
@@ -130,12 +127,7 @@ def _written(subject: Subject, task: Task, count: int, seed: int) -> list[_Row]:
         return rows
     ablate = engine(subject)
     damage = torch.cat([ablate.task(some, task.metric).damage for some in groups])
-    return [
-        *rows,
-        _precision(clean, task.metric.unit),
-        _agreement(damage, seed),
-        _standout(damage, clean, subject),
-    ]
+    return [*rows, _precision(clean, task.metric.unit), _agreement(damage, seed), _standout(damage, clean, subject)]
 
 
 def _refusals(
@@ -254,14 +246,11 @@ def _precision(clean: Float[Tensor, " prompts"], unit: str) -> _Row:
     passed = mean > 0 and value <= LARGEST_ERROR
     message = f"The mean metric is {mean:.2f}, its standard error {error:.2f} ({unit})."
     if mean <= 0:
-        message += (
-            " A mean that is not positive leaves no damage to be done; look at the worst prompts."
-        )
+        message += " A mean that is not positive leaves no damage to be done; look at the worst prompts."
     elif not passed:
         needed = int(np.ceil(len(clean) * (value / LARGEST_ERROR) ** 2))
         message += (
-            f" The error may be {LARGEST_ERROR:.0%} of the mean: draw about {needed} prompts, or make "
-            "them more alike."
+            f" The error may be {LARGEST_ERROR:.0%} of the mean: draw about {needed} prompts, or make them more alike."
         )
     return _Row(PRECISION, value, LARGEST_ERROR, passed, message)
 
@@ -285,9 +274,7 @@ def _agreement(damage: Float[Tensor, "prompts heads"], seed: int) -> _Row:
     return _Row(AGREEMENT, value, LEAST_AGREEMENT, passed, message)
 
 
-def _standout(
-    damage: Float[Tensor, "prompts heads"], clean: Float[Tensor, " prompts"], subject: Subject
-) -> _Row:
+def _standout(damage: Float[Tensor, "prompts heads"], clean: Float[Tensor, " prompts"], subject: Subject) -> _Row:
     means, whole = damage.double().mean(0), clean.double().mean().item()
     best = int(means.argmax())
     value = means[best].item() / whole if whole > 0 else 0.0

@@ -89,9 +89,7 @@ class Decoder:
                 f"the sweep runs {', '.join(FAMILIES)}, and this is {cfg.architecture} with {cfg.act_fn}"
             )
         if settings := not_done(bridge.original_model.config):
-            raise UnknownArchitecture(
-                f"this {cfg.architecture} has {', '.join(settings)}, which the sweep does not do"
-            )
+            raise UnknownArchitecture(f"this {cfg.architecture} has {', '.join(settings)}, which the sweep does not do")
         self.heads, self.d_head, self.eps = int(cfg.n_heads), int(cfg.d_head), float(cfg.eps)
         self.key_heads = int(cfg.n_key_value_heads or cfg.n_heads)
         self.parallel = bool(cfg.parallel_attn_mlp)
@@ -99,17 +97,12 @@ class Decoder:
         self.rms = cfg.normalization_type.startswith("RMS")
         self.activation = str(cfg.act_fn)
         self.embedding: Float[Tensor, "vocab d_model"] = bridge.W_E
-        self.learned_positions: Tensor | None = (
-            bridge.W_pos if cfg.positional_embedding_type == "standard" else None
-        )
+        self.learned_positions: Tensor | None = bridge.W_pos if cfg.positional_embedding_type == "standard" else None
         self.bridge = bridge
         self.matmul = matmul or self.embedding.dtype
         self.norm_final = _norm(bridge.ln_final)
         bias = bridge.b_U if bridge.b_U is not None and bridge.b_U.any() else None
-        self.unembedding = (
-            bridge.W_U.T.to(self.matmul),
-            None if bias is None else bias.to(self.matmul),
-        )
+        self.unembedding = (bridge.W_U.T.to(self.matmul), None if bias is None else bias.to(self.matmul))
         self.unembed = Linear(*self.unembedding, self.matmul)
         self.blocks = [self._block(block) for block in bridge.blocks]
         self._rotations: dict[int, tuple[Tensor, Tensor]] = {}
@@ -121,15 +114,9 @@ class Decoder:
     def _block(self, block: Any) -> Block:
         attn, mlp = block.attn, block.mlp
 
-        def linear(
-            weights: Sequence[Tensor],
-            biases: Sequence[Tensor | None],
-            activation: str | None = None,
-        ) -> Linear:
+        def linear(weights: Sequence[Tensor], biases: Sequence[Tensor | None], activation: str | None = None) -> Linear:
             kept = [bias.flatten() for bias in biases if bias is not None]
-            return Linear(
-                torch.cat(list(weights)), torch.cat(kept) if kept else None, self.matmul, activation
-            )
+            return Linear(torch.cat(list(weights)), torch.cat(kept) if kept else None, self.matmul, activation)
 
         q, k, v = (w.transpose(1, 2).flatten(0, 1) for w in (attn.W_Q, attn.W_K, attn.W_V))
         gate = linear([mlp.W_gate.T], [mlp.b_gate], self.activation) if self.gated else None
@@ -187,9 +174,7 @@ class Decoder:
     @cached_property
     def _rotary(self) -> torch.nn.Module:
         modules = self.bridge.original_model.modules()
-        return next(
-            module for module in modules if "inv_freq" in dict(module.named_buffers(recurse=False))
-        )
+        return next(module for module in modules if "inv_freq" in dict(module.named_buffers(recurse=False)))
 
     def _rotation(self, length: int) -> tuple[Tensor, Tensor]:
         if length not in self._rotations:
@@ -223,10 +208,7 @@ class Decoder:
         q, k, v = (part.unflatten(-1, (-1, self.d_head)).transpose(1, 2) for part in (q, k, v))
         if self.learned_positions is None:
             cos, sin = self._rotation(x.shape[1])
-            q, k = (
-                rotated(q, cos[:, :, -q.shape[2] :], sin[:, :, -q.shape[2] :]),
-                rotated(k, cos, sin),
-            )
+            q, k = (rotated(q, cos[:, :, -q.shape[2] :], sin[:, :, -q.shape[2] :]), rotated(k, cos, sin))
         if self.key_heads != self.heads:
             k, v = (part.repeat_interleave(self.heads // self.key_heads, 1) for part in (k, v))
         return F.scaled_dot_product_attention(q, k, v, is_causal=not last_only).transpose(1, 2)
@@ -246,9 +228,7 @@ class Decoder:
         mixed = x + self.blocks[i].output(z.flatten(-2))
         return mixed + self.mlp(i, x) if self.parallel else mixed
 
-    def head_outputs(
-        self, i: int, z: Float[Tensor, "n query head d_head"]
-    ) -> Float[Tensor, "n head query d_model"]:
+    def head_outputs(self, i: int, z: Float[Tensor, "n query head d_head"]) -> Float[Tensor, "n head query d_model"]:
         """What each head of block i adds to the residual stream: ``z_h W_O,h``."""
         return torch.einsum("nqhd,hdm->nhqm", z, self.blocks[i].by_head)
 

@@ -98,9 +98,7 @@ class Scores:
     @staticmethod
     def of_all(parts: Sequence["Scores"]) -> "Scores":
         """Those of several batches as one."""
-        clean, ablated = (
-            torch.cat([getattr(part, name) for part in parts]) for name in ("clean", "ablated")
-        )
+        clean, ablated = (torch.cat([getattr(part, name) for part in parts]) for name in ("clean", "ablated"))
         return Scores(clean, ablated, parts[0].loss)
 
 
@@ -113,9 +111,7 @@ class Engine(Protocol):
         ...
 
     def control(
-        self,
-        spans: Int[Tensor, "spans pos"],
-        counterfactual: Int[Tensor, "spans pos"] | None = None,
+        self, spans: Int[Tensor, "spans pos"], counterfactual: Int[Tensor, "spans pos"] | None = None
     ) -> Scores:
         """The mean next-token loss (nats) of each span; ``counterfactual`` spans for a resample ablation."""
         ...

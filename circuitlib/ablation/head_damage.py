@@ -126,18 +126,14 @@ def plot_head_damage(frame: pd.DataFrame, column: str = "damage") -> Figure:
 
     if column not in UNITS or column not in frame:
         there = ", ".join(name for name in UNITS if name in frame)
-        raise ValueError(
-            f"there is no {column!r} to plot; this table has {there or 'none of them'}"
-        )
+        raise ValueError(f"there is no {column!r} to plot; this table has {there or 'none of them'}")
     names = frame["subject"].unique()
     if len(names) != 1:
         raise ValueError(f"one subject to a map, not {len(names)}: {', '.join(names)}")
     grid = frame.pivot(index="layer", columns="head", values=column)
     limit = float(np.abs(grid.to_numpy()).max()) or 1.0
     rows, columns = grid.shape
-    figure, axis = plt.subplots(
-        figsize=(2.2 + 0.3 * columns, 1.2 + 0.3 * rows), layout="constrained"
-    )
+    figure, axis = plt.subplots(figsize=(2.2 + 0.3 * columns, 1.2 + 0.3 * rows), layout="constrained")
     sns.heatmap(
         grid,
         ax=axis,
@@ -159,8 +155,7 @@ def _refuse_wrong_types(prompts: object, control: object) -> None:
     if not isinstance(prompts, Prompts):
         if not isinstance(prompts, Sequence) or isinstance(prompts, str):
             raise TypeError(
-                "prompts must be a list of (text, right answer, wrong answer), not "
-                f"{type(prompts).__name__}"
+                f"prompts must be a list of (text, right answer, wrong answer), not {type(prompts).__name__}"
             )
         if not prompts:
             raise ValueError("there are no prompts; give at least one")
@@ -172,9 +167,7 @@ def _refuse_wrong_types(prompts: object, control: object) -> None:
                 and all(isinstance(part, str) for part in prompt)
             )
             if not is_triple and not isinstance(prompt, Prompts):
-                raise TypeError(
-                    f"prompt {i} must be (text, right answer, wrong answer), three strings, not {prompt!r}"
-                )
+                raise TypeError(f"prompt {i} must be (text, right answer, wrong answer), three strings, not {prompt!r}")
     if control is not None:
         if not isinstance(control, Sequence) or isinstance(control, str):
             raise TypeError(f"control must be a list of texts, not {type(control).__name__}")
@@ -183,8 +176,7 @@ def _refuse_wrong_types(prompts: object, control: object) -> None:
 
 
 def _as_prompts(
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[Triple] | Prompts | Sequence[Prompts],
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Triple] | Prompts | Sequence[Prompts]
 ) -> list[Prompts]:
     """Prompts grouped by length, two different answers each."""
     from circuitlib.tasks.base import Example, Prompts, tokenise
@@ -194,9 +186,7 @@ def _as_prompts(
     else:
         groups = [prompt for prompt in prompts if isinstance(prompt, Prompts)]
         triples = [prompt for prompt in prompts if not isinstance(prompt, Prompts)]
-        examples = [
-            Example(text, right, [right, wrong], [1.0, -1.0], {}) for text, right, wrong in triples
-        ]
+        examples = [Example(text, right, [right, wrong], [1.0, -1.0], {}) for text, right, wrong in triples]
         groups += tokenise("prompts", tokenizer, examples) if examples else []
     groups = [group for group in groups if len(group)]
     if not groups:
@@ -210,15 +200,12 @@ def _as_prompts(
         for text, same in zip(group.text, (group.right == group.wrong).tolist(), strict=True):
             if same:
                 raise ValueError(
-                    f"the right and the wrong answer of {text!r} are the same token, so their logits "
-                    "never differ"
+                    f"the right and the wrong answer of {text!r} are the same token, so their logits never differ"
                 )
     return groups
 
 
-def _as_ablation(
-    ablation: AblationKind | Ablation, groups: Sequence[Prompts], control: object
-) -> Ablation:
+def _as_ablation(ablation: AblationKind | Ablation, groups: Sequence[Prompts], control: object) -> Ablation:
     """Of a word, with the prompts as the reference of a mean; refused where values to put in are missing."""
     from circuitlib.ablation.engine import Ablation
 

@@ -45,9 +45,7 @@ class Hooks:
         return Scores(scores[:, 0], scores[:, 1:], loss=False)
 
     def control(
-        self,
-        spans: Int[Tensor, "spans pos"],
-        counterfactual: Int[Tensor, "spans pos"] | None = None,
+        self, spans: Int[Tensor, "spans pos"], counterfactual: Int[Tensor, "spans pos"] | None = None
     ) -> Scores:
         """See :class:`circuitlib.ablation.engine.Engine`."""
         scores = hooked_control(self.subject, spans, self.sets, self.ablation, counterfactual)
@@ -55,11 +53,7 @@ class Hooks:
 
 
 def hooked_task(
-    subject: Subject,
-    prompts: Prompts,
-    metric: Metric,
-    head_sets: Sequence[HeadSet],
-    ablation: Ablation = ZERO,
+    subject: Subject, prompts: Prompts, metric: Metric, head_sets: Sequence[HeadSet], ablation: Ablation = ZERO
 ) -> Float[Tensor, "batch sets"]:
     """The task metric with each set of heads ablated: one forward pass per set for every ``HOOKED`` prompts."""
 
@@ -107,10 +101,7 @@ def ablated_logits(
 
 
 def run(
-    bridge: TransformerBridge,
-    tokens: Int[Tensor, "batch pos"],
-    hooks: Sequence[Hook] = (),
-    gradient: bool = False,
+    bridge: TransformerBridge, tokens: Int[Tensor, "batch pos"], hooks: Sequence[Hook] = (), gradient: bool = False
 ) -> Float[Tensor, "batch pos vocab"]:
     """Logits of a forward pass with these hooks added, and none left behind; safe among threads.
 
@@ -149,10 +140,7 @@ def _scores(
         rows = slice(first, first + HOOKED)
         values = mean or values_of(subject, ablation, None if other is None else other[rows])
         pieces.append(
-            torch.stack(
-                [score(_ablated(subject, tokens[rows], set_, values), rows) for set_ in head_sets],
-                1,
-            )
+            torch.stack([score(_ablated(subject, tokens[rows], set_, values), rows) for set_ in head_sets], 1)
         )
     return torch.cat(pieces)
 
@@ -162,9 +150,7 @@ Values = list[Tensor] | None
 None for zero."""
 
 
-def values_of(
-    subject: Subject, ablation: Ablation, other: Int[Tensor, "batch pos"] | None
-) -> Values:
+def values_of(subject: Subject, ablation: Ablation, other: Int[Tensor, "batch pos"] | None) -> Values:
     """What an ablation puts in heads' place; other: the prompts of a ``resample``."""
     if ablation.kind == "zero":
         return None

@@ -13,9 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-ONEDNN = (
-    torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
-)
+ONEDNN = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
 """Whether :class:`Linear` uses oneDNN on this machine: where there is AVX-512, for which it was measured."""
 
 Activation = Callable[[Tensor], Tensor]
@@ -57,9 +55,7 @@ class Linear:
         narrow = x.to(self.dtype)
         if self.onednn:
             name, algorithm = self.fused
-            y = torch.ops.mkldnn._linear_pointwise(
-                narrow, self.weight, self.bias, name, [], algorithm
-            )
+            y = torch.ops.mkldnn._linear_pointwise(narrow, self.weight, self.bias, name, [], algorithm)
         else:
             y = F.linear(narrow, self.weight, self.bias)
             y = y if self.function is None else self.function(y)

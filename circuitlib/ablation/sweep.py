@@ -91,9 +91,7 @@ class Sweep:
         return Scores(*self._sweep(prompts.tokens, other, score, True), loss=False)
 
     def control(
-        self,
-        spans: Int[Tensor, "spans pos"],
-        counterfactual: Int[Tensor, "spans pos"] | None = None,
+        self, spans: Int[Tensor, "spans pos"], counterfactual: Int[Tensor, "spans pos"] | None = None
     ) -> Scores:
         """See :class:`circuitlib.ablation.engine.Engine`."""
         targets = spans[:, 1:].to(self.device)
@@ -104,9 +102,7 @@ class Sweep:
             wanted = targets[first : first + len(final), None].expand(-1, heads, -1)
             losses = [
                 F.cross_entropy(self.decoder.unembed(some), ids, reduction="none")
-                for some, ids in zip(
-                    final.flatten(0, 2).split(at_once), wanted.flatten().split(at_once), strict=True
-                )
+                for some, ids in zip(final.flatten(0, 2).split(at_once), wanted.flatten().split(at_once), strict=True)
             ]
             return torch.cat(losses).view(wanted.shape).mean(-1)
 
@@ -115,11 +111,7 @@ class Sweep:
         return Scores(*self._sweep(spans[:, :-1], other, score, False), loss=True)
 
     def _sweep(
-        self,
-        tokens: Int[Tensor, "batch pos"],
-        other: Int[Tensor, "batch pos"] | None,
-        score: Score,
-        last_only: bool,
+        self, tokens: Int[Tensor, "batch pos"], other: Int[Tensor, "batch pos"] | None, score: Score, last_only: bool
     ) -> tuple[Tensor, Tensor]:
         """Groups of prompts, each thread taking the next one with products of its own."""
         threads = torch.get_num_threads() if self.device.type == "cpu" else 1
@@ -169,9 +161,7 @@ class Sweep:
                 lost = z - replacement
                 beside = model.after_block(i, model.after_heads(i, beside, replacement))
             without = (mixed[:, None] - model.head_outputs(i, lost)).flatten(0, 1)
-            final = torch.cat(
-                [model.finish(i, some, last_only) for some in without.split(sequences)]
-            )
+            final = torch.cat([model.finish(i, some, last_only) for some in without.split(sequences)])
             columns.append(score(final.unflatten(0, (group, model.heads)), first))
             x = model.after_block(i, mixed)
         final = model.norm(x[:, -1:] if last_only else x, model.norm_final)

@@ -30,28 +30,15 @@ SHARE_TOLERANCE = 0.25
 SUPERADDITIVE = 0.1
 """A pair counts as superadditive when its interaction exceeds this share of the larger damage of the two."""
 
-COLUMNS = [
-    "claim",
-    "unit",
-    "paper",
-    "ours",
-    "low",
-    "high",
-    "verdict",
-    "measured_in",
-    "rests_on",
-    "note",
-]
+COLUMNS = ["claim", "unit", "paper", "ours", "low", "high", "verdict", "measured_in", "rests_on", "note"]
 
 TITLES = {"induction": "induction", "ioi": "IOI", "docstring": "docstring"}
 
 
 def reproduced(paper: float, low: float, high: float, at_least: bool = False) -> str:
     """The verdict on a fraction of the oracle, from our interval. ``at_least``: reaching the paper's is enough."""
-    if at_least:
-        good = high >= min(paper, 1.0) - TOLERANCE
-    else:
-        good = low - TOLERANCE <= paper <= high + TOLERANCE
+    reached = high >= min(paper, 1.0) - TOLERANCE
+    good = reached if at_least else low - TOLERANCE <= paper <= high + TOLERANCE
     return REPRODUCED if good else NOT_REPRODUCED
 
 
@@ -86,9 +73,7 @@ def _rows(run: Run) -> Iterator[dict[str, object]]:
         yield _superadditive(run)
 
 
-def _fraction(
-    claim: str, paper: float, ours: pd.Series, verdict: str, note: str
-) -> dict[str, object]:
+def _fraction(claim: str, paper: float, ours: pd.Series, verdict: str, note: str) -> dict[str, object]:
     return {
         "claim": claim,
         "unit": "fraction of oracle",
@@ -115,15 +100,7 @@ def row(summary: pd.DataFrame, **condition: object) -> pd.Series:
 
 def _policy(summary: pd.DataFrame, task: str, signal: str, trained: int) -> pd.Series:
     budget = summary[(summary["planned_k"] == 1) & (summary["measured"] <= 50)]["measured"].max()
-    return row(
-        summary,
-        task=task,
-        signal=signal,
-        searcher="policy",
-        trained_k=trained,
-        planned_k=1,
-        measured=budget,
-    )
+    return row(summary, task=task, signal=signal, searcher="policy", trained_k=trained, planned_k=1, measured=budget)
 
 
 def _found_on_training_tasks(run: Run, summary: pd.DataFrame) -> Iterator[dict[str, object]]:

@@ -48,14 +48,8 @@ def compare(run: Run, other: Run) -> pd.DataFrame:
     probability), bar, agrees. A result that one run lacks has an infinite difference."""
     names = {path.name for one in (run, other) for path in one.folder.glob("*.*")}
     places = [(run.folder / name, other.folder / name) for name in sorted(names)]
-    rows = [
-        _table(*both)
-        for both in places
-        if both[0].name.startswith("damage_") and both[0].suffix != ".json"
-    ]
-    evaluation = [
-        row for both in places if both[0].name == "evaluation.csv" for row in _evaluation(*both)
-    ]
+    rows = [_table(*both) for both in places if both[0].name.startswith("damage_") and both[0].suffix != ".json"]
+    evaluation = [row for both in places if both[0].name == "evaluation.csv" for row in _evaluation(*both)]
     exact = all(row.by == "difference" and row.value == 0 for row in evaluation)
     for both in places:
         frame = both[0].suffix == ".csv" and not both[0].stem.startswith("training_")
@@ -70,9 +64,7 @@ def _table(ours: Path, theirs: Path) -> Compared:
         here, there = load_table(ours).damage, load_table(theirs).damage
         if here.shape == there.shape:
             difference = (here - there).abs().max().item()
-    return Compared(
-        ours.stem, "difference", difference, TABLE_TOLERANCE, difference <= TABLE_TOLERANCE
-    )
+    return Compared(ours.stem, "difference", difference, TABLE_TOLERANCE, difference <= TABLE_TOLERANCE)
 
 
 def _frame(ours: Path, theirs: Path, exact: bool) -> Compared:
@@ -82,9 +74,7 @@ def _frame(ours: Path, theirs: Path, exact: bool) -> Compared:
         if not exact and "rests_on" in here and "rests_on" in there:
             here, there = (frame[frame["rests_on"] != "policies"] for frame in (here, there))
         difference = frame_difference(here.reset_index(drop=True), there.reset_index(drop=True))
-    return Compared(
-        ours.name, "difference", difference, FRAME_TOLERANCE, difference <= FRAME_TOLERANCE
-    )
+    return Compared(ours.name, "difference", difference, FRAME_TOLERANCE, difference <= FRAME_TOLERANCE)
 
 
 def frame_difference(here: pd.DataFrame, there: pd.DataFrame) -> float:
@@ -95,9 +85,7 @@ def frame_difference(here: pd.DataFrame, there: pd.DataFrame) -> float:
     largest = 0.0
     for name in here.columns:
         one, other = here[name], there[name]
-        if "f" in one.dtype.kind + other.dtype.kind and {one.dtype.kind, other.dtype.kind} <= set(
-            "fi"
-        ):
+        if "f" in one.dtype.kind + other.dtype.kind and {one.dtype.kind, other.dtype.kind} <= set("fi"):
             if not one.isna().equals(other.isna()):
                 return float("inf")
             difference = (one - other).abs().max()
@@ -115,22 +103,13 @@ def _evaluation(ours: Path, theirs: Path) -> Iterator[Compared]:
         return
     here, there = load_frame(ours), load_frame(theirs)
     is_policy = [frame["searcher"] == "policy" for frame in (here, there)]
-    plain = [
-        frame[~mask].reset_index(drop=True)
-        for frame, mask in zip((here, there), is_policy, strict=True)
-    ]
+    plain = [frame[~mask].reset_index(drop=True) for frame, mask in zip((here, there), is_policy, strict=True)]
     # Which head passes 90% first may turn on rounding.
     difference = frame_difference(*(frame.drop(columns="reached_90") for frame in plain))
     yield Compared(
-        "evaluation, without policies",
-        "difference",
-        difference,
-        FRAME_TOLERANCE,
-        difference <= FRAME_TOLERANCE,
+        "evaluation, without policies", "difference", difference, FRAME_TOLERANCE, difference <= FRAME_TOLERANCE
     )
-    ratios = [
-        fractions_by_seed(frame[mask]) for frame, mask in zip((here, there), is_policy, strict=True)
-    ]
+    ratios = [fractions_by_seed(frame[mask]) for frame, mask in zip((here, there), is_policy, strict=True)]
     if not ratios[0].index.equals(ratios[1].index):
         yield Compared("evaluation, policies", "difference", float("inf"), FRAME_TOLERANCE, False)
     elif ratios[0].equals(ratios[1]):

@@ -48,9 +48,7 @@ def attention(
 ) -> Float[Tensor, "batch heads"]:
     """Each head's attention weight from one role's position to another's, prompt by prompt."""
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(subject.layers)]
-    _, cache = subject.bridge.run_with_cache(
-        prompts.tokens, names_filter=lambda name: name in names
-    )
+    _, cache = subject.bridge.run_with_cache(prompts.tokens, names_filter=lambda name: name in names)
     end = torch.full((len(prompts),), prompts.last)
     source = end if looks_from == END else prompts.roles[looks_from]
     rows = torch.arange(len(prompts))

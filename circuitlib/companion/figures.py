@@ -54,9 +54,7 @@ def search_curves(summary: pd.DataFrame, told: dict[str, str]) -> Figure:
             if line.empty:
                 continue
             x = line["measured"]
-            axis.plot(
-                x, line["ratio"], marker=kind.marker, color=kind.colour, label=kind.title, ms=5
-            )
+            axis.plot(x, line["ratio"], marker=kind.marker, color=kind.colour, label=kind.title, ms=5)
             axis.fill_between(x, line["low"], line["high"], color=kind.colour, alpha=0.15, lw=0)
         axis.axhline(1, color=ORACLE, lw=1, ls=":")
         trained = "trained on" if signal == task else "never trained on"
@@ -76,9 +74,7 @@ def head_maps(heads: pd.DataFrame, tasks: Sequence[str], heads_per_layer: int) -
     figure, axes = _panels(len(tasks), 1.7 + 0.2 * heads_per_layer, 1.3 + 0.2 * layers)
     for axis, task in zip(axes, tasks, strict=True):
         rewards = _of(heads, task=task).sort_values("head")["reward"].to_numpy()
-        _map(
-            axis, rewards.reshape(layers, heads_per_layer), "mean reward\n(red: the task needs it)"
-        )
+        _map(axis, rewards.reshape(layers, heads_per_layer), "mean reward\n(red: the task needs it)")
         axis.set(title=task, xlabel="head", ylabel="layer")
     return figure
 
@@ -151,9 +147,7 @@ def training_curves(history: pd.DataFrame, oracle: dict[str, float], window: int
     return figure
 
 
-def signal_bars(
-    summary: pd.DataFrame, task: str, paper: dict[tuple[str, int, str], float]
-) -> Figure:
+def signal_bars(summary: pd.DataFrame, task: str, paper: dict[tuple[str, int, str], float]) -> Figure:
     """A task under every signal, as many heads measured as there are picks and no planning, as fractions of the
     oracle; beside it the paper's, by (task, trained k, signal), where it has one."""
     rows = summary[(summary["task"] == task) & (summary["planned_k"] <= 1)]
@@ -169,9 +163,7 @@ def signal_bars(
         hatch: dict[str, Any] = {"hatch": "//", "edgecolor": "white"}
         axis.bar(x + 0.2, theirs, 0.38, color=PAPER, label="paper (GPT-2 small)", **hatch)
         random = rows.loc[rows["searcher"] == "random", "ratio"].item()
-        axis.axhline(
-            random, color=SEARCHERS["random"].colour, ls="--", lw=1.2, label="random, here"
-        )
+        axis.axhline(random, color=SEARCHERS["random"].colour, ls="--", lw=1.2, label="random, here")
         names = [f"told {'nothing' if signal == 'none' else signal}" for signal in ours["signal"]]
         axis.set_xticks(x, names)
         axis.set(title=f"trained with k={k}", ylim=(0, 1.12))
@@ -240,12 +232,7 @@ def pair_maps(pairs: pd.DataFrame, names: Sequence[str]) -> Figure:
         grid = np.full((len(order), len(order)), np.nan)
         first, second = rows["first"].map(at), rows["second"].map(at)
         grid[first, second] = grid[second, first] = rows["interaction"]
-        _map(
-            axis,
-            grid,
-            "interaction (logits)\n(red: the pair hurts more)",
-            [names[head] for head in order],
-        )
+        _map(axis, grid, "interaction (logits)\n(red: the pair hurts more)", [names[head] for head in order])
         axis.set(title=task)
         axis.tick_params(labelsize=7)
     return figure
@@ -273,15 +260,7 @@ def speed_bars(sweeps: pd.DataFrame) -> Figure:
     palette = dict(zip(methods, sns.color_palette("colorblind"), strict=False))
     figure, axes = _panels(len(subjects), 5.2, 3.3)
     for axis, (subject, rows) in zip(axes, subjects, strict=True):
-        sns.barplot(
-            rows,
-            x="workload",
-            y="speedup",
-            hue="method",
-            palette=palette,
-            ax=axis,
-            legend=axis is axes[-1],
-        )
+        sns.barplot(rows, x="workload", y="speedup", hue="method", palette=palette, ax=axis, legend=axis is axes[-1])
         bars: Any
         for bars in axis.containers:
             axis.bar_label(bars, fmt="%.1f", fontsize=7)
@@ -294,9 +273,7 @@ def speed_bars(sweeps: pd.DataFrame) -> Figure:
 def growth_curves(growth: pd.DataFrame) -> Figure:
     """Seconds (both axes logarithmic, with a line of slope 1) and memory of one sweep as one size grows."""
     sizes = growth.groupby("grows", sort=False)
-    figure, axes = plt.subplots(
-        2, len(sizes), figsize=(2.9 * len(sizes), 5.0), sharey="row", squeeze=False
-    )
+    figure, axes = plt.subplots(2, len(sizes), figsize=(2.9 * len(sizes), 5.0), sharey="row", squeeze=False)
     for (time, memory), (size, rows) in zip(axes.T, sizes, strict=True):
         rows = rows.sort_values("size")
         x, seconds = rows["size"].to_numpy(float), rows["seconds"].to_numpy(float)

@@ -68,9 +68,7 @@ def behaviours(run: Run) -> pd.DataFrame:
         for name in run.tasks:
             task = TASKS[name]
             groups = task.prompts(tokenizer, report_prompts(run), STUDY_SEED)
-            score = torch.cat(
-                [hooked_task(run.subject, g, task.metric, [()])[:, 0] for g in groups]
-            )
+            score = torch.cat([hooked_task(run.subject, g, task.metric, [()])[:, 0] for g in groups])
             right = (score > 0).double().mean().item()
             yield name, task.metric.name, len(score), right, score.mean().item()
         spans = held_out_spans(tokenizer)
@@ -80,9 +78,7 @@ def behaviours(run: Run) -> pd.DataFrame:
     def compute() -> pd.DataFrame:
         return pd.DataFrame(rows(), columns=["task", "metric", "prompts", "right", "mean"])
 
-    return run.frame(
-        "behaviours", compute, __name__, prompts=report_prompts(run), tasks=list(run.tasks)
-    )
+    return run.frame("behaviours", compute, __name__, prompts=report_prompts(run), tasks=list(run.tasks))
 
 
 def heads(run: Run) -> pd.DataFrame:
@@ -251,10 +247,5 @@ def conventions(run: Run) -> pd.DataFrame:
         )
 
     return run.frame(
-        "conventions",
-        compute,
-        __name__,
-        tasks=list(run.main_tasks),
-        prompts=closer_prompts(run),
-        seed=STUDY_SEED,
+        "conventions", compute, __name__, tasks=list(run.main_tasks), prompts=closer_prompts(run), seed=STUDY_SEED
     )

@@ -49,11 +49,7 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Remove what differs between two equal runs: times, ids of runs, papermill's own marks."""
     notebook.metadata.pop("papermill", None)
     notebook.metadata["language_info"] = {"name": "python"}
-    notebook.metadata["kernelspec"] = {
-        "display_name": "Python 3",
-        "language": "python",
-        "name": "python3",
-    }
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     for i, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{i:02d}"
         for mark in ("papermill", "execution"):
@@ -87,27 +83,20 @@ def _papermill(path: Path, output: Path, parameters: dict[str, object] | None) -
     )
 
 
-def execute(
-    paths: Sequence[Path], run: Run, done: Callable[[str], object] = lambda name: None
-) -> None:
+def execute(paths: Sequence[Path], run: Run, done: Callable[[str], object] = lambda name: None) -> None:
     """Execute notebooks on a run's results, into its folder. ``done`` is told each one's name."""
     defaults = asdict(Settings())
     changed = {k: v for k, v in asdict(run.settings).items() if v != defaults[k]}
     parameters: dict[str, object] = {"settings": changed, "output": run.output}
     run.notebooks.mkdir(parents=True, exist_ok=True)
     with _a_core_per_kernel(), ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        waiting = {
-            pool.submit(_papermill, path, run.notebooks / path.name, parameters): path
-            for path in paths
-        }
+        waiting = {pool.submit(_papermill, path, run.notebooks / path.name, parameters): path for path in paths}
         for future in as_completed(waiting):
             future.result()
             done(waiting[future].stem)
 
 
-def execute_in_place(
-    paths: Sequence[Path], done: Callable[[str], object] = lambda name: None
-) -> None:
+def execute_in_place(paths: Sequence[Path], done: Callable[[str], object] = lambda name: None) -> None:
     """Execute the committed notebooks on the committed results and keep their outputs, cleaned."""
 
     def one(path: Path) -> str:

@@ -49,12 +49,8 @@ def steps(run: Run, notebooks: list[Path]) -> Iterator[Step]:
     parts += [(name, "evaluation") for name in (*run.tasks, CONTROL)]
     for name, part in parts:
         units, weight = run.rows_missing(name, part), SPAN if name == CONTROL else ROW
-        yield Step(
-            f"{name}, {part}", "damage tables", units, weight, partial(run.table, name, part)
-        )
-    updates = sum(
-        run.ppo_config(k).updates for k in CANDIDATES if not is_stored(run.policy_path(k))
-    )
+        yield Step(f"{name}, {part}", "damage tables", units, weight, partial(run.table, name, part))
+    updates = sum(run.ppo_config(k).updates for k in CANDIDATES if not is_stored(run.policy_path(k)))
     yield Step("policies", "policies", updates, UPDATE, run.policies)
     for measure in (
         frames.behaviours,
@@ -74,11 +70,7 @@ def steps(run: Run, notebooks: list[Path]) -> Iterator[Step]:
             partial(_one_unit, partial(measure, run)),
         )
     yield Step(
-        "notebooks",
-        "notebooks",
-        len(notebooks),
-        NOTEBOOK,
-        lambda done: execute(notebooks, run, lambda name: done(1)),
+        "notebooks", "notebooks", len(notebooks), NOTEBOOK, lambda done: execute(notebooks, run, lambda name: done(1))
     )
 
 
@@ -115,12 +107,8 @@ def report(run: Run, seconds: dict[str, float]) -> bool:
     if run.settings in PUBLISHED.values():
         comparison = compare(run, Run(run.settings))
         agrees = bool(comparison["agrees"].all())
-        print(
-            "\nagainst the committed results (tables: the largest difference; policies, where they"
-        )
-        print(
-            "are not the same to the last digit: the probability of one distribution over seeds):"
-        )
+        print("\nagainst the committed results (tables: the largest difference; policies, where they")
+        print("are not the same to the last digit: the probability of one distribution over seeds):")
         print(comparison.to_string(index=False, float_format=lambda value: f"{value:.2g}"))
     print("\nseconds: " + ", ".join(f"{name} {s:.0f}" for name, s in seconds.items()))
     print(f"results   {run.folder}\nfigures   {run.figures}\nnotebooks {run.notebooks}")

@@ -76,9 +76,7 @@ class Run:
             raise TypeError(f"output must be str, not {self.output!r}")
         require_checkout("a run's folder of results")
         if not self.output and self.settings not in PUBLISHED.values():
-            raise ValueError(
-                "only the published runs have committed results; give an output folder for any other"
-            )
+            raise ValueError("only the published runs have committed results; give an output folder for any other")
 
     @classmethod
     def of(cls, settings: dict[str, Any], output: str = "") -> "Run":
@@ -119,9 +117,7 @@ class Run:
         measured again; among the committed results it is refused when it is read."""
         stored = is_stored(path)
         if not stored and not self.output:
-            raise FileNotFoundError(
-                f"{path.name} is not among the committed results; run `make reproduce`"
-            )
+            raise FileNotFoundError(f"{path.name} is not among the committed results; run `make reproduce`")
         if stored and self.output and code and read_provenance(path)["code"] != code:
             remove(path)
             return False
@@ -155,9 +151,7 @@ class Run:
         if directory := local_checkpoint(self.settings.subject):
             here, stored = fingerprint(directory), card.record()
             if differs := differences({name: stored[name] for name in here}, here):
-                raise StaleResult(
-                    f"the results in {path.parent.name} are of another {card.name}: {'; '.join(differs)}"
-                )
+                raise StaleResult(f"the results in {path.parent.name} are of another {card.name}: {'; '.join(differs)}")
         return card
 
     # Tasks ----------------------------------------------------------------------------------------
@@ -168,9 +162,7 @@ class Run:
 
         def compute() -> pd.DataFrame:
             able = self.settings.check_tasks
-            reasons = [
-                why_left_out(self.subject, TASKS[name], able=able) for name in self.settings.tasks
-            ]
+            reasons = [why_left_out(self.subject, TASKS[name], able=able) for name in self.settings.tasks]
             return pd.DataFrame({"task": self.settings.tasks, "left_out": reasons}, dtype=object)
 
         return self.frame(
@@ -196,9 +188,7 @@ class Run:
         able = self._able(self.settings.training_tasks)
         if not able:
             reasons = " ".join(self.left_out[name] for name in self.settings.training_tasks)
-            raise ValueError(
-                f"{self.card.name} does no task that policies are trained on. {reasons}"
-            )
+            raise ValueError(f"{self.card.name} does no task that policies are trained on. {reasons}")
         return able
 
     @property
@@ -263,11 +253,7 @@ class Run:
 
     def ppo_config(self, candidates: int) -> PPOConfig:
         """The paper's settings, with this run's number of steps and a budget that the subject has heads for."""
-        return PPOConfig(
-            total_timesteps=self.settings.steps,
-            candidates=candidates,
-            budget=budget_for(self.card.heads),
-        )
+        return PPOConfig(total_timesteps=self.settings.steps, candidates=candidates, budget=budget_for(self.card.heads))
 
     def policy_path(self, candidates: int) -> Path:
         """Where the policies trained with k ``candidates`` are."""
@@ -297,9 +283,7 @@ class Run:
         if missing:
             context = get_context("spawn")
             done = context.Value("q", 0)
-            with ProcessPoolExecutor(
-                len(missing), mp_context=context, initializer=_share, initargs=(done,)
-            ) as pool:
+            with ProcessPoolExecutor(len(missing), mp_context=context, initializer=_share, initargs=(done,)) as pool:
                 waiting = {
                     pool.submit(
                         _train_policies,
@@ -323,17 +307,12 @@ class Run:
     def training_history(self) -> pd.DataFrame:
         """What the policies found while training: trained_k, seed, update, task, best."""
         self.policies()
-        frames = [
-            load_frame(self._history_path(k), self._policy_provenance(k)).assign(trained_k=k)
-            for k in CANDIDATES
-        ]
+        frames = [load_frame(self._history_path(k), self._policy_provenance(k)).assign(trained_k=k) for k in CANDIDATES]
         return pd.concat(frames, ignore_index=True)
 
     # Frames ---------------------------------------------------------------------------------------
 
-    def frame(
-        self, name: str, compute: Callable[[], pd.DataFrame], module: str, **inputs: Any
-    ) -> pd.DataFrame:
+    def frame(self, name: str, compute: Callable[[], pd.DataFrame], module: str, **inputs: Any) -> pd.DataFrame:
         """A tidy table: ``name.csv`` with its manifest ``name.json``, computed if it is not there.
 
         module: whose code, with all that it imports, determines it. inputs: whatever else does (settings,

@@ -55,9 +55,7 @@ class Settings:
             if kind is float and type(value) is int:
                 value = float(value)
             if type(value) is not kind:
-                raise TypeError(
-                    f"{setting.name} must be {kind.__name__}, not {type(value).__name__} {value!r}"
-                )
+                raise TypeError(f"{setting.name} must be {kind.__name__}, not {type(value).__name__} {value!r}")
             object.__setattr__(self, setting.name, value)
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:

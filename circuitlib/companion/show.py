@@ -72,9 +72,7 @@ def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "") -> HTML:
     text = (
         frame.reset_index(named)
         .rename_axis(columns=None)
-        .to_html(
-            index=False, border=0, na_rep="", float_format=lambda value: f"{value:z.{digits}f}"
-        )
+        .to_html(index=False, border=0, na_rep="", float_format=lambda value: f"{value:z.{digits}f}")
     )
     caption = f"<caption>{escape(subject or subject_name())}</caption>\n  <thead>"
     return HTML(text.replace("<thead>", caption, 1))

@@ -45,13 +45,7 @@ class HeadAblationVectorEnv(VectorEnv):
     Raises ``ValueError`` for a budget that is not between 1 and the number of heads.
     """
 
-    def __init__(
-        self,
-        source: EpisodeSource,
-        num_envs: int,
-        budget: int | None = None,
-        autoreset: bool = True,
-    ) -> None:
+    def __init__(self, source: EpisodeSource, num_envs: int, budget: int | None = None, autoreset: bool = True) -> None:
         tasks, heads = len(source.tasks), source.heads
         if num_envs < 1:
             raise ValueError(f"num_envs must be at least 1, not {num_envs}")
@@ -62,8 +56,7 @@ class HeadAblationVectorEnv(VectorEnv):
         mode = AutoresetMode.SAME_STEP if autoreset else AutoresetMode.DISABLED
         self.metadata = {"render_modes": [], "autoreset_mode": mode}
         low, high = (
-            np.repeat(ends, [tasks + heads, heads]).astype(np.float32)
-            for ends in ([0, -SCORE_LIMIT], [1, SCORE_LIMIT])
+            np.repeat(ends, [tasks + heads, heads]).astype(np.float32) for ends in ([0, -SCORE_LIMIT], [1, SCORE_LIMIT])
         )
         self.single_observation_space = spaces.Box(low, high, dtype=np.float32)
         self.single_action_space = spaces.Discrete(heads)
@@ -73,9 +66,7 @@ class HeadAblationVectorEnv(VectorEnv):
         self._each = np.arange(num_envs)
         self._rewards = np.zeros((num_envs, heads), dtype=np.float32)
         self._observation = np.zeros((num_envs, tasks + 2 * heads), dtype=np.float32)
-        self._signal, self._tried, self._scores = np.split(
-            self._observation, [tasks, tasks + heads], axis=1
-        )
+        self._signal, self._tried, self._scores = np.split(self._observation, [tasks, tasks + heads], axis=1)
         self._best = np.full(num_envs, -np.inf, dtype=np.float32)
         self._tasks = [""] * num_envs
         self._left = 0
@@ -109,9 +100,7 @@ class HeadAblationVectorEnv(VectorEnv):
         self._best[:] = -np.inf
         self._left = self.budget
 
-    def step(
-        self, actions: Any
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Ablate one head per episode.
 
         Raises ``InvalidAction`` for anything but one head per episode, and ``ResetNeeded`` before the first reset and,
@@ -219,10 +208,4 @@ class HeadAblationEnv(gym.Env):
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Ablate one head. Raises as :meth:`HeadAblationVectorEnv.step` does."""
         observation, reward, ended, _, info = self._one.step(np.asarray([action]))
-        return (
-            observation[0],
-            float(reward[0]),
-            bool(ended[0]),
-            False,
-            {"action_mask": info["action_mask"][0]},
-        )
+        return (observation[0], float(reward[0]), bool(ended[0]), False, {"action_mask": info["action_mask"][0]})

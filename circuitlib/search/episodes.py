@@ -60,21 +60,13 @@ class TableEpisodes:
     """
 
     def __init__(
-        self,
-        task_tables: Sequence[DamageTable],
-        control: DamageTable,
-        penalty: float = 1.0,
-        batch: int = BATCH,
+        self, task_tables: Sequence[DamageTable], control: DamageTable, penalty: float = 1.0, batch: int = BATCH
     ) -> None:
         for table in (*task_tables, control):
             if len(table) < batch:
-                raise ValueError(
-                    f"the {table.name} table has {len(table)} rows; an episode takes {batch}"
-                )
+                raise ValueError(f"the {table.name} table has {len(table)} rows; an episode takes {batch}")
             if table.damage.shape[1] != control.damage.shape[1]:
-                raise ValueError(
-                    f"the {table.name} and control tables differ in their number of heads"
-                )
+                raise ValueError(f"the {table.name} and control tables differ in their number of heads")
         self.tasks = tuple(table.name for table in task_tables)
         self.heads = control.damage.shape[1]
         self.batch, self.penalty = batch, penalty
@@ -95,7 +87,5 @@ class TableEpisodes:
 
     def _rows(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         tables = self._damage[index], self._control
-        damage, general = (
-            table[rng.choice(len(table), size=self.batch, replace=False)] for table in tables
-        )
+        damage, general = (table[rng.choice(len(table), size=self.batch, replace=False)] for table in tables)
         return damage, general

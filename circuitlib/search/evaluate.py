@@ -67,9 +67,7 @@ def evaluate(
     def search(entry: Entry) -> Meter:
         meter = Meter(episodes)
         budget = max(*measured, picks * max(entry.planned_k, 1))
-        entry.searcher.search(
-            meter, budget, torch.Generator().manual_seed(EPISODE_SEED + entry.seed)
-        )
+        entry.searcher.search(meter, budget, torch.Generator().manual_seed(EPISODE_SEED + entry.seed))
         if meter.price > budget:
             raise ValueError(f"{entry.searcher.name} spent {meter.price} of a budget of {budget}")
         return meter
@@ -104,9 +102,7 @@ def evaluate(
 
 
 def bootstrap_ratio(
-    best: Float[np.ndarray, "seeds episodes"],
-    oracle: Float[np.ndarray, " episodes"],
-    resamples: int = 2000,
+    best: Float[np.ndarray, "seeds episodes"], oracle: Float[np.ndarray, " episodes"], resamples: int = 2000
 ) -> tuple[float, float, float]:
     """Mean best reward as a fraction of the paired oracle's mean, with its 95% interval: seeds and
     episodes are both drawn again with replacement (percentile bootstrap, Efron 1979)."""
@@ -135,13 +131,7 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
         median = float(reached.median())
         rows.append(
             dict(zip(CONDITION, key, strict=True))
-            | {
-                "best": best.mean(),
-                "oracle": oracle.mean(),
-                "ratio": ratio,
-                "low": low,
-                "high": high,
-            }
+            | {"best": best.mean(), "oracle": oracle.mean(), "ratio": ratio, "low": low, "high": high}
             | {
                 "reached_90_share": float(np.isfinite(reached).mean()),
                 "reached_90_heads": median if np.isfinite(median) else np.nan,

@@ -46,9 +46,7 @@ class LiveEpisodes:
         seeds = [int(rng.integers(2**31)) for _ in range(2)]
         prompts = task.prompts(self._tokenizer, self.batch, seeds[0])
         spans = control_spans(self._tokenizer, self.batch, seeds[1], self._part, self._text)
-        return Episode(
-            signal_of(self.tasks, task.name), self.rewards_of(task, prompts, spans), task.name
-        )
+        return Episode(signal_of(self.tasks, task.name), self.rewards_of(task, prompts, spans), task.name)
 
     def rewards_of(
         self, task: Task, prompts: Sequence[Prompts], spans: Int[Tensor, "spans pos"]

@@ -91,9 +91,7 @@ class Meter:
             raise ValueError(f"passes must not be negative, and {passes} is")
         self._passes += passes
 
-    def measure(
-        self, heads: Int[Tensor, "e k"], prompts: int | None = None
-    ) -> Float[Tensor, "e k"]:
+    def measure(self, heads: Int[Tensor, "e k"], prompts: int | None = None) -> Float[Tensor, "e k"]:
         """The mean of each head's first ``prompts`` rows, by default all; charges k x ``prompts`` / batch.
 
         Raises ``ValueError`` for heads or prompts that are not there.

@@ -17,9 +17,7 @@ class PolicyNetwork(Protocol):
     (:class:`circuitlib.search.env.HeadAblationEnv`) to log-probabilities of the heads, of which tried ones have a
     probability of 0, and to values."""
 
-    def __call__(
-        self, observations: Float[Tensor, "n o"]
-    ) -> tuple[Float[Tensor, "n h"], Float[Tensor, " n"]]: ...
+    def __call__(self, observations: Float[Tensor, "n o"]) -> tuple[Float[Tensor, "n h"], Float[Tensor, " n"]]: ...
 
     def parameters(self) -> Iterable[nn.Parameter]: ...
 
@@ -45,13 +43,9 @@ class ActorCritic(nn.Module):
         sizes = (tasks + 2 * heads, hidden, hidden, hidden), (hidden, hidden, heads, 1)
         # On one core, because on another number of them the orthogonal matrices are rounded otherwise.
         with threads_of_one_core(1) as pool:
-            self.hidden_1, self.hidden_2, self.actor, self.critic = pool.map(
-                linear, *sizes, (root, root, 0.01, 1.0)
-            )
+            self.hidden_1, self.hidden_2, self.actor, self.critic = pool.map(linear, *sizes, (root, root, 0.01, 1.0))
 
-    def forward(
-        self, observations: Float[Tensor, "n o"]
-    ) -> tuple[Float[Tensor, "n h"], Float[Tensor, " n"]]:
+    def forward(self, observations: Float[Tensor, "n o"]) -> tuple[Float[Tensor, "n h"], Float[Tensor, " n"]]:
         """See :class:`PolicyNetwork`."""
         features = self.hidden_2(self.hidden_1(observations).tanh()).tanh()
         tried = observations[:, self.tasks : self.tasks + self.heads]

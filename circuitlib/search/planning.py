@@ -13,9 +13,7 @@ def gumbel(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return torch.rand(shape, generator=generator).log_().neg_().log_().neg_()
 
 
-def candidates(
-    env: HeadAblationVectorEnv, keys: Float[Tensor, "envs heads"], k: int
-) -> Int[np.ndarray, "envs k"]:
+def candidates(env: HeadAblationVectorEnv, keys: Float[Tensor, "envs heads"], k: int) -> Int[np.ndarray, "envs k"]:
     """The k heads with the largest keys, largest first; where fewer than k are untried, those.
 
     With log-probabilities plus :func:`gumbel` noise as keys, these are k different heads drawn in turn from the
@@ -27,9 +25,7 @@ def candidates(
     return keys.topk(min(k, untried), dim=-1).indices.numpy()
 
 
-def best_of(
-    env: HeadAblationVectorEnv, heads: Int[np.ndarray, "envs k"]
-) -> Int[np.ndarray, " envs"]:
+def best_of(env: HeadAblationVectorEnv, heads: Int[np.ndarray, "envs k"]) -> Int[np.ndarray, " envs"]:
     """Measure the candidates of each episode and take the one that pays most."""
     best = env.measure(heads).argmax(1)
     return np.take_along_axis(heads, best[:, None], axis=1)[:, 0]

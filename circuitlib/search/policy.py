@@ -24,9 +24,7 @@ def rounded(networks: Mapping[int, ActorCritic]) -> dict[int, ActorCritic]:
     return {seed: deepcopy(network).half().float() for seed, network in networks.items()}
 
 
-def save_policy(
-    networks: Mapping[int, ActorCritic], path: Path, provenance: Mapping[str, Any]
-) -> None:
+def save_policy(networks: Mapping[int, ActorCritic], path: Path, provenance: Mapping[str, Any]) -> None:
     """Write the policy of each seed and where they came from, in half precision: a small repository matters more than
     the eleventh bit of 178,000 numbers per seed."""
     tensors = {
@@ -37,9 +35,7 @@ def save_policy(
     save_tensors(path, tensors, provenance)
 
 
-def load_policy(
-    path: Path, wanted: Mapping[str, Any] | None = None
-) -> tuple[dict[int, ActorCritic], dict[str, Any]]:
+def load_policy(path: Path, wanted: Mapping[str, Any] | None = None) -> tuple[dict[int, ActorCritic], dict[str, Any]]:
     """Read the policy of each seed, in float32, and their provenance.
 
     Raises :class:`circuitlib.manifest.StaleResult` when it is corrupt, or its provenance is not ``wanted``.

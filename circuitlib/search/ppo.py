@@ -218,7 +218,6 @@ def train(
         optimizer.param_groups[0]["lr"] = config.annealed(done)
         diagnostics = update(network, optimizer, batch, config, generator)
         history += [
-            {"seed": seed, "update": done + 1, "task": task, "best": best} | diagnostics
-            for task, best in ended
+            {"seed": seed, "update": done + 1, "task": task, "best": best} | diagnostics for task, best in ended
         ]
     return network, history

@@ -163,17 +163,12 @@ class Learner:
         batch, ended = self.rollout()
         self.optimizer.param_groups[0]["lr"] = learning_rate
         diagnostics = self.update(batch)
-        return [
-            {"seed": self.seeds[i], "task": task, "best": best} | diagnostics[i]
-            for i, task, best in ended
-        ]
+        return [{"seed": self.seeds[i], "task": task, "best": best} | diagnostics[i] for i, task, best in ended]
 
     def rollout(self) -> tuple[dict[str, Tensor], list[tuple[int, str, float]]]:
         """Play ``num_steps`` steps; tensors ``[s, t * n, ...]``, and what each seed's episodes that ended found."""
         c, s, n = self.config, len(self.seeds), self.config.num_envs
-        noise = torch.stack(
-            [gumbel((c.num_steps, n, self.network.heads), g) for g in self.generators], dim=1
-        )
+        noise = torch.stack([gumbel((c.num_steps, n, self.network.heads), g) for g in self.generators], dim=1)
         kept: dict[str, list[np.ndarray]] = {
             name: [] for name in ("observation", "head", "logits", "value", "reward", "ended")
         }
@@ -198,12 +193,7 @@ class Learner:
         log_probs = batch.pop("logits").log_softmax(-1)
         batch["log_prob"] = log_probs.gather(-1, batch["head"][..., None])[..., 0]
         batch["advantage"] = advantages(
-            batch["reward"],
-            batch["value"],
-            batch["ended"].float(),
-            last_value,
-            c.gamma,
-            c.gae_lambda,
+            batch["reward"], batch["value"], batch["ended"].float(), last_value, c.gamma, c.gae_lambda
         )
         batch["return"] = batch["advantage"] + batch["value"]
         return {name: x.transpose(0, 1).flatten(1, 2) for name, x in batch.items()}, best
@@ -216,15 +206,10 @@ class Learner:
         names = ("observation", "head", "log_prob", "advantage", "return")
         flat = {name: batch[name].flatten(0, 1) for name in names}
         for _ in range(c.update_epochs):
-            orders = [
-                torch.randperm(size, generator=g) + i * size for i, g in enumerate(self.generators)
-            ]
+            orders = [torch.randperm(size, generator=g) + i * size for i, g in enumerate(self.generators)]
             # [s, size] to [minibatches, s, size / minibatches]
             order = torch.stack(orders).unflatten(1, (c.num_minibatches, -1)).transpose(0, 1)
-            shuffled = {
-                name: x.index_select(0, order.flatten()).unflatten(0, order.shape)
-                for name, x in flat.items()
-            }
+            shuffled = {name: x.index_select(0, order.flatten()).unflatten(0, order.shape) for name, x in flat.items()}
             gain = shuffled.pop("advantage")
             mean, std = gain.mean(-1, keepdim=True), gain.std(-1, keepdim=True)
             shuffled["gain"] = (gain - mean) / (std + 1e-8)
@@ -319,9 +304,7 @@ class Trainer:
     def save(self, path: Path) -> None:
         """Write everything that :meth:`restore` needs, a ``.safetensors`` file and its manifest."""
         states = {
-            f"{i}.{name}": value
-            for i, learner in enumerate(self.learners)
-            for name, value in learner.state().items()
+            f"{i}.{name}": value for i, learner in enumerate(self.learners) for name, value in learner.state().items()
         }
         tensors = {name: x for name, x in states.items() if isinstance(x, Tensor)}
         rest = {name: x for name, x in states.items() if name not in tensors}
@@ -332,13 +315,9 @@ class Trainer:
         """Go on from a checkpoint. Raises ``ValueError`` when it is corrupt or belongs to another run."""
         tensors, provenance = load_tensors(path)
         if any(provenance.get(name) != value for name, value in self._recorded().items()):
-            raise ValueError(
-                f"{path} is the checkpoint of another configuration; delete it to start anew"
-            )
+            raise ValueError(f"{path} is the checkpoint of another configuration; delete it to start anew")
         self.done, self.history = provenance["done"], provenance["history"]
         states = tensors | provenance["states"]
         for i, learner in enumerate(self.learners):
             start = f"{i}."
-            learner.restore(
-                {k.removeprefix(start): x for k, x in states.items() if k.startswith(start)}
-            )
+            learner.restore({k.removeprefix(start): x for k, x in states.items() if k.startswith(start)})

@@ -65,11 +65,7 @@ def _checkpoint_files(files: Sequence[str]) -> list[str]:
     top = [file for file in files if "/" not in file]
     weights = [file for file in top if file.endswith(".safetensors")]
     weights = weights or [file for file in top if file.startswith("pytorch_model")]
-    return weights + [
-        file
-        for file in top
-        if file.endswith((".json", ".model")) or file in ("merges.txt", "vocab.txt")
-    ]
+    return weights + [file for file in top if file.endswith((".json", ".model")) or file in ("merges.txt", "vocab.txt")]
 
 
 def local_checkpoint(name: str) -> Path | None:

@@ -28,9 +28,7 @@ def cached(repository: str, file: str, kind: Kind = "model") -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-def download(
-    repository: str, wanted: Callable[[Sequence[str]], list[str]], kind: Kind = "model"
-) -> Path:
+def download(repository: str, wanted: Callable[[Sequence[str]], list[str]], kind: Kind = "model") -> Path:
     """Folder of the repository's snapshot, with those of its files that ``wanted`` picks.
 
     Raises :class:`HubUnavailable` when there is no network, or no such repository.
@@ -42,8 +40,6 @@ def download(
         info = info_of(repository, timeout=10)
         files = wanted([sibling.rfilename for sibling in info.siblings or []])
         return Path(snapshot_download(repository, repo_type=kind, allow_patterns=files))
-    except (
-        Exception
-    ) as error:  # the client's errors share no base, and change with its HTTP library
+    except Exception as error:  # the client's errors share no base, and change with its HTTP library
         reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
         raise HubUnavailable(f"{type(error).__name__}: {reason}") from error

@@ -73,11 +73,7 @@ def _hashes_of_loaded(bridge: TransformerBridge) -> dict[str, str]:
         digest.update(key.encode())
         digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     tokenizer = getattr(bridge.tokenizer, "backend_tokenizer", None)
-    described = (
-        tokenizer.to_str()
-        if tokenizer
-        else json.dumps(bridge.tokenizer.get_vocab(), sort_keys=True)
-    )
+    described = tokenizer.to_str() if tokenizer else json.dumps(bridge.tokenizer.get_vocab(), sort_keys=True)
     return {
         "weights": digest.hexdigest()[:16],
         "config": config_hash(bridge.original_model.config.to_dict()),
@@ -91,9 +87,7 @@ def refuse_device(device: torch.device | str) -> None:
         raise ValueError(f"device must be cpu or cuda, not {str(device)!r}")
 
 
-def subject_of(
-    bridge: TransformerBridge, name: str | None = None, hashes: Mapping[str, str] | None = None
-) -> Subject:
+def subject_of(bridge: TransformerBridge, name: str | None = None, hashes: Mapping[str, str] | None = None) -> Subject:
     """A subject of a bridge that is loaded already, on whatever device, in whatever precision.
 
     name: of the subject in results; the last part of the bridge's own by default. hashes: those of the
@@ -148,9 +142,7 @@ def _fold(bridge: TransformerBridge) -> None:
         )
 
 
-def load_subject(
-    name: str = EMBEDDED, convention: Convention = "folded", device: str = "cpu"
-) -> Subject:
+def load_subject(name: str = EMBEDDED, convention: Convention = "folded", device: str = "cpu") -> Subject:
     """Load a subject in float32: the embedded one, a local directory, or a name on the hub.
 
     name: see :func:`find_checkpoint`. device: ``cpu``, or ``cuda`` where there is CUDA.
@@ -167,9 +159,7 @@ def load_subject(
     directory = find_checkpoint(name)
     disable_progress_bar()
     with _LOADING:
-        bridge = TransformerBridge.boot_transformers(
-            str(directory), dtype=torch.float32, device=device
-        )
+        bridge = TransformerBridge.boot_transformers(str(directory), dtype=torch.float32, device=device)
         bridge.eval().requires_grad_(False)
         if convention == "folded":
             _fold(bridge)

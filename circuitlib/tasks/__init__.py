@@ -8,8 +8,6 @@ from circuitlib.tasks.induction import INDUCTION
 from circuitlib.tasks.ioi import IOI
 from circuitlib.tasks.pronoun import PRONOUN
 
-TASKS: dict[str, Task] = {
-    task.name: task for task in (INDUCTION, IOI, DOCSTRING, GREATER_THAN, PRONOUN, AGREEMENT)
-}
+TASKS: dict[str, Task] = {task.name: task for task in (INDUCTION, IOI, DOCSTRING, GREATER_THAN, PRONOUN, AGREEMENT)}
 
 __all__ = ["TASKS", "Example", "Metric", "Prompts", "Task"]

@@ -10,15 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from circuitlib.tasks.base import (
-    LOGIT_DIFFERENCE,
-    Example,
-    Task,
-    fill,
-    is_held_out,
-    pick,
-    single_token_words,
-)
+from circuitlib.tasks.base import LOGIT_DIFFERENCE, Example, Task, fill, is_held_out, pick, single_token_words
 from circuitlib.tasks.words import PLURALS, SINGULARS
 
 if TYPE_CHECKING:
@@ -51,9 +43,7 @@ def example(
     return Example(text, right, [right, wrong], [1.0, -1.0], {"NOUN": roles["NOUN"]})
 
 
-def counterfactual(
-    tokenizer: PreTrainedTokenizerBase, example: Example, rng: np.random.Generator
-) -> str:
+def counterfactual(tokenizer: PreTrainedTokenizerBase, example: Example, rng: np.random.Generator) -> str:
     """The same noun in the other number, a minimal pair: the answer is the other verb."""
     noun = example.word("NOUN")
     return example.with_words({"NOUN": noun + "s" if noun in SINGULARS else noun[:-1]})

@@ -132,9 +132,7 @@ def _probability_difference(logits: Tensor, normaliser: Tensor | None, signs: Te
 
 
 LOGIT_DIFFERENCE = Metric("logit difference", "logits", False, _logit_difference)
-PROBABILITY_DIFFERENCE = Metric(
-    "probability difference", "probability", True, _probability_difference
-)
+PROBABILITY_DIFFERENCE = Metric("probability difference", "probability", True, _probability_difference)
 
 
 @dataclass(frozen=True)
@@ -152,9 +150,7 @@ class Task:
     source: str
     metric: Metric
     example: Callable[[PreTrainedTokenizerBase, np.random.Generator], Example]
-    counterfactual: (
-        Callable[[PreTrainedTokenizerBase, Example, np.random.Generator], str] | None
-    ) = None
+    counterfactual: Callable[[PreTrainedTokenizerBase, Example, np.random.Generator], str] | None = None
 
     def examples(self, tokenizer: PreTrainedTokenizerBase, count: int, seed: int) -> list[Example]:
         """``count`` prompts as text, drawn with ``seed``; see :meth:`prompts`."""
@@ -166,10 +162,7 @@ class Task:
         examples = [self.example(tokenizer, rng) for _ in range(count)]
         if self.counterfactual is None:
             return examples
-        return [
-            replace(example, counterfactual=self.counterfactual(tokenizer, example, other))
-            for example in examples
-        ]
+        return [replace(example, counterfactual=self.counterfactual(tokenizer, example, other)) for example in examples]
 
     def prompts(self, tokenizer: PreTrainedTokenizerBase, count: int, seed: int) -> list[Prompts]:
         """``count`` prompts drawn with ``seed``, grouped by length, shortest first.
@@ -189,22 +182,16 @@ class Task:
         return None
 
 
-def tokenise(
-    task: str, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
-) -> list[Prompts]:
+def tokenise(task: str, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> list[Prompts]:
     """Examples as token tensors, grouped by length, shortest first; within a group in given order.
 
     Raises ``ValueError`` for an answer that is not one token, a counterfactual of another length than its
     prompt, and what :func:`encode_examples` raises.
     """
-    groups: dict[tuple[int, int], list[tuple[Example, list[int], dict[str, int]]]] = defaultdict(
-        list
-    )
+    groups: dict[tuple[int, int], list[tuple[Example, list[int], dict[str, int]]]] = defaultdict(list)
     words = dict.fromkeys(word for example in examples for word in example.candidates)
     answers = {word: token_id(tokenizer, word) for word in words}
-    for example, (tokens, roles) in zip(
-        examples, encode_examples(tokenizer, examples), strict=True
-    ):
+    for example, (tokens, roles) in zip(examples, encode_examples(tokenizer, examples), strict=True):
         groups[len(tokens), len(example.candidates)].append((example, tokens, roles))
     return [
         Prompts(
@@ -261,19 +248,14 @@ def encode_examples(
                 f"{sorted(examples[0].roles)}; give every prompt the same"
             )
     encodings = tokenizer(
-        [example.text for example in examples],
-        add_special_tokens=False,
-        return_offsets_mapping=True,
-        verbose=False,
+        [example.text for example in examples], add_special_tokens=False, return_offsets_mapping=True, verbose=False
     )
     return [
         (
             _after_bos(tokenizer, example.text, ids),
             {role: 1 + _token_at(example, role, offsets) for role in example.roles},
         )
-        for example, ids, offsets in zip(
-            examples, encodings["input_ids"], encodings["offset_mapping"], strict=True
-        )
+        for example, ids, offsets in zip(examples, encodings["input_ids"], encodings["offset_mapping"], strict=True)
     ]
 
 
@@ -281,9 +263,7 @@ def _token_at(example: Example, role: str, offsets: Sequence[tuple[int, int]]) -
     """The index of a role's token, given the characters ``[start, end)`` of each token."""
     text, last = example.text, example.roles[role]
     if not 0 <= last < len(text):
-        raise ValueError(
-            f"role {role} of {text!r} ends at character {last}, which is not in the text; count from 0"
-        )
+        raise ValueError(f"role {role} of {text!r} ends at character {last}, which is not in the text; count from 0")
     for i, (start, end) in enumerate(offsets):
         if start <= last < end:
             if end == last + 1 and not (start and text[start - 1 : start + 1].isalpha()):
@@ -302,9 +282,7 @@ def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     see documents separated so. Raises ``ValueError`` when the text starts with BOS, which would be there twice,
     or when the tokenizer has none.
     """
-    return _after_bos(
-        tokenizer, text, tokenizer.encode(text, add_special_tokens=False, verbose=False)
-    )
+    return _after_bos(tokenizer, text, tokenizer.encode(text, add_special_tokens=False, verbose=False))
 
 
 def _after_bos(tokenizer: PreTrainedTokenizerBase, text: str, ids: Sequence[int]) -> list[int]:
@@ -344,9 +322,7 @@ def token_id(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
     raise ValueError(f"{text!r} is {what} this tokenizer; an answer must be one token ({hint})")
 
 
-def _encode_words(
-    tokenizer: PreTrainedTokenizerBase, words: Sequence[str]
-) -> list[tuple[list[int], bool]]:
+def _encode_words(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> list[tuple[list[int], bool]]:
     """The token ids of each word, and whether they are one, and not the one for all that is unknown."""
     if not words:  # which transformers cannot encode
         return []
@@ -375,9 +351,7 @@ def single_token_words(
 
 
 @cache
-def _single_token_words(
-    tokenizer: PreTrainedTokenizerBase, words: tuple[str, ...]
-) -> tuple[str, ...]:
+def _single_token_words(tokenizer: PreTrainedTokenizerBase, words: tuple[str, ...]) -> tuple[str, ...]:
     """Kept, with the tokenizer itself as the key: asking it takes long, and an id is given again."""
     encoded = _encode_words(tokenizer, [" " + word for word in words])
     return tuple(word for word, (_, fits) in zip(words, encoded, strict=True) if fits)
@@ -407,9 +381,7 @@ def pick(rng: np.random.Generator, words: Sequence[str]) -> str:
     return words[int(rng.integers(len(words)))]
 
 
-def draw_combination(
-    rng: np.random.Generator, words: Sequence[str], count: int, held_out: bool = True
-) -> list[str]:
+def draw_combination(rng: np.random.Generator, words: Sequence[str], count: int, held_out: bool = True) -> list[str]:
     """``count`` distinct words whose combination is held out from pretraining, or is not."""
     while True:
         indices = rng.choice(len(words), size=count, replace=False)

@@ -55,9 +55,7 @@ def _wikitext_path() -> Path:
         folder = hub.download(WIKITEXT_REPOSITORY, lambda files: [WIKITEXT_FILE], "dataset")
         return folder / WIKITEXT_FILE
     except hub.HubUnavailable as error:
-        place = (
-            f"put it at data/cache/{WIKITEXT_FILE} of the checkout, or " if in_checkout() else ""
-        )
+        place = f"put it at data/cache/{WIKITEXT_FILE} of the checkout, or " if in_checkout() else ""
         raise FileNotFoundError(
             f"no control text wikitext-2: it is neither at data/cache/{WIKITEXT_FILE} nor in the Hugging "
             f"Face cache, and the hub did not provide it ({error}). Download {WIKITEXT_FILE} (6.4 MB) "
@@ -93,11 +91,7 @@ def _cut_text(tokenizer: PreTrainedTokenizerBase, text: Text) -> np.ndarray:
 
 
 def control_spans(
-    tokenizer: PreTrainedTokenizerBase,
-    count: int,
-    seed: int,
-    part: Part,
-    text: Text = "docstrings",
+    tokenizer: PreTrainedTokenizerBase, count: int, seed: int, part: Part, text: Text = "docstrings"
 ) -> Int[Tensor, "spans pos"]:
     """``count`` different spans of ``SPAN`` tokens, BOS first, in an order drawn with ``seed``.
 
@@ -107,9 +101,7 @@ def control_spans(
     """
     spans = _cut_text(tokenizer, text)[(0 if part == "train" else 1) :: 2]
     if not 1 <= count <= len(spans):
-        raise ValueError(
-            f"count must be between 1 and {len(spans)}, the spans there are, not {count}"
-        )
+        raise ValueError(f"count must be between 1 and {len(spans)}, the spans there are, not {count}")
     picked = np.random.default_rng(seed).permutation(len(spans))[:count]
     rows = np.concatenate([np.full((count, 1), beginning(tokenizer)), spans[picked]], axis=1)
     return torch.from_numpy(rows)

@@ -13,14 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from circuitlib.tasks.base import (
-    LOGIT_DIFFERENCE,
-    Example,
-    Task,
-    draw_combination,
-    pick,
-    single_token_words,
-)
+from circuitlib.tasks.base import LOGIT_DIFFERENCE, Example, Task, draw_combination, pick, single_token_words
 from circuitlib.tasks.words import ARGUMENTS, DESCRIPTIONS
 
 if TYPE_CHECKING:
@@ -33,10 +26,7 @@ MIN_ARGUMENTS = 12
 
 def vocabulary(tokenizer: PreTrainedTokenizerBase) -> tuple[list[str], list[str]]:
     """The words that descriptions and parameters are drawn from."""
-    return (
-        single_token_words(tokenizer, DESCRIPTIONS),
-        single_token_words(tokenizer, ARGUMENTS, MIN_ARGUMENTS),
-    )
+    return (single_token_words(tokenizer, DESCRIPTIONS), single_token_words(tokenizer, ARGUMENTS, MIN_ARGUMENTS))
 
 
 def example(tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> Example:
@@ -52,11 +42,7 @@ def example(tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> Exa
 
 
 def write(
-    rng: np.random.Generator,
-    arguments: Sequence[str],
-    documented: range,
-    head: str,
-    phrase: Callable[[int], str],
+    rng: np.random.Generator, arguments: Sequence[str], documented: range, head: str, phrase: Callable[[int], str]
 ) -> Example:
     """A function from its name on (``head``) to the parameter after those documented. ``phrase(n)`` describes
     in n words. Roles D (the answer in the signature), C (the one documented last, in the signature) and
@@ -81,9 +67,7 @@ def write(
     return Example(text, " " + right, [" " + right, " " + wrong], [1.0, -1.0], roles)
 
 
-def counterfactual(
-    tokenizer: PreTrainedTokenizerBase, example: Example, rng: np.random.Generator
-) -> str:
+def counterfactual(tokenizer: PreTrainedTokenizerBase, example: Example, rng: np.random.Generator) -> str:
     """Other parameters in the signature, none of them documented: Heimersheim and Janiak's random signature, which
     no longer says what comes next."""
     _, names = vocabulary(tokenizer)

@@ -16,15 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from circuitlib.tasks.base import (
-    PROBABILITY_DIFFERENCE,
-    Example,
-    Task,
-    fill,
-    is_held_out,
-    pick,
-    single_token_words,
-)
+from circuitlib.tasks.base import PROBABILITY_DIFFERENCE, Example, Task, fill, is_held_out, pick, single_token_words
 from circuitlib.tasks.words import CENTURIES, EVENTS, YEARS
 
 if TYPE_CHECKING:
@@ -113,9 +105,7 @@ def example(
     return Example(text, answer, [DIGITS[other] for other in others], signs, roles)
 
 
-def counterfactual(
-    tokenizer: PreTrainedTokenizerBase, example: Example, rng: np.random.Generator
-) -> str:
+def counterfactual(tokenizer: PreTrainedTokenizerBase, example: Example, rng: np.random.Generator) -> str:
     """A span that starts in the year 01, Hanna et al.'s corrupted prompt: every later year is as right."""
     year = example.roles["XX"] + 1
     return example.text[:year] + "01" + example.text[year + 2 :]

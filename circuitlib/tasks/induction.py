@@ -29,17 +29,11 @@ def whole_words(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     written = [
         text[1:]
         for text in texts
-        if len(text) >= 4
-        and text[0] == " "
-        and text[1:].isascii()
-        and text[1:].islower()
-        and text[1:].isalpha()
+        if len(text) >= 4 and text[0] == " " and text[1:].isascii() and text[1:].islower() and text[1:].isalpha()
     ]
     words = single_token_words(tokenizer, list(dict.fromkeys(written)), at_least=0)
     if len(words) < MIN_VOCABULARY:
-        raise ValueError(
-            f"induction needs {MIN_VOCABULARY} whole-word tokens; this tokenizer has {len(words)}"
-        )
+        raise ValueError(f"induction needs {MIN_VOCABULARY} whole-word tokens; this tokenizer has {len(words)}")
     return words[:MAX_VOCABULARY]
 
 
@@ -54,14 +48,10 @@ def example(tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> Exa
     return Example(text, " " + second, [" " + second, " " + wrong], [1.0, -1.0], roles)
 
 
-def counterfactual(
-    tokenizer: PreTrainedTokenizerBase, example: Example, rng: np.random.Generator
-) -> str:
+def counterfactual(tokenizer: PreTrainedTokenizerBase, example: Example, rng: np.random.Generator) -> str:
     """Another word in place of B, one that is not in the prompt: the repeat of A says nothing of B."""
     there = set(example.text.split())
-    return example.with_words(
-        {"B": pick(rng, [word for word in whole_words(tokenizer) if word not in there])}
-    )
+    return example.with_words({"B": pick(rng, [word for word in whole_words(tokenizer) if word not in there])})
 
 
 INDUCTION = Task(

@@ -11,15 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from circuitlib.tasks.base import (
-    LOGIT_DIFFERENCE,
-    Example,
-    Task,
-    draw_combination,
-    fill,
-    pick,
-    single_token_words,
-)
+from circuitlib.tasks.base import LOGIT_DIFFERENCE, Example, Task, draw_combination, fill, pick, single_token_words
 from circuitlib.tasks.words import NAMES, OBJECTS, PLACES
 
 if TYPE_CHECKING:
@@ -55,16 +47,12 @@ def example(
     return Example(text, " " + indirect, [" " + indirect, " " + subject], [1.0, -1.0], roles)
 
 
-def counterfactual(
-    tokenizer: PreTrainedTokenizerBase, example: Example, rng: np.random.Generator
-) -> str:
+def counterfactual(tokenizer: PreTrainedTokenizerBase, example: Example, rng: np.random.Generator) -> str:
     """Three other names, all different: Wang et al.'s ABC distribution, in which nobody is named twice."""
     names = single_token_words(tokenizer, NAMES)
     others = [name for name in names if name not in (example.word("N1"), example.word("N2"))]
     chosen = rng.choice(len(others), size=3, replace=False)
-    return example.with_words(
-        {role: others[i] for role, i in zip(("N1", "N2", "S2"), chosen, strict=True)}
-    )
+    return example.with_words({role: others[i] for role, i in zip(("N1", "N2", "S2"), chosen, strict=True)})
 
 
 IOI = Task(

@@ -11,24 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from circuitlib.tasks.base import (
-    LOGIT_DIFFERENCE,
-    Example,
-    Task,
-    fill,
-    is_held_out,
-    pick,
-    single_token_words,
-)
+from circuitlib.tasks.base import LOGIT_DIFFERENCE, Example, Task, fill, is_held_out, pick, single_token_words
 from circuitlib.tasks.words import ADJECTIVES, FEMALE, MALE, OBJECTS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-TEMPLATES = [
-    "{OTHER} was late.{NAME} lost the{OBJECT} because",
-    "{NAME} is such a{ADJECTIVE} friend, isn't",
-]
+TEMPLATES = ["{OTHER} was late.{NAME} lost the{OBJECT} because", "{NAME} is such a{ADJECTIVE} friend, isn't"]
 
 
 def example(
@@ -50,11 +39,7 @@ def example(
             "OBJECT": pick(rng, objects),
             "ADJECTIVE": pick(rng, adjectives),
         }
-        indices = (
-            own.index(words["NAME"]),
-            objects.index(words["OBJECT"]),
-            adjectives.index(words["ADJECTIVE"]),
-        )
+        indices = (own.index(words["NAME"]), objects.index(words["OBJECT"]), adjectives.index(words["ADJECTIVE"]))
         if is_held_out(*indices) == held_out:
             break
     text, roles = fill(pick(rng, templates), words)
@@ -62,9 +47,7 @@ def example(
     return Example(text, right, [right, wrong], [1.0, -1.0], {"NAME": roles["NAME"]})
 
 
-def counterfactual(
-    tokenizer: PreTrainedTokenizerBase, example: Example, rng: np.random.Generator
-) -> str:
+def counterfactual(tokenizer: PreTrainedTokenizerBase, example: Example, rng: np.random.Generator) -> str:
     """A name of the other gender, not one of the sentence: the answer is the other pronoun."""
     others = single_token_words(tokenizer, MALE if example.answer == " she" else FEMALE)
     free = [name for name in others if name not in example.text]

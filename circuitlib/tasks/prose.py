@@ -86,18 +86,14 @@ def prose_paragraphs(split: Split) -> list[str]:
     return list(seen)
 
 
-def encode_prose(
-    tokenizer: PreTrainedTokenizerBase, paragraphs: Sequence[str]
-) -> Int[np.ndarray, " tokens"]:
+def encode_prose(tokenizer: PreTrainedTokenizerBase, paragraphs: Sequence[str]) -> Int[np.ndarray, " tokens"]:
     """Paragraphs as one stream of token ids, each after the token that prompts begin with."""
     bos = beginning(tokenizer)
     encodings = tokenizer(list(paragraphs), add_special_tokens=False, verbose=False)["input_ids"]
     return np.fromiter(chain.from_iterable([bos, *ids] for ids in encodings), dtype=np.int64)
 
 
-def held_out_spans(
-    tokenizer: PreTrainedTokenizerBase, spans: int = 128, length: int = 60
-) -> Int[Tensor, "spans pos"]:
+def held_out_spans(tokenizer: PreTrainedTokenizerBase, spans: int = 128, length: int = 60) -> Int[Tensor, "spans pos"]:
     """Evenly spaced spans of the held-out prose, BOS first: what a subject's loss on prose is reported on."""
     tokens = encode_prose(tokenizer, prose_paragraphs("held_out"))
     starts = np.linspace(0, len(tokens) - length, spans).astype(int)

@@ -143,16 +143,10 @@ def train_tokenizer(paragraphs: list[str]) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     often = 200_000
-    frequent = chain.from_iterable(
-        [[line, "x"] * 1000 for line in lines for _ in range(often // 1000)]
-    )
+    frequent = chain.from_iterable([[line, "x"] * 1000 for line in lines for _ in range(often // 1000)])
     tokenizer.train_from_iterator(chain(frequent, paragraphs), trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token=BOS,
-        eos_token=BOS,
-        unk_token=BOS,
-        model_max_length=CONTEXT,
+        tokenizer_object=tokenizer, bos_token=BOS, eos_token=BOS, unk_token=BOS, model_max_length=CONTEXT
     )
 
 
@@ -180,9 +174,7 @@ class Rows:
             return self._repeats(rows, length, vocabulary, rng)
         return self._examples(kind, rows, length, rng)
 
-    def _prose(
-        self, rows: int, length: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _prose(self, rows: int, length: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         starts = rng.integers(len(self.prose) - length, size=rows)
         tokens = self.prose[starts[:, None] + np.arange(length)].astype(np.int64)
         tokens[:, 0] = self.tokenizer.bos_token_id
@@ -210,18 +202,14 @@ class Rows:
             tokens[row] = line
         return tokens, weights
 
-    def _examples(
-        self, kind: str, rows: int, length: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _examples(self, kind: str, rows: int, length: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Examples one after another, each with its answer, which weighs most."""
         full_stop = self.tokenizer.convert_tokens_to_ids(".")
         examples, needed = [], rows * length
         while needed > 0:
             batch = [EXAMPLES[kind](self.tokenizer, rng) for _ in range(rows)]
             texts = self.tokenizer([e.text for e in batch], add_special_tokens=False)["input_ids"]
-            answers = self.tokenizer([e.answer for e in batch], add_special_tokens=False)[
-                "input_ids"
-            ]
+            answers = self.tokenizer([e.answer for e in batch], add_special_tokens=False)["input_ids"]
             for text, answer in zip(texts, answers, strict=True):
                 examples.append([self.tokenizer.bos_token_id, *text, *answer, full_stop])
                 needed -= min(length, len(examples[-1]))
@@ -241,9 +229,7 @@ class Rows:
     def batch(self, phase: Phase, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """One batch of a phase, tokens and weights ``[rows, length]``."""
         kinds = list(phase.shares)
-        counts = np.floor(np.cumsum([phase.rows * phase.shares[k] for k in kinds]) + 1e-6).astype(
-            int
-        )
+        counts = np.floor(np.cumsum([phase.rows * phase.shares[k] for k in kinds]) + 1e-6).astype(int)
         drawn = [
             self.draw(kind, int(count), phase.length, phase.vocabulary, rng)
             for kind, count in zip(kinds, np.diff(counts, prepend=0), strict=True)
@@ -279,17 +265,13 @@ def new_model(seed: int, tokenizer: PreTrainedTokenizerFast) -> GPT2LMHeadModel:
 
 
 def drop_heads(
-    model: GPT2LMHeadModel,
-    probabilities: Float[Tensor, "layers heads"],
-    generator: torch.Generator,
+    model: GPT2LMHeadModel, probabilities: Float[Tensor, "layers heads"], generator: torch.Generator
 ) -> list[RemovableHandle]:
     """Hooks that zero each head, in each row, with its probability. What is kept is not scaled up: the
     model is to be used, and ablated, at this scale."""
     heads = model.config.n_head
 
-    def hook(
-        _module: torch.nn.Module, args: tuple[Tensor, ...], probability: Tensor
-    ) -> tuple[Tensor, ...]:
+    def hook(_module: torch.nn.Module, args: tuple[Tensor, ...], probability: Tensor) -> tuple[Tensor, ...]:
         z = args[0]
         keep = torch.rand(z.shape[0], 1, heads, 1, generator=generator) >= probability[:, None]
         return ((z.unflatten(-1, (heads, -1)) * keep.to(z.device, z.dtype)).flatten(-2),)
@@ -344,10 +326,7 @@ def learning_rate_factor(step: int, total: int) -> float:
 
 
 def measure(
-    model: GPT2LMHeadModel,
-    tokenizer: PreTrainedTokenizerFast,
-    held_out: Tensor,
-    prompts_per_task: int,
+    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, held_out: Tensor, prompts_per_task: int
 ) -> dict[str, float]:
     """Per task, mean metric and share of prompts answered right; next-token loss (nats) on prose."""
     measured = {}
@@ -358,17 +337,13 @@ def measure(
             for prompts in task.prompts(tokenizer, prompts_per_task, seed=7):
                 logits = model(prompts.tokens.to(device)).logits[:, -1].float().cpu()
                 scores.append(
-                    task.metric.function(
-                        logits.gather(1, prompts.candidates), logits.logsumexp(-1), prompts.signs
-                    )
+                    task.metric.function(logits.gather(1, prompts.candidates), logits.logsumexp(-1), prompts.signs)
                 )
             score = torch.cat(scores)
             measured[name] = score.mean().item()
             measured[f"{name}_right"] = (score > 0).float().mean().item()
         logits = model(held_out.to(device)).logits[:, :-1].float()
-        measured["prose_loss"] = F.cross_entropy(
-            logits.flatten(0, 1), held_out[:, 1:].flatten().to(device)
-        ).item()
+        measured["prose_loss"] = F.cross_entropy(logits.flatten(0, 1), held_out[:, 1:].flatten().to(device)).item()
     return measured
 
 
@@ -378,17 +353,13 @@ def bigram_loss(train: np.ndarray, held_out: Tensor, vocabulary: int) -> float:
     p(b | a) = w count(ab) / count(a) + (1 - w) p(b), with one w, the best on the held-out text
     itself: a bar that is, if anything, too high. Unigram counts start at one.
     """
-    pairs = np.bincount(
-        train[:-1].astype(np.int64) * vocabulary + train[1:], minlength=vocabulary**2
-    )
+    pairs = np.bincount(train[:-1].astype(np.int64) * vocabulary + train[1:], minlength=vocabulary**2)
     counts = torch.from_numpy(pairs).view(vocabulary, vocabulary).double()
     unigram = counts.sum(0) + 1
     conditional = counts / counts.sum(1, keepdim=True).clamp(min=1)
     first, second = held_out[:, :-1].flatten(), held_out[:, 1:].flatten()
     both, alone = conditional[first, second], (unigram / unigram.sum())[second]
-    return min(
-        -(w * both + (1 - w) * alone).log().mean().item() for w in np.linspace(0.5, 0.99, 50)
-    )
+    return min(-(w * both + (1 - w) * alone).log().mean().item() for w in np.linspace(0.5, 0.99, 50))
 
 
 def corpus_tokens(workdir: Path) -> tuple[PreTrainedTokenizerFast, np.ndarray, np.ndarray]:
@@ -413,9 +384,7 @@ def held_out_spans(tokens: np.ndarray, bos: int, spans: int = 128, length: int =
     return rows
 
 
-def save_subject(
-    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, directory: Path
-) -> None:
+def save_subject(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, directory: Path) -> None:
     """An ordinary Hugging Face directory, weights in float16 (half the size, and far inside its range)."""
     half = GPT2LMHeadModel(model.config).to(torch.float16)
     half.load_state_dict(model.state_dict())
@@ -463,9 +432,7 @@ def train(seed: int, phases: tuple[Phase, ...], workdir: Path, directory: Path) 
             logits = model(tokens).logits[:, :-1]
         for hook in hooks:
             hook.remove()
-        losses = F.cross_entropy(
-            logits.flatten(0, 1).float(), tokens[:, 1:].flatten(), reduction="none"
-        )
+        losses = F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten(), reduction="none")
         loss = (losses * weights.flatten()).sum() / weights.sum()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -501,17 +468,12 @@ def train(seed: int, phases: tuple[Phase, ...], workdir: Path, directory: Path) 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(
-        prog="python -m circuitlib pretrain",
-        description="Train the embedded subject, or go on training it.",
+        prog="python -m circuitlib pretrain", description="Train the embedded subject, or go on training it."
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument(
-        "--workdir", type=Path, default=CACHE / "gpt2-mini", help="corpus, log and checkpoint"
-    )
-    parser.add_argument(
-        "--directory", type=Path, default=SUBJECTS / "gpt2-mini", help="where the subject goes"
-    )
+    parser.add_argument("--workdir", type=Path, default=CACHE / "gpt2-mini", help="corpus, log and checkpoint")
+    parser.add_argument("--directory", type=Path, default=SUBJECTS / "gpt2-mini", help="where the subject goes")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)

@@ -70,11 +70,7 @@ def _ioi(tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> Exampl
     example = ioi.example(tokenizer, rng, IOI_TEMPLATES, held_out=False)
     indirect, subject = (name.strip() for name in example.candidates)
     names = single_token_words(tokenizer, NAMES)
-    words = {
-        "X": pick(rng, [name for name in names if name not in (subject, indirect)]),
-        "IO": indirect,
-        "S": subject,
-    }
+    words = {"X": pick(rng, [name for name in names if name not in (subject, indirect)]), "IO": indirect, "S": subject}
     # Drawn in this order, which the committed subject was trained with.
     before = pick(rng, BEFORE)
     text, _ = fill(before, words | {"ADJECTIVE": pick(rng, ADJECTIVES)})

@@ -62,14 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, (default, words) in options.items():
         words += " (default: %(default)s)"
         parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=words)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="all by default")
     parser.add_argument(
-        "--parts", nargs="+", choices=PARTS, default=list(PARTS), help="all by default"
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=ROOT / "runs" / "speed",
-        help="folder for the tables (default: runs/speed)",
+        "--output", type=Path, default=ROOT / "runs" / "speed", help="folder for the tables (default: runs/speed)"
     )
     chosen = parser.parse_args(arguments)
     updates = chosen.steps // (PPOConfig.num_envs * PPOConfig.num_steps)

@@ -20,9 +20,7 @@ class SharedTanh(BaseFeaturesExtractor):
     def __init__(self, observation_space: spaces.Box, hidden: int) -> None:
         super().__init__(observation_space, hidden)
         size = observation_space.shape[0]
-        self.layers = nn.Sequential(
-            nn.Linear(size, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()
-        )
+        self.layers = nn.Sequential(nn.Linear(size, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
         """Features ``[n, hidden]`` of observations ``[n, o]``."""

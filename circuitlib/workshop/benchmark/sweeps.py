@@ -75,9 +75,7 @@ def sweeps(subjects: Mapping[str, int], repeats: int) -> Iterator[pd.DataFrame]:
     for name, positions in subjects.items():
         subject, double = load_subject(name, "raw"), load_subject(name, "raw")
         double.bridge.double()
-        model = AutoModelForCausalLM.from_pretrained(
-            find_checkpoint(name), dtype=torch.float32
-        ).eval()
+        model = AutoModelForCausalLM.from_pretrained(find_checkpoint(name), dtype=torch.float32).eval()
         ways = {
             "sweep": by_sweep(subject),
             "sweep, bfloat16": by_sweep(subject, torch.bfloat16),
@@ -91,12 +89,8 @@ def sweeps(subjects: Mapping[str, int], repeats: int) -> Iterator[pd.DataFrame]:
             yield pd.DataFrame(rows)
 
 
-def _rows(
-    subject: Subject, work: Workload, ways: dict[str, Way], exact: Tensor, repeats: int
-) -> list[dict[str, Any]]:
-    actions: dict[str, Callable[[], Tensor]] = {
-        method: partial(work.measure, way) for method, way in ways.items()
-    }
+def _rows(subject: Subject, work: Workload, ways: dict[str, Way], exact: Tensor, repeats: int) -> list[dict[str, Any]]:
+    actions: dict[str, Callable[[], Tensor]] = {method: partial(work.measure, way) for method, way in ways.items()}
     before = matmul_rate()
     seconds = interleaved(actions, repeats)
     rate = (before + matmul_rate()) / 2

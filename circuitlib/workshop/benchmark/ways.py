@@ -43,19 +43,13 @@ def diagonal(layers: int, heads_per_layer: int) -> list[int]:
 def by_sweep(subject: Subject, matmul: torch.dtype | None = None) -> Way:
     """:class:`circuitlib.ablation.sweep.Sweep`: every head."""
     sweep = Sweep(subject, matmul=matmul)
-    return Way(
-        lambda prompts, metric: sweep.task(prompts, metric).ablated,
-        lambda spans: sweep.control(spans).ablated,
-    )
+    return Way(lambda prompts, metric: sweep.task(prompts, metric).ablated, lambda spans: sweep.control(spans).ablated)
 
 
 def by_hooks(subject: Subject) -> Way:
     """One hooked pass of the ``TransformerBridge`` per head of the diagonal."""
     sets = [[head] for head in diagonal(subject.layers, subject.heads_per_layer)]
-    return Way(
-        partial(hooked_task, subject, head_sets=sets),
-        partial(hooked_control, subject, head_sets=sets),
-    )
+    return Way(partial(hooked_task, subject, head_sets=sets), partial(hooked_control, subject, head_sets=sets))
 
 
 def by_transformers(model: Any, batched: bool) -> Way:
