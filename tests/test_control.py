@@ -8,9 +8,10 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from circuitlib.paths import SUBJECTS
+from circuitlib.subjects.checkpoints import default_text
 from circuitlib.tasks import control_text as control
 from circuitlib.tasks import prose as corpus
-from circuitlib.tasks.control_text import SPAN, WIKITEXT_FILE, control_paragraphs, control_spans, default_text
+from circuitlib.tasks.control_text import SPAN, WIKITEXT_FILE, control_paragraphs, control_spans
 
 
 def test_spans(tokenizer: PreTrainedTokenizerBase) -> None:

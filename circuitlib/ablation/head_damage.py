@@ -37,6 +37,7 @@ def head_damage(
     prompts: Sequence[Triple] | Prompts | Sequence[Prompts],
     control: Sequence[str] | None = None,
     ablation: AblationKind | Ablation = "zero",
+    bos: str = "default",
 ) -> pd.DataFrame:
     """Ablate every attention head, one at a time, and say what each loss does to the prompts.
 
@@ -62,8 +63,8 @@ def head_damage(
     of the mean next-token loss over all tokens of the texts, nats) and ``reward`` = damage - general
     (MechRL, arXiv 2605.26343, with its penalty of 1).
 
-    BOS: the tokenizer's own or, of a tokenizer that has none (Qwen2), the one that TransformerLens gives
-    it when it loads the model: EOS. Any other special token that is spelled out in a text is that token.
+    bos: what prompts and texts begin with, a token or ``none``; by default the tokenizer's own BOS or, of a tokenizer
+    that has none (Qwen2), the one that TransformerLens gives it when it loads the model: EOS. Any other special token that is spelled out in a text is that token.
 
     Raises ``TypeError`` and ``ValueError``, before anything is measured: for no prompts or no texts, an
     answer of several tokens, two answers that are one, a prompt or text longer than the context, one without
@@ -75,13 +76,16 @@ def head_damage(
     from circuitlib.ablation.sweep import engine
     from circuitlib.ablation.tables import reward
     from circuitlib.subjects.load import Subject, load_subject, subject_of
-    from circuitlib.tasks.base import LOGIT_DIFFERENCE
+    from circuitlib.tasks.base import LOGIT_DIFFERENCE, Prompts
 
     _refuse_wrong_types(prompts, control)
+    if bos != "default" and (isinstance(prompts, Prompts) or any(isinstance(some, Prompts) for some in prompts)):
+        raise ValueError("prompts that are tokenised already begin as they do; leave bos out")
     if isinstance(model, str):
         subject = load_subject(model)
     else:
         subject = model if isinstance(model, Subject) else subject_of(model)
+    subject = subject.with_bos(bos)
     groups = _as_prompts(subject.tokenizer, prompts)
     texts = [] if control is None else _as_tokens(subject.tokenizer, control)
     _refuse_too_long(subject, [group.tokens for group in groups], "prompt")

@@ -43,6 +43,7 @@ from circuitlib.search.network import ActorCritic
 from circuitlib.search.policy import load_policy, rounded, save_policy
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import Trainer
+from circuitlib.subjects.beginning import DEFAULT
 from circuitlib.subjects.card import Card, fingerprint
 from circuitlib.subjects.checkpoints import local_checkpoint
 from circuitlib.subjects.load import Subject, load_subject
@@ -128,7 +129,7 @@ class Run:
     @cached_property
     def subject(self) -> Subject:
         """The subject, loaded once. Reading results does not need it."""
-        return load_subject(self.settings.subject, self.settings.convention)
+        return load_subject(self.settings.subject, self.settings.convention, bos=self.settings.bos)
 
     @cached_property
     def card(self) -> Card:
@@ -144,10 +145,9 @@ class Run:
                     temporary.write_text(as_json(card.record()))
             return card
         card = Card.read(path)
-        if card.convention != self.settings.convention:
-            raise StaleResult(
-                f"{path} is of the convention {card.convention}, and this run of {self.settings.convention}"
-            )
+        for what, wanted in (("convention", self.settings.convention), ("bos", self.settings.bos)):
+            if wanted != DEFAULT and (found := getattr(card, what)) != wanted:
+                raise StaleResult(f"{path} is of the {what} {found}, and this run of {wanted}")
         if directory := local_checkpoint(self.settings.subject):
             here, stored = fingerprint(directory), card.record()
             if differs := differences({name: stored[name] for name in here}, here):

@@ -6,10 +6,11 @@ from typing import Any, Literal, get_args
 from circuitlib.ablation.engine import AblationKind
 from circuitlib.search.episodes import BATCH
 from circuitlib.search.ppo import PPOConfig
+from circuitlib.subjects.beginning import DEFAULT
 from circuitlib.subjects.card import Convention
-from circuitlib.subjects.checkpoints import EMBEDDED, canonical_name
+from circuitlib.subjects.checkpoints import EMBEDDED, Text, canonical_name, default_text
 from circuitlib.tasks import TASKS
-from circuitlib.tasks.control_text import Part, Text, default_text
+from circuitlib.tasks.control_text import Part
 
 CANDIDATES = (1, 5)
 """The k of the two policies: plain, and trained with best-of-5 planning."""
@@ -20,19 +21,21 @@ class Settings:
     """What a run does. The defaults are the published run of the embedded subject.
 
     subject: see :func:`circuitlib.subjects.load.load_subject`; kept as its one name, a local directory as its
-    absolute path. convention, ablation: what is removed with a head, and what takes its place.
+    absolute path. bos: what its prompts begin with, see :meth:`circuitlib.subjects.load.Subject.with_bos`.
+    convention, ablation: what is removed with a head, and what takes its place.
     training_tasks, held_out_task, further_tasks: what policies are trained on, and what they are tried on
     without being told. A task that the subject cannot do is left out, with a reason, by the run.
     penalty: lambda of the reward. train_prompts, evaluation_prompts: rows of each task's table; the control
     table, whose damages vary a hundred times less, has half as many.
     seeds, steps: of PPO. episodes: evaluation episodes per task. control: a control text, or ``default``,
-    the subject's own (:func:`circuitlib.tasks.control_text.default_text`). check_tasks: leave out tasks that
+    the subject's own (:func:`circuitlib.subjects.checkpoints.default_text`). check_tasks: leave out tasks that
     the subject does not do; without it only those whose prompts cannot be formed.
 
     Raises ``TypeError`` and ``ValueError``, naming the field.
     """
 
     subject: str = EMBEDDED
+    bos: str = DEFAULT
     convention: Convention = "folded"
     ablation: AblationKind = "zero"
     training_tasks: tuple[str, ...] = ("induction", "ioi")

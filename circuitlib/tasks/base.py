@@ -1,6 +1,6 @@
 """What a task is: a generator of prompts with right and wrong answers, and the metric that scores them.
 
-A task writes text; a subject's tokenizer turns it into tokens, BOS first. Prompts of one length are kept
+A task writes text; a subject's tokenizer turns it into tokens, after BOS. Prompts of one length are kept
 together, so that nothing is ever padded and the scored position is always the last one. Text that does not
 become the tokens it is meant to be is refused.
 """
@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from circuitlib.subjects.beginning import beginning
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -247,13 +249,14 @@ def encode_examples(
                 f"{example.text!r} has roles {sorted(example.roles)} and {examples[0].text!r} "
                 f"{sorted(examples[0].roles)}; give every prompt the same"
             )
+    first = len(beginning(tokenizer))
     encodings = tokenizer(
         [example.text for example in examples], add_special_tokens=False, return_offsets_mapping=True, verbose=False
     )
     return [
         (
             _after_bos(tokenizer, example.text, ids),
-            {role: 1 + _token_at(example, role, offsets) for role in example.roles},
+            {role: first + _token_at(example, role, offsets) for role in example.roles},
         )
         for example, ids, offsets in zip(examples, encodings["input_ids"], encodings["offset_mapping"], strict=True)
     ]
@@ -287,26 +290,12 @@ def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 def _after_bos(tokenizer: PreTrainedTokenizerBase, text: str, ids: Sequence[int]) -> list[int]:
     bos = beginning(tokenizer)
-    if ids and ids[0] == bos:
+    if bos and ids[:1] == bos:
         start = text if len(text) < 60 else text[:60] + "..."
         raise ValueError(
             f"{start!r} starts with the BOS token {tokenizer.bos_token!r}; it is put there anyway, leave it out"
         )
-    return [bos, *ids]
-
-
-def beginning(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The BOS token, which every prompt starts with.
-
-    A tokenizer without one (Qwen2's) has EOS in its place once TransformerLens has loaded the model, as
-    its own prompts do. Raises ``ValueError`` for one that has not been through that.
-    """
-    if tokenizer.bos_token_id is None:
-        raise ValueError(
-            "the tokenizer has no BOS token, which every prompt starts with; take a subject's tokenizer, "
-            "or set tokenizer.bos_token = tokenizer.eos_token as TransformerLens does"
-        )
-    return int(tokenizer.bos_token_id)
+    return [*bos, *ids]
 
 
 def token_id(tokenizer: PreTrainedTokenizerBase, text: str) -> int:

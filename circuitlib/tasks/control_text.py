@@ -22,8 +22,9 @@ from torch import Tensor
 
 from circuitlib.paths import CACHE, in_checkout
 from circuitlib.subjects import hub
-from circuitlib.subjects.checkpoints import EMBEDDED, canonical_name
-from circuitlib.tasks.base import beginning, encode_text
+from circuitlib.subjects.beginning import beginning
+from circuitlib.subjects.checkpoints import Text
+from circuitlib.tasks.base import encode_text
 from circuitlib.tasks.prose import prose_paragraphs
 
 if TYPE_CHECKING:
@@ -33,16 +34,9 @@ SPAN = 60
 CONTROL = "control"
 
 Part = Literal["train", "evaluation"]
-Text = Literal["docstrings", "wikitext-2"]
 
 WIKITEXT_REPOSITORY = "Salesforce/wikitext"
 WIKITEXT_FILE = "wikitext-2-raw-v1/train-00000-of-00001.parquet"
-
-
-def default_text(subject: str) -> Text:
-    """The control text of a subject when none is named: the paper's, but ``docstrings`` for the embedded
-    subject, which knows no other English."""
-    return "docstrings" if canonical_name(subject) == EMBEDDED else "wikitext-2"
 
 
 def _wikitext_path() -> Path:
@@ -93,7 +87,7 @@ def _cut_text(tokenizer: PreTrainedTokenizerBase, text: Text) -> np.ndarray:
 def control_spans(
     tokenizer: PreTrainedTokenizerBase, count: int, seed: int, part: Part, text: Text = "docstrings"
 ) -> Int[Tensor, "spans pos"]:
-    """``count`` different spans of ``SPAN`` tokens, BOS first, in an order drawn with ``seed``.
+    """``count`` different spans of ``SPAN`` tokens, BOS among them and first, in an order drawn with ``seed``.
 
     The text is cut into consecutive spans; even ones are for training, odd ones for evaluation, so
     that the two never share a token. Raises ``ValueError`` when the text has too few spans, and what
@@ -103,5 +97,6 @@ def control_spans(
     if not 1 <= count <= len(spans):
         raise ValueError(f"count must be between 1 and {len(spans)}, the spans there are, not {count}")
     picked = np.random.default_rng(seed).permutation(len(spans))[:count]
-    rows = np.concatenate([np.full((count, 1), beginning(tokenizer)), spans[picked]], axis=1)
+    first = np.array([beginning(tokenizer)] * count, dtype=np.int64).reshape(count, -1)
+    rows = np.concatenate([first, spans[picked]], axis=1)
     return torch.from_numpy(rows)

@@ -21,7 +21,7 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from circuitlib.tasks.base import beginning
+from circuitlib.subjects.beginning import beginning
 
 PACKAGES = ("matplotlib", "networkx", "numpy", "pandas", "sympy", "torch", "transformers")
 HOLD_OUT_ONE_IN = 20
@@ -90,7 +90,7 @@ def encode_prose(tokenizer: PreTrainedTokenizerBase, paragraphs: Sequence[str]) 
     """Paragraphs as one stream of token ids, each after the token that prompts begin with."""
     bos = beginning(tokenizer)
     encodings = tokenizer(list(paragraphs), add_special_tokens=False, verbose=False)["input_ids"]
-    return np.fromiter(chain.from_iterable([bos, *ids] for ids in encodings), dtype=np.int64)
+    return np.fromiter(chain.from_iterable([*bos, *ids] for ids in encodings), dtype=np.int64)
 
 
 def held_out_spans(tokenizer: PreTrainedTokenizerBase, spans: int = 128, length: int = 60) -> Int[Tensor, "spans pos"]:
@@ -98,5 +98,6 @@ def held_out_spans(tokenizer: PreTrainedTokenizerBase, spans: int = 128, length:
     tokens = encode_prose(tokenizer, prose_paragraphs("held_out"))
     starts = np.linspace(0, len(tokens) - length, spans).astype(int)
     rows = torch.from_numpy(tokens[starts[:, None] + np.arange(length)])
-    rows[:, 0] = beginning(tokenizer)
+    bos = torch.tensor(beginning(tokenizer))
+    rows[:, : len(bos)] = bos
     return rows

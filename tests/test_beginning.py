@@ -1,0 +1,87 @@
+"""What a prompt begins with is the caller's choice, and part of the subject."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from circuitlib.ablation.head_damage import head_damage
+from circuitlib.companion.run import Run
+from circuitlib.companion.settings import Settings
+from circuitlib.manifest import StaleResult
+from circuitlib.paths import RUNS
+from circuitlib.subjects.beginning import beginning, beginning_with
+from circuitlib.subjects.load import load_subject
+from circuitlib.tasks import TASKS
+from circuitlib.tasks.control_text import SPAN, control_spans
+
+PROMPT = ("When Mary and John went to the store, John gave a book to", " Mary", " John")
+
+
+@pytest.fixture(scope="module")
+def subject():  # type: ignore[no-untyped-def]
+    return load_subject()
+
+
+def test_another_token_or_none_begins_every_prompt_and_span(subject) -> None:  # type: ignore[no-untyped-def]
+    """And nothing else changes: the tokens after it, the roles, the answers."""
+    other = subject.with_bos("Ġthe")
+    nothing = subject.with_bos("none")
+    assert (other.card.bos, nothing.card.bos) == ("Ġthe", "none")
+    assert subject.with_bos("default") is subject
+    (the,) = subject.tokenizer.encode(" the", add_special_tokens=False)
+    for task in TASKS.values():
+        own, others, bare = (task.prompts(s.tokenizer, 8, seed=3) for s in (subject, other, nothing))
+        for a, b, c in zip(own, others, bare, strict=True):
+            assert a.tokens[:, 0].eq(subject.tokenizer.bos_token_id).all()
+            assert b.tokens[:, 0].eq(the).all()
+            assert a.tokens[:, 1:].equal(b.tokens[:, 1:])
+            assert a.tokens[:, 1:].equal(c.tokens)
+            assert a.candidates.equal(b.candidates)
+            assert a.candidates.equal(c.candidates)
+            for role, positions in a.roles.items():
+                assert positions.equal(b.roles[role])
+                assert positions.equal(c.roles[role] + 1)
+    spans = [control_spans(s.tokenizer, 4, 1, "train") for s in (subject, other, nothing)]
+    assert spans[0][:, 1:].equal(spans[1][:, 1:])
+    assert [some.shape[1] for some in spans] == [SPAN, SPAN, SPAN - 1]
+    assert beginning(subject.tokenizer) == [subject.tokenizer.bos_token_id], "the subject's own is not changed"
+
+
+def test_no_such_token(subject) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match="bos must be a token of the vocabulary, 'default' or 'none', not '<nobody>'"):
+        subject.with_bos("<nobody>")
+    with pytest.raises(ValueError, match="bos must be a token"):
+        load_subject(bos="<nobody>")
+
+
+def test_head_damage_is_that_of_the_prompt_so_begun(subject) -> None:  # type: ignore[no-untyped-def]
+    """Against a prompt that spells the other token out after nothing."""
+    spelled = (" the" + PROMPT[0], *PROMPT[1:])
+    begun = head_damage(subject, [PROMPT], bos="Ġthe")
+    written = head_damage(subject, [spelled], bos="none")
+    own = head_damage(subject, [PROMPT])
+    pd.testing.assert_frame_equal(begun, written)
+    assert np.abs(begun["damage"] - own["damage"]).max() > 0.01
+    tokenised = TASKS["ioi"].prompts(subject.tokenizer, 2, seed=0)
+    with pytest.raises(ValueError, match="begin as they do"):
+        head_damage(subject, tokenised, bos="none")
+
+
+def test_a_run_knows_what_its_prompts_begin_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("circuitlib.companion.run.ROOT", tmp_path)
+    output = str(RUNS.name)
+    run = Run(Settings(bos="none"), output)
+    assert run.card.bos == "none"
+    assert Run(Settings(bos="none"), output).card == run.card
+    with pytest.raises(StaleResult, match="is of the bos none, and this run of <nobody>"):
+        _ = Run(Settings(bos="<nobody>"), output).card
+
+
+def test_a_tokenizer_of_its_own_keeps_its_beginning() -> None:
+    tokenizer = load_subject().tokenizer
+    assert beginning_with(tokenizer, "default") is tokenizer
+    assert beginning(beginning_with(tokenizer, "none")) == []
+    assert torch.tensor(beginning(tokenizer)).tolist() == [tokenizer.bos_token_id]
