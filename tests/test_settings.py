@@ -61,7 +61,7 @@ def test_any_value_is_accepted_or_refused_by_name(field: str, value: object) -> 
 @given(name=st.text(max_size=12))
 def test_a_name_that_is_no_setting_is_refused(name: str) -> None:
     if name not in asdict(Settings()):
-        with pytest.raises(ValueError, match="there are subject, convention"):
+        with pytest.raises(ValueError, match="there are subject, bos, convention"):
             Settings.of({name: 1})
 
 
