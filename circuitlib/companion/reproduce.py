@@ -106,13 +106,7 @@ def report(run: Run, seconds: dict[str, float]) -> bool:
 
 
 def _ledger(frame: pd.DataFrame) -> str:
-    shown = pd.DataFrame(
-        {
-            "claim": frame["claim"],
-            "paper": frame["paper"].map("{:.3f}".format).replace("nan", ""),
-            "ours": frame["ours"].map("{:.3f}".format),
-            "interval": frame["low"].map("{:.3f} to ".format) + frame["high"].map("{:.3f}".format),
-            "verdict": frame["verdict"],
-        }
-    )
-    return shown.assign(interval=shown["interval"].replace("nan to nan", "")).to_string(index=False)
+    numbers = frame[["paper", "ours", "low", "high"]].map("{:.3f}".format)
+    interval = (numbers["low"] + " to " + numbers["high"]).replace("nan to nan", "")
+    shown = pd.DataFrame({"claim": frame["claim"], "paper": numbers["paper"].replace("nan", "")})
+    return shown.assign(ours=numbers["ours"], interval=interval, verdict=frame["verdict"]).to_string(index=False)

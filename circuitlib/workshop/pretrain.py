@@ -386,10 +386,8 @@ def train(seed: int, phases: tuple[Phase, ...], workdir: Path, directory: Path) 
         tokens, weights = tokens.to(device), weights.to(device)[:, 1:]
         for opt, lr in zip(opts, base, strict=True):
             opt.param_groups[0]["lr"] = lr * learning_rate_factor(step, total)
-        hooks: list[RemovableHandle] = []
-        if phase.head_dropout:
-            generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-            hooks = drop_heads(model, drop_probabilities(phase, model), generator)
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        hooks = drop_heads(model, drop_probabilities(phase, model), generator) if phase.head_dropout else []
         with torch.autocast(device, dtype=torch.bfloat16):
             logits = model(tokens).logits[:, :-1]
         for hook in hooks:
