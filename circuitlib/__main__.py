@@ -4,10 +4,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from circuitlib.paths import ROOT, RUNS
+
+WORKSHOP = {
+    "benchmark": "measure speed and memory, side by side, on this machine",
+    "pretrain": "train the embedded subject anew",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,20 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _reproduce_options(commands)
     _head_damage_options(commands)
     _fetch_options(commands)
-    for name, words in (
-        ("benchmark", "measure speed and memory, side by side, on this machine"),
-        ("pretrain", "train the embedded subject anew"),
-    ):
+    for name, words in WORKSHOP.items():
         commands.add_parser(name, help=words, add_help=False)
     options, rest = parser.parse_known_args(arguments)
-    if options.command == "benchmark":
-        from circuitlib.workshop.benchmark import main as benchmark
-
-        return benchmark(rest)
-    if options.command == "pretrain":
-        from circuitlib.workshop.pretrain import main as pretrain
-
-        return pretrain(rest)
+    if options.command in WORKSHOP:
+        return int(import_module(f"circuitlib.workshop.{options.command}").main(rest))
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
@@ -76,12 +73,8 @@ def _reproduce_options(commands: Any) -> None:
         elif type(default) is bool:
             kind = {"action": argparse.BooleanOptionalAction}
         shown = " ".join(default) if type(default) is tuple else default
-        parser.add_argument(
-            f"--{setting.name.replace('_', '-')}",
-            default=default,
-            help=f"{_HELP[setting.name]} (default: {shown})",
-            **kind,
-        )
+        words = f"{_HELP[setting.name]} (default: {shown})"
+        parser.add_argument(f"--{setting.name.replace('_', '-')}", default=default, help=words, **kind)
     parser.set_defaults(run=_reproduce)
 
 
@@ -113,9 +106,8 @@ def _reproduce(options: argparse.Namespace) -> int:
 
 
 def _head_damage_options(commands: Any) -> None:
-    parser = commands.add_parser(
-        "head-damage", help="the damage of every head of a model on prompts of your own, as a table"
-    )
+    words = "the damage of every head of a model on prompts of your own, as a table"
+    parser = commands.add_parser("head-damage", help=words)
     parser.add_argument("model", help="embedded subject, local Hugging Face directory, or hub name")
     parser.add_argument("prompts", type=Path, help="CSV with columns text, right, wrong (answers with their space)")
     parser.add_argument("--control", type=Path, help="text file, one passage per line")

@@ -64,16 +64,12 @@ def as_json(value: object) -> str:
     return json.dumps(value, indent=1, sort_keys=True) + "\n"
 
 
-# The code of a result ------------------------------------------------------------------------------
-
-
 def code_hash(module: str) -> str:
     """A hash of a module of ``circuitlib``, such as ``circuitlib.ablation.build``, and of all modules of
     ``circuitlib`` that it imports, wherever in the file; blind to comments and docstrings."""
     digest = hashlib.sha256()
     for name in sorted(_imported(module)):
-        digest.update(name.encode())
-        digest.update(_code_only(_source(name).read_text(encoding="utf-8")).encode())
+        digest.update((name + _code_only(_source(name).read_text(encoding="utf-8"))).encode())
     return digest.hexdigest()[:16]
 
 
@@ -84,36 +80,30 @@ def _source(module: str) -> Path:
 
 @cache
 def _imports(path: Path, package: str, _modified: int) -> frozenset[str]:
-    """Modules of this package that a file imports, and the packages that they are in."""
-    top = package.partition(".")[0]
+    """Modules of this package that a file imports."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names: list[str] = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = resolve_name("." * node.level + (node.module or ""), package)
-            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == top:
-                found.update(".".join(parts[:i]) for i in range(1, len(parts) + 1))
-    return frozenset(name for name in found if _source(name).is_file())
+            found.update((base, *(f"{base}.{alias.name}" for alias in node.names)))
+    top = package.partition(".")[0]
+    return frozenset(name for name in found if name.startswith(f"{top}.") and _source(name).is_file())
 
 
 def _imported(module: str) -> set[str]:
-    """A module and, transitively, those it imports. The front door of the package imports names lazily, for
-    users alone, and does not count."""
+    """A module and, transitively, those it imports and the packages that they are in. The front door imports names
+    lazily, for users alone, and does not count."""
     seen: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in seen or "." not in name:
-            continue
-        seen.add(name)
-        path = _source(name)
-        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        waiting += _imports(path, package, path.stat().st_mtime_ns)
+        if name not in seen and "." in name:
+            seen.add(name)
+            path, parent = _source(name), name.rpartition(".")[0]
+            package = name if path.name == "__init__.py" else parent
+            waiting += [parent, *_imports(path, package, path.stat().st_mtime_ns)]
     return seen
 
 
@@ -131,9 +121,6 @@ def _code_only(source: str) -> str:
         if token.type not in (tokenize.COMMENT, tokenize.NL):
             fresh = token.type in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
     return "\n".join(line.rstrip() for i, line in enumerate(lines) if i not in drop and line.strip())
-
-
-# Writing and reading -------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -170,9 +157,9 @@ def _sealed(provenance: Mapping[str, Any], sha256: str) -> str:
     return as_json(manifest | {"seal": short_hash(as_json(manifest).encode())})
 
 
-def _write_manifest(path: Path, provenance: Mapping[str, Any], sha256: str) -> None:
+def _write_manifest(path: Path, provenance: Mapping[str, Any]) -> None:
     with written_whole(manifest_path(path)) as temporary:
-        temporary.write_text(_sealed(provenance, sha256), encoding="utf-8")
+        temporary.write_text(_sealed(provenance, content_hash(path)), encoding="utf-8")
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], provenance: Mapping[str, Any]) -> None:
@@ -180,7 +167,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], provenance: Mapping[
     manifest_path(path).unlink(missing_ok=True)
     with written_whole(path) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
-    _write_manifest(path, provenance, content_hash(path))
+    _write_manifest(path, provenance)
 
 
 def save_frame(path: Path, frame: pd.DataFrame, provenance: Mapping[str, Any]) -> None:
@@ -188,13 +175,13 @@ def save_frame(path: Path, frame: pd.DataFrame, provenance: Mapping[str, Any]) -
     manifest_path(path).unlink(missing_ok=True)
     with written_whole(path) as temporary:
         frame.to_csv(temporary, index=False, float_format="%.6g")
-    _write_manifest(path, provenance, content_hash(path))
+    _write_manifest(path, provenance)
 
 
 def restamp(path: Path, provenance: Mapping[str, Any]) -> None:
     """Give a stored result, whose content has been verified otherwise, another provenance."""
     read_provenance(path)
-    _write_manifest(path, provenance, content_hash(path))
+    _write_manifest(path, provenance)
 
 
 def content_hash(path: Path) -> str:

@@ -5,8 +5,6 @@ on another processor policies are another draw of the same distribution over see
 that distribution, in one test of all conditions at once.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
@@ -31,92 +29,84 @@ SPREAD_FLOOR = 0.01
 """The smallest spread over seeds, in fractions of the oracle, that a difference is measured in: where all
 seeds agree, a tenth of a point is no difference."""
 
+INFINITE = float("inf")
 
-@dataclass(frozen=True)
-class Compared:
-    """One result: how it was compared, and what came of it."""
 
-    result: str
-    by: str
-    value: float
-    bar: float
-    agrees: bool
+Row = tuple[str, str, float, float, bool]
 
 
 def compare(run: Run, other: Run) -> pd.DataFrame:
     """Columns: result, by (``difference`` or ``distribution``), value (the largest difference, or the
     probability), bar, agrees. A result that one run lacks has an infinite difference."""
-    names = {path.name for one in (run, other) for path in one.folder.glob("*.*")}
-    places = [(run.folder / name, other.folder / name) for name in sorted(names)]
-    rows = [_table(*both) for both in places if both[0].name.startswith("damage_") and both[0].suffix != ".json"]
-    evaluation = [row for both in places if both[0].name == "evaluation.csv" for row in _evaluation(*both)]
-    exact = all(row.by == "difference" and row.value == 0 for row in evaluation)
-    for both in places:
-        frame = both[0].suffix == ".csv" and not both[0].stem.startswith("training_")
-        if frame and both[0].stem != "evaluation":
-            rows.append(_frame(*both, exact))
-    return pd.DataFrame([*rows, *evaluation])
+    folders = (run.folder, other.folder)
+    names = sorted({path.name for folder in folders for path in folder.glob("*.*")})
+    evaluation = _evaluation(*folders) if "evaluation.csv" in names else []
+    exact = all(by == "difference" and value == 0 for _, by, value, *_ in evaluation)
+    tables, frames = [], []
+    for name in names:
+        ours, theirs = (folder / name for folder in folders)
+        both = ours.exists() and theirs.exists()
+        if ours.suffix == ".safetensors" and name.startswith("damage_"):
+            difference = _table_difference(ours, theirs) if both else INFINITE
+            tables.append(_by_difference(ours.stem, difference, TABLE_TOLERANCE))
+        elif ours.suffix == ".csv" and name != "evaluation.csv" and not name.startswith("training_"):
+            difference = _stored_difference(ours, theirs, exact) if both else INFINITE
+            frames.append(_by_difference(name, difference))
+    return pd.DataFrame([*tables, *frames, *evaluation], columns=["result", "by", "value", "bar", "agrees"])
 
 
-def _table(ours: Path, theirs: Path) -> Compared:
-    difference = float("inf")
-    if ours.exists() and theirs.exists():
-        here, there = load_table(ours).damage, load_table(theirs).damage
-        if here.shape == there.shape:
-            difference = (here - there).abs().max().item()
-    return Compared(ours.stem, "difference", difference, TABLE_TOLERANCE, difference <= TABLE_TOLERANCE)
+def _by_difference(result: str, difference: float, bar: float = FRAME_TOLERANCE) -> Row:
+    return result, "difference", difference, bar, difference <= bar
 
 
-def _frame(ours: Path, theirs: Path, exact: bool) -> Compared:
-    difference = float("inf")
-    if ours.exists() and theirs.exists():
-        here, there = load_frame(ours), load_frame(theirs)
-        if not exact and "rests_on" in here and "rests_on" in there:
-            here, there = (frame[frame["rests_on"] != "policies"] for frame in (here, there))
-        difference = frame_difference(here.reset_index(drop=True), there.reset_index(drop=True))
-    return Compared(ours.name, "difference", difference, FRAME_TOLERANCE, difference <= FRAME_TOLERANCE)
+def _table_difference(ours: Path, theirs: Path) -> float:
+    here, there = load_table(ours).damage, load_table(theirs).damage
+    return (here - there).abs().max().item() if here.shape == there.shape else INFINITE
+
+
+def _stored_difference(ours: Path, theirs: Path, exact: bool) -> float:
+    """Of two frames; unless policies are ``exact``, without the rows that rest on them."""
+    both = [load_frame(ours), load_frame(theirs)]
+    if not exact and all("rests_on" in frame for frame in both):
+        both = [frame[frame["rests_on"] != "policies"].reset_index(drop=True) for frame in both]
+    return frame_difference(*both)
 
 
 def frame_difference(here: pd.DataFrame, there: pd.DataFrame) -> float:
     """The largest difference of two tables' measured numbers; infinite when the tables have other rows or
     columns, miss other numbers, or differ in a word or a whole number."""
     if list(here.columns) != list(there.columns) or len(here) != len(there):
-        return float("inf")
+        return INFINITE
     largest = 0.0
     for name in here.columns:
         one, other = here[name], there[name]
         if "f" in one.dtype.kind + other.dtype.kind and {one.dtype.kind, other.dtype.kind} <= set("fi"):
             if not one.isna().equals(other.isna()):
-                return float("inf")
-            difference = (one - other).abs().max()
-            largest = max(largest, 0.0 if pd.isna(difference) else float(difference))
+                return INFINITE
+            largest = max(largest, float((one - other).abs().fillna(0).max()))
         elif not one.equals(other):
-            return float("inf")
+            return INFINITE
     return largest
 
 
-def _evaluation(ours: Path, theirs: Path) -> Iterator[Compared]:
+def _evaluation(ours: Path, theirs: Path) -> list[Row]:
     """Searchers without a policy by their differences, policies by the distribution over seeds unless they are
     the same to the last digit."""
-    if not (ours.exists() and theirs.exists()):
-        yield Compared(ours.name, "difference", float("inf"), FRAME_TOLERANCE, False)
-        return
-    here, there = load_frame(ours), load_frame(theirs)
-    is_policy = [frame["searcher"] == "policy" for frame in (here, there)]
-    plain = [frame[~mask].reset_index(drop=True) for frame, mask in zip((here, there), is_policy, strict=True)]
+    paths = [folder / "evaluation.csv" for folder in (ours, theirs)]
+    if not all(path.exists() for path in paths):
+        return [_by_difference("evaluation.csv", INFINITE)]
+    frames = [load_frame(path) for path in paths]
     # Which head passes 90% first may turn on rounding.
-    difference = frame_difference(*(frame.drop(columns="reached_90") for frame in plain))
-    yield Compared(
-        "evaluation, without policies", "difference", difference, FRAME_TOLERANCE, difference <= FRAME_TOLERANCE
-    )
-    ratios = [fractions_by_seed(frame[mask]) for frame, mask in zip((here, there), is_policy, strict=True)]
-    if not ratios[0].index.equals(ratios[1].index):
-        yield Compared("evaluation, policies", "difference", float("inf"), FRAME_TOLERANCE, False)
-    elif ratios[0].equals(ratios[1]):
-        yield Compared("evaluation, policies", "difference", 0.0, FRAME_TOLERANCE, True)
-    else:
-        p = same_distribution(ratios[0].to_numpy(), ratios[1].to_numpy())
-        yield Compared("evaluation, policies", "distribution", p, SIGNIFICANCE, p > SIGNIFICANCE)
+    plain = [frame.query("searcher != 'policy'").drop(columns="reached_90").reset_index(drop=True) for frame in frames]
+    by_difference = _by_difference("evaluation, without policies", frame_difference(*plain))
+    here, there = (fractions_by_seed(frame.query("searcher == 'policy'")) for frame in frames)
+    name = "evaluation, policies"
+    if not here.index.equals(there.index):
+        return [by_difference, _by_difference(name, INFINITE)]
+    if here.equals(there):
+        return [by_difference, _by_difference(name, 0.0)]
+    p = same_distribution(here.to_numpy(), there.to_numpy())
+    return [by_difference, (name, "distribution", p, SIGNIFICANCE, p > SIGNIFICANCE)]
 
 
 def fractions_by_seed(evaluation: pd.DataFrame) -> pd.DataFrame:
@@ -145,5 +135,4 @@ def same_distribution(here: np.ndarray, there: np.ndarray, most: int = 20_000) -
         rng = np.random.default_rng(0)
         divisions = [rng.permutation(seeds)[:ours] for _ in range(most)]
     observed = statistic(np.arange(ours))
-    as_large = sum(statistic(chosen) >= observed - 1e-12 for chosen in divisions)
-    return as_large / len(divisions)
+    return float(np.mean([statistic(chosen) >= observed - 1e-12 for chosen in divisions]))

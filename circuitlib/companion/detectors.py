@@ -58,14 +58,11 @@ def attention(
 
 def detect(subject: Subject, tasks: Sequence[str], count: int, seed: int) -> pd.DataFrame:
     """The score of every head on every detector of these tasks: columns detector, head, score (0 to 1)."""
-    frames = []
+    rows: list[tuple[str, int, float]] = []
     for detector in DETECTORS:
         if detector.task in tasks:
             groups = TASKS[detector.task].prompts(subject.tokenizer, count, seed)
             looks = detector.looks_from, detector.looks_at, detector.shift
-            score = torch.cat([attention(subject, group, *looks) for group in groups]).mean(0)
-            columns = {"detector": detector.name, "head": range(subject.heads)}
-            frames.append(pd.DataFrame(columns | {"score": score.numpy()}))
-    if not frames:
-        return pd.DataFrame(columns=["detector", "head", "score"])
-    return pd.concat(frames, ignore_index=True)
+            scores = torch.cat([attention(subject, group, *looks) for group in groups]).mean(0)
+            rows += [(detector.name, head, score) for head, score in enumerate(scores.tolist())]
+    return pd.DataFrame(rows, columns=["detector", "head", "score"])

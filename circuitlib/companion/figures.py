@@ -16,6 +16,8 @@ from circuitlib.search.searchers import SEARCHERS, kind_of
 HERE, PAPER, ORACLE = "#0072B2", "#CC79A7", "#000000"
 """Colours of what is measured here, of the paper's numbers, and of the oracle."""
 
+THEIRS = "paper (GPT-2 small)"
+
 
 def _panels(count: int, width: float, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
     """A row of panels, ``width`` inches each."""
@@ -23,11 +25,13 @@ def _panels(count: int, width: float, height: float, **options: Any) -> tuple[Fi
     return figure, list(axes[0])
 
 
-def _of(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
-    """Rows with these values."""
-    for column, value in values.items():
-        frame = frame[frame[column] == value]
-    return frame
+def _here() -> str:
+    return f"here ({subject_name()})"
+
+
+def _errors(rows: pd.DataFrame, value: str) -> np.ndarray:
+    """How far the interval reaches below and above a value."""
+    return np.stack([rows[value] - rows["low"], rows["high"] - rows[value]]).clip(min=0)
 
 
 def searcher_labels(summary: pd.DataFrame) -> pd.DataFrame:
@@ -35,8 +39,7 @@ def searcher_labels(summary: pd.DataFrame) -> pd.DataFrame:
     policies planning with the k they were trained with, up to the most heads that one without planning measures."""
     most = summary.loc[summary["planned_k"] <= 1, "measured"].max()
     kept = summary[(summary["trained_k"] == summary["planned_k"]) & (summary["measured"] <= most)]
-    kinds = map(kind_of, kept["searcher"], kept["trained_k"])
-    return kept.assign(label=[kind.title for kind in kinds])
+    return kept.assign(label=[kind.title for kind in map(kind_of, kept["searcher"], kept["trained_k"])])
 
 
 def search_curves(summary: pd.DataFrame, told: dict[str, str]) -> Figure:
@@ -48,9 +51,9 @@ def search_curves(summary: pd.DataFrame, told: dict[str, str]) -> Figure:
     figure, axes = _panels(len(told), 3.6, 3.5, sharey=True)
     for axis, (task, signal) in zip(axes, told.items(), strict=True):
         for kind in SEARCHERS.values():
-            line = _of(rows, task=task, label=kind.title).sort_values("measured")
+            line = rows.query("task == @task and label == @kind.title").sort_values("measured")
             heard = signal if signal in set(line["signal"]) else "none"
-            line = _of(line, signal=heard)
+            line = line[line["signal"] == heard]
             if line.empty:
                 continue
             x = line["measured"]
@@ -59,7 +62,7 @@ def search_curves(summary: pd.DataFrame, told: dict[str, str]) -> Figure:
         axis.axhline(1, color=ORACLE, lw=1, ls=":")
         trained = "trained on" if signal == task else "never trained on"
         axis.set(xscale="log", xlabel="heads measured", title=f"{task} ({trained})")
-        ticks = sorted(set(_of(rows, task=task)["measured"]))
+        ticks = sorted(set(rows.loc[rows["task"] == task, "measured"]))
         axis.set_xticks(ticks, [str(tick) for tick in ticks])
         axis.minorticks_off()
     axes[0].set(ylabel="best reward / oracle", ylim=(None, 1.05))
@@ -73,7 +76,7 @@ def head_maps(heads: pd.DataFrame, tasks: Sequence[str], heads_per_layer: int) -
     layers = heads["head"].nunique() // heads_per_layer
     figure, axes = _panels(len(tasks), 1.7 + 0.2 * heads_per_layer, 1.3 + 0.2 * layers)
     for axis, task in zip(axes, tasks, strict=True):
-        rewards = _of(heads, task=task).sort_values("head")["reward"].to_numpy()
+        rewards = heads[heads["task"] == task].sort_values("head")["reward"].to_numpy()
         _map(axis, rewards.reshape(layers, heads_per_layer), "mean reward\n(red: the task needs it)")
         axis.set(title=task, xlabel="head", ylabel="layer")
     return figure
@@ -82,17 +85,8 @@ def head_maps(heads: pd.DataFrame, tasks: Sequence[str], heads_per_layer: int) -
 def _map(axis: Axes, grid: np.ndarray, label: str, names: Sequence[str] | str = "auto") -> None:
     """A heat map, red above zero and blue below."""
     limit = float(np.nanmax(np.abs(grid))) or 1.0
-    sns.heatmap(
-        grid,
-        ax=axis,
-        cmap="RdBu_r",
-        vmin=-limit,
-        vmax=limit,
-        square=True,
-        xticklabels=names,
-        yticklabels=names,
-        cbar_kws={"label": label, "shrink": 0.8},
-    )
+    colours = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, "cbar_kws": {"label": label, "shrink": 0.8}}
+    sns.heatmap(grid, ax=axis, square=True, xticklabels=names, yticklabels=names, **colours)
     axis.tick_params(axis="y", rotation=0)
 
 
@@ -102,8 +96,7 @@ def sorted_rewards(rewards: dict[str, np.ndarray], top: int = 20) -> Figure:
     for axis, (task, values) in zip(axes, rewards.items(), strict=True):
         best = values[:, np.argsort(-values.mean(0), kind="stable")[:top]]
         rank = np.arange(1, best.shape[1] + 1)
-        every = np.broadcast_to(rank, best.shape)
-        axis.scatter(every, best, s=6, alpha=0.35, color=HERE, label="one episode")
+        axis.scatter(np.broadcast_to(rank, best.shape), best, s=6, alpha=0.35, color=HERE, label="one episode")
         axis.plot(rank, best.mean(0), color=ORACLE, lw=1.2, label="mean")
         axis.set(title=task, xlabel="head, by mean reward", xlim=(0, len(rank) + 1))
     axes[0].set_ylabel("reward")
@@ -134,7 +127,7 @@ def training_curves(history: pd.DataFrame, oracle: dict[str, float], window: int
     figure, axes = _panels(len(oracle), 4.6, 3.3)
     for axis, (task, ceiling) in zip(axes, oracle.items(), strict=True):
         keys: Any
-        for keys, line in _of(history, task=task).groupby(["trained_k", "seed"]):
+        for keys, line in history[history["task"] == task].groupby(["trained_k", "seed"]):
             k, seed = keys
             smooth = line["best"].rolling(window, min_periods=1).mean()
             kind = kind_of("policy", int(k))
@@ -156,24 +149,16 @@ def signal_bars(summary: pd.DataFrame, task: str, paper: dict[tuple[str, int, st
     figure, axes = _panels(len(policies), 4.2, 3.3, sharey=True)
     for axis, (k, ours) in zip(axes, policies, strict=True):
         x = np.arange(len(ours))
-        errors = np.stack([ours["ratio"] - ours["low"], ours["high"] - ours["ratio"]])
+        axis.bar(x - 0.2, ours["ratio"], 0.38, yerr=_errors(ours, "ratio"), capsize=3, color=HERE, label=_here())
         theirs = [paper.get((task, int(k), signal), np.nan) for signal in ours["signal"]]
-        bar: dict[str, Any] = {"width": 0.38, "capsize": 3}
-        axis.bar(x - 0.2, ours["ratio"], yerr=errors, color=HERE, label=_here(), **bar)
-        hatch: dict[str, Any] = {"hatch": "//", "edgecolor": "white"}
-        axis.bar(x + 0.2, theirs, 0.38, color=PAPER, label="paper (GPT-2 small)", **hatch)
+        axis.bar(x + 0.2, theirs, 0.38, color=PAPER, label=THEIRS, hatch="//", edgecolor="white")
         random = rows.loc[rows["searcher"] == "random", "ratio"].item()
         axis.axhline(random, color=SEARCHERS["random"].colour, ls="--", lw=1.2, label="random, here")
-        names = [f"told {'nothing' if signal == 'none' else signal}" for signal in ours["signal"]]
-        axis.set_xticks(x, names)
+        axis.set_xticks(x, [f"told {'nothing' if signal == 'none' else signal}" for signal in ours["signal"]])
         axis.set(title=f"trained with k={k}", ylim=(0, 1.12))
     axes[0].set_ylabel(f"best reward / oracle\nafter {rows['measured'].max()} heads measured")
     axes[-1].legend(loc="upper left", fontsize="small", bbox_to_anchor=(1.0, 1.0))
     return figure
-
-
-def _here() -> str:
-    return f"here ({subject_name()})"
 
 
 def convention_scatter(conventions: pd.DataFrame) -> Figure:
@@ -201,8 +186,7 @@ def detector_scatter(scores: pd.DataFrame, names: Sequence[str]) -> Figure:
         axis.scatter(rows["score"], rows["reward"], s=12, alpha=0.7, color=HERE)
         notable = rows.nlargest(3, "score").index.union(rows.nlargest(3, "reward").index)
         _name_points(axis, rows.loc[notable].sort_values("reward", ascending=False), names)
-        title = f"{detector} on {rows['task'].iloc[0]}"
-        axis.set(title=title, xlabel="attention score", ylabel="mean reward")
+        axis.set(title=f"{detector} on {rows['task'].iloc[0]}", xlabel="attention score", ylabel="mean reward")
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
     return figure
@@ -216,8 +200,7 @@ def _name_points(axis: Axes, rows: pd.DataFrame, names: Sequence[str]) -> None:
     for row in rows.itertuples():
         x = (row.score - left) / (right - left) + 0.01
         y = (row.reward - low) / (high - low) + 0.01
-        beside = [other for at, other in placed if abs(x - at) < 0.2]
-        y = min([y, *(other - 0.06 for other in beside)])
+        y = min([y, *(other - 0.06 for at, other in placed if abs(x - at) < 0.2)])
         placed.append((x, y))
         axis.text(x, y, names[row.head], fontsize=7, transform=axis.transAxes)
 
@@ -227,10 +210,9 @@ def pair_maps(pairs: pd.DataFrame, names: Sequence[str]) -> Figure:
     tasks = pairs.groupby("task", sort=False)
     figure, axes = _panels(len(tasks), 4.6, 4.1)
     for axis, (task, rows) in zip(axes, tasks, strict=True):
-        order = list(dict.fromkeys([*rows["first"], *rows["second"]]))
-        at = {head: i for i, head in enumerate(order)}
+        places, order = pd.factorize(pd.concat([rows["first"], rows["second"]]))
+        first, second = np.split(places, 2)
         grid = np.full((len(order), len(order)), np.nan)
-        first, second = rows["first"].map(at), rows["second"].map(at)
         grid[first, second] = grid[second, first] = rows["interaction"]
         _map(axis, grid, "interaction (logits)\n(red: the pair hurts more)", [names[head] for head in order])
         axis.set(title=task)
@@ -243,9 +225,8 @@ def claims_chart(claims: pd.DataFrame) -> Figure:
     rows = claims[claims["unit"] == "fraction of oracle"]
     figure, axis = plt.subplots(figsize=(8.6, 0.42 * len(rows) + 1.2))
     y = np.arange(len(rows))[::-1]
-    errors = np.stack([rows["ours"] - rows["low"], rows["high"] - rows["ours"]]).clip(min=0)
-    axis.errorbar(rows["ours"], y, xerr=errors, fmt="o", color=HERE, capsize=3, label=_here())
-    axis.scatter(rows["paper"], y, marker="D", color=PAPER, label="paper (GPT-2 small)", zorder=3)
+    axis.errorbar(rows["ours"], y, xerr=_errors(rows, "ours"), fmt="o", color=HERE, capsize=3, label=_here())
+    axis.scatter(rows["paper"], y, marker="D", color=PAPER, label=THEIRS, zorder=3)
     axis.axvline(1, color=ORACLE, ls=":", lw=1)
     axis.set_yticks(y, rows["claim"])
     axis.set(xlabel="fraction of the oracle", ylim=(-0.6, max(len(rows), 1) - 0.4))
@@ -256,8 +237,7 @@ def claims_chart(claims: pd.DataFrame) -> Figure:
 def speed_bars(sweeps: pd.DataFrame) -> Figure:
     """Speed of each way to measure all heads, over the hooked one; one panel per subject."""
     subjects = sweeps.groupby("subject", sort=False)
-    methods = list(dict.fromkeys(sweeps["method"]))
-    palette = dict(zip(methods, sns.color_palette("colorblind"), strict=False))
+    palette = dict(zip(sweeps["method"].unique(), sns.color_palette("colorblind"), strict=False))
     figure, axes = _panels(len(subjects), 5.2, 3.3)
     for axis, (subject, rows) in zip(axes, subjects, strict=True):
         sns.barplot(rows, x="workload", y="speedup", hue="method", palette=palette, ax=axis, legend=axis is axes[-1])
@@ -277,8 +257,7 @@ def growth_curves(growth: pd.DataFrame) -> Figure:
     for (time, memory), (size, rows) in zip(axes.T, sizes, strict=True):
         rows = rows.sort_values("size")
         x, seconds = rows["size"].to_numpy(float), rows["seconds"].to_numpy(float)
-        proportional = seconds[0] * x / x[0]
-        time.plot(x, proportional, color="black", lw=0.8, ls=":", label="in proportion")
+        time.plot(x, seconds[0] * x / x[0], color="black", lw=0.8, ls=":", label="in proportion")
         time.plot(x, seconds, marker="o", color=HERE, label="measured")
         memory.plot(x, rows["resident"], marker="o", color=HERE, label="at most")
         memory.plot(x, rows["loaded"], marker="s", color="#7F7F7F", label="model loaded")
@@ -287,9 +266,8 @@ def growth_curves(growth: pd.DataFrame) -> Figure:
             axis.set_xticks(x, [f"{value:.0f}" for value in x])
         time.set(yscale="log", title=f"growing {size}")
         memory.set_xlabel(size)
-    axes[1][0].set_ylim(0, 1.1 * growth["resident"].max())
     axes[0][0].set_ylabel("seconds, all heads")
-    axes[1][0].set_ylabel("resident memory (GiB)")
-    axes[0][-1].legend(fontsize="small")
-    axes[1][-1].legend(fontsize="small")
+    axes[1][0].set(ylabel="resident memory (GiB)", ylim=(0, 1.1 * growth["resident"].max()))
+    for axis in axes[:, -1]:
+        axis.legend(fontsize="small")
     return figure

@@ -36,11 +36,6 @@ STUDY_SEED = 3
 """The seed of prompts that no damage table uses."""
 
 
-def report_prompts(run: Run) -> int:
-    """Prompts per task on which a behaviour is reported, twice those of a table: 320 in the default run."""
-    return 2 * run.settings.evaluation_prompts
-
-
 def closer_prompts(run: Run) -> int:
     """Prompts per task for what needs a forward pass per head: a tenth of a table's, 16 in the default run."""
     return run.settings.evaluation_prompts // 10
@@ -60,14 +55,16 @@ def _table_hashes(run: Run, tasks: Sequence[str], part: Part) -> dict[str, str]:
 
 
 def behaviours(run: Run) -> pd.DataFrame:
-    """Does the subject do the tasks? Columns: task, metric, prompts, right (share of prompts with a
-    positive metric), mean (of the metric), and the last row ``prose``: next-token loss in nats."""
+    """Does the subject do the tasks? On twice as many prompts as an evaluation table has. Columns: task, metric,
+    prompts, right (share of prompts with a positive metric), mean (of the metric), and the last row ``prose``:
+    next-token loss in nats."""
+    count = 2 * run.settings.evaluation_prompts
 
     def rows() -> Iterator[tuple[str, str, int, float, float]]:
         tokenizer = run.subject.tokenizer
         for name in run.tasks:
             task = TASKS[name]
-            groups = task.prompts(tokenizer, report_prompts(run), STUDY_SEED)
+            groups = task.prompts(tokenizer, count, STUDY_SEED)
             score = torch.cat([hooked_task(run.subject, g, task.metric, [()])[:, 0] for g in groups])
             right = (score > 0).double().mean().item()
             yield name, task.metric.name, len(score), right, score.mean().item()
@@ -78,36 +75,26 @@ def behaviours(run: Run) -> pd.DataFrame:
     def compute() -> pd.DataFrame:
         return pd.DataFrame(rows(), columns=["task", "metric", "prompts", "right", "mean"])
 
-    return run.frame("behaviours", compute, __name__, prompts=report_prompts(run), tasks=list(run.tasks))
+    return run.frame("behaviours", compute, __name__, prompts=count, tasks=list(run.tasks))
 
 
 def heads(run: Run) -> pd.DataFrame:
     """Every head on every task, over the evaluation tables. Columns: task, head, damage (task metric),
     general (nats), reward, share (reward as a share of the mean clean metric), rank (1 is best)."""
 
+    def of(task: str) -> pd.DataFrame:
+        table, control = (run.table(name, "evaluation") for name in (task, CONTROL))
+        rewards = head_rewards(run, task, "evaluation")
+        columns = {"damage": table.damage.mean(0), "general": control.damage.mean(0), "reward": rewards}
+        columns["share"] = rewards / table.clean.mean()
+        names = {"task": task, "head": range(run.card.heads)}
+        return pd.DataFrame(names | {name: values.numpy() for name, values in columns.items()})
+
     def compute() -> pd.DataFrame:
-        general = run.table(CONTROL, "evaluation").damage.mean(0)
-        frames = []
-        for task in run.tasks:
-            table = run.table(task, "evaluation")
-            rewards = head_rewards(run, task, "evaluation")
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "task": task,
-                        "head": range(run.card.heads),
-                        "damage": table.damage.mean(0).numpy(),
-                        "general": general.numpy(),
-                        "reward": rewards.numpy(),
-                        "share": (rewards / table.clean.mean()).numpy(),
-                    }
-                )
-            )
-        return pd.concat(frames, ignore_index=True)
+        return pd.concat(map(of, run.tasks), ignore_index=True)
 
     tables = _table_hashes(run, run.tasks, "evaluation")
-    penalty = run.settings.penalty
-    frame = run.frame("heads", compute, __name__, tables=tables, penalty=penalty)
+    frame = run.frame("heads", compute, __name__, tables=tables, penalty=run.settings.penalty)
     # Not stored: heads that are equal to rounding may change places on another processor.
     rank = frame.groupby("task")["reward"].rank(method="first", ascending=False)
     return frame.assign(rank=rank.astype(int))
@@ -117,11 +104,6 @@ def evaluation_episodes(run: Run, task: str) -> Float[Tensor, "episodes batch he
     """The rows of a task's evaluation episodes, the same for every searcher; their means are the rewards."""
     table, control = (run.table(name, "evaluation") for name in (task, CONTROL))
     return draw_episodes(table, control, run.settings.episodes, run.settings.penalty)
-
-
-def best_heads(run: Run, task: str, count: int) -> list[int]:
-    """The ``count`` heads of the largest mean reward on a task's evaluation prompts, best first."""
-    return head_order(head_rewards(run, task, "evaluation")[None])[:count].tolist()
 
 
 def evaluation(run: Run) -> pd.DataFrame:
@@ -140,8 +122,6 @@ def evaluation(run: Run) -> pd.DataFrame:
     priors[NOTHING] = head_order(torch.stack(list(training.values())))
 
     def entries(signal: str) -> Iterator[Entry]:
-        for seed in range(run.settings.seeds):
-            yield Entry(RandomSearcher(), seed=seed)
         yield Entry(StaticPrior(priors[signal]), signal)
         for trained, networks in policies.items():
             for seed, network in networks.items():
@@ -149,19 +129,17 @@ def evaluation(run: Run) -> pd.DataFrame:
                     searcher = PolicySearcher(network, signals[signal], planned)
                     yield Entry(searcher, signal, seed, trained, planned)
 
-    def told(task: str) -> list[str]:
-        if task in trained_on:
-            return [task]
-        return list(signals) if task == run.settings.held_out_task else [NOTHING]
+    def of(task: str) -> Iterator[pd.DataFrame]:
+        told = [task] if task in trained_on else [NOTHING]
+        if task == run.settings.held_out_task:
+            told = list(signals)
+        episodes = evaluation_episodes(run, task)
+        random = [Entry(RandomSearcher(), seed=seed) for seed in range(run.settings.seeds)]
+        for i, signal in enumerate(told):
+            yield evaluate(task, episodes, [*random, *entries(signal)] if i == 0 else entries(signal))
 
     def compute() -> pd.DataFrame:
-        frames = []
-        for task in run.tasks:
-            episodes = evaluation_episodes(run, task)
-            for i, signal in enumerate(told(task)):
-                some = [e for e in entries(signal) if i == 0 or e.searcher.name != "random"]
-                frames.append(evaluate(task, episodes, some))
-        return pd.concat(frames, ignore_index=True)
+        return pd.concat([frame for task in run.tasks for frame in of(task)], ignore_index=True)
 
     return run.frame(
         "evaluation",
@@ -196,7 +174,8 @@ def pairs(run: Run) -> pd.DataFrame:
 
     def rows() -> Iterator[tuple[str, int, int, float, float, float, float]]:
         for name in run.main_tasks:
-            task, top = TASKS[name], best_heads(run, name, PAIR_HEADS)
+            task = TASKS[name]
+            top = head_order(head_rewards(run, name, "evaluation")[None])[:PAIR_HEADS].tolist()
             sets: list[tuple[int, ...]] = [(), *((head,) for head in top), *combinations(top, 2)]
             groups = task.prompts(run.subject.tokenizer, closer_prompts(run), STUDY_SEED)
             scores = torch.cat([hooked_task(run.subject, g, task.metric, sets) for g in groups])
@@ -211,16 +190,8 @@ def pairs(run: Run) -> pd.DataFrame:
         return pd.DataFrame(rows(), columns=["task", "first", "second", *damages, "interaction"])
 
     tables = _table_hashes(run, run.main_tasks, "evaluation")
-    return run.frame(
-        "pairs",
-        compute,
-        __name__,
-        tables=tables,
-        prompts=closer_prompts(run),
-        heads=PAIR_HEADS,
-        penalty=run.settings.penalty,
-        seed=STUDY_SEED,
-    )
+    inputs = {"prompts": closer_prompts(run), "heads": PAIR_HEADS, "penalty": run.settings.penalty, "seed": STUDY_SEED}
+    return run.frame("pairs", compute, __name__, tables=tables, **inputs)
 
 
 def conventions(run: Run) -> pd.DataFrame:
@@ -229,23 +200,16 @@ def conventions(run: Run) -> pd.DataFrame:
 
     def damage(convention: Convention) -> np.ndarray:
         subject = load_subject(run.settings.subject, convention)
-        ablate, columns = engine(subject), []
+        ablate, means = engine(subject), []
         for name in run.main_tasks:
             groups = TASKS[name].prompts(subject.tokenizer, closer_prompts(run), STUDY_SEED)
             swept = [ablate.task(group, TASKS[name].metric).damage for group in groups]
-            columns.append(torch.cat(swept).mean(0).numpy())
-        return np.concatenate(columns)
+            means.append(torch.cat(swept).mean(0).numpy())
+        return np.concatenate(means)
 
     def compute() -> pd.DataFrame:
-        return pd.DataFrame(
-            {
-                "task": np.repeat(run.main_tasks, run.card.heads),
-                "head": np.tile(range(run.card.heads), len(run.main_tasks)),
-                "folded": damage("folded"),
-                "raw": damage("raw"),
-            }
-        )
+        rows = pd.MultiIndex.from_product([run.main_tasks, range(run.card.heads)], names=["task", "head"])
+        return rows.to_frame(index=False).assign(folded=damage("folded"), raw=damage("raw"))
 
-    return run.frame(
-        "conventions", compute, __name__, tasks=list(run.main_tasks), prompts=closer_prompts(run), seed=STUDY_SEED
-    )
+    tasks, prompts = list(run.main_tasks), closer_prompts(run)
+    return run.frame("conventions", compute, __name__, tasks=tasks, prompts=prompts, seed=STUDY_SEED)

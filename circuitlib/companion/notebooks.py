@@ -21,16 +21,11 @@ from circuitlib.paths import NOTEBOOKS
 SIDE_BY_SIDE = 2
 """Notebooks executed at once: most of their time is imports and drawing, on one core."""
 
-KERNELS = Config(
-    {
-        "KernelManager": {
-            # Without encryption where there is none; asking for it would complain once per notebook.
-            "transport_encryption": "auto" if zmq.has("curve") else "disabled"
-        },
-        # A kernel is interrupted before it is shut down, and would log that as an error.
-        "NotebookClient": {"extra_arguments": ["--log-level=50"]},
-    }
-)
+KERNELS = Config()
+# Without encryption where there is none; asking for it would complain once per notebook.
+KERNELS.KernelManager.transport_encryption = "auto" if zmq.has("curve") else "disabled"
+# A kernel is interrupted before it is shut down, and would log that as an error.
+KERNELS.NotebookClient.extra_arguments = ["--log-level=50"]
 
 
 def notebook_paths(chosen: Sequence[str] = ()) -> list[Path]:
@@ -39,8 +34,7 @@ def notebook_paths(chosen: Sequence[str] = ()) -> list[Path]:
     Raises ``ValueError`` for a number that no notebook has.
     """
     found = {path.name[:2]: path for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))}
-    unknown = [number for number in chosen if number not in found]
-    if unknown:
+    if unknown := [number for number in chosen if number not in found]:
         raise ValueError(f"no notebook {', '.join(unknown)}; there are {', '.join(found)}")
     return [path for number, path in found.items() if not chosen or number in chosen]
 
@@ -71,15 +65,9 @@ def _a_core_per_kernel() -> Iterator[None]:
 
 
 def _papermill(path: Path, output: Path, parameters: dict[str, object] | None) -> None:
+    quiet = {"progress_bar": False, "log_output": False}
     papermill.execute_notebook(
-        path,
-        output,
-        parameters,
-        kernel_name="python3",
-        progress_bar=False,
-        cwd=str(NOTEBOOKS),
-        log_output=False,
-        config=KERNELS,
+        path, output, parameters, kernel_name="python3", cwd=str(NOTEBOOKS), config=KERNELS, **quiet
     )
 
 
@@ -96,18 +84,16 @@ def execute(paths: Sequence[Path], run: Run, done: Callable[[str], object] = lam
             done(waiting[future].stem)
 
 
-def execute_in_place(paths: Sequence[Path], done: Callable[[str], object] = lambda name: None) -> None:
+def execute_in_place(paths: Sequence[Path]) -> None:
     """Execute the committed notebooks on the committed results and keep their outputs, cleaned."""
 
-    def one(path: Path) -> str:
+    def one(path: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder) / path.name
             _papermill(path, output, None)
             notebook = clean(nbformat.read(output, as_version=4))
         with written_whole(path) as temporary:
             nbformat.write(notebook, temporary)
-        return path.stem
 
     with _a_core_per_kernel(), ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        for name in pool.map(one, paths):
-            done(name)
+        list(pool.map(one, paths))

@@ -27,7 +27,12 @@ def publish(run: Run, seconds: dict[str, float] | None) -> None:
     _replace_folder(Run(run.settings).folder, run.folder)
     _replace_folder(FIGURES, run.figures)
     if seconds is not None:
-        show_seconds(seconds)
+        readme = with_seconds((ROOT / "README.md").read_text(), seconds)
+        with written_whole(SECONDS) as temporary:
+            rounded = {name: round(value) for name, value in seconds.items()}
+            temporary.write_text(json.dumps(rounded, indent=1) + "\n")
+        with written_whole(ROOT / "README.md") as temporary:
+            temporary.write_text(readme)
     execute_in_place(notebook_paths())
 
 
@@ -40,12 +45,6 @@ def _replace_folder(target: Path, source: Path) -> None:
     fresh.rename(target)
 
 
-def seconds_table(seconds: dict[str, float]) -> str:
-    """Seconds of each part, and in all, as a table in Markdown."""
-    rows = [f"| {name} | {round(value)} |" for name, value in seconds.items()]
-    return "\n".join(["| part | seconds |", "|---|--:|", *rows])
-
-
 def with_seconds(readme: str, seconds: dict[str, float]) -> str:
     """README's text with the table of seconds between its marks.
 
@@ -56,14 +55,5 @@ def with_seconds(readme: str, seconds: dict[str, float]) -> str:
     if not once or readme.index(start) > readme.index(end):
         raise ValueError(f"README.md must hold {start} and then {end}, once each")
     before, after = readme.split(start)[0], readme.split(end)[1]
-    return f"{before}{start}\n{seconds_table(seconds)}\n{end}{after}"
-
-
-def show_seconds(seconds: dict[str, float]) -> None:
-    """Write what a whole run took into README's table, and where a test finds it."""
-    readme = with_seconds((ROOT / "README.md").read_text(), seconds)
-    with written_whole(SECONDS) as temporary:
-        rounded = {name: round(value) for name, value in seconds.items()}
-        temporary.write_text(json.dumps(rounded, indent=1) + "\n")
-    with written_whole(ROOT / "README.md") as temporary:
-        temporary.write_text(readme)
+    rows = [f"| {name} | {round(value)} |" for name, value in seconds.items()]
+    return "\n".join([f"{before}{start}", "| part | seconds |", "|---|--:|", *rows, f"{end}{after}"])

@@ -8,15 +8,15 @@ the committed results.
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
-from circuitlib.companion import frames
 from circuitlib.companion.claims import claims
 from circuitlib.companion.compare import compare
+from circuitlib.companion.frames import behaviours, conventions, detections, evaluation, heads, pairs
 from circuitlib.companion.notebooks import execute
 from circuitlib.companion.progress import Progress
 from circuitlib.companion.run import Run
@@ -31,51 +31,39 @@ ROW, SPAN, UPDATE, FRAME, NOTEBOOK = 0.06, 0.3, 0.06, 8.0, 8.0
 """A guess of the seconds of a row of a task's table, a row of the control table, an update of all seeds of one
 policy, a frame and a notebook. They only decide how the bar is shared out."""
 
+FRAMES = (behaviours, heads, evaluation, detections, pairs, conventions)
 
-@dataclass(frozen=True)
-class Step:
+
+class Step(NamedTuple):
     """A part of a run. ``measure`` is given what counts its units."""
 
     name: str
     group: str
     units: int
     weight: float
-    measure: Callable[[Callable[[int], object]], object] = field(repr=False)
+    measure: Callable[[Callable[[int], object]], object]
 
 
 def steps(run: Run, notebooks: list[Path]) -> Iterator[Step]:
     """What is missing of a run, in the order in which one part needs another. What is there is read."""
-    parts: list[tuple[str, Part]] = [(name, "train") for name in (*run.training_tasks, CONTROL)]
-    parts += [(name, "evaluation") for name in (*run.tasks, CONTROL)]
-    for name, part in parts:
-        units, weight = run.rows_missing(name, part), SPAN if name == CONTROL else ROW
-        yield Step(f"{name}, {part}", "damage tables", units, weight, partial(run.table, name, part))
+    tasks: dict[Part, tuple[str, ...]] = {"train": run.training_tasks, "evaluation": run.tasks}
+    for part, names in tasks.items():
+        for name in (*names, CONTROL):
+            units, weight = run.rows_missing(name, part), SPAN if name == CONTROL else ROW
+            yield Step(f"{name}, {part}", "damage tables", units, weight, partial(run.table, name, part))
     updates = sum(run.ppo_config(k).updates for k in CANDIDATES if not is_stored(run.policy_path(k)))
     yield Step("policies", "policies", updates, UPDATE, run.policies)
-    for measure in (
-        frames.behaviours,
-        frames.heads,
-        frames.evaluation,
-        frames.detections,
-        frames.pairs,
-        frames.conventions,
-        claims,
-    ):
-        missing = not is_stored(run.folder / f"{measure.__name__}.csv")
-        yield Step(
-            measure.__name__,
-            "evaluation and the other results",
-            int(missing),
-            FRAME,
-            partial(_one_unit, partial(measure, run)),
-        )
+    for frame in (*FRAMES, claims):
+        name, group = frame.__name__, "evaluation and the other results"
+        missing = not is_stored(run.folder / f"{name}.csv")
+        yield Step(name, group, int(missing), FRAME, partial(_one_unit, frame, run))
     yield Step(
         "notebooks", "notebooks", len(notebooks), NOTEBOOK, lambda done: execute(notebooks, run, lambda name: done(1))
     )
 
 
-def _one_unit(measure: Callable[[], object], done: Callable[[int], object]) -> None:
-    measure()
+def _one_unit(frame: Callable[[Run], object], run: Run, done: Callable[[int], object]) -> None:
+    frame(run)
     done(1)
 
 
@@ -118,13 +106,7 @@ def report(run: Run, seconds: dict[str, float]) -> bool:
 
 
 def _ledger(frame: pd.DataFrame) -> str:
-    shown = pd.DataFrame(
-        {
-            "claim": frame["claim"],
-            "paper": frame["paper"].map("{:.3f}".format).replace("nan", ""),
-            "ours": frame["ours"].map("{:.3f}".format),
-            "interval": frame["low"].map("{:.3f} to ".format) + frame["high"].map("{:.3f}".format),
-            "verdict": frame["verdict"],
-        }
-    )
-    return shown.assign(interval=shown["interval"].replace("nan to nan", "")).to_string(index=False)
+    numbers = frame[["paper", "ours", "low", "high"]].map("{:.3f}".format)
+    interval = (numbers["low"] + " to " + numbers["high"]).replace("nan to nan", "")
+    shown = pd.DataFrame({"claim": frame["claim"], "paper": numbers["paper"].replace("nan", "")})
+    return shown.assign(ours=numbers["ours"], interval=interval, verdict=frame["verdict"]).to_string(index=False)

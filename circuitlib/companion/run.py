@@ -47,15 +47,11 @@ from circuitlib.subjects.beginning import DEFAULT
 from circuitlib.subjects.card import Card, fingerprint
 from circuitlib.subjects.checkpoints import local_checkpoint
 from circuitlib.subjects.load import Subject, load_subject
-from circuitlib.tasks import TASKS, Task
+from circuitlib.tasks import TASKS
 from circuitlib.tasks.control_text import CONTROL, Part
 
 Progress = Callable[[int], object]
 """Told how many more units (rows of a table, updates of PPO) are done."""
-
-
-def unwatched(units: int) -> None:
-    """The progress of what nobody watches."""
 
 
 @dataclass(frozen=True)
@@ -84,34 +80,28 @@ class Run:
         """What a notebook's parameters name: changes to the default settings, and a folder."""
         return cls(Settings.of(settings), output)
 
-    # Where ----------------------------------------------------------------------------------------
-
     @property
-    def _subject_folder(self) -> str:
-        """The name of this subject's folders. Two directories may end in the same name, and two names on
-        the hub too."""
-        name = self.settings.subject
-        if Path(name).is_absolute():
-            return f"{Path(name).name}-{short_hash(name.encode())[:8]}"
-        return name.replace("/", "--")
-
-    def _place(self, kind: str) -> Path:
-        return ROOT / self.output / kind / self._subject_folder
+    def _name(self) -> str:
+        """Of this subject's folders. Two directories may end in the same name, and two names on the hub too."""
+        subject = self.settings.subject
+        if Path(subject).is_absolute():
+            return f"{Path(subject).name}-{short_hash(subject.encode())[:8]}"
+        return subject.replace("/", "--")
 
     @property
     def folder(self) -> Path:
         """Where results are."""
-        return self._place("results") if self.output else RESULTS / self._subject_folder
+        return (ROOT / self.output / "results" if self.output else RESULTS) / self._name
 
     @property
     def figures(self) -> Path:
         """Where figures are."""
-        return self._place("figures") if self.output else FIGURES
+        return ROOT / self.output / "figures" / self._name if self.output else FIGURES
 
     @property
     def notebooks(self) -> Path:
         """Where executed notebooks are."""
-        return self._place("notebooks") if self.output else NOTEBOOKS
+        return ROOT / self.output / "notebooks" / self._name if self.output else NOTEBOOKS
 
     def _reads(self, path: Path, code: str = "") -> bool:
         """Whether to read a result, rather than to measure it. In an output folder what another ``code`` made is
@@ -123,8 +113,6 @@ class Run:
             remove(path)
             return False
         return stored
-
-    # The subject ----------------------------------------------------------------------------------
 
     @cached_property
     def subject(self) -> Subject:
@@ -139,11 +127,10 @@ class Run:
         """
         path = self.folder / "subject.json"
         if not path.is_file():
-            card = self.subject.card
             if self.output:
                 with written_whole(path) as temporary:
-                    temporary.write_text(as_json(card.record()))
-            return card
+                    temporary.write_text(as_json(self.subject.card.record()))
+            return self.subject.card
         card = Card.read(path)
         for what, wanted in (("convention", self.settings.convention), ("bos", self.settings.bos)):
             if wanted != DEFAULT and (found := getattr(card, what)) != wanted:
@@ -154,29 +141,16 @@ class Run:
                 raise StaleResult(f"the results in {path.parent.name} are of another {card.name}: {'; '.join(differs)}")
         return card
 
-    # Tasks ----------------------------------------------------------------------------------------
-
-    def task_report(self) -> pd.DataFrame:
-        """Which tasks the subject can do. Columns: task, left_out (why, in a sentence; missing where it is
-        done)."""
-
-        def compute() -> pd.DataFrame:
-            able = self.settings.check_tasks
-            reasons = [why_left_out(self.subject, TASKS[name], able=able) for name in self.settings.tasks]
-            return pd.DataFrame({"task": self.settings.tasks, "left_out": reasons}, dtype=object)
-
-        return self.frame(
-            "tasks",
-            compute,
-            "circuitlib.ablation.check_task",
-            tasks=self.settings.tasks,
-            able=self.settings.check_tasks,
-        )
-
     @cached_property
     def left_out(self) -> dict[str, str]:
         """Tasks that the subject cannot do, each with a sentence that says why."""
-        report = self.task_report().dropna()
+        tasks, able = self.settings.tasks, self.settings.check_tasks
+
+        def compute() -> pd.DataFrame:
+            reasons = [why_left_out(self.subject, TASKS[name], able=able) for name in tasks]
+            return pd.DataFrame({"task": tasks, "left_out": reasons}, dtype=object)
+
+        report = self.frame("tasks", compute, "circuitlib.ablation.check_task", tasks=tasks, able=able).dropna()
         return dict(zip(report["task"], report["left_out"], strict=True))
 
     def _able(self, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -206,19 +180,16 @@ class Run:
         """All tasks that the subject does."""
         return (*self.main_tasks, *self.further_tasks)
 
-    # Damage tables --------------------------------------------------------------------------------
-
     def recipe(self, name: str, part: Part) -> Recipe:
         """What the table of a task, or of ``control``, is made of."""
-        task: Task | None = None if name == CONTROL else TASKS[name]
-        s = self.settings
-        return Recipe(task, s.rows(task is None, part), part, s.text, s.ablation)
+        task = None if name == CONTROL else TASKS[name]
+        return Recipe(task, self.settings.rows(task is None, part), part, self.settings.text, self.settings.ablation)
 
     def table_path(self, name: str, part: Part) -> Path:
         """Where the table of a task, or of ``control``, is."""
         return self.folder / f"damage_{name}_{part}.safetensors"
 
-    def table(self, name: str, part: Part, progress: Progress = unwatched) -> DamageTable:
+    def table(self, name: str, part: Part, progress: Progress = lambda units: None) -> DamageTable:
         """The damage table of a task, or of ``control``.
 
         One that other code made is measured again on a few seeded rows; equal to rounding, it is stamped
@@ -231,11 +202,9 @@ class Run:
         differs = differences(table.provenance, wanted)
         if differs and not differences(table.provenance | {"code": ""}, wanted | {"code": ""}):
             again = differs_again(self.subject, recipe, table)
-            if again <= ROUNDING:
+            differs = [] if again <= ROUNDING else [f"the code has changed, and its rows by up to {again:.1e}"]
+            if not differs:
                 restamp(path, table.provenance | {"code": wanted["code"]})
-                differs = []
-            else:
-                differs = [f"the code has changed, and its rows by up to {again:.1e}"]
         if differs:
             raise StaleResult(f"{path.name} is of another run: {'; '.join(differs)}")
         return table
@@ -243,8 +212,6 @@ class Run:
     def rows_missing(self, name: str, part: Part) -> int:
         """Rows of a table that are still to be measured."""
         return 0 if is_stored(self.table_path(name, part)) else self.recipe(name, part).count
-
-    # Policies -------------------------------------------------------------------------------------
 
     def training_episodes(self) -> TableEpisodes:
         """What policies are trained on: episodes of all training tasks."""
@@ -273,28 +240,20 @@ class Run:
             "code": code_hash("circuitlib.search.ppo_seeds"),
         } | made_on()
 
-    def policies(self, progress: Progress = unwatched) -> dict[int, dict[int, ActorCritic]]:
+    def policies(self, progress: Progress = lambda units: None) -> dict[int, dict[int, ActorCritic]]:
         """Trained policies by the k they were trained with, and by seed. Trains those that are
         missing, one process for each k, with checkpoints in the cache."""
         source = self.training_episodes()
         wanted = {k: self._policy_provenance(k) for k in CANDIDATES}
-        paths = {k: self.policy_path(k) for k in CANDIDATES}
-        missing = [k for k in CANDIDATES if not self._reads(paths[k], wanted[k]["code"])]
+        missing = [k for k in CANDIDATES if not self._reads(self.policy_path(k), wanted[k]["code"])]
         if missing:
             context = get_context("spawn")
             done = context.Value("q", 0)
-            with ProcessPoolExecutor(len(missing), mp_context=context, initializer=_share, initargs=(done,)) as pool:
-                waiting = {
-                    pool.submit(
-                        _train_policies,
-                        source,
-                        self.ppo_config(k),
-                        wanted[k],
-                        self.policy_path(k),
-                        self._history_path(k),
-                    )
-                    for k in missing
-                }
+            with ProcessPoolExecutor(len(missing), context, _share, (done,)) as pool:
+                waiting = set()
+                for k in missing:
+                    paths = self.policy_path(k), self._history_path(k)
+                    waiting.add(pool.submit(_train_policies, source, self.ppo_config(k), wanted[k], *paths))
                 told = 0
                 while waiting:
                     finished, waiting = wait(waiting, timeout=1.0)
@@ -310,8 +269,6 @@ class Run:
         frames = [load_frame(self._history_path(k), self._policy_provenance(k)).assign(trained_k=k) for k in CANDIDATES]
         return pd.concat(frames, ignore_index=True)
 
-    # Frames ---------------------------------------------------------------------------------------
-
     def frame(self, name: str, compute: Callable[[], pd.DataFrame], module: str, **inputs: Any) -> pd.DataFrame:
         """A tidy table: ``name.csv`` with its manifest ``name.json``, computed if it is not there.
 
@@ -326,7 +283,7 @@ class Run:
             "inputs": inputs,
             "code": code_hash(module),
         } | made_on()
-        if not self._reads(path, code_hash(module)):
+        if not self._reads(path, wanted["code"]):
             save_frame(path, compute(), wanted)
         return load_frame(path, wanted)
 
@@ -348,8 +305,7 @@ def _train_policies(
     source: TableEpisodes, config: PPOConfig, wanted: dict[str, Any], path: Path, history: Path
 ) -> None:
     torch.set_num_threads(1)
-    key = short_hash(as_json(wanted).encode())
-    checkpoint = CACHE / "ppo" / f"{key}.safetensors"
+    checkpoint = CACHE / "ppo" / f"{short_hash(as_json(wanted).encode())}.safetensors"
 
     def count(updates: int) -> None:
         with _DONE.get_lock():

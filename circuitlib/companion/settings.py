@@ -52,11 +52,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         for setting in fields(self):
-            value, kind = getattr(self, setting.name), type(setting.default)
-            if kind is tuple and type(value) is list:
-                value = tuple(value)
-            if kind is float and type(value) is int:
-                value = float(value)
+            kind: Any = type(setting.default)
+            value = getattr(self, setting.name)
+            if (kind, type(value)) in ((tuple, list), (float, int)):
+                value = kind(value)
             if type(value) is not kind:
                 raise TypeError(f"{setting.name} must be {kind.__name__}, not {type(value).__name__} {value!r}")
             object.__setattr__(self, setting.name, value)

@@ -24,17 +24,12 @@ def set_style(subject: str) -> None:
     """The style of every figure, and the subject that figures and tables name; call once in a notebook."""
     _SUBJECT["name"] = Path(subject).name
     sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=0.85)
-    plt.rcParams.update(
-        {
-            "figure.dpi": 110,
-            "savefig.dpi": 160,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "figure.constrained_layout.use": True,
-            "legend.frameon": False,
-            "pdf.fonttype": 42,
-        }
-    )
+    plt.rc("figure", dpi=110)
+    plt.rc("figure.constrained_layout", use=True)
+    plt.rc("axes.spines", top=False, right=False)
+    plt.rc("legend", frameon=False)
+    plt.rc("savefig", dpi=160)
+    plt.rc("pdf", fonttype=42)
 
 
 def subject_name() -> str:
@@ -69,10 +64,8 @@ def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "") -> HTML:
     """A table for reading: the subject (or ``subject``, where the table is of another) in its caption, named
     indices as columns and others left out, floats with ``digits`` decimals, missing values empty."""
     named = [name for name in frame.index.names if name is not None]
-    text = (
-        frame.reset_index(named)
-        .rename_axis(columns=None)
-        .to_html(index=False, border=0, na_rep="", float_format=lambda value: f"{value:z.{digits}f}")
-    )
+    form = f"{{:z.{digits}f}}".format
+    shown = frame.reset_index(named).rename_axis(columns=None)
+    text = shown.to_html(index=False, border=0, na_rep="", float_format=form)
     caption = f"<caption>{escape(subject or subject_name())}</caption>\n  <thead>"
     return HTML(text.replace("<thead>", caption, 1))

@@ -73,7 +73,7 @@ class Shape:
     def attention(self, positions: int, queries: int) -> int:
         """One sequence's heads, up to ``hook_z``."""
         keys = 4 * positions * self.d_model * self.key_heads * self.d_head
-        return keys + 2 * queries * self.d_model * self.width + 4 * queries * positions * self.width
+        return keys + (2 * self.d_model + 4 * positions) * queries * self.width
 
     def output(self, queries: int) -> int:
         """One sequence's output projection."""

@@ -1,4 +1,4 @@
-"""How the embedded subject ``gpt2-mini`` was made: ``python -m circuitlib.workshop.pretrain``.
+"""How the embedded subject ``gpt2-mini`` was made: ``python -m circuitlib pretrain``.
 
 A GPT-2 of 12 layers x 12 heads and width 192, small enough to live in the repository and good enough
 to have the behaviours that the paper ablates. It is trained on four kinds of rows: prose from the
@@ -9,8 +9,8 @@ Two things make it work at this size. Induction is learned first and on *short* 
 jump comes within a few hundred steps, on 64 it does not come at all. And whole heads are dropped while
 training, which spreads each behaviour over several heads, as in GPT-2.
 
-The job is seeded, logged and resumable: every batch is a function of (seed, step), and a checkpoint
-is written every ``CHECKPOINT_EVERY`` steps. A GPU is used where there is one.
+The job is seeded, logged and resumable: every batch is a function of (seed, step). A GPU is used where there
+is one.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -35,9 +35,9 @@ from torch.utils.hooks import RemovableHandle
 from tqdm.auto import tqdm
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
+from circuitlib.manifest import written_whole
 from circuitlib.paths import CACHE, SUBJECTS
-from circuitlib.tasks import TASKS
-from circuitlib.tasks import words as task_words
+from circuitlib.tasks import TASKS, words
 from circuitlib.tasks.induction import whole_words
 from circuitlib.tasks.prose import prose_paragraphs
 from circuitlib.workshop.pretraining_text import EXAMPLES
@@ -74,35 +74,12 @@ class Phase:
     divide: Mapping[int, int] = field(default_factory=dict)
 
 
-FIRST_MIXTURE = {
-    "prose": 0.40,
-    "induction": 0.16,
-    "ioi": 0.14,
-    "docstring": 0.12,
-    "greater_than": 0.06,
-    "pronoun": 0.05,
-    "agreement": 0.07,
-}
-SECOND_MIXTURE = {
-    "prose": 0.34,
-    "induction": 0.10,
-    "ioi": 0.09,
-    "docstring": 0.36,
-    "greater_than": 0.05,
-    "pronoun": 0.03,
-    "agreement": 0.03,
-}
+KINDS = ("prose", "induction", "ioi", "docstring", "greater_than", "pronoun", "agreement")
+FIRST_MIXTURE = dict(zip(KINDS, (0.40, 0.16, 0.14, 0.12, 0.06, 0.05, 0.07), strict=True))
+SECOND_MIXTURE = dict(zip(KINDS, (0.34, 0.10, 0.09, 0.36, 0.05, 0.03, 0.03), strict=True))
 """Docstrings, the slowest to come, take the place of what is learned by then."""
 
-THIRD_MIXTURE = {
-    "prose": 0.40,
-    "induction": 0.13,
-    "ioi": 0.17,
-    "docstring": 0.16,
-    "greater_than": 0.05,
-    "pronoun": 0.04,
-    "agreement": 0.05,
-}
+THIRD_MIXTURE = dict(zip(KINDS, (0.40, 0.13, 0.17, 0.16, 0.05, 0.04, 0.05), strict=True))
 PHASES = (
     Phase(500, 120, 20, {"induction": 1.0}, 256, 0.0),
     Phase(150, 96, 32, {"induction": 1.0}, 512, 0.0),
@@ -121,19 +98,15 @@ def train_tokenizer(paragraphs: list[str]) -> PreTrainedTokenizerFast:
     The words are made the most frequent of the training text, so their merges come first.
     """
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(PATTERN), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    split = pre_tokenizers.Split(Regex(PATTERN), "isolated")
+    by_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, by_bytes])
     tokenizer.decoder = decoders.ByteLevel()
-    needed = task_words.NAMES + task_words.PLACES + task_words.OBJECTS + task_words.ARGUMENTS
-    needed += task_words.DESCRIPTIONS + task_words.EVENTS + task_words.SINGULARS
-    needed += task_words.PLURALS + task_words.ADJECTIVES + task_words.CENTURIES
+    needed = words.NAMES + words.PLACES + words.OBJECTS + words.ARGUMENTS + words.DESCRIPTIONS
+    needed += words.EVENTS + words.SINGULARS + words.PLURALS + words.ADJECTIVES + words.CENTURIES
     needed += "he she is are was were the and to went gave near behind year because".split()  # noqa: SIM905
     needed += ["friend", '"""', ":"]
-    without_space = [*task_words.YEARS, "def", "self", "param", "When", "After", "Then", "While"]
+    without_space = [*words.YEARS, "def", "self", "param", "When", "After", "Then", "While"]
     without_space += ["The", "Today", "):", "\n   ", "\n\n   "]
     lines = [" " + word for word in needed] + without_space
     trainer = trainers.BpeTrainer(
@@ -142,8 +115,8 @@ def train_tokenizer(paragraphs: list[str]) -> PreTrainedTokenizerFast:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    often = 200_000
-    frequent = chain.from_iterable([[line, "x"] * 1000 for line in lines for _ in range(often // 1000)])
+    # In pieces, which the trainer takes one by one: each line 200,000 times in all.
+    frequent = chain.from_iterable([[line, "x"] * 1000 for line in lines for _ in range(200)])
     tokenizer.train_from_iterator(chain(frequent, paragraphs), trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=BOS, eos_token=BOS, unk_token=BOS, model_max_length=CONTEXT
@@ -157,6 +130,10 @@ def encode_prose(tokenizer: PreTrainedTokenizerFast, paragraphs: list[str]) -> n
     return np.fromiter(stream, dtype=np.int16)
 
 
+Drawn = tuple[np.ndarray, np.ndarray]
+"""Tokens and loss weights, both ``[rows, length]``."""
+
+
 @dataclass
 class Rows:
     """Draws rows of tokens and the weight of each token in the loss, kind by kind."""
@@ -164,29 +141,25 @@ class Rows:
     tokenizer: PreTrainedTokenizerFast
     prose: np.ndarray
 
-    def draw(
-        self, kind: str, rows: int, length: int, vocabulary: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Tokens ``[rows, length]`` and loss weights ``[rows, length]``."""
+    def draw(self, kind: str, rows: int, length: int, vocabulary: int, rng: np.random.Generator) -> Drawn:
+        """One kind's rows; induction over the first ``vocabulary`` whole words."""
         if kind == "prose":
             return self._prose(rows, length, rng)
         if kind == "induction":
             return self._repeats(rows, length, vocabulary, rng)
         return self._examples(kind, rows, length, rng)
 
-    def _prose(self, rows: int, length: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def _prose(self, rows: int, length: int, rng: np.random.Generator) -> Drawn:
         starts = rng.integers(len(self.prose) - length, size=rows)
         tokens = self.prose[starts[:, None] + np.arange(length)].astype(np.int64)
         tokens[:, 0] = self.tokenizer.bos_token_id
         return tokens, np.ones_like(tokens, dtype=np.float32)
 
-    def _repeats(
-        self, rows: int, length: int, vocabulary: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _repeats(self, rows: int, length: int, vocabulary: int, rng: np.random.Generator) -> Drawn:
         """Distinct random words in which spans repeat at random lags; only what can be predicted,
         the second token of a repeat and those after it, counts."""
-        words = ["Ġ" + word for word in whole_words(self.tokenizer)[:vocabulary]]
-        ids = np.array(self.tokenizer.convert_tokens_to_ids(words))
+        spelled = ["Ġ" + word for word in whole_words(self.tokenizer)[:vocabulary]]
+        ids = np.array(self.tokenizer.convert_tokens_to_ids(spelled))
         tokens = np.empty((rows, length), dtype=np.int64)
         weights = np.zeros((rows, length), dtype=np.float32)
         for row in range(rows):
@@ -202,7 +175,7 @@ class Rows:
             tokens[row] = line
         return tokens, weights
 
-    def _examples(self, kind: str, rows: int, length: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def _examples(self, kind: str, rows: int, length: int, rng: np.random.Generator) -> Drawn:
         """Examples one after another, each with its answer, which weighs most."""
         full_stop = self.tokenizer.convert_tokens_to_ids(".")
         examples, needed = [], rows * length
@@ -215,10 +188,9 @@ class Rows:
                 needed -= min(length, len(examples[-1]))
         tokens = np.empty((rows, length), dtype=np.int64)
         weights = np.full((rows, length), 0.25, dtype=np.float32)
-        queue: Iterator[list[int]] = iter(examples)
+        queue = iter(examples)
         for row in range(rows):
-            line: list[int] = []
-            ends = []
+            line, ends = list[int](), []
             while len(line) < length:
                 line += next(queue, examples[int(rng.integers(len(examples)))])
                 ends.append(len(line) - 2)
@@ -228,13 +200,9 @@ class Rows:
 
     def batch(self, phase: Phase, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """One batch of a phase, tokens and weights ``[rows, length]``."""
-        kinds = list(phase.shares)
-        counts = np.floor(np.cumsum([phase.rows * phase.shares[k] for k in kinds]) + 1e-6).astype(int)
-        drawn = [
-            self.draw(kind, int(count), phase.length, phase.vocabulary, rng)
-            for kind, count in zip(kinds, np.diff(counts, prepend=0), strict=True)
-            if count
-        ]
+        ends = np.floor(np.cumsum([phase.rows * share for share in phase.shares.values()]) + 1e-6).astype(int)
+        counts = zip(phase.shares, np.diff(ends, prepend=0), strict=True)
+        drawn = [self.draw(kind, int(n), phase.length, phase.vocabulary, rng) for kind, n in counts if n]
         tokens, weights = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
         return torch.from_numpy(tokens), torch.from_numpy(weights)
 
@@ -249,9 +217,7 @@ def new_model(seed: int, tokenizer: PreTrainedTokenizerFast) -> GPT2LMHeadModel:
         n_embd=WIDTH,
         n_layer=12,
         n_head=12,
-        attn_pdrop=0.0,
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
+        **dict.fromkeys(("attn_pdrop", "resid_pdrop", "embd_pdrop"), 0.0),
         attn_implementation="eager",
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -284,11 +250,10 @@ def drop_heads(
 
 def drop_probabilities(phase: Phase, model: GPT2LMHeadModel) -> Float[Tensor, "layers heads"]:
     """The probability of each head of being dropped in a phase."""
-    layers, heads = model.config.n_layer, model.config.n_head
-    probabilities = torch.full((layers * heads,), phase.head_dropout)
+    probabilities = torch.full((model.config.n_layer, model.config.n_head), phase.head_dropout)
     for head, probability in phase.dropped_more.items():
-        probabilities[head] = probability
-    return probabilities.view(layers, heads)
+        probabilities.view(-1)[head] = probability
+    return probabilities
 
 
 @torch.no_grad()
@@ -311,11 +276,10 @@ def divide_head(model: GPT2LMHeadModel, head: int, other: int) -> None:
 
 def optimizers(model: GPT2LMHeadModel) -> list[torch.optim.Optimizer]:
     """Muon on the hidden matrices, AdamW on embeddings, norms and biases."""
-    hidden = [p for p in model.transformer.h.parameters() if p.ndim == 2]
-    chosen = {id(p) for p in hidden}
-    rest = [p for p in model.parameters() if id(p) not in chosen]
+    hidden = {name: p for name, p in model.named_parameters() if name.startswith("transformer.h.") and p.ndim == 2}
+    rest = [p for name, p in model.named_parameters() if name not in hidden]
     return [
-        torch.optim.Muon(hidden, lr=0.02, momentum=0.95),
+        torch.optim.Muon(hidden.values(), lr=0.02, momentum=0.95),
         torch.optim.AdamW(rest, lr=5e-3, betas=(0.9, 0.95), weight_decay=0.0),
     ]
 
@@ -325,25 +289,24 @@ def learning_rate_factor(step: int, total: int) -> float:
     return min(1.0, (step + 1) / 50, max(0.02, 2 * (1 - step / total)))
 
 
+@torch.no_grad()
 def measure(
     model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, held_out: Tensor, prompts_per_task: int
 ) -> dict[str, float]:
     """Per task, mean metric and share of prompts answered right; next-token loss (nats) on prose."""
     measured = {}
     device = next(model.parameters()).device
-    with torch.no_grad():
-        for name, task in TASKS.items():
-            scores = []
-            for prompts in task.prompts(tokenizer, prompts_per_task, seed=7):
-                logits = model(prompts.tokens.to(device)).logits[:, -1].float().cpu()
-                scores.append(
-                    task.metric.function(logits.gather(1, prompts.candidates), logits.logsumexp(-1), prompts.signs)
-                )
-            score = torch.cat(scores)
-            measured[name] = score.mean().item()
-            measured[f"{name}_right"] = (score > 0).float().mean().item()
-        logits = model(held_out.to(device)).logits[:, :-1].float()
-        measured["prose_loss"] = F.cross_entropy(logits.flatten(0, 1), held_out[:, 1:].flatten().to(device)).item()
+    for name, task in TASKS.items():
+        scores = []
+        for prompts in task.prompts(tokenizer, prompts_per_task, seed=7):
+            logits = model(prompts.tokens.to(device)).logits[:, -1].float().cpu()
+            answers = logits.gather(1, prompts.candidates)
+            scores.append(task.metric.function(answers, logits.logsumexp(-1), prompts.signs))
+        score = torch.cat(scores)
+        measured[name] = score.mean().item()
+        measured[f"{name}_right"] = (score > 0).float().mean().item()
+    logits = model(held_out.to(device)).logits[:, :-1].float()
+    measured["prose_loss"] = F.cross_entropy(logits.flatten(0, 1), held_out[:, 1:].flatten().to(device)).item()
     return measured
 
 
@@ -401,9 +364,8 @@ def train(seed: int, phases: tuple[Phase, ...], workdir: Path, directory: Path) 
     bigram = bigram_loss(prose, held_out, len(tokenizer))
     model = new_model(seed, tokenizer).to(device)
     opts = optimizers(model)
-    total = sum(phase.steps for phase in phases)
     ends = np.cumsum([phase.steps for phase in phases])
-    starts = {0, *ends.tolist()}
+    total = int(ends[-1])
     checkpoint = workdir / "checkpoint.pt"
     start, seconds = 0, 0.0
     if checkpoint.exists():
@@ -417,17 +379,15 @@ def train(seed: int, phases: tuple[Phase, ...], workdir: Path, directory: Path) 
     began = time.monotonic() - seconds
     for step in tqdm(range(start, total), initial=start, total=total, disable=None):
         phase = phases[int(np.searchsorted(ends, step, side="right"))]
-        if step in starts:
+        if step in (0, *ends):
             for head, other in phase.divide.items():
                 divide_head(model, head, other)
         tokens, weights = rows.batch(phase, np.random.default_rng([seed, step]))
         tokens, weights = tokens.to(device), weights.to(device)[:, 1:]
         for opt, lr in zip(opts, base, strict=True):
             opt.param_groups[0]["lr"] = lr * learning_rate_factor(step, total)
-        hooks: list[RemovableHandle] = []
-        if phase.head_dropout:
-            generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-            hooks = drop_heads(model, drop_probabilities(phase, model), generator)
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        hooks = drop_heads(model, drop_probabilities(phase, model), generator) if phase.head_dropout else []
         with torch.autocast(device, dtype=torch.bfloat16):
             logits = model(tokens).logits[:, :-1]
         for hook in hooks:
@@ -441,25 +401,15 @@ def train(seed: int, phases: tuple[Phase, ...], workdir: Path, directory: Path) 
             opt.zero_grad(set_to_none=True)
         done = step + 1
         if done % EVALUATE_EVERY == 0 or done == total:
-            line = {
-                "step": done,
-                "seconds": round(time.monotonic() - began),
-                "loss": loss.item(),
-                "bigram_loss": bigram,
-            }
-            line |= measure(model, tokenizer, held_out, 128)
+            line = {"step": done, "seconds": round(time.monotonic() - began), "loss": loss.item()}
+            line |= {"bigram_loss": bigram} | measure(model, tokenizer, held_out, 128)
             with (workdir / "log.jsonl").open("a") as file:
                 file.write(json.dumps(line) + "\n")
             log.info("%s", {key: round(value, 3) for key, value in line.items()})
         if done % CHECKPOINT_EVERY == 0 or done == total:
-            state = {
-                "model": model.state_dict(),
-                "optimizers": [opt.state_dict() for opt in opts],
-                "step": done,
-                "seconds": time.monotonic() - began,
-            }
-            torch.save(state, checkpoint.with_suffix(".tmp"))
-            os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
+            state = {"model": model.state_dict(), "optimizers": [opt.state_dict() for opt in opts]}
+            with written_whole(checkpoint) as temporary:
+                torch.save(state | {"step": done, "seconds": time.monotonic() - began}, temporary)
     save_subject(model, tokenizer, directory)
     lines = pd.read_json(workdir / "log.jsonl", lines=True).drop_duplicates("step", keep="last")
     lines.round(4).to_csv(directory / "training_log.csv", index=False)

@@ -2,6 +2,7 @@
 the word combinations that :func:`circuitlib.tasks.base.is_held_out` does not keep back."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -96,27 +97,14 @@ def _docstring(tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> 
         return "".join(" " + word for word in chosen)
 
     after_name = pick(rng, DOCSTRING_HEADS)
-    head = f" {pick(rng, words)}{after_name}"
-    return docstring.write(rng, arguments, documented, head, phrase)
-
-
-def _greater_than(tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> Example:
-    return greater_than.example(tokenizer, rng, GREATER_THAN_TEMPLATES, held_out=False)
-
-
-def _pronoun(tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> Example:
-    return pronoun.example(tokenizer, rng, PRONOUN_TEMPLATES, held_out=False)
-
-
-def _agreement(tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> Example:
-    return agreement.example(tokenizer, rng, AGREEMENT_TEMPLATES, held_out=False)
+    return docstring.write(rng, arguments, documented, f" {pick(rng, words)}{after_name}", phrase)
 
 
 EXAMPLES: dict[str, Callable[[PreTrainedTokenizerBase, np.random.Generator], Example]] = {
     "ioi": _ioi,
     "docstring": _docstring,
-    "greater_than": _greater_than,
-    "pronoun": _pronoun,
-    "agreement": _agreement,
+    "greater_than": partial(greater_than.example, templates=GREATER_THAN_TEMPLATES, held_out=False),
+    "pronoun": partial(pronoun.example, templates=PRONOUN_TEMPLATES, held_out=False),
+    "agreement": partial(agreement.example, templates=AGREEMENT_TEMPLATES, held_out=False),
 }
 """Writers of a text and its answer, by the task they teach; induction is taught on random words."""

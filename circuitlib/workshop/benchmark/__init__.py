@@ -15,7 +15,7 @@ import pandas as pd
 from transformers.utils.logging import disable_progress_bar
 
 from circuitlib.manifest import made_on, save_frame
-from circuitlib.paths import ROOT
+from circuitlib.paths import RUNS
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.workshop.benchmark.machine import REPEATS, this_machine
 
@@ -34,8 +34,7 @@ def _policies(options: argparse.Namespace) -> Iterator[pd.DataFrame]:
     from circuitlib.companion.run import Run
     from circuitlib.workshop.benchmark.policies import policies
 
-    source = Run().training_episodes()
-    yield from policies(source, options.steps, options.seeds, options.repeats)
+    yield from policies(Run().training_episodes(), options.steps, options.seeds, options.repeats)
 
 
 def _growth(options: argparse.Namespace) -> Iterator[pd.DataFrame]:
@@ -53,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m circuitlib benchmark",
         description="Measure the sweep, its alternatives and PPO side by side on this machine.",
     )
-    options: dict[str, tuple[int, str]] = {
+    options = {
         "positions": (512, "of each workload; an eighth of them at GPT-2's sizes"),
         "repeats": (REPEATS, f"turns that count, at least {REPEATS}"),
         "steps": (PPOConfig.total_timesteps, "of each PPO training"),
@@ -63,9 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words += " (default: %(default)s)"
         parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=words)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="all by default")
-    parser.add_argument(
-        "--output", type=Path, default=ROOT / "runs" / "speed", help="folder for the tables (default: runs/speed)"
-    )
+    words = "folder for the tables (default: runs/speed)"
+    parser.add_argument("--output", type=Path, default=RUNS / "speed", help=words)
     chosen = parser.parse_args(arguments)
     updates = chosen.steps // (PPOConfig.num_envs * PPOConfig.num_steps)
     if chosen.repeats < REPEATS or chosen.positions < 8 or chosen.seeds < 1:

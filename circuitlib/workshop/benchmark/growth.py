@@ -94,11 +94,5 @@ def measured_here(name: str, prompts: int, positions: int, method: str) -> dict[
         while done < prompts and time.perf_counter() - began < SECONDS:
             done += len(way.task(data[done : done + step], LOGIT_DIFFERENCE))
         runs.append(time.perf_counter() - began)
-    scale = 1 if method == "sweep" else heads_per_layer
-    return {
-        "measured": done,
-        "runs": len(runs),
-        "seconds": scale * float(np.median(runs)),
-        "loaded": loaded,
-        "resident": resident(),
-    }
+    seconds = float(np.median(runs)) * (1 if method == "sweep" else heads_per_layer)
+    return {"measured": done, "runs": len(runs), "seconds": seconds, "loaded": loaded, "resident": resident()}

@@ -50,22 +50,17 @@ def matmul_rate(dtype: torch.dtype = torch.float32, torchs: bool = False) -> flo
 
 def this_machine() -> dict[str, Any]:
     """What times are taken on."""
-    model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = cpuinfo.read_text().splitlines()
-        model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), model)
-    rates = {
-        "float32 matrix products, GFLOP/s": matmul_rate(),
-        "float32 matrix products, torch's own, GFLOP/s": matmul_rate(torchs=True),
-        "bfloat16 matrix products, GFLOP/s": matmul_rate(torch.bfloat16),
-    }
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    named = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     return {
-        "processor": model,
+        "processor": next(named, platform.processor() or platform.machine()),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
-        **{name: round(rate / 1e9, 1) for name, rate in rates.items()},
+        "float32 matrix products, GFLOP/s": round(matmul_rate() / 1e9, 1),
+        "float32 matrix products, torch's own, GFLOP/s": round(matmul_rate(torchs=True) / 1e9, 1),
+        "bfloat16 matrix products, GFLOP/s": round(matmul_rate(torch.bfloat16) / 1e9, 1),
     }
 
 

@@ -58,8 +58,9 @@ class InParts(MaskablePPO):
 
 
 class Maskable:
-    """``MaskablePPO`` on one seed and so many of torch's threads, with the settings of ``config``; its environments
-    are stepped in this process, which is stable-baselines3's fastest way for steps this cheap."""
+    """A :class:`circuitlib.workshop.benchmark.policies.Training`: ``MaskablePPO`` on one seed and so many of torch's
+    threads, with the settings of ``config``; its environments are stepped in this process, which is
+    stable-baselines3's fastest way for steps this cheap."""
 
     seeds = 1
 
@@ -93,7 +94,6 @@ class Maskable:
         self.model.steps = config.total_timesteps
 
     def advance(self, updates: int) -> None:
-        """See :class:`circuitlib.workshop.benchmark.policies.Training`."""
         steps = updates * self.steps_of_update - self.model.num_timesteps
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
@@ -103,7 +103,6 @@ class Maskable:
             torch.set_num_threads(before)
 
     def found(self) -> dict[str, float]:
-        """See :class:`circuitlib.workshop.benchmark.policies.Training`."""
         last = -(-len(self.bests.best) // 10)
         best, tasks = (np.stack(x[-last:]) for x in (self.bests.best, self.bests.tasks))
         return {task: float(best[tasks == i].mean()) for i, task in enumerate(self.tasks)}

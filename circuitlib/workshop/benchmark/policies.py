@@ -28,18 +28,16 @@ class Training(Protocol):
 
 
 class Ours:
-    """:class:`circuitlib.search.ppo_seeds.Trainer` on ``seeds`` seeds."""
+    """A :class:`Training`: :class:`circuitlib.search.ppo_seeds.Trainer` on ``seeds`` seeds."""
 
     def __init__(self, source: EpisodeSource, config: PPOConfig, seeds: int) -> None:
         self.seeds = seeds
         self.trainer = Trainer(source, config, range(seeds))
 
     def advance(self, updates: int) -> None:
-        """See :class:`Training`."""
         self.trainer.train(stop=lambda: self.trainer.done >= updates)
 
     def found(self) -> dict[str, float]:
-        """See :class:`Training`."""
         history = pd.DataFrame(self.trainer.history)
         late = history[history["update"] > 0.9 * history["update"].max()]
         return late.groupby("task")["best"].mean().to_dict()
@@ -73,18 +71,11 @@ def policies(source: EpisodeSource, steps: int, many: int, repeats: int) -> Iter
             seconds[name].append(time.perf_counter() - began)
         steps_of_turns = np.diff(ends[: turn + 1]) * config.num_envs * config.num_steps
         counted = slice(1 if turn > 1 else 0, None)
-        rows = [
-            {
-                "method": name,
-                "seeds": training.seeds,
-                "steps": steps_of_turns.sum(),
-                "rate": training.seeds * np.median((steps_of_turns / seconds[name])[counted]),
-                "seconds": sum(seconds[name]),
-                "resident": most[name],
-                **training.found(),
-            }
-            for name, training in trainings.items()
-        ]
+        rows = []
+        for name, training in trainings.items():
+            rate = training.seeds * np.median((steps_of_turns / seconds[name])[counted])
+            row = {"method": name, "seeds": training.seeds, "steps": steps_of_turns.sum(), "rate": rate}
+            rows.append(row | {"seconds": sum(seconds[name]), "resident": most[name]} | training.found())
         yield pd.DataFrame(rows)
 
 

@@ -53,11 +53,10 @@ class Workload:
         """Operations of a method on all heads."""
         count, length = self.tokens.shape
         answers = self.data.candidates.shape[1] if isinstance(self.data, Prompts) else 0
-        if method.startswith("sweep") and answers:
-            return sweep_cost(shape, count, length, answers, True).flops
         if method.startswith("sweep"):
-            logits = (length - 1) * shape.vocabulary
-            return sweep_cost(shape, count, length - 1, logits, False).flops
+            positions = length if answers else length - 1
+            logits = answers or positions * shape.vocabulary
+            return sweep_cost(shape, count, positions, logits, last_only=bool(answers)).flops
         unembedded = 1 if answers and method == "transformers, batched" else length
         return count * shape.layers * shape.heads * pass_flops(shape, length, unembedded)
 
@@ -95,13 +94,11 @@ def _rows(subject: Subject, work: Workload, ways: dict[str, Way], exact: Tensor,
     seconds = interleaved(actions, repeats)
     rate = (before + matmul_rate()) / 2
     heads, shape = diagonal(subject.layers, subject.heads_per_layer), Shape.of(subject.bridge)
-    values = {method: action() for method, action in actions.items()}
-    for method in values:
-        if method.startswith("sweep"):
-            values[method] = values[method][:, heads]
-        else:
-            seconds[method] = [subject.heads_per_layer * s for s in seconds[method]]
-    quartiles = {method: np.percentile(s, (25, 50, 75)) for method, s in seconds.items()}
+    values, quartiles = {}, {}
+    for method, action in actions.items():
+        swept = method.startswith("sweep")
+        values[method] = action()[:, heads] if swept else action()
+        quartiles[method] = np.percentile(seconds[method], (25, 50, 75)) * (1 if swept else subject.heads_per_layer)
     return [
         {
             "subject": subject.name,
