@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
@@ -93,13 +93,13 @@ class Prompts:
         """The wrong answer's token id (logit-difference tasks)."""
         return self.candidates[:, 1]
 
-    def __getitem__(self, rows: slice | Int[Tensor, " rows"]) -> Self:
+    def __getitem__(self, rows: slice | Int[Tensor, " rows"]) -> "Prompts":
         return replace(
             self,
             tokens=self.tokens[rows],
             candidates=self.candidates[rows],
             signs=self.signs[rows],
-            text=[self.text[i] for i in torch.arange(len(self))[rows]],
+            text=[self.text[i] for i in torch.arange(len(self))[rows].tolist()],
             roles={role: positions[rows] for role, positions in self.roles.items()},
             counterfactual=None if self.counterfactual is None else self.counterfactual[rows],
         )

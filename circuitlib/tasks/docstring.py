@@ -41,7 +41,8 @@ def write(
     """A function from its name on (``head``) to the parameter after those documented. ``phrase(n)`` describes in n words.
     Roles D (the answer in the signature), C (the one documented last, in the signature) and C_DOC (the same in the
     docstring)."""
-    text, ends, asked = "def" + head, [], documented.stop
+    text, asked = "def" + head, documented.stop
+    ends: list[int] = []
     for argument in arguments:
         text += ("," if ends else "") + " " + argument
         ends.append(len(text) - 1)
