@@ -3,8 +3,7 @@
 Seeds share nothing: each has its own initial weights, environments, samples and minibatches. A :class:`Learner` holds a
 few side by side, each parameter with a leading seed dimension and each product a batched one, which hides what an
 operation costs beside its arithmetic; the gradient is written by hand, because at this size autograd's bookkeeping
-takes as long as the products; learners are spread over threads of one core each, which on a network this small
-beats many cores per product.
+takes as long as the products; learners are spread over threads of one core each, which beats many cores per product.
 
 Shapes: s seeds, n environments or rows of a minibatch, t steps, h heads, o observations, p parameters.
 """
@@ -39,8 +38,7 @@ def product(
     left: Float[Tensor, "s a b"], right: Float[Tensor, "s b c"], out: Tensor | None = None
 ) -> Float[Tensor, "s a c"]:
     """Batched products, by numpy's library. On a processor; no gradient passes through."""
-    into = None if out is None else out.numpy()
-    return torch.from_numpy(np.matmul(left.numpy(), right.numpy(), out=into))
+    return torch.from_numpy(np.matmul(left.numpy(), right.numpy(), out=None if out is None else out.numpy()))
 
 
 def tanh(x: Tensor) -> Tensor:
@@ -141,18 +139,20 @@ def clip_gradients(gradients: Float[Tensor, "s p"], max_norm: float) -> None:
     gradients.mul_((max_norm / (norms + 1e-6)).clamp_(max=1.0))
 
 
+def below(state: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """What a state names with this prefix, named without."""
+    return {name.removeprefix(prefix): x for name, x in state.items() if name.startswith(prefix)}
+
+
 class Learner:
     """A few seeds, side by side in every operation: networks, optimizer, environments, random numbers."""
 
     def __init__(self, source: EpisodeSource, config: PPOConfig, seeds: Sequence[int]) -> None:
         self.config, self.seeds = config, list(seeds)
         self.env = HeadAblationVectorEnv(source, len(seeds) * config.num_envs, config.budget)
-        self.network = ActorCritics(
-            [ActorCritic(len(source.tasks), source.heads, config.hidden, seed) for seed in seeds]
-        )
-        self.optimizer = torch.optim.Adam(
-            [self.network.parameters], config.learning_rate, eps=config.adam_eps, fused=True
-        )
+        tasks, heads = len(source.tasks), source.heads
+        self.network = ActorCritics([ActorCritic(tasks, heads, config.hidden, seed) for seed in seeds])
+        self.optimizer = torch.optim.Adam([self.network.parameters], eps=config.adam_eps, fused=True)
         numbers = [random_numbers(seed, config.num_envs) for seed in seeds]
         self.generators = [generator for generator, _ in numbers]
         self._observation = self.env.reset(seed=[one for _, some in numbers for one in some])[0]
@@ -169,33 +169,26 @@ class Learner:
         """Play ``num_steps`` steps; tensors ``[s, t * n, ...]``, and what each seed's episodes that ended found."""
         c, s, n = self.config, len(self.seeds), self.config.num_envs
         noise = torch.stack([gumbel((c.num_steps, n, self.network.heads), g) for g in self.generators], dim=1)
-        kept: dict[str, list[np.ndarray]] = {
-            name: [] for name in ("observation", "head", "logits", "value", "reward", "ended")
-        }
+        steps: list[tuple[np.ndarray, ...]] = []
         best: list[tuple[int, str, float]] = []
         for step_noise in noise:
             observation = self._observation
-            x = torch.from_numpy(observation).view(s, n, -1)
-            _, _, logits, value = self.network.activations(x)
+            _, _, logits, value = self.network.activations(torch.from_numpy(observation).view(s, n, -1))
             heads = candidates(self.env, (logits + step_noise).flatten(0, 1), c.candidates)
-            head = best_of(self.env, heads) if c.candidates > 1 else heads[:, 0]
-            self._observation, reward, ended, _, info = self.env.step(head)
-            now = observation, head, logits.numpy(), value.numpy(), reward, ended
-            for arrays, array in zip(kept.values(), now, strict=True):
-                arrays.append(array)
+            picked = best_of(self.env, heads) if c.candidates > 1 else heads[:, 0]
+            self._observation, paid, over, _, info = self.env.step(picked)
+            steps.append((observation, picked, logits.numpy(), value.numpy(), paid, over))
             for i in range(s):
                 best += [(i, *one) for one in found(self.env, info, slice(i * n, (i + 1) * n))]
-        batch = {
-            name: torch.from_numpy(np.stack(arrays)).view(c.num_steps, s, n, -1).squeeze(-1)
-            for name, arrays in kept.items()
-        }
-        last_value = self.network.activations(torch.from_numpy(self._observation).view(s, n, -1))[3]
-        log_probs = batch.pop("logits").log_softmax(-1)
-        batch["log_prob"] = log_probs.gather(-1, batch["head"][..., None])[..., 0]
-        batch["advantage"] = advantages(
-            batch["reward"], batch["value"], batch["ended"].float(), last_value, c.gamma, c.gae_lambda
+        x, head, logits, value, reward, ended = (
+            torch.from_numpy(np.stack(column)).view(c.num_steps, s, n, -1).squeeze(-1)
+            for column in zip(*steps, strict=True)
         )
-        batch["return"] = batch["advantage"] + batch["value"]
+        last_value = self.network.activations(torch.from_numpy(self._observation).view(s, n, -1))[3]
+        log_prob = logits.log_softmax(-1).gather(-1, head[..., None])[..., 0]
+        advantage = advantages(reward, value, ended.float(), last_value, c.gamma, c.gae_lambda)
+        batch = {"observation": x, "head": head, "log_prob": log_prob, "value": value}
+        batch |= {"advantage": advantage, "return": advantage + value}
         return {name: x.transpose(0, 1).flatten(1, 2) for name, x in batch.items()}, best
 
     def update(self, batch: dict[str, Tensor]) -> list[dict[str, float]]:
@@ -203,8 +196,7 @@ class Learner:
         c, gradient = self.config, self.network.parameters.grad
         assert gradient is not None
         size = c.num_envs * c.num_steps
-        names = ("observation", "head", "log_prob", "advantage", "return")
-        flat = {name: batch[name].flatten(0, 1) for name in names}
+        flat = {name: x.flatten(0, 1) for name, x in batch.items() if name != "value"}
         for _ in range(c.update_epochs):
             orders = [torch.randperm(size, generator=g) + i * size for i, g in enumerate(self.generators)]
             # [s, size] to [minibatches, s, size / minibatches]
@@ -215,47 +207,38 @@ class Learner:
             shuffled["gain"] = (gain - mean) / (std + 1e-8)
             seen = []
             for i in range(c.num_minibatches):
-                some = {name: x[i] for name, x in shuffled.items()}
-                seen.append(self.network.backward(some, c))
+                seen.append(self.network.backward({name: x[i] for name, x in shuffled.items()}, c))
                 clip_gradients(gradient, c.max_grad_norm)
                 self.optimizer.step()
         # Of the last epoch, and all at once: a diagnostic per minibatch would take a twentieth of the training.
         ratio, entropy, values_grad = (torch.cat(x, 1) for x in zip(*seen, strict=True))
         errors = values_grad * (size / c.num_minibatches / c.vf_coef)
-        unexplained = (batch["return"] - batch["value"]).var(1) / batch["return"].var(1)
         diagnostics = {
             "approx_kl": (ratio - 1 - ratio.log()).mean(1),
             "clipfrac": ((ratio - 1).abs() > c.clip_coef).float().mean(1),
             "entropy": entropy.mean(1),
             "value_loss": 0.5 * errors.square().mean(1),
-            "explained_variance": 1 - unexplained,
+            "explained_variance": 1 - (batch["return"] - batch["value"]).var(1) / batch["return"].var(1),
         }
-        columns = zip(*(x.tolist() for x in diagnostics.values()), strict=True)
-        return [dict(zip(diagnostics, values, strict=True)) for values in columns]
+        return [{name: x[i].item() for name, x in diagnostics.items()} for i in range(len(self.seeds))]
 
     def state(self) -> dict[str, Any]:
         """Everything that :meth:`restore` needs: tensors, and what JSON can hold."""
-        moments = self.optimizer.state[self.network.parameters]
-        env = self.env.state()
-        arrays = {k: torch.from_numpy(x) for k, x in env.items() if isinstance(x, np.ndarray)}
+        env = {k: torch.from_numpy(x) if isinstance(x, np.ndarray) else x for k, x in self.env.state().items()}
         return {
             "parameters": self.network.parameters.detach(),
             "generators": torch.stack([g.get_state() for g in self.generators]),
-            **{f"adam.{name}": x for name, x in moments.items()},
-            **{f"env.{name}": x for name, x in (env | arrays).items()},
+            **{f"adam.{name}": x for name, x in self.optimizer.state[self.network.parameters].items()},
+            **{f"env.{name}": x for name, x in env.items()},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on exactly from a :meth:`state`."""
-
-        def part(name: str) -> dict[str, Any]:
-            return {k.removeprefix(name): x for k, x in state.items() if k.startswith(name)}
-
         self.network.parameters.data.copy_(state["parameters"])
         for generator, saved in zip(self.generators, state["generators"], strict=True):
             generator.set_state(saved.clone())
-        self.optimizer.state[self.network.parameters] = part("adam.")
-        self._observation = self.env.restore(part("env."))
+        self.optimizer.state[self.network.parameters] = below(state, "adam.")
+        self._observation = self.env.restore(below(state, "env."))
 
 
 class Trainer:
@@ -272,8 +255,8 @@ class Trainer:
 
     def networks(self) -> dict[int, ActorCritic]:
         """The network of each seed, copies."""
-        found = [network for learner in self.learners for network in learner.network.networks()]
-        return dict(zip(self.seeds, found, strict=True))
+        networks = (network for learner in self.learners for network in learner.network.networks())
+        return dict(zip(self.seeds, networks, strict=True))
 
     def train(
         self,
@@ -303,9 +286,7 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write everything that :meth:`restore` needs, a ``.safetensors`` file and its manifest."""
-        states = {
-            f"{i}.{name}": value for i, learner in enumerate(self.learners) for name, value in learner.state().items()
-        }
+        states = {f"{i}.{name}": x for i, one in enumerate(self.learners) for name, x in one.state().items()}
         tensors = {name: x for name, x in states.items() if isinstance(x, Tensor)}
         rest = {name: x for name, x in states.items() if name not in tensors}
         provenance = {"done": self.done, "history": self.history, "states": rest}
@@ -319,5 +300,4 @@ class Trainer:
         self.done, self.history = provenance["done"], provenance["history"]
         states = tensors | provenance["states"]
         for i, learner in enumerate(self.learners):
-            start = f"{i}."
-            learner.restore({k.removeprefix(start): x for k, x in states.items() if k.startswith(start)})
+            learner.restore(below(states, f"{i}."))

@@ -58,15 +58,13 @@ class Kind:
     marker: str
 
 
-SEARCHERS = {
-    kind.key: kind
-    for kind in (
-        Kind("policy k=5", "policy, k=5", "#0072B2", "o"),
-        Kind("policy k=1", "policy, k=1", "#56B4E9", "s"),
-        Kind("static prior", "static prior", "#D55E00", "D"),
-        Kind("random", "random", "#7F7F7F", "^"),
-    )
-}
+KINDS = (
+    Kind("policy k=5", "policy, k=5", "#0072B2", "o"),
+    Kind("policy k=1", "policy, k=1", "#56B4E9", "s"),
+    Kind("static prior", "static prior", "#D55E00", "D"),
+    Kind("random", "random", "#7F7F7F", "^"),
+)
+SEARCHERS = {kind.key: kind for kind in KINDS}
 """Every searcher that is compared, in the order of legends."""
 
 
