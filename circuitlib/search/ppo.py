@@ -53,13 +53,12 @@ class PPOConfig:
             if not least <= value <= most:
                 limit = f"at least {least}" if value < least else f"at most {most}"
                 raise ValueError(f"{name} must be {limit}, not {value}")
-        size = self.num_envs * self.num_steps
+        size, total = self.num_envs * self.num_steps, self.total_timesteps
         if size % self.num_minibatches or size < 2 * self.num_minibatches:
             steps = f"num_envs x num_steps, {size}, into minibatches of two steps or more"
             raise ValueError(f"num_minibatches must divide {steps}, and {self.num_minibatches} does not")
         if not self.updates:
-            timesteps = self.total_timesteps
-            raise ValueError(f"total_timesteps must hold one update of {size} steps, and {timesteps} does not")
+            raise ValueError(f"total_timesteps must hold one update of {size} steps, and {total} does not")
 
     @property
     def updates(self) -> int:

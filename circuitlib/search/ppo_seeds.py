@@ -8,7 +8,7 @@ takes as long as the products; learners are spread over threads of one core each
 Shapes: s seeds, n environments or rows of a minibatch, t steps, h heads, o observations, p parameters.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict
 from itertools import repeat
@@ -31,7 +31,7 @@ from circuitlib.threads import training_threads
 
 SIDE_BY_SIDE = 5
 """Seeds per learner, at most. Fewer, and threads wait for Python's lock between operations this short; more, and
-their weights, gradients and moments (2.8 MB a seed) leave the cache."""
+their weights, gradients and moments (2.8 MB per seed) leave the cache."""
 
 
 def product(
@@ -54,47 +54,48 @@ class ActorCritics:
     are views of one row per seed, so that clipping and Adam are one pass.
     """
 
-    LAYERS = (("hidden_1",), ("hidden_2",), ("actor", "critic"))
-
     def __init__(self, networks: Sequence[ActorCritic]) -> None:
         self.tasks, self.heads = networks[0].tasks, networks[0].heads
         self._networks = networks
-        tensors = []
-        for names in self.LAYERS:
-            layers = [[getattr(network, name) for name in names] for network in networks]
-            weight = [torch.cat([layer.weight.detach().T for layer in some], 1) for some in layers]
-            bias = [torch.cat([layer.bias.detach() for layer in some])[None] for some in layers]
-            tensors += [torch.stack(weight), torch.stack(bias)]
-        self.parameters = nn.Parameter(torch.cat([x.flatten(1) for x in tensors], 1))
+        hidden, observation = networks[0].hidden_1.weight.shape
+        layers = (observation, hidden), (hidden, hidden), (hidden, self.heads + 1)
+        shapes = [shape for inputs, outputs in layers for shape in ((inputs, outputs), (1, outputs))]
+        sizes = [rows * columns for rows, columns in shapes]
+        self.parameters = nn.Parameter(torch.empty(len(networks), sum(sizes)))
         self.parameters.grad = torch.zeros_like(self.parameters)
-        sizes, shapes = [x[0].numel() for x in tensors], [x.shape[1:] for x in tensors]
 
         def views(rows: Tensor) -> list[tuple[Tensor, Tensor]]:
-            parts = rows.split(sizes, 1)
-            seen = [x.unflatten(1, shape) for x, shape in zip(parts, shapes, strict=True)]
+            seen = [x.unflatten(1, shape) for x, shape in zip(rows.split(sizes, 1), shapes, strict=True)]
             return list(zip(seen[::2], seen[1::2], strict=True))
 
         self._weights, self._grads = views(self.parameters.detach()), views(self.parameters.grad)
+        for layer, weight, bias in self._linear(networks):
+            weight.copy_(layer.weight.detach())
+            bias.copy_(layer.bias.detach())
+
+    def _linear(self, networks: Sequence[ActorCritic]) -> Iterator[tuple[nn.Linear, Tensor, Tensor]]:
+        """Each layer of each network, with the views of its weight and bias here."""
+        for i, network in enumerate(networks):
+            (weight_1, bias_1), (weight_2, bias_2), (weight, bias) = ((w[i].T, b[i, 0]) for w, b in self._weights)
+            yield network.hidden_1, weight_1, bias_1
+            yield network.hidden_2, weight_2, bias_2
+            yield network.actor, weight[:-1], bias[:-1]
+            yield network.critic, weight[-1:], bias[-1:]
 
     def networks(self) -> list[ActorCritic]:
         """The networks one by one, copies."""
         copies = deepcopy(list(self._networks))
-        for i, network in enumerate(copies):
-            for names, (weight, bias) in zip(self.LAYERS, self._weights, strict=True):
-                layers = [getattr(network, name) for name in names]
-                sizes = [layer.out_features for layer in layers]
-                columns = weight[i].split(sizes, 1), bias[i, 0].split(sizes)
-                for layer, w, b in zip(layers, *columns, strict=True):
-                    layer.weight.data, layer.bias.data = w.T.clone(), b.clone()
+        for layer, weight, bias in self._linear(copies):
+            layer.weight.data, layer.bias.data = weight.clone(), bias.clone()
         return copies
 
     def activations(self, observations: Float[Tensor, "s n o"]) -> tuple[Tensor, ...]:
         """Both hidden layers ``[s, n, hidden]``, logits ``[s, n, h]``, those of tried heads lowered by 1e9, and
         values ``[s, n]``."""
-        first, second, last = self._weights
-        hidden_1 = tanh(product(observations, first[0]).add_(first[1]))
-        hidden_2 = tanh(product(hidden_1, second[0]).add_(second[1]))
-        output = product(hidden_2, last[0]).add_(last[1])
+        (weight_1, bias_1), (weight_2, bias_2), (weight, bias) = self._weights
+        hidden_1 = tanh(product(observations, weight_1).add_(bias_1))
+        hidden_2 = tanh(product(hidden_1, weight_2).add_(bias_2))
+        output = product(hidden_2, weight).add_(bias)
         tried = observations[..., self.tasks : self.tasks + self.heads]
         return hidden_1, hidden_2, torch.add(output[..., :-1], tried, alpha=-1e9), output[..., -1]
 
@@ -252,6 +253,7 @@ class Trainer:
         self.learners = [Learner(source, config, group.tolist()) for group in groups]
         self.history: list[dict[str, Any]] = []
         self.done = 0
+        self._recorded = {"config": asdict(config), "seeds": self.seeds}
 
     def networks(self) -> dict[int, ActorCritic]:
         """The network of each seed, copies."""
@@ -281,21 +283,18 @@ class Trainer:
                     self.save(checkpoint)
         return self.networks()
 
-    def _recorded(self) -> dict[str, Any]:
-        return {"config": asdict(self.config), "seeds": self.seeds}
-
     def save(self, path: Path) -> None:
         """Write everything that :meth:`restore` needs, a ``.safetensors`` file and its manifest."""
         states = {f"{i}.{name}": x for i, one in enumerate(self.learners) for name, x in one.state().items()}
         tensors = {name: x for name, x in states.items() if isinstance(x, Tensor)}
         rest = {name: x for name, x in states.items() if name not in tensors}
         provenance = {"done": self.done, "history": self.history, "states": rest}
-        save_tensors(path, tensors, self._recorded() | provenance)
+        save_tensors(path, tensors, self._recorded | provenance)
 
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint. Raises ``ValueError`` when it is corrupt or belongs to another run."""
         tensors, provenance = load_tensors(path)
-        if any(provenance.get(name) != value for name, value in self._recorded().items()):
+        if any(provenance.get(name) != value for name, value in self._recorded.items()):
             raise ValueError(f"{path} is the checkpoint of another configuration; delete it to start anew")
         self.done, self.history = provenance["done"], provenance["history"]
         states = tensors | provenance["states"]
