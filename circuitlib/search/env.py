@@ -17,17 +17,10 @@ from jaxtyping import Float, Int, Int8
 
 from circuitlib.search.episodes import EpisodeSource
 
-BUDGET = 50
-"""Picks per episode."""
-
-REPEAT_PENALTY = -1.0
-"""The reward of a head that was already tried."""
-
-SCORE_SCALE = 5.0
-"""Rewards are divided by this in observations."""
-
-SCORE_LIMIT = 1e4
-"""Bound of the observation space; rewards are orders of magnitude smaller."""
+BUDGET = 50  # picks per episode
+REPEAT_PENALTY = -1.0  # the reward of a head that was already tried
+SCORE_SCALE = 5.0  # rewards are divided by this in observations
+SCORE_LIMIT = 1e4  # bound of the observation space; rewards are orders of magnitude smaller
 
 
 def budget_for(heads: int) -> int:
@@ -39,8 +32,8 @@ class HeadAblationVectorEnv(VectorEnv):
     """Many episodes in step: see :class:`HeadAblationEnv` for spaces, rewards and when an episode ends.
 
     All episodes end together. With ``autoreset`` they are reset in the step that ends them, whose ``info`` holds
-    ``final_obs``, the last observations, and for each episode ``final_best``, its largest reward, and
-    ``final_task``, its task's name. Without, ``reset`` has to be called.
+    ``final_obs``, the last observations, and for each episode ``final_best``, its largest reward, and ``final_task``,
+    its task's name. Without, ``reset`` has to be called.
 
     Raises ``ValueError`` for a budget that is not between 1 and the number of heads.
     """

@@ -13,11 +13,8 @@ from jaxtyping import Float
 
 from circuitlib.ablation.tables import DamageTable, reward
 
-BATCH = 32
-"""Prompts, and control spans, per episode (MechRL)."""
-
-NOTHING = "none"
-"""The signal that names no task."""
+BATCH = 32  # prompts, and control spans, per episode (MechRL)
+NOTHING = "none"  # the signal that names no task
 
 
 @dataclass(frozen=True)
@@ -59,17 +56,15 @@ class TableEpisodes:
     Raises ``ValueError`` when a table has fewer rows than an episode, or tables differ in their heads.
     """
 
-    def __init__(
-        self, task_tables: Sequence[DamageTable], control: DamageTable, penalty: float = 1.0, batch: int = BATCH
-    ) -> None:
+    def __init__(self, task_tables: Sequence[DamageTable], control: DamageTable, penalty: float = 1.0) -> None:
         for table in (*task_tables, control):
-            if len(table) < batch:
-                raise ValueError(f"the {table.name} table has {len(table)} rows; an episode takes {batch}")
+            if len(table) < BATCH:
+                raise ValueError(f"the {table.name} table has {len(table)} rows; an episode takes {BATCH}")
             if table.damage.shape[1] != control.damage.shape[1]:
                 raise ValueError(f"the {table.name} and control tables differ in their number of heads")
         self.tasks = tuple(table.name for table in task_tables)
         self.heads = control.damage.shape[1]
-        self.batch, self.penalty = batch, penalty
+        self.penalty = penalty
         self._damage = {table.name: table.damage.numpy() for table in task_tables}
         self._control = control.damage.numpy()
 
@@ -87,4 +82,4 @@ class TableEpisodes:
 
     def _rows(self, task: str, rng: np.random.Generator) -> Iterator[np.ndarray]:
         for table in (self._damage[task], self._control):
-            yield table[rng.choice(len(table), size=self.batch, replace=False)]
+            yield table[rng.choice(len(table), size=BATCH, replace=False)]

@@ -17,11 +17,9 @@ from circuitlib.search.oracle import best_reward
 from circuitlib.search.searchers import Searcher
 from circuitlib.threads import threads_of_one_core
 
-MEASURED = (1, 5, 10, 20, 50)
-"""Heads measured at which the best reward so far is recorded."""
-
-EPISODE_SEED = 20_000
-"""Evaluation episodes are drawn with seeds from here on, which training never uses."""
+MEASURED = (1, 5, 10, 20, 50)  # heads measured at which the best reward so far is recorded
+EPISODE_SEED = 20_000  # evaluation episodes are drawn with seeds from here on, which training never uses
+CONDITION = ["task", "signal", "searcher", "trained_k", "planned_k", "measured"]
 
 
 @dataclass(frozen=True)
@@ -101,9 +99,6 @@ def bootstrap_ratio(
     ratios = best[s, e].mean((1, 2)) / oracle[e[:, 0]].mean(1)
     low, high = np.percentile(ratios, [2.5, 97.5])
     return float(best.mean() / oracle.mean()), float(low), float(high)
-
-
-CONDITION = ["task", "signal", "searcher", "trained_k", "planned_k", "measured"]
 
 
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:

@@ -24,9 +24,7 @@ else:
 
 HOLD_OUT_ONE_IN = 5
 MIN_WORDS = 8
-
-TRIED = 64
-"""Prompts on which :meth:`Task.refusal` tries a tokenizer."""
+TRIED = 64  # prompts on which Task.refusal tries a tokenizer
 
 
 @dataclass(frozen=True)
@@ -359,12 +357,12 @@ def fill(template: str, words: Mapping[str, str]) -> tuple[str, dict[str, int]]:
     >>> fill("When{A} met{B}", {"A": "Mary", "B": "John"})
     ('When Mary met John', {'A': 8, 'B': 17})
     """
-    text, ends, after = "", {}, 0
-    for match in re.finditer(r"\{(\w+)\}", template):
-        text += template[after : match.start()] + " " + words[match[1]]
-        ends[match[1]] = len(text) - 1
-        after = match.end()
-    return text + template[after:], ends
+    text, ends = "", {}
+    *parts, rest = re.split(r"\{(\w+)\}", template)
+    for before, role in zip(parts[::2], parts[1::2], strict=True):
+        text += before + " " + words[role]
+        ends[role] = len(text) - 1
+    return text + rest, ends
 
 
 def pick(rng: Generator, words: Sequence[str]) -> str:

@@ -14,8 +14,7 @@ from circuitlib.tasks.base import LOGIT_DIFFERENCE, Example, Task, Tokenizer, dr
 from circuitlib.tasks.words import ARGUMENTS, DESCRIPTIONS
 
 LAYOUTS = {"full": (5, 4), "partial": (6, 3)}
-MIN_ARGUMENTS = 12
-"""A signature of six and a counterfactual of six others."""
+MIN_ARGUMENTS = 12  # a signature of six and a counterfactual of six others
 
 
 def vocabulary(tokenizer: Tokenizer) -> tuple[list[str], list[str]]:

@@ -29,8 +29,7 @@ TEMPLATES = [
     "The{EVENT} went on from the year{XX}YY until{XX_END}",
 ]
 DIGITS = [str(digit) for digit in range(10)]
-MIN_SPANS = 96
-"""Of the 768 pairs of a century and a year from 02 to 97, those that a tokenizer must split."""
+MIN_SPANS = 96  # of the 768 pairs of a century and a year from 02 to 97, those that a tokenizer must split
 
 
 @dataclass(frozen=True)
