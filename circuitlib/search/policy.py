@@ -60,7 +60,6 @@ class _Metered(HeadAblationVectorEnv):
         return Episode(self.signal, np.full(self.heads, np.nan, dtype=np.float32), NOTHING)
 
     def measure(self, heads: Int[np.ndarray, "envs k"]) -> Float[np.ndarray, "envs k"]:
-        """See the class."""
         answers = self.meter.measure(torch.from_numpy(heads)).numpy()
         np.put_along_axis(self._rewards, heads, answers, axis=1)
         return answers

@@ -269,17 +269,17 @@ class Trainer:
     ) -> dict[int, ActorCritic]:
         """Train to the end, or until ``stop()``; resume from ``checkpoint`` if it is there and keep it up to date
         every ``every`` updates. ``progress`` is told of updates that are done. Returns :meth:`networks`."""
-        c = self.config
         if checkpoint is not None and is_stored(checkpoint):
             self.restore(checkpoint)
         progress(self.done)
         with training_threads(len(self.learners)) as pool:
-            while self.done < c.updates and not stop():
-                rows = list(pool.map(Learner.learn, self.learners, repeat(c.annealed(self.done))))
+            while self.done < self.config.updates and not stop():
+                rate = self.config.annealed(self.done)
+                rows = list(pool.map(Learner.learn, self.learners, repeat(rate)))
                 self.done += 1
                 self.history += [{"update": self.done} | row for some in rows for row in some]
                 progress(1)
-                if checkpoint is not None and (self.done % every == 0 or self.done == c.updates):
+                if checkpoint is not None and (self.done % every == 0 or self.done == self.config.updates):
                     self.save(checkpoint)
         return self.networks()
 

@@ -25,12 +25,11 @@ class Searcher(Protocol):
 
 @dataclass(frozen=True)
 class RandomSearcher:
-    """Heads in random order, none twice."""
+    """A :class:`Searcher` that measures heads in random order, none twice."""
 
     name: str = "random"
 
     def search(self, meter: Meter, budget: float | int, generator: torch.Generator) -> None:
-        """See :class:`Searcher`."""
         order = torch.rand(meter.episodes, meter.heads, generator=generator).argsort(1)
         meter.measure(order[:, : int(budget)])
 
@@ -44,7 +43,6 @@ class StaticPrior:
     name: str = "static prior"
 
     def search(self, meter: Meter, budget: float | int, generator: torch.Generator) -> None:
-        """See :class:`Searcher`."""
         meter.measure(self.order[: int(budget)].expand(meter.episodes, -1))
 
 

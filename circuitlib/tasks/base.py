@@ -135,8 +135,8 @@ PROBABILITY_DIFFERENCE = Metric("probability difference", "probability", True, _
 class Task:
     """A behaviour of a language model, with the metric that measures it. ``source`` says where it is from.
 
-    ``example(tokenizer, rng)`` writes one prompt, ``counterfactual(tokenizer, example, rng)`` its counterfactual text;
-    the heads of a task without, None, cannot be ablated by resampling.
+    ``example(tokenizer, rng)`` writes one prompt, ``counterfactual(tokenizer, example, rng)`` its counterfactual text.
+    Where the latter is None, heads cannot be ablated by resampling.
     """
 
     name: str
