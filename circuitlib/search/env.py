@@ -1,4 +1,4 @@
-"""The paper's Markov decision process (MechRL, arXiv 2605.26343), written once.
+"""The paper's Markov decision process (MechRL, arXiv:2605.26343v1), written once.
 
 Pick heads one after another; each is ablated alone and pays its reward. :class:`HeadAblationVectorEnv` plays many
 episodes at once, each step one array operation; :class:`HeadAblationEnv` is the vector environment of one.
@@ -17,17 +17,10 @@ from jaxtyping import Float, Int, Int8
 
 from circuitlib.search.episodes import EpisodeSource
 
-BUDGET = 50
-"""Picks per episode."""
-
-REPEAT_PENALTY = -1.0
-"""The reward of a head that was already tried."""
-
-SCORE_SCALE = 5.0
-"""Rewards are divided by this in observations."""
-
-SCORE_LIMIT = 1e4
-"""Bound of the observation space; rewards are orders of magnitude smaller."""
+BUDGET = 50  # picks per episode
+REPEAT_PENALTY = -1.0  # the reward of a head that was already tried
+SCORE_SCALE = 5.0  # rewards are divided by this in observations
+SCORE_LIMIT = 1e4  # bound of the observation space; rewards are orders of magnitude smaller
 
 
 def budget_for(heads: int) -> int:
@@ -39,8 +32,8 @@ class HeadAblationVectorEnv(VectorEnv):
     """Many episodes in step: see :class:`HeadAblationEnv` for spaces, rewards and when an episode ends.
 
     All episodes end together. With ``autoreset`` they are reset in the step that ends them, whose ``info`` holds
-    ``final_obs``, the last observations, and for each episode ``final_best``, its largest reward, and
-    ``final_task``, its task's name. Without, ``reset`` has to be called.
+    ``final_obs``, the last observations, and for each episode ``final_best``, its largest reward, and ``final_task``,
+    its task's name. Without, ``reset`` has to be called.
 
     Raises ``ValueError`` for a budget that is not between 1 and the number of heads.
     """
@@ -55,9 +48,8 @@ class HeadAblationVectorEnv(VectorEnv):
         self.source, self.num_envs, self.autoreset = source, num_envs, autoreset
         mode = AutoresetMode.SAME_STEP if autoreset else AutoresetMode.DISABLED
         self.metadata = {"render_modes": [], "autoreset_mode": mode}
-        low, high = (
-            np.repeat(ends, [tasks + heads, heads]).astype(np.float32) for ends in ([0, -SCORE_LIMIT], [1, SCORE_LIMIT])
-        )
+        ends = np.array([[0, -SCORE_LIMIT], [1, SCORE_LIMIT]], dtype=np.float32)
+        low, high = np.repeat(ends, [tasks + heads, heads], axis=1)
         self.single_observation_space = spaces.Box(low, high, dtype=np.float32)
         self.single_action_space = spaces.Discrete(heads)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -95,8 +87,7 @@ class HeadAblationVectorEnv(VectorEnv):
         self._observation[:] = 0
         for i, rng in enumerate(self.rngs):
             episode = self.source.draw(rng)
-            self._rewards[i], self._signal[i] = episode.rewards, episode.signal
-            self._tasks[i] = episode.task
+            self._rewards[i], self._signal[i], self._tasks[i] = episode.rewards, episode.signal, episode.task
         self._best[:] = -np.inf
         self._left = self.budget
 
@@ -109,12 +100,8 @@ class HeadAblationVectorEnv(VectorEnv):
         if not self._left:
             raise ResetNeeded("no episode is being played: call reset before step")
         actions, heads = np.asarray(actions), self._rewards.shape[1]
-        if (
-            actions.shape != (self.num_envs,)
-            or not np.issubdtype(actions.dtype, np.integer)
-            or actions.min() < 0
-            or actions.max() >= heads
-        ):
+        integers = actions.shape == (self.num_envs,) and np.issubdtype(actions.dtype, np.integer)
+        if not (integers and 0 <= actions.min() <= actions.max() < heads):
             raise InvalidAction(
                 f"an action must be {self.num_envs} of the integers 0 to {heads - 1}, a head per episode, "
                 f"not {actions.tolist()}"
@@ -129,11 +116,8 @@ class HeadAblationVectorEnv(VectorEnv):
         terminated = np.full(self.num_envs, not self._left)
         info: dict[str, Any] = {}
         if not self._left and self.autoreset:
-            info = {
-                "final_obs": self._observation.copy(),
-                "final_best": self._best.copy(),
-                "final_task": np.array(self._tasks),
-            }
+            info = {"final_obs": self._observation.copy(), "final_best": self._best.copy()}
+            info["final_task"] = np.array(self._tasks)
             self._start()
         info["action_mask"] = self.action_masks()
         return self._observation.copy(), rewards, terminated, np.zeros_like(terminated), info
@@ -208,4 +192,4 @@ class HeadAblationEnv(gym.Env):
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Ablate one head. Raises as :meth:`HeadAblationVectorEnv.step` does."""
         observation, reward, ended, _, info = self._one.step(np.asarray([action]))
-        return (observation[0], float(reward[0]), bool(ended[0]), False, {"action_mask": info["action_mask"][0]})
+        return observation[0], float(reward[0]), bool(ended[0]), False, {"action_mask": info["action_mask"][0]}

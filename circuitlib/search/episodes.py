@@ -4,7 +4,7 @@ An episode is one task on one batch of 32 prompts and 32 control spans. Its rewa
 tables, or of a live sweep (:mod:`circuitlib.search.live`): the same numbers on the same prompts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -13,17 +13,14 @@ from jaxtyping import Float
 
 from circuitlib.ablation.tables import DamageTable, reward
 
-BATCH = 32
-"""Prompts, and control spans, per episode (MechRL)."""
-
-NOTHING = "none"
-"""The signal that names no task."""
+BATCH = 32  # prompts, and control spans, per episode (MechRL)
+NOTHING = "none"  # the signal that names no task
 
 
 @dataclass(frozen=True)
 class Episode:
-    """signal: what the policy is told of the task, see :func:`signal_of`. rewards: what each head pays.
-    task: its name, which the policy never sees."""
+    """signal: what the policy is told of the task, see :func:`signal_of`. rewards: what each head pays. task: its name,
+    which the policy never sees."""
 
     signal: Float[np.ndarray, " tasks"]
     rewards: Float[np.ndarray, " heads"]
@@ -59,33 +56,30 @@ class TableEpisodes:
     Raises ``ValueError`` when a table has fewer rows than an episode, or tables differ in their heads.
     """
 
-    def __init__(
-        self, task_tables: Sequence[DamageTable], control: DamageTable, penalty: float = 1.0, batch: int = BATCH
-    ) -> None:
+    def __init__(self, task_tables: Sequence[DamageTable], control: DamageTable, penalty: float = 1.0) -> None:
         for table in (*task_tables, control):
-            if len(table) < batch:
-                raise ValueError(f"the {table.name} table has {len(table)} rows; an episode takes {batch}")
+            if len(table) < BATCH:
+                raise ValueError(f"the {table.name} table has {len(table)} rows; an episode takes {BATCH}")
             if table.damage.shape[1] != control.damage.shape[1]:
                 raise ValueError(f"the {table.name} and control tables differ in their number of heads")
         self.tasks = tuple(table.name for table in task_tables)
         self.heads = control.damage.shape[1]
-        self.batch, self.penalty = batch, penalty
-        self._damage = [table.damage.numpy() for table in task_tables]
+        self.penalty = penalty
+        self._damage = {table.name: table.damage.numpy() for table in task_tables}
         self._control = control.damage.numpy()
 
     def draw(self, rng: np.random.Generator) -> Episode:
         """One episode of a task drawn uniformly, its rows without replacement."""
-        index = int(rng.integers(len(self.tasks)))
-        damage, general = (rows.mean(0) for rows in self._rows(index, rng))
+        task = self.tasks[rng.integers(len(self.tasks))]
+        damage, general = (rows.mean(0) for rows in self._rows(task, rng))
         rewards = reward(damage, general, self.penalty).astype(np.float32)
-        return Episode(signal_of(self.tasks, self.tasks[index]), rewards, self.tasks[index])
+        return Episode(signal_of(self.tasks, task), rewards, task)
 
     def draw_rows(self, task: str, rng: np.random.Generator) -> Float[np.ndarray, "batch heads"]:
         """What each head pays on each pair of a prompt and a span; their mean is an episode's reward."""
-        damage, general = self._rows(self.tasks.index(task), rng)
+        damage, general = self._rows(task, rng)
         return reward(damage, general, self.penalty).astype(np.float32)
 
-    def _rows(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        tables = self._damage[index], self._control
-        damage, general = (table[rng.choice(len(table), size=self.batch, replace=False)] for table in tables)
-        return damage, general
+    def _rows(self, task: str, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        for table in (self._damage[task], self._control):
+            yield table[rng.choice(len(table), size=BATCH, replace=False)]

@@ -17,11 +17,9 @@ from circuitlib.search.oracle import best_reward
 from circuitlib.search.searchers import Searcher
 from circuitlib.threads import threads_of_one_core
 
-MEASURED = (1, 5, 10, 20, 50)
-"""Heads measured at which the best reward so far is recorded."""
-
-EPISODE_SEED = 20_000
-"""Evaluation episodes are drawn with seeds from here on, which training never uses."""
+MEASURED = (1, 5, 10, 20, 50)  # heads measured at which the best reward so far is recorded
+EPISODE_SEED = 20_000  # evaluation episodes are drawn with seeds from here on, which training never uses
+CONDITION = ["task", "signal", "searcher", "trained_k", "planned_k", "measured"]
 
 
 @dataclass(frozen=True)
@@ -80,32 +78,20 @@ def evaluate(
         best = log.found(rewards)
         short = (best < 0.9 * oracle[:, None]).sum(1)  # entries before 90% was reached
         first = torch.cat([log.price, torch.tensor([torch.nan])])[short]
+        condition = {"task": task, "signal": entry.signal, "searcher": entry.searcher.name}
+        condition |= {name: getattr(entry, name) for name in ("trained_k", "planned_k", "seed")}
         for count in sorted({*(min(count, heads) for count in measured), int(meter.price)}):
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "task": task,
-                        "signal": entry.signal,
-                        "searcher": entry.searcher.name,
-                        "trained_k": entry.trained_k,
-                        "planned_k": entry.planned_k,
-                        "seed": entry.seed,
-                        "episode": range(len(rewards)),
-                        "measured": count,
-                        "best": log.at(best, count).numpy(),
-                        "oracle": oracle.numpy(),
-                        "reached_90": first.numpy(),
-                    }
-                )
-            )
+            seen = {"episode": range(len(rewards)), "measured": count, "best": log.at(best, count).numpy()}
+            paired = {"oracle": oracle.numpy(), "reached_90": first.numpy()}
+            frames.append(pd.DataFrame(condition | seen | paired))
     return pd.concat(frames, ignore_index=True)
 
 
 def bootstrap_ratio(
     best: Float[np.ndarray, "seeds episodes"], oracle: Float[np.ndarray, " episodes"], resamples: int = 2000
 ) -> tuple[float, float, float]:
-    """Mean best reward as a fraction of the paired oracle's mean, with its 95% interval: seeds and
-    episodes are both drawn again with replacement (percentile bootstrap, Efron 1979)."""
+    """Mean best reward as a fraction of the paired oracle's mean, with its 95% interval: seeds and episodes are both
+    drawn again with replacement (percentile bootstrap, Efron 1979)."""
     rng = np.random.default_rng(0)
     seeds, episodes = best.shape
     s = rng.integers(seeds, size=(resamples, seeds, 1))
@@ -115,26 +101,17 @@ def bootstrap_ratio(
     return float(best.mean() / oracle.mean()), float(low), float(high)
 
 
-CONDITION = ["task", "signal", "searcher", "trained_k", "planned_k", "measured"]
-
-
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per condition and number of heads measured: mean best reward, mean oracle, their ratio
-    with its interval (``ratio``, ``low``, ``high``), share of episodes that reached 90% of the oracle
-    and the median number of heads that took (missing if fewer than half of the episodes got there)."""
+    """One row per condition and number of heads measured: mean best reward, mean oracle, their ratio with its interval
+    (``ratio``, ``low``, ``high``), share of episodes that reached 90% of the oracle and the median number of heads that
+    took (missing if fewer than half of the episodes got there)."""
     rows = []
     for key, group in frame.groupby(CONDITION, sort=False):
         best = group.pivot(index="seed", columns="episode", values="best").to_numpy()
         oracle = group.drop_duplicates("episode").sort_values("episode")["oracle"].to_numpy()
         ratio, low, high = bootstrap_ratio(best, oracle)
         reached = group["reached_90"].fillna(np.inf)
-        median = float(reached.median())
-        rows.append(
-            dict(zip(CONDITION, key, strict=True))
-            | {"best": best.mean(), "oracle": oracle.mean(), "ratio": ratio, "low": low, "high": high}
-            | {
-                "reached_90_share": float(np.isfinite(reached).mean()),
-                "reached_90_heads": median if np.isfinite(median) else np.nan,
-            }
-        )
-    return pd.DataFrame(rows)
+        found = {"best": best.mean(), "oracle": oracle.mean(), "ratio": ratio, "low": low, "high": high}
+        when = {"reached_90_share": np.isfinite(reached).mean(), "reached_90_heads": reached.median()}
+        rows.append(dict(zip(CONDITION, key, strict=True)) | found | when)
+    return pd.DataFrame(rows).replace({"reached_90_heads": {np.inf: np.nan}})

@@ -1,6 +1,7 @@
 """Episodes swept on fresh prompts at every draw, as in the paper. No table, and no speed."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -36,16 +37,16 @@ class LiveEpisodes:
         self.heads = subject.heads
         self.batch, self.penalty = batch, penalty
         self._tasks, self._ablation, self._tokenizer = tasks, ablation, subject.tokenizer
-        self._part: Part = part
-        self._text = text or subject.card.control_text
+        self._control = partial(
+            control_spans, self._tokenizer, batch, part=part, text=text or subject.card.control_text
+        )
         self._engine = engine(subject, ablation)
 
     def draw(self, rng: np.random.Generator) -> Episode:
         """One episode of a task drawn uniformly, on prompts drawn for it alone."""
         task = self._tasks[int(rng.integers(len(self.tasks)))]
-        seeds = [int(rng.integers(2**31)) for _ in range(2)]
-        prompts = task.prompts(self._tokenizer, self.batch, seeds[0])
-        spans = control_spans(self._tokenizer, self.batch, seeds[1], self._part, self._text)
+        first, second = (int(rng.integers(2**31)) for _ in range(2))
+        prompts, spans = task.prompts(self._tokenizer, self.batch, first), self._control(second)
         return Episode(signal_of(self.tasks, task.name), self.rewards_of(task, prompts, spans), task.name)
 
     def rewards_of(

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from circuitlib.manifest import load_tensors, save_tensors
 from circuitlib.search.env import HeadAblationVectorEnv
@@ -27,11 +26,8 @@ def rounded(networks: Mapping[int, ActorCritic]) -> dict[int, ActorCritic]:
 def save_policy(networks: Mapping[int, ActorCritic], path: Path, provenance: Mapping[str, Any]) -> None:
     """Write the policy of each seed and where they came from, in half precision: a small repository matters more than
     the eleventh bit of 178,000 numbers per seed."""
-    tensors = {
-        f"{seed}.{name}": value.half()
-        for seed, network in networks.items()
-        for name, value in network.state_dict().items()
-    }
+    states = ((seed, network.state_dict()) for seed, network in networks.items())
+    tensors = {f"{seed}.{name}": value.half() for seed, state in states for name, value in state.items()}
     save_tensors(path, tensors, provenance)
 
 
@@ -41,12 +37,10 @@ def load_policy(path: Path, wanted: Mapping[str, Any] | None = None) -> tuple[di
     Raises :class:`circuitlib.manifest.StaleResult` when it is corrupt, or its provenance is not ``wanted``.
     """
     tensors, provenance = load_tensors(path, wanted)
-    states: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        number, name = key.split(".", 1)
-        states.setdefault(int(number), {})[name] = value.float()
     networks = {}
-    for seed, state in sorted(states.items()):
+    for seed in sorted({int(key.split(".")[0]) for key in tensors}):
+        start = f"{seed}."
+        state = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
         (hidden, observation), heads = state["hidden_1.weight"].shape, len(state["actor.weight"])
         networks[seed] = ActorCritic(observation - 2 * heads, heads, hidden, seed)
         networks[seed].load_state_dict(state)
@@ -54,8 +48,7 @@ def load_policy(path: Path, wanted: Mapping[str, Any] | None = None) -> tuple[di
 
 
 class _Metered(HeadAblationVectorEnv):
-    """Episodes whose rewards nobody knows until the meter has been asked, and charged. A step pays what the meter has
-    answered."""
+    """Episodes whose rewards nobody knows until the meter has been asked, and charged: what it answers, a step pays."""
 
     def __init__(self, meter: Meter, signal: np.ndarray, picks: int) -> None:
         self.meter, self.signal = meter, signal
@@ -67,7 +60,6 @@ class _Metered(HeadAblationVectorEnv):
         return Episode(self.signal, np.full(self.heads, np.nan, dtype=np.float32), NOTHING)
 
     def measure(self, heads: Int[np.ndarray, "envs k"]) -> Float[np.ndarray, "envs k"]:
-        """See the class."""
         answers = self.meter.measure(torch.from_numpy(heads)).numpy()
         np.put_along_axis(self._rewards, heads, answers, axis=1)
         return answers

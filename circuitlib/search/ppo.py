@@ -1,7 +1,7 @@
 """Proximal policy optimisation over heads, one seed, read from top to bottom.
 
 Settings, advantages, loss, rollout, update, loop: Schulman et al. 2017 (arXiv 1707.06347), named as in CleanRL, with
-the settings of MechRL (arXiv 2605.26343) as defaults. It trains any :class:`circuitlib.search.network.PolicyNetwork`.
+the settings of MechRL (arXiv:2605.26343v1) as defaults. It trains any :class:`circuitlib.search.network.PolicyNetwork`.
 :mod:`circuitlib.search.ppo_seeds` trains many seeds of the paper's network in a fraction of the time, and learns the
 same from the same random numbers.
 
@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn as nn
 from jaxtyping import Float
-from torch import Tensor
+from torch import Generator, Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Adam, Optimizer
 
 from circuitlib.search.env import BUDGET, HeadAblationVectorEnv
 from circuitlib.search.episodes import EpisodeSource
@@ -52,16 +53,12 @@ class PPOConfig:
             if not least <= value <= most:
                 limit = f"at least {least}" if value < least else f"at most {most}"
                 raise ValueError(f"{name} must be {limit}, not {value}")
-        size = self.num_envs * self.num_steps
+        size, total = self.num_envs * self.num_steps, self.total_timesteps
         if size % self.num_minibatches or size < 2 * self.num_minibatches:
-            raise ValueError(
-                f"num_minibatches must divide num_envs x num_steps, {size}, into minibatches of two steps or "
-                f"more, and {self.num_minibatches} does not"
-            )
+            steps = f"num_envs x num_steps, {size}, into minibatches of two steps or more"
+            raise ValueError(f"num_minibatches must divide {steps}, and {self.num_minibatches} does not")
         if not self.updates:
-            raise ValueError(
-                f"total_timesteps must hold one update of {size} steps, and {self.total_timesteps} does not"
-            )
+            raise ValueError(f"total_timesteps must hold one update of {size} steps, and {total} does not")
 
     @property
     def updates(self) -> int:
@@ -73,10 +70,9 @@ class PPOConfig:
         return self.learning_rate * (1 - (1 - self.lr_min_frac) * update / self.updates)
 
 
-def random_numbers(seed: int, num_envs: int) -> tuple[torch.Generator, list[int]]:
+def random_numbers(seed: int, num_envs: int) -> tuple[Generator, list[int]]:
     """What a seed draws samples and minibatches from, and the seeds of its environments."""
-    environments = [1_000 * seed + i for i in range(num_envs)]
-    return torch.Generator().manual_seed(1_000_003 * (seed + 1)), environments
+    return Generator().manual_seed(1_000_003 * (seed + 1)), [1_000 * seed + i for i in range(num_envs)]
 
 
 def advantages(
@@ -123,12 +119,8 @@ def loss(
     return -surrogate + config.vf_coef * value_loss - config.ent_coef * entropy, diagnostics
 
 
-Found = list[tuple[str, float]]
-"""Tasks, and the mean of the largest rewards of their episodes that ended together."""
-
-
-def found(env: HeadAblationVectorEnv, info: dict[str, Any], envs: slice = slice(None)) -> Found:
-    """What a step's ``info`` says of the episodes that it ended."""
+def found(env: HeadAblationVectorEnv, info: dict[str, Any], envs: slice = slice(None)) -> list[tuple[str, float]]:
+    """The tasks of the episodes that a step ended, from its ``info``, each with the mean of their largest rewards."""
     if "final_task" not in info:
         return []
     tasks, best = info["final_task"][envs], info["final_best"][envs]
@@ -138,45 +130,31 @@ def found(env: HeadAblationVectorEnv, info: dict[str, Any], envs: slice = slice(
 
 @torch.no_grad()
 def rollout(
-    network: PolicyNetwork,
-    env: HeadAblationVectorEnv,
-    observation: np.ndarray,
-    config: PPOConfig,
-    generator: torch.Generator,
-) -> tuple[dict[str, Tensor], np.ndarray, Found]:
+    network: PolicyNetwork, env: HeadAblationVectorEnv, observation: np.ndarray, config: PPOConfig, generator: Generator
+) -> tuple[dict[str, Tensor], np.ndarray, list[tuple[str, float]]]:
     """Play ``num_steps`` steps: a batch ``[t * n, ...]``, the observation after it, and what was found."""
     noise = gumbel((config.num_steps, env.num_envs, env.source.heads), generator)
-    steps: list[dict[str, Tensor]] = []
-    best: Found = []
+    steps: list[tuple[Tensor, ...]] = []
+    best: list[tuple[str, float]] = []
     for step_noise in noise:
         x = torch.from_numpy(observation)
         log_probs, value = network(x)
-        head = best_of(env, candidates(env, log_probs + step_noise, config.candidates))
-        observation, reward, ended, _, info = env.step(head)
+        picked = best_of(env, candidates(env, log_probs + step_noise, config.candidates))
+        observation, paid, over, _, info = env.step(picked)
         best += found(env, info)
-        taken, arrays = torch.from_numpy(head), {"reward": reward, "ended": ended}
-        log_prob = log_probs.gather(-1, taken[:, None])[:, 0]
-        step = {"observation": x, "head": taken, "log_prob": log_prob, "value": value}
-        steps.append(step | {name: torch.from_numpy(x) for name, x in arrays.items()})
-    batch = {name: torch.stack([step[name] for step in steps]) for name in steps[0]}
-    batch["advantage"] = advantages(
-        batch["reward"],
-        batch["value"],
-        batch["ended"].float(),
-        network(torch.from_numpy(observation))[1],
-        config.gamma,
-        config.gae_lambda,
-    )
-    batch["return"] = batch["advantage"] + batch["value"]
+        head = torch.from_numpy(picked)
+        log_prob = log_probs.gather(-1, head[:, None])[:, 0]
+        steps.append((x, head, log_prob, value, torch.from_numpy(paid), torch.from_numpy(over)))
+    x, head, log_prob, value, reward, ended = (torch.stack(column) for column in zip(*steps, strict=True))
+    _, last_value = network(torch.from_numpy(observation))
+    advantage = advantages(reward, value, ended.float(), last_value, config.gamma, config.gae_lambda)
+    batch = {"observation": x, "head": head, "log_prob": log_prob, "value": value, "reward": reward}
+    batch |= {"advantage": advantage, "return": advantage + value}
     return {name: x.flatten(0, 1) for name, x in batch.items()}, observation, best
 
 
 def update(
-    network: PolicyNetwork,
-    optimizer: torch.optim.Optimizer,
-    batch: dict[str, Tensor],
-    config: PPOConfig,
-    generator: torch.Generator,
+    network: PolicyNetwork, optimizer: Optimizer, batch: dict[str, Tensor], config: PPOConfig, generator: Generator
 ) -> dict[str, float]:
     """Learn from a rollout. Returns the diagnostics, means over the last epoch, and the share of the variance of the
     returns that the values explained."""
@@ -190,7 +168,7 @@ def update(
             objective, diagnostics = loss(network, some, config)
             optimizer.zero_grad()
             objective.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), config.max_grad_norm)
+            clip_grad_norm_(network.parameters(), config.max_grad_norm)
             optimizer.step()
             seen.append(diagnostics)
     means = {name: float(np.mean([one[name] for one in seen])) for name in seen[0]}
@@ -208,7 +186,7 @@ def train(
     """
     if network is None:
         network = ActorCritic(len(source.tasks), source.heads, config.hidden, seed)
-    optimizer = torch.optim.Adam(network.parameters(), eps=config.adam_eps)
+    optimizer = Adam(network.parameters(), eps=config.adam_eps)
     env = HeadAblationVectorEnv(source, config.num_envs, config.budget)
     generator, seeds = random_numbers(seed, config.num_envs)
     observation, _ = env.reset(seed=seeds)
@@ -217,7 +195,6 @@ def train(
         batch, observation, ended = rollout(network, env, observation, config, generator)
         optimizer.param_groups[0]["lr"] = config.annealed(done)
         diagnostics = update(network, optimizer, batch, config, generator)
-        history += [
-            {"seed": seed, "update": done + 1, "task": task, "best": best} | diagnostics for task, best in ended
-        ]
+        row = {"seed": seed, "update": done + 1}
+        history += [row | {"task": task, "best": best} | diagnostics for task, best in ended]
     return network, history

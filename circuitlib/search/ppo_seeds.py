@@ -3,13 +3,12 @@
 Seeds share nothing: each has its own initial weights, environments, samples and minibatches. A :class:`Learner` holds a
 few side by side, each parameter with a leading seed dimension and each product a batched one, which hides what an
 operation costs beside its arithmetic; the gradient is written by hand, because at this size autograd's bookkeeping
-takes as long as the products; learners are spread over threads of one core each, which on a network this small
-beats many cores per product.
+takes as long as the products; learners are spread over threads of one core each, which beats many cores per product.
 
 Shapes: s seeds, n environments or rows of a minibatch, t steps, h heads, o observations, p parameters.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict
 from itertools import repeat
@@ -32,15 +31,14 @@ from circuitlib.threads import training_threads
 
 SIDE_BY_SIDE = 5
 """Seeds per learner, at most. Fewer, and threads wait for Python's lock between operations this short; more, and
-their weights, gradients and moments (2.8 MB a seed) leave the cache."""
+their weights, gradients and moments (2.8 MB per seed) leave the cache."""
 
 
 def product(
     left: Float[Tensor, "s a b"], right: Float[Tensor, "s b c"], out: Tensor | None = None
 ) -> Float[Tensor, "s a c"]:
     """Batched products, by numpy's library. On a processor; no gradient passes through."""
-    into = None if out is None else out.numpy()
-    return torch.from_numpy(np.matmul(left.numpy(), right.numpy(), out=into))
+    return torch.from_numpy(np.matmul(left.numpy(), right.numpy(), out=None if out is None else out.numpy()))
 
 
 def tanh(x: Tensor) -> Tensor:
@@ -56,47 +54,48 @@ class ActorCritics:
     are views of one row per seed, so that clipping and Adam are one pass.
     """
 
-    LAYERS = (("hidden_1",), ("hidden_2",), ("actor", "critic"))
-
     def __init__(self, networks: Sequence[ActorCritic]) -> None:
         self.tasks, self.heads = networks[0].tasks, networks[0].heads
         self._networks = networks
-        tensors = []
-        for names in self.LAYERS:
-            layers = [[getattr(network, name) for name in names] for network in networks]
-            weight = [torch.cat([layer.weight.detach().T for layer in some], 1) for some in layers]
-            bias = [torch.cat([layer.bias.detach() for layer in some])[None] for some in layers]
-            tensors += [torch.stack(weight), torch.stack(bias)]
-        self.parameters = nn.Parameter(torch.cat([x.flatten(1) for x in tensors], 1))
+        hidden, observation = networks[0].hidden_1.weight.shape
+        layers = (observation, hidden), (hidden, hidden), (hidden, self.heads + 1)
+        shapes = [shape for inputs, outputs in layers for shape in ((inputs, outputs), (1, outputs))]
+        sizes = [rows * columns for rows, columns in shapes]
+        self.parameters = nn.Parameter(torch.empty(len(networks), sum(sizes)))
         self.parameters.grad = torch.zeros_like(self.parameters)
-        sizes, shapes = [x[0].numel() for x in tensors], [x.shape[1:] for x in tensors]
 
         def views(rows: Tensor) -> list[tuple[Tensor, Tensor]]:
-            parts = rows.split(sizes, 1)
-            seen = [x.unflatten(1, shape) for x, shape in zip(parts, shapes, strict=True)]
+            seen = [x.unflatten(1, shape) for x, shape in zip(rows.split(sizes, 1), shapes, strict=True)]
             return list(zip(seen[::2], seen[1::2], strict=True))
 
         self._weights, self._grads = views(self.parameters.detach()), views(self.parameters.grad)
+        for layer, weight, bias in self._linear(networks):
+            weight.copy_(layer.weight.detach())
+            bias.copy_(layer.bias.detach())
+
+    def _linear(self, networks: Sequence[ActorCritic]) -> Iterator[tuple[nn.Linear, Tensor, Tensor]]:
+        """Each layer of each network, with the views of its weight and bias here."""
+        for i, network in enumerate(networks):
+            (weight_1, bias_1), (weight_2, bias_2), (weight, bias) = ((w[i].T, b[i, 0]) for w, b in self._weights)
+            yield network.hidden_1, weight_1, bias_1
+            yield network.hidden_2, weight_2, bias_2
+            yield network.actor, weight[:-1], bias[:-1]
+            yield network.critic, weight[-1:], bias[-1:]
 
     def networks(self) -> list[ActorCritic]:
         """The networks one by one, copies."""
         copies = deepcopy(list(self._networks))
-        for i, network in enumerate(copies):
-            for names, (weight, bias) in zip(self.LAYERS, self._weights, strict=True):
-                layers = [getattr(network, name) for name in names]
-                sizes = [layer.out_features for layer in layers]
-                columns = weight[i].split(sizes, 1), bias[i, 0].split(sizes)
-                for layer, w, b in zip(layers, *columns, strict=True):
-                    layer.weight.data, layer.bias.data = w.T.clone(), b.clone()
+        for layer, weight, bias in self._linear(copies):
+            layer.weight.data, layer.bias.data = weight.clone(), bias.clone()
         return copies
 
     def activations(self, observations: Float[Tensor, "s n o"]) -> tuple[Tensor, ...]:
         """Both hidden layers ``[s, n, hidden]``, logits ``[s, n, h]``, those of tried heads lowered by 1e9, and
         values ``[s, n]``."""
-        first, second, last = self._weights
-        hidden_1 = tanh(product(observations, first[0]).add_(first[1]))
-        hidden_2 = tanh(product(hidden_1, second[0]).add_(second[1]))
-        output = product(hidden_2, last[0]).add_(last[1])
+        (weight_1, bias_1), (weight_2, bias_2), (weight, bias) = self._weights
+        hidden_1 = tanh(product(observations, weight_1).add_(bias_1))
+        hidden_2 = tanh(product(hidden_1, weight_2).add_(bias_2))
+        output = product(hidden_2, weight).add_(bias)
         tried = observations[..., self.tasks : self.tasks + self.heads]
         return hidden_1, hidden_2, torch.add(output[..., :-1], tried, alpha=-1e9), output[..., -1]
 
@@ -141,18 +140,20 @@ def clip_gradients(gradients: Float[Tensor, "s p"], max_norm: float) -> None:
     gradients.mul_((max_norm / (norms + 1e-6)).clamp_(max=1.0))
 
 
+def below(state: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """What a state names with this prefix, named without."""
+    return {name.removeprefix(prefix): x for name, x in state.items() if name.startswith(prefix)}
+
+
 class Learner:
     """A few seeds, side by side in every operation: networks, optimizer, environments, random numbers."""
 
     def __init__(self, source: EpisodeSource, config: PPOConfig, seeds: Sequence[int]) -> None:
         self.config, self.seeds = config, list(seeds)
         self.env = HeadAblationVectorEnv(source, len(seeds) * config.num_envs, config.budget)
-        self.network = ActorCritics(
-            [ActorCritic(len(source.tasks), source.heads, config.hidden, seed) for seed in seeds]
-        )
-        self.optimizer = torch.optim.Adam(
-            [self.network.parameters], config.learning_rate, eps=config.adam_eps, fused=True
-        )
+        tasks, heads = len(source.tasks), source.heads
+        self.network = ActorCritics([ActorCritic(tasks, heads, config.hidden, seed) for seed in seeds])
+        self.optimizer = torch.optim.Adam([self.network.parameters], eps=config.adam_eps, fused=True)
         numbers = [random_numbers(seed, config.num_envs) for seed in seeds]
         self.generators = [generator for generator, _ in numbers]
         self._observation = self.env.reset(seed=[one for _, some in numbers for one in some])[0]
@@ -169,33 +170,26 @@ class Learner:
         """Play ``num_steps`` steps; tensors ``[s, t * n, ...]``, and what each seed's episodes that ended found."""
         c, s, n = self.config, len(self.seeds), self.config.num_envs
         noise = torch.stack([gumbel((c.num_steps, n, self.network.heads), g) for g in self.generators], dim=1)
-        kept: dict[str, list[np.ndarray]] = {
-            name: [] for name in ("observation", "head", "logits", "value", "reward", "ended")
-        }
+        steps: list[tuple[np.ndarray, ...]] = []
         best: list[tuple[int, str, float]] = []
         for step_noise in noise:
             observation = self._observation
-            x = torch.from_numpy(observation).view(s, n, -1)
-            _, _, logits, value = self.network.activations(x)
+            _, _, logits, value = self.network.activations(torch.from_numpy(observation).view(s, n, -1))
             heads = candidates(self.env, (logits + step_noise).flatten(0, 1), c.candidates)
-            head = best_of(self.env, heads) if c.candidates > 1 else heads[:, 0]
-            self._observation, reward, ended, _, info = self.env.step(head)
-            now = observation, head, logits.numpy(), value.numpy(), reward, ended
-            for arrays, array in zip(kept.values(), now, strict=True):
-                arrays.append(array)
+            picked = best_of(self.env, heads) if c.candidates > 1 else heads[:, 0]
+            self._observation, paid, over, _, info = self.env.step(picked)
+            steps.append((observation, picked, logits.numpy(), value.numpy(), paid, over))
             for i in range(s):
                 best += [(i, *one) for one in found(self.env, info, slice(i * n, (i + 1) * n))]
-        batch = {
-            name: torch.from_numpy(np.stack(arrays)).view(c.num_steps, s, n, -1).squeeze(-1)
-            for name, arrays in kept.items()
-        }
-        last_value = self.network.activations(torch.from_numpy(self._observation).view(s, n, -1))[3]
-        log_probs = batch.pop("logits").log_softmax(-1)
-        batch["log_prob"] = log_probs.gather(-1, batch["head"][..., None])[..., 0]
-        batch["advantage"] = advantages(
-            batch["reward"], batch["value"], batch["ended"].float(), last_value, c.gamma, c.gae_lambda
+        x, head, logits, value, reward, ended = (
+            torch.from_numpy(np.stack(column)).view(c.num_steps, s, n, -1).squeeze(-1)
+            for column in zip(*steps, strict=True)
         )
-        batch["return"] = batch["advantage"] + batch["value"]
+        last_value = self.network.activations(torch.from_numpy(self._observation).view(s, n, -1))[3]
+        log_prob = logits.log_softmax(-1).gather(-1, head[..., None])[..., 0]
+        advantage = advantages(reward, value, ended.float(), last_value, c.gamma, c.gae_lambda)
+        batch = {"observation": x, "head": head, "log_prob": log_prob, "value": value}
+        batch |= {"advantage": advantage, "return": advantage + value}
         return {name: x.transpose(0, 1).flatten(1, 2) for name, x in batch.items()}, best
 
     def update(self, batch: dict[str, Tensor]) -> list[dict[str, float]]:
@@ -203,8 +197,7 @@ class Learner:
         c, gradient = self.config, self.network.parameters.grad
         assert gradient is not None
         size = c.num_envs * c.num_steps
-        names = ("observation", "head", "log_prob", "advantage", "return")
-        flat = {name: batch[name].flatten(0, 1) for name in names}
+        flat = {name: x.flatten(0, 1) for name, x in batch.items() if name != "value"}
         for _ in range(c.update_epochs):
             orders = [torch.randperm(size, generator=g) + i * size for i, g in enumerate(self.generators)]
             # [s, size] to [minibatches, s, size / minibatches]
@@ -215,47 +208,38 @@ class Learner:
             shuffled["gain"] = (gain - mean) / (std + 1e-8)
             seen = []
             for i in range(c.num_minibatches):
-                some = {name: x[i] for name, x in shuffled.items()}
-                seen.append(self.network.backward(some, c))
+                seen.append(self.network.backward({name: x[i] for name, x in shuffled.items()}, c))
                 clip_gradients(gradient, c.max_grad_norm)
                 self.optimizer.step()
         # Of the last epoch, and all at once: a diagnostic per minibatch would take a twentieth of the training.
         ratio, entropy, values_grad = (torch.cat(x, 1) for x in zip(*seen, strict=True))
         errors = values_grad * (size / c.num_minibatches / c.vf_coef)
-        unexplained = (batch["return"] - batch["value"]).var(1) / batch["return"].var(1)
         diagnostics = {
             "approx_kl": (ratio - 1 - ratio.log()).mean(1),
             "clipfrac": ((ratio - 1).abs() > c.clip_coef).float().mean(1),
             "entropy": entropy.mean(1),
             "value_loss": 0.5 * errors.square().mean(1),
-            "explained_variance": 1 - unexplained,
+            "explained_variance": 1 - (batch["return"] - batch["value"]).var(1) / batch["return"].var(1),
         }
-        columns = zip(*(x.tolist() for x in diagnostics.values()), strict=True)
-        return [dict(zip(diagnostics, values, strict=True)) for values in columns]
+        return [{name: x[i].item() for name, x in diagnostics.items()} for i in range(len(self.seeds))]
 
     def state(self) -> dict[str, Any]:
         """Everything that :meth:`restore` needs: tensors, and what JSON can hold."""
-        moments = self.optimizer.state[self.network.parameters]
-        env = self.env.state()
-        arrays = {k: torch.from_numpy(x) for k, x in env.items() if isinstance(x, np.ndarray)}
+        env = {k: torch.from_numpy(x) if isinstance(x, np.ndarray) else x for k, x in self.env.state().items()}
         return {
             "parameters": self.network.parameters.detach(),
             "generators": torch.stack([g.get_state() for g in self.generators]),
-            **{f"adam.{name}": x for name, x in moments.items()},
-            **{f"env.{name}": x for name, x in (env | arrays).items()},
+            **{f"adam.{name}": x for name, x in self.optimizer.state[self.network.parameters].items()},
+            **{f"env.{name}": x for name, x in env.items()},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on exactly from a :meth:`state`."""
-
-        def part(name: str) -> dict[str, Any]:
-            return {k.removeprefix(name): x for k, x in state.items() if k.startswith(name)}
-
         self.network.parameters.data.copy_(state["parameters"])
         for generator, saved in zip(self.generators, state["generators"], strict=True):
             generator.set_state(saved.clone())
-        self.optimizer.state[self.network.parameters] = part("adam.")
-        self._observation = self.env.restore(part("env."))
+        self.optimizer.state[self.network.parameters] = below(state, "adam.")
+        self._observation = self.env.restore(below(state, "env."))
 
 
 class Trainer:
@@ -269,11 +253,12 @@ class Trainer:
         self.learners = [Learner(source, config, group.tolist()) for group in groups]
         self.history: list[dict[str, Any]] = []
         self.done = 0
+        self._recorded = {"config": asdict(config), "seeds": self.seeds}
 
     def networks(self) -> dict[int, ActorCritic]:
         """The network of each seed, copies."""
-        found = [network for learner in self.learners for network in learner.network.networks()]
-        return dict(zip(self.seeds, found, strict=True))
+        networks = (network for learner in self.learners for network in learner.network.networks())
+        return dict(zip(self.seeds, networks, strict=True))
 
     def train(
         self,
@@ -284,40 +269,34 @@ class Trainer:
     ) -> dict[int, ActorCritic]:
         """Train to the end, or until ``stop()``; resume from ``checkpoint`` if it is there and keep it up to date
         every ``every`` updates. ``progress`` is told of updates that are done. Returns :meth:`networks`."""
-        c = self.config
         if checkpoint is not None and is_stored(checkpoint):
             self.restore(checkpoint)
         progress(self.done)
         with training_threads(len(self.learners)) as pool:
-            while self.done < c.updates and not stop():
-                rows = list(pool.map(Learner.learn, self.learners, repeat(c.annealed(self.done))))
+            while self.done < self.config.updates and not stop():
+                rate = self.config.annealed(self.done)
+                rows = list(pool.map(Learner.learn, self.learners, repeat(rate)))
                 self.done += 1
                 self.history += [{"update": self.done} | row for some in rows for row in some]
                 progress(1)
-                if checkpoint is not None and (self.done % every == 0 or self.done == c.updates):
+                if checkpoint is not None and (self.done % every == 0 or self.done == self.config.updates):
                     self.save(checkpoint)
         return self.networks()
 
-    def _recorded(self) -> dict[str, Any]:
-        return {"config": asdict(self.config), "seeds": self.seeds}
-
     def save(self, path: Path) -> None:
         """Write everything that :meth:`restore` needs, a ``.safetensors`` file and its manifest."""
-        states = {
-            f"{i}.{name}": value for i, learner in enumerate(self.learners) for name, value in learner.state().items()
-        }
+        states = {f"{i}.{name}": x for i, one in enumerate(self.learners) for name, x in one.state().items()}
         tensors = {name: x for name, x in states.items() if isinstance(x, Tensor)}
         rest = {name: x for name, x in states.items() if name not in tensors}
         provenance = {"done": self.done, "history": self.history, "states": rest}
-        save_tensors(path, tensors, self._recorded() | provenance)
+        save_tensors(path, tensors, self._recorded | provenance)
 
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint. Raises ``ValueError`` when it is corrupt or belongs to another run."""
         tensors, provenance = load_tensors(path)
-        if any(provenance.get(name) != value for name, value in self._recorded().items()):
+        if any(provenance.get(name) != value for name, value in self._recorded.items()):
             raise ValueError(f"{path} is the checkpoint of another configuration; delete it to start anew")
         self.done, self.history = provenance["done"], provenance["history"]
         states = tensors | provenance["states"]
         for i, learner in enumerate(self.learners):
-            start = f"{i}."
-            learner.restore({k.removeprefix(start): x for k, x in states.items() if k.startswith(start)})
+            learner.restore(below(states, f"{i}."))

@@ -25,12 +25,11 @@ class Searcher(Protocol):
 
 @dataclass(frozen=True)
 class RandomSearcher:
-    """Heads in random order, none twice."""
+    """A :class:`Searcher` that measures heads in random order, none twice."""
 
     name: str = "random"
 
     def search(self, meter: Meter, budget: float | int, generator: torch.Generator) -> None:
-        """See :class:`Searcher`."""
         order = torch.rand(meter.episodes, meter.heads, generator=generator).argsort(1)
         meter.measure(order[:, : int(budget)])
 
@@ -44,7 +43,6 @@ class StaticPrior:
     name: str = "static prior"
 
     def search(self, meter: Meter, budget: float | int, generator: torch.Generator) -> None:
-        """See :class:`Searcher`."""
         meter.measure(self.order[: int(budget)].expand(meter.episodes, -1))
 
 
@@ -58,15 +56,13 @@ class Kind:
     marker: str
 
 
-SEARCHERS = {
-    kind.key: kind
-    for kind in (
-        Kind("policy k=5", "policy, k=5", "#0072B2", "o"),
-        Kind("policy k=1", "policy, k=1", "#56B4E9", "s"),
-        Kind("static prior", "static prior", "#D55E00", "D"),
-        Kind("random", "random", "#7F7F7F", "^"),
-    )
-}
+KINDS = (
+    Kind("policy k=5", "policy, k=5", "#0072B2", "o"),
+    Kind("policy k=1", "policy, k=1", "#56B4E9", "s"),
+    Kind("static prior", "static prior", "#D55E00", "D"),
+    Kind("random", "random", "#7F7F7F", "^"),
+)
+SEARCHERS = {kind.key: kind for kind in KINDS}
 """Every searcher that is compared, in the order of legends."""
 
 

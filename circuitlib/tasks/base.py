@@ -1,41 +1,39 @@
 """What a task is: a generator of prompts with right and wrong answers, and the metric that scores them.
 
-A task writes text; a subject's tokenizer turns it into tokens, after BOS. Prompts of one length are kept
-together, so that nothing is ever padded and the scored position is always the last one. Text that does not
-become the tokens it is meant to be is refused.
+A task writes text; a subject's tokenizer turns it into tokens, after BOS. Prompts of one length are kept together, so
+that nothing is ever padded and the scored position is always the last one. Text that does not become the tokens it is
+meant to be is refused.
 """
-
-from __future__ import annotations
 
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.random import Generator, default_rng
 from torch import Tensor
 
 from circuitlib.subjects.beginning import beginning
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase as Tokenizer
+else:
+    Tokenizer = Any  # transformers takes seconds to import
 
 HOLD_OUT_ONE_IN = 5
 MIN_WORDS = 8
-
-TRIED = 64
-"""Prompts on which :meth:`Task.refusal` tries a tokenizer."""
+TRIED = 64  # prompts on which Task.refusal tries a tokenizer
 
 
 @dataclass(frozen=True)
 class Example:
-    """One prompt as text. ``candidates`` are answer strings, ``signs`` their weights in the metric
-    (+1 right, -1 wrong); ``roles`` maps a role to the index of its last character in ``text``;
-    ``counterfactual`` is a text of as many tokens in which the answer is another one or unknowable."""
+    """One prompt as text. ``candidates`` are answer strings, ``signs`` their weights in the metric (+1 right, -1 wrong);
+    ``roles`` maps a role to the index of its last character in ``text``; ``counterfactual`` is a text of as many tokens
+    in which the answer is another one or unknowable."""
 
     text: str
     answer: str
@@ -66,8 +64,7 @@ class Prompts:
     tokens: token ids, BOS first; the metric is read at the last position.
     candidates, signs: answer token ids and their weights; column 0 is a right answer of logit-difference tasks.
     roles: for each role (``S1``, ``IO``, ...) the position of its token in every prompt.
-    counterfactual: for each prompt another of the same length in which the answer is another one or
-    unknowable; None for prompts written by hand without one.
+    counterfactual: of :class:`Example`, tokenised; None for prompts written by hand without one.
     """
 
     task: str
@@ -96,16 +93,15 @@ class Prompts:
         """The wrong answer's token id (logit-difference tasks)."""
         return self.candidates[:, 1]
 
-    def __getitem__(self, rows: slice | Int[Tensor, " rows"]) -> Prompts:
-        picked = range(len(self))[rows] if isinstance(rows, slice) else rows.tolist()
-        return Prompts(
-            self.task,
-            self.tokens[rows],
-            self.candidates[rows],
-            self.signs[rows],
-            [self.text[i] for i in picked],
-            {role: positions[rows] for role, positions in self.roles.items()},
-            None if self.counterfactual is None else self.counterfactual[rows],
+    def __getitem__(self, rows: slice | Int[Tensor, " rows"]) -> "Prompts":
+        return replace(
+            self,
+            tokens=self.tokens[rows],
+            candidates=self.candidates[rows],
+            signs=self.signs[rows],
+            text=[self.text[i] for i in torch.arange(len(self))[rows].tolist()],
+            roles={role: positions[rows] for role, positions in self.roles.items()},
+            counterfactual=None if self.counterfactual is None else self.counterfactual[rows],
         )
 
 
@@ -113,9 +109,9 @@ class Prompts:
 class Metric:
     """A task metric, a function of the logits at the last position.
 
-    ``function`` maps (candidate logits ``[..., answers]``, log of the summed exponentials of all
-    logits ``[...]`` or None, signs ``[..., answers]``) to the metric ``[...]``.
-    ``needs_normaliser`` says whether the second argument is wanted: it costs a full unembedding.
+    ``function`` maps (candidate logits ``[..., answers]``, log of the summed exponentials of all logits ``[...]`` or
+    None, signs ``[..., answers]``) to the metric ``[...]``. ``needs_normaliser`` says whether the second argument is
+    wanted: it costs a full unembedding.
     """
 
     name: str
@@ -139,26 +135,24 @@ PROBABILITY_DIFFERENCE = Metric("probability difference", "probability", True, _
 
 @dataclass(frozen=True)
 class Task:
-    """A behaviour of a language model, with the metric that measures it.
+    """A behaviour of a language model, with the metric that measures it. ``source`` says where it is from.
 
-    source: where the task is from.
-    example: ``example(tokenizer, rng)`` writes one prompt.
-    counterfactual: ``counterfactual(tokenizer, example, rng)`` writes its counterfactual text; None for a task
-    without, whose heads cannot be ablated by resampling.
+    ``example(tokenizer, rng)`` writes one prompt, ``counterfactual(tokenizer, example, rng)`` its counterfactual text.
+    Where the latter is None, heads cannot be ablated by resampling.
     """
 
     name: str
     description: str
     source: str
     metric: Metric
-    example: Callable[[PreTrainedTokenizerBase, np.random.Generator], Example]
-    counterfactual: Callable[[PreTrainedTokenizerBase, Example, np.random.Generator], str] | None = None
+    example: Callable[[Tokenizer, Generator], Example]
+    counterfactual: Callable[[Tokenizer, Example, Generator], str] | None = None
 
-    def examples(self, tokenizer: PreTrainedTokenizerBase, count: int, seed: int) -> list[Example]:
+    def examples(self, tokenizer: Tokenizer, count: int, seed: int) -> list[Example]:
         """``count`` prompts as text, drawn with ``seed``; see :meth:`prompts`."""
         if count < 1:
             raise ValueError(f"count must be at least 1, not {count}")
-        rng = np.random.default_rng([seed, *self.name.encode()])
+        rng = default_rng([seed, *self.name.encode()])
         # A stream of their own: the prompts are the same with and without counterfactuals.
         (other,) = rng.spawn(1)
         examples = [self.example(tokenizer, rng) for _ in range(count)]
@@ -166,17 +160,16 @@ class Task:
             return examples
         return [replace(example, counterfactual=self.counterfactual(tokenizer, example, other)) for example in examples]
 
-    def prompts(self, tokenizer: PreTrainedTokenizerBase, count: int, seed: int) -> list[Prompts]:
+    def prompts(self, tokenizer: Tokenizer, count: int, seed: int) -> list[Prompts]:
         """``count`` prompts drawn with ``seed``, grouped by length, shortest first.
 
-        Raises ``ValueError`` when ``count`` is not positive, when the tokenizer has no BOS token, when too
-        few of the task's words are single tokens for it, and what :func:`tokenise` raises.
+        Raises ``ValueError`` when ``count`` is not positive, when too few of the task's words are single tokens for the
+        tokenizer, and what :func:`tokenise` raises.
         """
         return tokenise(self.name, tokenizer, self.examples(tokenizer, count, seed))
 
-    def refusal(self, tokenizer: PreTrainedTokenizerBase) -> str | None:
-        """Why this task's prompts cannot be formed with a tokenizer, in one sentence; None where they can.
-        Loads and runs no model."""
+    def refusal(self, tokenizer: Tokenizer) -> str | None:
+        """Why this task's prompts cannot be formed with a tokenizer, in one sentence; None where they can."""
         try:
             self.prompts(tokenizer, TRIED, seed=0)
         except ValueError as error:
@@ -184,11 +177,11 @@ class Task:
         return None
 
 
-def tokenise(task: str, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> list[Prompts]:
+def tokenise(task: str, tokenizer: Tokenizer, examples: Sequence[Example]) -> list[Prompts]:
     """Examples as token tensors, grouped by length, shortest first; within a group in given order.
 
-    Raises ``ValueError`` for an answer that is not one token, a counterfactual of another length than its
-    prompt, and what :func:`encode_examples` raises.
+    Raises ``ValueError`` for an answer that is not one token, a counterfactual of another length than its prompt, and
+    what :func:`encode_examples` raises.
     """
     groups: dict[tuple[int, int], list[tuple[Example, list[int], dict[str, int]]]] = defaultdict(list)
     words = dict.fromkeys(word for example in examples for word in example.candidates)
@@ -209,9 +202,7 @@ def tokenise(task: str, tokenizer: PreTrainedTokenizerBase, examples: Sequence[E
     ]
 
 
-def _counterfactuals(
-    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], length: int
-) -> Int[Tensor, "batch pos"] | None:
+def _counterfactuals(tokenizer: Tokenizer, examples: Sequence[Example], length: int) -> Int[Tensor, "batch pos"] | None:
     texts = [e.counterfactual for e in examples if e.counterfactual is not None]
     if not texts:
         return None
@@ -219,8 +210,7 @@ def _counterfactuals(
         raise ValueError(
             f"{len(texts)} of {len(examples)} prompts have a counterfactual; give every prompt one, or none"
         )
-    encodings = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-    rows = [_after_bos(tokenizer, *both) for both in zip(texts, encodings, strict=True)]
+    rows = encode_texts(tokenizer, texts)
     for example, row in zip(examples, rows, strict=True):
         if len(row) != length:
             raise ValueError(
@@ -230,13 +220,11 @@ def _counterfactuals(
     return torch.tensor(rows)
 
 
-def encode_examples(
-    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
-) -> list[tuple[list[int], dict[str, int]]]:
+def encode_examples(tokenizer: Tokenizer, examples: Sequence[Example]) -> list[tuple[list[int], dict[str, int]]]:
     """For each example its token ids, BOS first, and the position of each role's token.
 
-    Raises ``ValueError`` when candidates and signs are not as many, when examples have different roles, when
-    the word at a role is not one token (a number may be several), and what :func:`encode_text` raises.
+    Raises ``ValueError`` when candidates and signs are not as many, when examples have different roles, when the word
+    at a role is not one token (a number may be several), and what :func:`encode_texts` raises.
     """
     for example in examples:
         if len(example.candidates) != len(example.signs):
@@ -249,16 +237,12 @@ def encode_examples(
                 f"{example.text!r} has roles {sorted(example.roles)} and {examples[0].text!r} "
                 f"{sorted(examples[0].roles)}; give every prompt the same"
             )
-    first = len(beginning(tokenizer))
-    encodings = tokenizer(
-        [example.text for example in examples], add_special_tokens=False, return_offsets_mapping=True, verbose=False
-    )
+    texts = [example.text for example in examples]
+    encodings = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    rows, first = _after_bos(tokenizer, texts, encodings["input_ids"]), len(beginning(tokenizer))
     return [
-        (
-            _after_bos(tokenizer, example.text, ids),
-            {role: first + _token_at(example, role, offsets) for role in example.roles},
-        )
-        for example, ids, offsets in zip(examples, encodings["input_ids"], encodings["offset_mapping"], strict=True)
+        (row, {role: first + _token_at(example, role, offsets) for role in example.roles})
+        for example, row, offsets in zip(examples, rows, encodings["offset_mapping"], strict=True)
     ]
 
 
@@ -278,29 +262,35 @@ def _token_at(example: Example, role: str, offsets: Sequence[tuple[int, int]]) -
     raise ValueError(f"role {role} of {text!r} is at no token for this tokenizer; name another")
 
 
-def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """The token ids of a text, BOS first.
+def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """The token ids of each text, BOS first.
 
-    A special token further on in the text, BOS included, is that one token, as the tokenizer encodes it: models
-    see documents separated so. Raises ``ValueError`` when the text starts with BOS, which would be there twice,
-    or when the tokenizer has none.
+    A special token further on in a text, BOS included, is that one token, as the tokenizer encodes it: models see
+    documents separated so. Raises ``ValueError`` when a text starts with BOS, which would be there twice, or when the
+    tokenizer has none.
     """
-    return _after_bos(tokenizer, text, tokenizer.encode(text, add_special_tokens=False, verbose=False))
+    return _after_bos(tokenizer, texts, tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"])
 
 
-def _after_bos(tokenizer: PreTrainedTokenizerBase, text: str, ids: Sequence[int]) -> list[int]:
+def _after_bos(tokenizer: Tokenizer, texts: Sequence[str], encodings: list[list[int]]) -> list[list[int]]:
     bos = beginning(tokenizer)
-    if bos and ids[:1] == bos:
-        start = text if len(text) < 60 else text[:60] + "..."
-        raise ValueError(
-            f"{start!r} starts with the BOS token {tokenizer.bos_token!r}; it is put there anyway, leave it out"
-        )
-    return [*bos, *ids]
+    for text, ids in zip(texts, encodings, strict=True):
+        if bos and ids[:1] == bos:
+            start = text if len(text) < 60 else text[:60] + "..."
+            raise ValueError(
+                f"{start!r} starts with the BOS token {tokenizer.bos_token!r}; it is put there anyway, leave it out"
+            )
+    return [[*bos, *ids] for ids in encodings]
 
 
-def token_id(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
-    """The one token that ``text`` is encoded as; ``ValueError``, saying what to try, when it takes several,
-    none, or the one for all that is unknown."""
+def encode_text(tokenizer: Tokenizer, text: str) -> list[int]:
+    """One text of :func:`encode_texts`."""
+    return encode_texts(tokenizer, [text])[0]
+
+
+def token_id(tokenizer: Tokenizer, text: str) -> int:
+    """The one token that ``text`` is encoded as; ``ValueError``, saying what to try, when it takes several, none, or the
+    one for all that is unknown."""
     bare = text.strip(" ")
     other = bare if text.startswith(" ") else " " + bare
     (ids, fits), (_, other_fits) = _encode_words(tokenizer, [text, other])
@@ -311,7 +301,7 @@ def token_id(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
     raise ValueError(f"{text!r} is {what} this tokenizer; an answer must be one token ({hint})")
 
 
-def _encode_words(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> list[tuple[list[int], bool]]:
+def _encode_words(tokenizer: Tokenizer, words: Sequence[str]) -> list[tuple[list[int], bool]]:
     """The token ids of each word, and whether they are one, and not the one for all that is unknown."""
     if not words:  # which transformers cannot encode
         return []
@@ -322,9 +312,7 @@ def _encode_words(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> l
     ]
 
 
-def single_token_words(
-    tokenizer: PreTrainedTokenizerBase, words: Sequence[str], at_least: int = MIN_WORDS
-) -> list[str]:
+def single_token_words(tokenizer: Tokenizer, words: Sequence[str], at_least: int = MIN_WORDS) -> list[str]:
     """Those of ``words`` that are one token with a leading space, in the given order.
 
     Raises ``ValueError``, naming the words that are not, when fewer than ``at_least`` remain.
@@ -340,7 +328,7 @@ def single_token_words(
 
 
 @cache
-def _single_token_words(tokenizer: PreTrainedTokenizerBase, words: tuple[str, ...]) -> tuple[str, ...]:
+def _single_token_words(tokenizer: Tokenizer, words: tuple[str, ...]) -> tuple[str, ...]:
     """Kept, with the tokenizer itself as the key: asking it takes long, and an id is given again."""
     encoded = _encode_words(tokenizer, [" " + word for word in words])
     return tuple(word for word, (_, fits) in zip(words, encoded, strict=True) if fits)
@@ -357,20 +345,20 @@ def fill(template: str, words: Mapping[str, str]) -> tuple[str, dict[str, int]]:
     >>> fill("When{A} met{B}", {"A": "Mary", "B": "John"})
     ('When Mary met John', {'A': 8, 'B': 17})
     """
-    text, ends, after = "", {}, 0
-    for match in re.finditer(r"\{(\w+)\}", template):
-        text += template[after : match.start()] + " " + words[match[1]]
-        ends[match[1]] = len(text) - 1
-        after = match.end()
-    return text + template[after:], ends
+    text, ends = "", {}
+    *parts, rest = re.split(r"\{(\w+)\}", template)
+    for before, role in zip(parts[::2], parts[1::2], strict=True):
+        text += before + " " + words[role]
+        ends[role] = len(text) - 1
+    return text + rest, ends
 
 
-def pick(rng: np.random.Generator, words: Sequence[str]) -> str:
+def pick(rng: Generator, words: Sequence[str]) -> str:
     """One word, drawn uniformly."""
     return words[int(rng.integers(len(words)))]
 
 
-def draw_combination(rng: np.random.Generator, words: Sequence[str], count: int, held_out: bool = True) -> list[str]:
+def draw_combination(rng: Generator, words: Sequence[str], count: int, held_out: bool = True) -> list[str]:
     """``count`` distinct words whose combination is held out from pretraining, or is not."""
     while True:
         indices = rng.choice(len(words), size=count, replace=False)

@@ -1,19 +1,15 @@
 """Control text: spans of natural English on which ablating a head should do little.
 
-General damage is the rise of the mean next-token cross-entropy (nats) on spans of 60 tokens, BOS first
-(MechRL, arXiv 2605.26343). There are two texts. ``docstrings`` is the held-out prose of
-:mod:`circuitlib.tasks.prose`, which everyone has; the embedded subject was trained on the rest of it.
-``wikitext-2`` is the paper's: WikiText-2 raw v1 (Merity et al. 2016, arXiv 1609.07843), its training
-part, from the Hugging Face hub. Results say which.
+General damage is the rise of the mean next-token cross-entropy (nats) on spans of 60 tokens, BOS first (MechRL,
+arXiv:2605.26343v1). There are two texts. ``docstrings`` is the held-out prose of :mod:`circuitlib.tasks.prose`, which
+everyone has; the embedded subject was trained on the rest of it. ``wikitext-2`` is the paper's: WikiText-2 raw v1
+(Merity et al. 2016, arXiv 1609.07843), its training part, from the Hugging Face hub. Results say which.
 """
-
-from __future__ import annotations
 
 import re
 from functools import cache, lru_cache
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -24,11 +20,8 @@ from circuitlib.paths import CACHE, in_checkout
 from circuitlib.subjects import hub
 from circuitlib.subjects.beginning import beginning
 from circuitlib.subjects.checkpoints import Text
-from circuitlib.tasks.base import encode_text
-from circuitlib.tasks.prose import prose_paragraphs
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from circuitlib.tasks.base import Tokenizer
+from circuitlib.tasks.prose import encode_prose, prose_paragraphs
 
 SPAN = 60
 CONTROL = "control"
@@ -46,25 +39,23 @@ def _wikitext_path() -> Path:
     if path := hub.cached(WIKITEXT_REPOSITORY, WIKITEXT_FILE, "dataset"):
         return path
     try:
-        folder = hub.download(WIKITEXT_REPOSITORY, lambda files: [WIKITEXT_FILE], "dataset")
-        return folder / WIKITEXT_FILE
+        return hub.download(WIKITEXT_REPOSITORY, lambda files: [WIKITEXT_FILE], "dataset") / WIKITEXT_FILE
     except hub.HubUnavailable as error:
         place = f"put it at data/cache/{WIKITEXT_FILE} of the checkout, or " if in_checkout() else ""
         raise FileNotFoundError(
-            f"no control text wikitext-2: it is neither at data/cache/{WIKITEXT_FILE} nor in the Hugging "
-            f"Face cache, and the hub did not provide it ({error}). Download {WIKITEXT_FILE} (6.4 MB) "
-            f"from https://huggingface.co/datasets/{WIKITEXT_REPOSITORY} and {place}have it in the "
-            "Hugging Face cache; or choose the control text docstrings"
+            f"no control text wikitext-2: it is neither at data/cache/{WIKITEXT_FILE} nor in the Hugging Face cache, "
+            f"and the hub did not provide it ({error}). Download {WIKITEXT_FILE} (6.4 MB) from "
+            f"https://huggingface.co/datasets/{WIKITEXT_REPOSITORY} and {place}have it in the Hugging Face cache; "
+            "or choose the control text docstrings"
         ) from error
 
 
 @cache
 def control_paragraphs(text: Text) -> list[str]:
-    """The paragraphs of a control text, in order. Of WikiText-2 that is every row that is neither empty
-    nor a heading.
+    """The paragraphs of a control text, in order. Of WikiText-2 that is every row that is neither empty nor a heading.
 
-    Raises ``ValueError`` for an unknown text and ``FileNotFoundError``, saying what to download and where
-    to put it, when the text is not here and cannot be had.
+    Raises ``ValueError`` for an unknown text and ``FileNotFoundError``, saying what to download and where to put it,
+    when the text is not here and cannot be had.
     """
     if text not in get_args(Text):
         raise ValueError(f"control text must be one of {get_args(Text)}, not {text!r}")
@@ -77,21 +68,20 @@ def control_paragraphs(text: Text) -> list[str]:
 
 
 @lru_cache(maxsize=4)
-def _cut_text(tokenizer: PreTrainedTokenizerBase, text: Text) -> np.ndarray:
+def _cut_text(tokenizer: Tokenizer, text: Text) -> np.ndarray:
     """A text as consecutive spans ``[spans, SPAN - 1]``, each paragraph after a BOS."""
-    encodings = (encode_text(tokenizer, paragraph) for paragraph in control_paragraphs(text))
-    stream = np.fromiter(chain.from_iterable(encodings), dtype=np.int64)
+    stream = encode_prose(tokenizer, control_paragraphs(text))
     return stream[: len(stream) // (SPAN - 1) * (SPAN - 1)].reshape(-1, SPAN - 1)
 
 
 def control_spans(
-    tokenizer: PreTrainedTokenizerBase, count: int, seed: int, part: Part, text: Text = "docstrings"
+    tokenizer: Tokenizer, count: int, seed: int, part: Part, text: Text = "docstrings"
 ) -> Int[Tensor, "spans pos"]:
     """``count`` different spans of ``SPAN`` tokens, BOS among them and first, in an order drawn with ``seed``.
 
-    The text is cut into consecutive spans; even ones are for training, odd ones for evaluation, so
-    that the two never share a token. Raises ``ValueError`` when the text has too few spans, and what
-    :func:`control_paragraphs` raises: one text never stands in for another.
+    The text is cut into consecutive spans; even ones are for training, odd ones for evaluation, so that the two never
+    share a token. Raises ``ValueError`` when the text has too few spans, and what :func:`control_paragraphs` raises: one
+    text never stands in for another.
     """
     spans = _cut_text(tokenizer, text)[(0 if part == "train" else 1) :: 2]
     if not 1 <= count <= len(spans):

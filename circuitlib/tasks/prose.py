@@ -1,9 +1,8 @@
 """Natural English that every user of the project already has: the docstrings of installed packages.
 
-The text is read from the installed sources at run time and is never copied into the repository. All
-packages are pinned in ``constraints.txt``, so two machines read the same text. One file in
-``HOLD_OUT_ONE_IN`` is held out by a hash of its path: the embedded subject trains on the rest and is
-measured, and its heads are ablated, on the held-out part.
+The text is read from the installed sources at run time and is never copied into the repository. All packages are pinned
+in ``constraints.txt``, so two machines read the same text. One file in ``HOLD_OUT_ONE_IN`` is held out by a hash of its
+path: the embedded subject trains on the rest and is measured, and its heads are ablated, on the held-out part.
 """
 
 import ast
@@ -19,28 +18,24 @@ import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from circuitlib.subjects.beginning import beginning
+from circuitlib.tasks.base import Tokenizer, encode_texts
 
 PACKAGES = ("matplotlib", "networkx", "numpy", "pandas", "sympy", "torch", "transformers")
 HOLD_OUT_ONE_IN = 20
 Split = Literal["train", "held_out"]
 
 
-def _package_folder(package: str) -> Path:
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        raise FileNotFoundError(
-            f"the prose corpus reads the docstrings of {', '.join(PACKAGES)}, and {package} is not "
-            "installed; run `make setup`"
-        )
-    return Path(spec.origin).parent
-
-
 def _source_files(split: Split) -> Iterator[Path]:
     for package in PACKAGES:
-        folder = _package_folder(package)
+        spec = find_spec(package)
+        if spec is None or spec.origin is None:
+            raise FileNotFoundError(
+                f"the prose corpus reads the docstrings of {', '.join(PACKAGES)}, and {package} is not installed; "
+                "run `make setup`"
+            )
+        folder = Path(spec.origin).parent
         for path in sorted(folder.rglob("*.py")):
             name = path.relative_to(folder.parent).as_posix()
             held_out = zlib.crc32(name.encode()) % HOLD_OUT_ONE_IN == 0
@@ -54,10 +49,9 @@ def _docstrings(path: Path) -> Iterator[str]:
     except SyntaxError:  # templates and fixtures of broken code ship inside some packages
         return
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            text = ast.get_docstring(node)
-            if text:
-                yield text
+        kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        if isinstance(node, kinds) and (text := ast.get_docstring(node)):
+            yield text
 
 
 def _is_prose(paragraph: str) -> bool:
@@ -86,14 +80,12 @@ def prose_paragraphs(split: Split) -> list[str]:
     return list(seen)
 
 
-def encode_prose(tokenizer: PreTrainedTokenizerBase, paragraphs: Sequence[str]) -> Int[np.ndarray, " tokens"]:
-    """Paragraphs as one stream of token ids, each after the token that prompts begin with."""
-    bos = beginning(tokenizer)
-    encodings = tokenizer(list(paragraphs), add_special_tokens=False, verbose=False)["input_ids"]
-    return np.fromiter(chain.from_iterable([*bos, *ids] for ids in encodings), dtype=np.int64)
+def encode_prose(tokenizer: Tokenizer, paragraphs: Sequence[str]) -> Int[np.ndarray, " tokens"]:
+    """Paragraphs as one stream of token ids, each after BOS."""
+    return np.fromiter(chain.from_iterable(encode_texts(tokenizer, paragraphs)), dtype=np.int64)
 
 
-def held_out_spans(tokenizer: PreTrainedTokenizerBase, spans: int = 128, length: int = 60) -> Int[Tensor, "spans pos"]:
+def held_out_spans(tokenizer: Tokenizer, spans: int = 128, length: int = 60) -> Int[Tensor, "spans pos"]:
     """Evenly spaced spans of the held-out prose, BOS first: what a subject's loss on prose is reported on."""
     tokens = encode_prose(tokenizer, prose_paragraphs("held_out"))
     starts = np.linspace(0, len(tokens) - length, spans).astype(int)
