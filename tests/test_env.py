@@ -208,6 +208,8 @@ def test_bad_sizes_are_refused(source: TableEpisodes, make_table: Callable[..., 
         TableEpisodes([make_table("ioi", prompts=8)], make_table("control"))
     with pytest.raises(ValueError, match="differ in their number of heads"):
         TableEpisodes([make_table("ioi", heads=5)], make_table("control"))
+    with pytest.raises(ValueError, match="a task has one table, and these are of ioi, ioi"):
+        TableEpisodes([make_table("ioi"), make_table("ioi")], make_table("control"))
 
 
 def test_an_episode_is_a_mean_of_rows(make_table: Callable[..., DamageTable]) -> None:
