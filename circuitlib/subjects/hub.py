@@ -36,7 +36,7 @@ def download(repository: str, wanted: Callable[[Sequence[str]], list[str]], kind
     try:
         # One request, not tried again: it tells at once whether the hub can be reached.
         api = HfApi()
-        info = api.repo_info(repository, repo_type=kind, timeout=10)
+        info = (api.model_info if kind == "model" else api.dataset_info)(repository, timeout=10)
         files = wanted([sibling.rfilename for sibling in info.siblings or []])
         return Path(snapshot_download(repository, repo_type=kind, allow_patterns=files))
     except Exception as error:  # the client's errors share no base, and change with its HTTP library
