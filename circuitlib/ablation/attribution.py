@@ -14,7 +14,6 @@ Price: a backward pass is two forward passes, so all heads on n prompts and n sp
 m + lambda L, cost as much as measuring 3 heads; a resample ablation adds one forward pass, of the counterfactuals.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -25,12 +24,9 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from circuitlib.ablation.engine import ZERO, Ablation, Scores
-from circuitlib.ablation.hooks import HOOKED, hook_z, refuse_without_heads, run, values_of
+from circuitlib.ablation.hooks import HOOKED, Score, hook_z, refuse_without_heads, run, task_score, values_of
 from circuitlib.subjects.load import Subject
 from circuitlib.tasks.base import Metric, Prompts
-
-Score = Callable[[Tensor, slice], Tensor]
-"""Maps logits ``[n, pos, vocab]`` of some rows, and which rows these are, to their scores ``[n]``."""
 
 
 class Attribution:
@@ -45,23 +41,19 @@ class Attribution:
         self.means = values_of(subject, ablation, None) if ablation.kind == "mean" else None
 
     def task(self, prompts: Prompts, metric: Metric) -> Scores:
-        """See :class:`Engine`. Raises ``ValueError`` for a metric that has no gradient, and for prompts
-        without counterfactuals when the ablation is ``resample``."""
+        """See :class:`Engine`. Raises ``ValueError`` for a metric that has no gradient, and for prompts without
+        counterfactuals when the ablation is ``resample``."""
+        measure = task_score(prompts, metric)
 
         def score(logits: Tensor, rows: slice) -> Tensor:
-            logits, some = logits[:, -1], prompts[rows]
-            # Copies, because a tensor made in inference mode cannot be kept for a backward pass.
-            candidates = some.candidates.to(logits.device, copy=True)
-            signs = some.signs.to(logits, copy=True)
-            scores = metric.function(logits.gather(1, candidates), logits.logsumexp(-1), signs)
+            scores = measure(logits, rows)
             if not scores.requires_grad:
                 raise ValueError(
                     f"the metric {metric.name!r} has no gradient, so nothing can be attributed; ablate instead"
                 )
             return scores
 
-        other = prompts.counterfactual
-        return Scores(*self._clean_and_ablated(prompts.tokens, other, score), loss=False)
+        return Scores(*self._clean_and_ablated(prompts.tokens, prompts.counterfactual, score), loss=False)
 
     def control(
         self, spans: Int[Tensor, "spans pos"], counterfactual: Int[Tensor, "spans pos"] | None = None
@@ -82,10 +74,9 @@ class Attribution:
     ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch heads"]]:
         other = self.ablation.other(tokens, other)
         pieces = [slice(at, at + HOOKED) for at in range(0, len(tokens), HOOKED)]
+        others = [None if other is None else other[rows] for rows in pieces]
         try:
-            parts = [
-                self._of_piece(tokens[rows], None if other is None else other[rows], rows, score) for rows in pieces
-            ]
+            parts = [self._of_piece(tokens[rows], o, rows, score) for rows, o in zip(pieces, others, strict=True)]
         finally:
             _forget_graph(self.subject.bridge)
         clean, ablated = (torch.cat(part).cpu() for part in zip(*parts, strict=True))

@@ -37,8 +37,7 @@ SEEDS: dict[Part, int] = {"train": 1, "evaluation": 2}
 """Training and evaluation prompts are drawn with different seeds."""
 
 REFERENCE_SEED, REFERENCE_SPANS = 5, 32
-"""The control spans that a ``mean`` ablation averages over, and those that a ``resample`` ablation of the
-control text takes heads' values from: none of them is in a table of the other part."""
+"""The control spans that a ``mean`` ablation averages over: none of them is in a table of the evaluation part."""
 
 ROWS_AGAIN = 8
 """Rows on which a table is measured again after an edit of the code."""
@@ -67,20 +66,18 @@ class Recipe:
 
     def provenance(self, card: Card) -> dict[str, Any]:
         """Everything that determines the table; the text only where it does."""
-        uses_text = self.task is None or self.ablation == "mean"
-        return (
-            ({"text": self.text} if uses_text else {})
-            | {
-                "subject": card.record(),
-                "ablation": self.ablation,
-                "task": self.name,
-                "count": self.count,
-                "part": self.part,
-                "seed": SEEDS[self.part],
-                "code": code_hash(__name__),
-            }
-            | made_on()
-        )
+        text = {"text": self.text} if self.task is None or self.ablation == "mean" else {}
+        return {
+            **text,
+            "subject": card.record(),
+            "ablation": self.ablation,
+            "task": self.name,
+            "count": self.count,
+            "part": self.part,
+            "seed": SEEDS[self.part],
+            "code": code_hash(__name__),
+            **made_on(),
+        }
 
 
 class Measurement:
@@ -89,12 +86,10 @@ class Measurement:
     def __init__(self, subject: Subject, recipe: Recipe) -> None:
         self.recipe = recipe
         tokenizer, seed = subject.tokenizer, SEEDS[recipe.part]
-        ablation = (
-            Ablation(recipe.ablation)
-            if recipe.ablation != "mean"
-            else Ablation("mean", [control_spans(tokenizer, REFERENCE_SPANS, REFERENCE_SEED, "train", recipe.text)])
-        )
-        self.engine = engine(subject, ablation)
+        reference = []
+        if recipe.ablation == "mean":
+            reference = [control_spans(tokenizer, REFERENCE_SPANS, REFERENCE_SEED, "train", recipe.text)]
+        self.engine = engine(subject, Ablation(recipe.ablation, reference))
         if recipe.task is None:
             self.spans = control_spans(tokenizer, recipe.count, seed, recipe.part, recipe.text)
             # For a resample ablation: another span of the same length.
@@ -124,21 +119,22 @@ class Measurement:
 def build_table(
     subject: Subject, recipe: Recipe, cache: Path, progress: Callable[[int], object] = lambda rows: None
 ) -> DamageTable:
-    """Measure a table. Finished blocks are kept in ``cache`` until the table is complete, so that an
-    interrupted call resumes; ``progress`` is told of the rows that are done.
+    """Measure a table. Finished blocks are kept in ``cache`` until the table is complete, so that an interrupted call
+    resumes; ``progress`` is told of the rows that are done.
 
-    Raises ``ValueError`` for a count that cannot be drawn, and ``FileNotFoundError`` when the control text
-    is not here.
+    Raises ``ValueError`` for a count that cannot be drawn, and ``FileNotFoundError`` when the control text is not here.
     """
     made_by = recipe.provenance(subject.card)
     key = short_hash(as_json(made_by).encode())
     measurement, parts = Measurement(subject, recipe), list[Scores]()
-    paths = [cache / "sweeps" / f"{key}-{i:05d}.safetensors" for i in range(len(measurement.blocks()))]
-    for path, rows in zip(paths, measurement.blocks(), strict=True):
-        if not _is_whole(path):
+    blocks = measurement.blocks()
+    paths = [cache / "sweeps" / f"{key}-{i:05d}.safetensors" for i in range(len(blocks))]
+    for path, rows in zip(paths, blocks, strict=True):
+        kept = _kept(path)
+        if kept is None:
             scores = measurement.rows(rows)
-            save_tensors(path, {"clean": scores.clean, "ablated": scores.ablated}, {"table": key})
-        kept, _ = load_tensors(path)
+            kept = {"clean": scores.clean, "ablated": scores.ablated}
+            save_tensors(path, kept, {"table": key})
         parts.append(Scores(kept["clean"], kept["ablated"], loss=recipe.task is None))
         progress(len(rows))
     scores = Scores.of_all(parts)
@@ -147,21 +143,20 @@ def build_table(
     return DamageTable(scores.clean, scores.damage, made_by)
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether a block is kept; one that is corrupt is named, and measured again."""
+def _kept(path: Path) -> dict[str, Tensor] | None:
+    """The block that is kept, if any; one that is corrupt is named, and measured again."""
     if not is_stored(path):
-        return False
+        return None
     try:
-        load_tensors(path)
+        return load_tensors(path)[0]
     except StaleResult as reason:
         warnings.warn(f"a block of a table is measured again: {reason}", stacklevel=3)
-        return False
-    return True
+        return None
 
 
 def differs_again(subject: Subject, recipe: Recipe, table: DamageTable) -> float:
-    """The largest difference of a table from a new measurement of ``ROWS_AGAIN`` of its rows, drawn with a
-    seed: what an edit of the code changed."""
+    """The largest difference of a table from a new measurement of ``ROWS_AGAIN`` of its rows, drawn with a seed: what
+    an edit of the code changed."""
     measurement = Measurement(subject, recipe)
     picked = np.random.default_rng(ROWS_AGAIN).permutation(len(table))[:ROWS_AGAIN]
     chosen, largest = torch.from_numpy(np.sort(picked)), 0.0

@@ -1,13 +1,14 @@
 """Is a task fit to be searched? Eight questions, asked in order, before a single episode is paid for.
 
-A head's damage means something only if the prompts are what they are meant to be, the model does the task,
-and another draw of prompts would say the same of the heads. Each check has a bar and, failed, says what to do.
-A task whose prompts cannot be formed, or that the model does not do, is to be left out. One on which no head
-stands out may be trained on, but fractions of its best head's damage say nothing.
+A head's damage means something only if the prompts are what they are meant to be, the model does the task, and another
+draw of prompts would say the same of the heads. Each check has a bar and, failed, says what to do. A task whose prompts
+cannot be formed, or that the model does not do, is to be left out. One on which no head stands out may be trained on,
+but fractions of its best head's damage say nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import comb, nan
 from typing import Literal
 
@@ -20,21 +21,19 @@ from torch import Tensor
 from circuitlib.ablation.hooks import hooked_task
 from circuitlib.ablation.sweep import engine
 from circuitlib.subjects.load import Subject
-from circuitlib.tasks.base import Example, Prompts, Task, encode_examples, token_id, tokenise
+from circuitlib.tasks.base import Example, Task, encode_examples, token_id, tokenise
 
 LEAST_DIFFERENT = 0.5
 """Different prompts, as a share of those drawn."""
 
 CHANCE = 0.01
-"""How likely it may be, at most, that a model which guesses passes for one that does the task (a one-sided
-binomial test against 1/2)."""
+"""How likely it may be, at most, that a model which guesses passes (a one-sided binomial test against 1/2)."""
 
 LARGEST_ERROR = 0.1
 """Standard error of the mean metric, as a share of that mean."""
 
 LEAST_AGREEMENT = 0.8
-"""Pearson correlation, over heads, of the mean damages in two halves of the prompts, not corrected for
-their size."""
+"""Pearson correlation, over heads, of the mean damages in two halves of the prompts, not corrected for their size."""
 
 LEAST_DAMAGE = 0.05
 """Largest mean damage of a head, as a share of the mean metric."""
@@ -69,35 +68,48 @@ class _Row:
     passed: bool | None
     message: str
 
+    @property
+    def ends(self) -> bool:
+        """Whether it failed and leaves nothing that a later check could measure."""
+        return not self.passed and CHECKS[self.check] == "refuses" and self.check != DISTINCT
+
+
+def _row(check: str, value: float | int, bar: float | int, passed: bool, found: str, advice: str) -> _Row:
+    """A check's row: what was found and, where it failed, what to do about it."""
+    return _Row(check, value, bar, passed, found if passed else f"{found} {advice}")
+
 
 def check_task(subject: Subject, task: Task, count: int = 64, seed: int = 0) -> pd.DataFrame:
     """Check a task on ``count`` prompts drawn with ``seed``, of which repeated ones count once.
 
-    Returns one row per check, in this order, with columns ``check``, ``value``, ``bar``, ``passed``
-    (missing where an earlier failure leaves nothing to measure), ``message``, what was found and what
-    to do about it, and ``kind``: whether a failure ``refuses`` the task or ``warns`` (:func:`verdict`).
+    Returns one row per check, in this order, with columns ``check``, ``value``, ``bar``, ``passed`` (missing where an
+    earlier failure leaves nothing to measure), ``message``, what was found and what to do about it, and ``kind``:
+    whether a failure ``refuses`` the task or ``warns`` (:func:`verdict`).
 
     * ``prompts differ``: how many; at least half of those drawn. Refuses, as all up to ``the model does it``.
     * ``answers are one token``: how many different answers are not; none.
     * ``right is not wrong``: prompts without a right and a wrong answer that differ; none.
     * ``prompts fit the context``: tokens of the longest with BOS; at most the subject's context.
-    * ``the model does it``: share of prompts with a positive metric; at least the smallest share that
-      guessing reaches with a probability of at most 1% (exact one-sided binomial test against 1/2).
+    * ``the model does it``: share of prompts with a positive metric; at least the smallest share that guessing reaches
+      with a probability of at most 1% (exact one-sided binomial test against 1/2).
     * ``the metric is stable``: standard error of the mean metric as a share of the mean; at most 0.1.
-    * ``heads agree between halves``: Pearson correlation, over heads, of mean damages in two halves of the
-      prompts, the mean of 100 random halvings, without the Spearman-Brown correction; at least 0.8.
+    * ``heads agree between halves``: Pearson correlation, over heads, of mean damages in two halves of the prompts, the
+      mean of 100 random halvings, without the Spearman-Brown correction; at least 0.8.
     * ``a head stands out``: largest mean damage of a head as a share of the mean metric; at least 0.05.
 
-    A task that writes no prompts (its ``example`` raises ``ValueError``, or they cannot be tokenised) has failed
-    the first check, with that message. Raises ``ValueError`` when ``count`` is less than 2.
+    A task that writes no prompts (its ``example`` raises ``ValueError``, or they cannot be tokenised) has failed the
+    first check, with that message. Raises ``ValueError`` when ``count`` is less than 2.
     """
     if count < 2:
         raise ValueError(f"count must be at least 2, two halves of one prompt, not {count}")
-    rows = _written(subject, task, count, seed)
-    missing = [
-        _Row(check, nan, nan, None, "Not measured: a check above failed.") for check in list(CHECKS)[len(rows) :]
-    ]
-    frame = pd.DataFrame([vars(row) for row in (*rows, *missing)])
+    rows: list[_Row] = []
+    for row in _rows(subject, task, count, seed):
+        rows.append(row)
+        if row.ends:
+            break
+    missing = list(CHECKS)[len(rows) :]
+    rows += [_Row(check, nan, nan, None, "Not measured: a check above failed.") for check in missing]
+    frame = pd.DataFrame([vars(row) for row in rows])
     frame["kind"] = frame["check"].map(CHECKS)
     return frame.astype({"value": float, "bar": float, "passed": "boolean"})
 
@@ -115,55 +127,43 @@ def why_left_out(subject: Subject, task: Task, count: int = 64, seed: int = 0, a
     take one clean pass over the prompts. ``able``: whether the model has to do it, or only to take its prompts."""
     if reason := task.refusal(subject.tokenizer):
         return reason
-    rows, _, _ = _refusals(subject, task, count, seed)
-    failed = (row for row in rows if not row.passed and (able or row.check != ABILITY))
-    return next((row.message for row in failed), None)
+    asked = [check for check, kind in CHECKS.items() if kind == "refuses" and (able or check != ABILITY)]
+    rows = islice(_rows(subject, task, count, seed), len(asked))
+    return next((row.message for row in rows if not row.passed), None)
 
 
-def _written(subject: Subject, task: Task, count: int, seed: int) -> list[_Row]:
-    """The checks that can be made: of the texts, then of what the model makes of them."""
-    rows, groups, clean = _refusals(subject, task, count, seed)
-    if not rows[-1].passed:
-        return rows
-    ablate = engine(subject)
-    damage = torch.cat([ablate.task(some, task.metric).damage for some in groups])
-    return [*rows, _precision(clean, task.metric.unit), _agreement(damage, seed), _standout(damage, clean, subject)]
-
-
-def _refusals(
-    subject: Subject, task: Task, count: int, seed: int
-) -> tuple[list[_Row], list[Prompts], Float[Tensor, " prompts"]]:
-    """The checks that refuse, up to the first that fails, with the prompts and their clean metric."""
-    nothing: tuple[list[Prompts], Tensor] = [], torch.empty(0)
+def _rows(subject: Subject, task: Task, count: int, seed: int) -> Iterator[_Row]:
+    """The checks in order, each made when it is asked for; none may be after one that :attr:`_Row.ends`."""
+    bar = LEAST_DIFFERENT * count
     try:
         drawn = task.examples(subject.tokenizer, count, seed)
         encode_examples(subject.tokenizer, drawn)
     except ValueError as error:
-        message = f"The task writes no prompts that can be used: {error}."
-        return [_Row(DISTINCT, 0, LEAST_DIFFERENT * count, False, message)], *nothing
+        yield _Row(DISTINCT, 0, bar, False, f"The task writes no prompts that can be used: {error}.")
+        return
     examples = list({(e.text, *e.candidates, *e.signs): e for e in drawn}.values())
-    rows = [_distinct(len(examples), count), _answers(subject, examples)]
-    if not rows[-1].passed:
-        return rows, *nothing
-    rows.append(_sides(subject, examples))
-    if not rows[-1].passed:
-        return rows, *nothing
+    yield _row(
+        DISTINCT,
+        len(examples),
+        bar,
+        len(examples) >= bar,
+        f"{len(examples)} of {count} prompts drawn are different.",
+        f"At least {bar:.0f} must be; add words or templates, as repeated prompts tell nothing new.",
+    )
+    yield _answers(subject, examples)
+    yield _sides(subject, examples)
     groups = tokenise(task.name, subject.tokenizer, examples)
-    rows.append(_fits(groups[-1].tokens.shape[1], int(subject.bridge.cfg.n_ctx)))
-    if not rows[-1].passed:
-        return rows, *nothing
+    longest, context = groups[-1].tokens.shape[1], int(subject.bridge.cfg.n_ctx)
+    found = f"The longest prompt is {longest} tokens with BOS; the model reads up to {context}."
+    yield _row(CONTEXT, longest, context, longest <= context, found, "Shorten the templates.")
     blocks = [some[at : at + BLOCK] for some in groups for at in range(0, len(some), BLOCK)]
     clean = torch.cat([hooked_task(subject, some, task.metric, [()])[:, 0] for some in blocks])
-    return [*rows, _ability(clean)], groups, clean
-
-
-def _distinct(different: int, count: int) -> _Row:
-    bar = LEAST_DIFFERENT * count
-    passed = different >= bar
-    message = f"{different} of {count} prompts drawn are different."
-    if not passed:
-        message += f" At least {bar:.0f} must be; add words or templates, as repeated prompts tell nothing new."
-    return _Row(DISTINCT, different, bar, passed, message)
+    yield _ability(clean)
+    ablate = engine(subject)
+    damage = torch.cat([ablate.task(some, task.metric).damage for some in groups])
+    yield _precision(clean, task.metric.unit)
+    yield _agreement(damage, seed)
+    yield _standout(damage, clean, subject)
 
 
 def _answers(subject: Subject, examples: Sequence[Example]) -> _Row:
@@ -186,14 +186,9 @@ def _answers(subject: Subject, examples: Sequence[Example]) -> _Row:
 def _sides(subject: Subject, examples: Sequence[Example]) -> _Row:
     wanting = []
     for example in examples:
-        right, wrong = (
-            {
-                token_id(subject.tokenizer, answer)
-                for answer, weight in zip(example.candidates, example.signs, strict=True)
-                if weight * side > 0
-            }
-            for side in (1, -1)
-        )
+        tokens = [token_id(subject.tokenizer, answer) for answer in example.candidates]
+        right = {token for token, sign in zip(tokens, example.signs, strict=True) if sign > 0}
+        wrong = {token for token, sign in zip(tokens, example.signs, strict=True) if sign < 0}
         if not right or not wrong or right & wrong:
             wanting.append(example.text)
     message = "Every prompt has a right and a wrong answer, and they differ."
@@ -204,14 +199,6 @@ def _sides(subject: Subject, examples: Sequence[Example]) -> _Row:
             "Draw the wrong answer from what is left without the right one."
         )
     return _Row(SIDES, len(wanting), 0, not wanting, message)
-
-
-def _fits(longest: int, context: int) -> _Row:
-    passed = longest <= context
-    message = f"The longest prompt is {longest} tokens with BOS; the model reads up to {context}."
-    if not passed:
-        message += " Shorten the templates."
-    return _Row(CONTEXT, longest, context, passed, message)
 
 
 def least_share(prompts: int, chance: float = CHANCE) -> float:
@@ -227,32 +214,28 @@ def least_share(prompts: int, chance: float = CHANCE) -> float:
 
 def _ability(clean: Float[Tensor, " prompts"]) -> _Row:
     share, bar = (clean > 0).double().mean().item(), least_share(len(clean))
-    passed = share >= bar
-    message = f"The metric is positive on {share:.0%} of {len(clean)} prompts."
-    if not passed and bar > 1:
-        message += " These are too few to tell that from guessing; draw more."
-    elif not passed:
-        message += (
-            f" At least {bar:.0%} is needed, which guessing reaches once in a hundred times: the model does "
-            "not do this, and a head cannot be missed for it. Ask what the model can do, or ask another model."
-        )
-    return _Row(ABILITY, share, bar, passed, message)
+    advice = (
+        f"At least {bar:.0%} is needed, which guessing reaches once in a hundred times: the model does "
+        "not do this, and a head cannot be missed for it. Ask what the model can do, or ask another model."
+    )
+    if bar > 1:
+        advice = "These are too few to tell that from guessing; draw more."
+    found = f"The metric is positive on {share:.0%} of {len(clean)} prompts."
+    return _row(ABILITY, share, bar, share >= bar, found, advice)
 
 
 def _precision(clean: Float[Tensor, " prompts"], unit: str) -> _Row:
-    mean = clean.double().mean().item()
-    error = clean.double().std().item() / len(clean) ** 0.5
+    mean, error = clean.double().mean().item(), clean.double().std().item() / len(clean) ** 0.5
     value = error / abs(mean) if mean else float("inf")
-    passed = mean > 0 and value <= LARGEST_ERROR
-    message = f"The mean metric is {mean:.2f}, its standard error {error:.2f} ({unit})."
-    if mean <= 0:
-        message += " A mean that is not positive leaves no damage to be done; look at the worst prompts."
-    elif not passed:
+    if mean > 0:
         needed = int(np.ceil(len(clean) * (value / LARGEST_ERROR) ** 2))
-        message += (
-            f" The error may be {LARGEST_ERROR:.0%} of the mean: draw about {needed} prompts, or make them more alike."
+        advice = (
+            f"The error may be {LARGEST_ERROR:.0%} of the mean: draw about {needed} prompts, or make them more alike."
         )
-    return _Row(PRECISION, value, LARGEST_ERROR, passed, message)
+    else:
+        advice = "A mean that is not positive leaves no damage to be done; look at the worst prompts."
+    found = f"The mean metric is {mean:.2f}, its standard error {error:.2f} ({unit})."
+    return _row(PRECISION, value, LARGEST_ERROR, mean > 0 and value <= LARGEST_ERROR, found, advice)
 
 
 def _agreement(damage: Float[Tensor, "prompts heads"], seed: int) -> _Row:
@@ -263,26 +246,22 @@ def _agreement(damage: Float[Tensor, "prompts heads"], seed: int) -> _Row:
         values.append(torch.corrcoef(halves)[0, 1].item())
     # Without a head that matters there is nothing to correlate, and corrcoef says so by a NaN.
     value = float(np.nan_to_num(np.mean(values)))
-    passed = value >= LEAST_AGREEMENT
     whole = 2 * value / (1 + value) if value > 0 else value
-    message = (
+    found = (
         f"Damages of the heads in two halves of the prompts correlate at {value:.2f} "
         f"(of all prompts, by Spearman and Brown's formula, {whole:.2f})."
     )
-    if not passed:
-        message += f" At least {LEAST_AGREEMENT} is needed: draw more prompts, or accept that no head stands out."
-    return _Row(AGREEMENT, value, LEAST_AGREEMENT, passed, message)
+    advice = f"At least {LEAST_AGREEMENT} is needed: draw more prompts, or accept that no head stands out."
+    return _row(AGREEMENT, value, LEAST_AGREEMENT, value >= LEAST_AGREEMENT, found, advice)
 
 
 def _standout(damage: Float[Tensor, "prompts heads"], clean: Float[Tensor, " prompts"], subject: Subject) -> _Row:
     means, whole = damage.double().mean(0), clean.double().mean().item()
     best = int(means.argmax())
     value = means[best].item() / whole if whole > 0 else 0.0
-    passed = value >= LEAST_DAMAGE
-    message = f"The head that matters most, {subject.head_name(best)}, is worth {value:.1%} of the metric."
-    if not passed:
-        message += (
-            f" Below {LEAST_DAMAGE:.0%}, fractions of it say nothing: several heads do this together, or none; "
-            "ablate sets of heads, or ask another model."
-        )
-    return _Row(STANDOUT, value, LEAST_DAMAGE, passed, message)
+    found = f"The head that matters most, {subject.head_name(best)}, is worth {value:.1%} of the metric."
+    advice = (
+        f"Below {LEAST_DAMAGE:.0%}, fractions of it say nothing: several heads do this together, or none; "
+        "ablate sets of heads, or ask another model."
+    )
+    return _row(STANDOUT, value, LEAST_DAMAGE, value >= LEAST_DAMAGE, found, advice)

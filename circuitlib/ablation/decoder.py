@@ -1,7 +1,7 @@
 """A decoder's forward pass in pieces, so that it can start in the middle.
 
-The weights are those of a ``TransformerBridge``, in whatever state it is (compatibility mode or not), so
-that what is computed here is what its hooks would see. One description serves four families:
+The weights are those of a ``TransformerBridge``, in whatever state it is (compatibility mode or not), so that what is
+computed here is what its hooks would see. One description serves four families:
 
 ========  =========  ==================  ==========  =============
 family    norm       positions           MLP         heads and MLP
@@ -92,8 +92,7 @@ class Decoder:
             raise UnknownArchitecture(f"this {cfg.architecture} has {', '.join(settings)}, which the sweep does not do")
         self.heads, self.d_head, self.eps = int(cfg.n_heads), int(cfg.d_head), float(cfg.eps)
         self.key_heads = int(cfg.n_key_value_heads or cfg.n_heads)
-        self.parallel = bool(cfg.parallel_attn_mlp)
-        self.gated = bool(cfg.gated_mlp)
+        self.parallel, self.gated = bool(cfg.parallel_attn_mlp), bool(cfg.gated_mlp)
         self.rms = cfg.normalization_type.startswith("RMS")
         self.activation = str(cfg.act_fn)
         self.embedding: Float[Tensor, "vocab d_model"] = bridge.W_E
@@ -107,9 +106,8 @@ class Decoder:
         self.blocks = [self._block(block) for block in bridge.blocks]
         self._rotations: dict[int, tuple[Tensor, Tensor]] = {}
         self._compared = 0
-        length = min(PROBE, int(cfg.n_ctx))
-        generator = torch.Generator().manual_seed(0)
-        self.compare(torch.randint(len(self.embedding), (1, length), generator=generator))
+        shape, generator = (1, min(PROBE, int(cfg.n_ctx))), torch.Generator().manual_seed(0)
+        self.compare(torch.randint(len(self.embedding), shape, generator=generator))
 
     def _block(self, block: Any) -> Block:
         attn, mlp = block.attn, block.mlp
@@ -119,17 +117,16 @@ class Decoder:
             return Linear(torch.cat(list(weights)), torch.cat(kept) if kept else None, self.matmul, activation)
 
         q, k, v = (w.transpose(1, 2).flatten(0, 1) for w in (attn.W_Q, attn.W_K, attn.W_V))
-        gate = linear([mlp.W_gate.T], [mlp.b_gate], self.activation) if self.gated else None
         return Block(
-            _norm(block.ln1),
-            linear([q], [attn.b_Q]),
-            linear([k, v], [attn.b_K, attn.b_V]),
-            linear([attn.W_O.flatten(0, 1).T], [attn.b_O]),
-            attn.W_O.to(self.matmul).to(attn.W_O.dtype),
-            _norm(block.ln2),
-            gate,
-            linear([mlp.W_in.T], [mlp.b_in], None if self.gated else self.activation),
-            linear([mlp.W_out.T], [mlp.b_out]),
+            norm_heads=_norm(block.ln1),
+            query=linear([q], [attn.b_Q]),
+            key_value=linear([k, v], [attn.b_K, attn.b_V]),
+            output=linear([attn.W_O.flatten(0, 1).T], [attn.b_O]),
+            by_head=attn.W_O.to(self.matmul).to(attn.W_O.dtype),
+            norm_mlp=_norm(block.ln2),
+            gate=linear([mlp.W_gate.T], [mlp.b_gate], self.activation) if self.gated else None,
+            mlp_in=linear([mlp.W_in.T], [mlp.b_in], None if self.gated else self.activation),
+            mlp_out=linear([mlp.W_out.T], [mlp.b_out]),
         )
 
     @torch.inference_mode()
@@ -147,17 +144,14 @@ class Decoder:
                 f"the bridge has hooks ({', '.join(names)}), which the sweep does not run; remove them, or measure "
                 "with them by circuitlib.ablation.hooks.Hooks"
             )
-        if max(_rounding(self.matmul), _rounding(self.embedding.dtype)) > _rounding(torch.float32):
+        narrow = _rounding(self.embedding.dtype) > _rounding(torch.float32)
+        if narrow or _rounding(self.matmul) > _rounding(torch.float32):
             if tokens.shape[1] > self._compared:
-                narrow = _rounding(self.embedding.dtype) > _rounding(torch.float32)
                 Decoder(in_float32(self.bridge) if narrow else self.bridge).compare(tokens)
                 self._compared = tokens.shape[1]
             return
         tokens = tokens.to(self.device)
-        x = self.embed(tokens)
-        for i in range(len(self.blocks)):
-            x = self.after_block(i, self.after_heads(i, x, self.attend(i, x, False)))
-        ours = self.unembed(self.norm(x, self.norm_final)).log_softmax(-1)
+        ours = self.unembed(self.through(0, self.embed(tokens), last_only=False)).log_softmax(-1)
         theirs = run(self.bridge, tokens).log_softmax(-1)
         difference = ((ours - theirs).abs().max() / theirs.abs().max()).item()
         if not difference <= PROBE_TOLERANCE * _rounding(self.matmul):
@@ -193,9 +187,7 @@ class Decoder:
     def embed(self, tokens: Int[Tensor, "n pos"]) -> Float[Tensor, "n pos d_model"]:
         """The residual stream before the first block."""
         x = self.embedding[tokens]
-        if self.learned_positions is not None:
-            x = x + self.learned_positions[: tokens.shape[1]]
-        return x
+        return x if self.learned_positions is None else x + self.learned_positions[: tokens.shape[1]]
 
     def attend(
         self, i: int, x: Float[Tensor, "n pos d_model"], last_only: bool
@@ -238,16 +230,19 @@ class Decoder:
 
     def finish(self, i: int, mixed: Tensor, last_only: bool) -> Tensor:
         """From the residual stream after block i's heads to the final norm, ``[n, pos or 1, d_model]``."""
-        x = self.after_block(i, mixed)
-        for later in range(i + 1, len(self.blocks)):
-            z = self.attend(later, x, last_only and later == len(self.blocks) - 1)
-            x = self.after_block(later, self.after_heads(later, x, z))
+        return self.through(i + 1, self.after_block(i, mixed), last_only)
+
+    def through(self, first: int, x: Tensor, last_only: bool) -> Tensor:
+        """From the residual stream before a block to the final norm, ``[n, pos or 1, d_model]``."""
+        for i in range(first, len(self.blocks)):
+            z = self.attend(i, x, last_only and i == len(self.blocks) - 1)
+            x = self.after_block(i, self.after_heads(i, x, z))
         return self.norm(x[:, -1:] if last_only else x, self.norm_final)
 
 
 def rotated(x: Float[Tensor, "n head pos d_head"], cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions (Su et al. 2021, arXiv 2104.09864) on the first ``cos.shape[-1]`` dimensions, their
-    two halves paired."""
+    """Rotary positions (Su et al. 2021, arXiv 2104.09864) on the first ``cos.shape[-1]`` dimensions, their two halves
+    paired."""
     turned, kept = x.split([cos.shape[-1], x.shape[-1] - cos.shape[-1]], dim=-1)
     first, second = turned.chunk(2, dim=-1)
     return torch.cat([turned * cos + torch.cat([-second, first], -1) * sin, kept], dim=-1)
@@ -255,12 +250,9 @@ def rotated(x: Float[Tensor, "n head pos d_head"], cos: Tensor, sin: Tensor) -> 
 
 def in_float32(bridge: TransformerBridge) -> TransformerBridge:
     """A copy of a bridge with its weights in float32; the bridge is not changed."""
-    wide: dict[int, Any] = {}
+    wide: dict[int, Any] = {id(b): b.float() for b in bridge.buffers() if b.is_floating_point()}
     for weight in bridge.parameters():
         wide[id(weight)] = torch.nn.Parameter(weight.detach().float(), requires_grad=False)
-    for buffer in bridge.buffers():
-        if buffer.is_floating_point():
-            wide[id(buffer)] = buffer.float()
     # What is in the memo counts as copied already, so there is never a narrow copy beside the wide one.
     return copy.deepcopy(bridge, wide).to(torch.float32, print_details=False)
 

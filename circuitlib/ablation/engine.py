@@ -90,16 +90,16 @@ class Scores:
 
     @property
     def damage(self) -> Float[Tensor, "batch heads"]:
-        """What losing each head costs, positive where it does harm, in the score's unit. The only place where
-        the sign of damage is decided."""
+        """What losing each head costs, positive where it does harm, in the score's unit: the one place that decides
+        the sign."""
         lost = self.clean[:, None] - self.ablated
         return -lost if self.loss else lost
 
     @staticmethod
     def of_all(parts: Sequence["Scores"]) -> "Scores":
         """Those of several batches as one."""
-        clean, ablated = (torch.cat([getattr(part, name) for part in parts]) for name in ("clean", "ablated"))
-        return Scores(clean, ablated, parts[0].loss)
+        clean, ablated = zip(*((part.clean, part.ablated) for part in parts), strict=True)
+        return Scores(torch.cat(clean), torch.cat(ablated), parts[0].loss)
 
 
 @runtime_checkable
@@ -108,10 +108,8 @@ class Engine(Protocol):
 
     def task(self, prompts: Prompts, metric: Metric) -> Scores:
         """The task metric of each prompt."""
-        ...
 
     def control(
         self, spans: Int[Tensor, "spans pos"], counterfactual: Int[Tensor, "spans pos"] | None = None
     ) -> Scores:
         """The mean next-token loss (nats) of each span; ``counterfactual`` spans for a resample ablation."""
-        ...

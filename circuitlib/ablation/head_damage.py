@@ -4,15 +4,14 @@
 >>> frame = head_damage("gpt2-mini", [("The cat sat on the", " mat", " dog")])  # doctest: +SKIP
 >>> plot_head_damage(frame)  # doctest: +SKIP
 
-What is heavy (torch, TransformerLens, matplotlib) is imported when a function is called, so that
-``import circuitlib`` takes milliseconds.
+What is heavy (torch, TransformerLens, matplotlib) is imported when a function is called.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from circuitlib.ablation.engine import Ablation, AblationKind
     from circuitlib.subjects.load import Subject
     from circuitlib.tasks import Prompts
+
+NO_PROMPTS = "there are no prompts; give at least one"
 
 Triple = tuple[str, str, str]
 """A prompt's text, the right answer and the wrong one."""
@@ -41,34 +42,33 @@ def head_damage(
 ) -> pd.DataFrame:
     """Ablate every attention head, one at a time, and say what each loss does to the prompts.
 
-    model: a ``TransformerBridge`` in hand, in compatibility mode or not and on any device (it is not
-    changed; see :func:`circuitlib.subjects.load.subject_of`), a :class:`circuitlib.subjects.load.Subject`, or a
-    name for :func:`circuitlib.subjects.load.load_subject`. Architectures that the exact sweep does not know
-    and bridges with hooks of your own run one hooked forward pass per head, after a warning that says so
-    (:func:`circuitlib.ablation.sweep.engine`).
+    model: a ``TransformerBridge`` in hand, in compatibility mode or not and on any device (it is not changed; see
+    :func:`circuitlib.subjects.load.subject_of`), a :class:`circuitlib.subjects.load.Subject`, or a name for
+    :func:`circuitlib.subjects.load.load_subject`. Architectures that the exact sweep does not know and bridges with
+    hooks of your own run one hooked forward pass per head, after a warning (:func:`circuitlib.ablation.sweep.engine`).
 
-    prompts: triples (text, right answer, wrong answer), the text without a BOS token, which is put
-    first. Each answer must be one token, which for most tokenizers means a word *with* its leading
-    space, and the text then ends without one. Or prompts that are tokenised already, two answers each.
+    prompts: triples (text, right answer, wrong answer), the text without a BOS token, which is put first. Each answer
+    must be one token, which for most tokenizers means a word *with* its leading space, and the text then ends without
+    one. Or prompts that are tokenised already, two answers each.
 
     control: texts on which losing a head should do little, such as any prose; one passage per string.
 
     ablation: what takes a head's place, a kind or a :class:`circuitlib.ablation.engine.Ablation`. ``mean`` is the
-    head's mean over the prompts themselves; ``resample`` needs a task's prompts, which have counterfactuals,
-    and goes without ``control``, whose texts have none.
+    head's mean over the prompts themselves; ``resample`` needs a task's prompts, which have counterfactuals, and goes
+    without ``control``, whose texts have none.
 
-    Returns one row per head, in order: ``subject``, ``layer``, ``head``, ``name`` (``L9.H6``), ``damage``
-    (mean over prompts of the clean logit difference, right minus wrong, less the ablated one; logits),
-    ``standard_error`` (of that mean; missing for a single prompt); with ``control`` also ``general`` (rise
-    of the mean next-token loss over all tokens of the texts, nats) and ``reward`` = damage - general
-    (MechRL, arXiv 2605.26343, with its penalty of 1).
+    Returns one row per head, in order: ``subject``, ``layer``, ``head``, ``name`` (``L9.H6``), ``damage`` (mean over
+    prompts of the clean logit difference, right minus wrong, less the ablated one; logits), ``standard_error`` (of that
+    mean; missing for a single prompt); with ``control`` also ``general`` (rise of the mean next-token loss over all
+    tokens of the texts, nats) and ``reward`` = damage - general (MechRL, arXiv:2605.26343v1, with its penalty of 1).
 
     bos: what prompts and texts begin with, a token or ``none``; by default the tokenizer's own BOS or, of a tokenizer
-    that has none (Qwen2), the one that TransformerLens gives it when it loads the model: EOS. Any other special token that is spelled out in a text is that token.
+    that has none (Qwen2), the one that TransformerLens gives it when it loads the model: EOS. Any other special token
+    that is spelled out in a text is that token.
 
-    Raises ``TypeError`` and ``ValueError``, before anything is measured: for no prompts or no texts, an
-    answer of several tokens, two answers that are one, a prompt or text longer than the context, one without
-    a token or with a BOS of its own, or an ablation that lacks what it needs.
+    Raises ``TypeError`` and ``ValueError``, before anything is measured: for no prompts or no texts, an answer of
+    several tokens, two answers that are one, a prompt or text longer than the context, one without a token or with a
+    BOS of its own, or an ablation that lacks what it needs.
     """
     import pandas as pd
     import torch
@@ -94,16 +94,16 @@ def head_damage(
     ablate = engine(subject, _as_ablation(ablation, groups, control))
     scores = [ablate.task(group, LOGIT_DIFFERENCE) for group in groups]
     damage = torch.cat([some.damage for some in scores]).double()
+    error = damage.std(0) / len(damage) ** 0.5 if len(damage) > 1 else damage[0] * torch.nan
+    heads = range(subject.heads)
     frame = pd.DataFrame(
         {
             "subject": subject.name,
-            "layer": [head // subject.heads_per_layer for head in range(subject.heads)],
-            "head": [head % subject.heads_per_layer for head in range(subject.heads)],
-            "name": [subject.head_name(head) for head in range(subject.heads)],
+            "layer": [head // subject.heads_per_layer for head in heads],
+            "head": [head % subject.heads_per_layer for head in heads],
+            "name": [subject.head_name(head) for head in heads],
             "damage": damage.mean(0).numpy(),
-            "standard_error": (
-                damage.std(0) / len(damage) ** 0.5 if len(damage) > 1 else damage[0] * torch.nan
-            ).numpy(),
+            "standard_error": error.numpy(),
         }
     )
     if control is not None:
@@ -118,11 +118,10 @@ def head_damage(
 
 
 def plot_head_damage(frame: pd.DataFrame, column: str = "damage") -> Figure:
-    """A heat map of :func:`head_damage`'s table, layers down and heads across, red where losing the head
-    does harm.
+    """A heat map of :func:`head_damage`'s table, layers down and heads across, red where losing the head does harm.
 
-    column: ``damage``, ``general`` or ``reward``. Raises ``ValueError`` when the table has no such column
-    or is of several subjects.
+    column: ``damage``, ``general`` or ``reward``. Raises ``ValueError`` when the table has no such column or is of
+    several subjects.
     """
     import matplotlib.pyplot as plt
     import numpy as np
@@ -138,15 +137,8 @@ def plot_head_damage(frame: pd.DataFrame, column: str = "damage") -> Figure:
     limit = float(np.abs(grid.to_numpy()).max()) or 1.0
     rows, columns = grid.shape
     figure, axis = plt.subplots(figsize=(2.2 + 0.3 * columns, 1.2 + 0.3 * rows), layout="constrained")
-    sns.heatmap(
-        grid,
-        ax=axis,
-        cmap="RdBu_r",
-        vmin=-limit,
-        vmax=limit,
-        square=True,
-        cbar_kws={"label": f"{column} ({UNITS[column]})"},
-    )
+    bar = {"label": f"{column} ({UNITS[column]})"}
+    sns.heatmap(grid, ax=axis, cmap="RdBu_r", vmin=-limit, vmax=limit, square=True, cbar_kws=bar)
     axis.set(title=names[0], xlabel="head", ylabel="layer")
     axis.tick_params(axis="y", rotation=0)
     return figure
@@ -156,24 +148,22 @@ def _refuse_wrong_types(prompts: object, control: object) -> None:
     """What can be refused before a model is loaded."""
     from circuitlib.tasks.base import Prompts
 
+    def is_list(value: object) -> TypeGuard[Sequence[object]]:
+        return isinstance(value, Sequence) and not isinstance(value, str)
+
     if not isinstance(prompts, Prompts):
-        if not isinstance(prompts, Sequence) or isinstance(prompts, str):
+        if not is_list(prompts):
             raise TypeError(
                 f"prompts must be a list of (text, right answer, wrong answer), not {type(prompts).__name__}"
             )
         if not prompts:
-            raise ValueError("there are no prompts; give at least one")
+            raise ValueError(NO_PROMPTS)
         for i, prompt in enumerate(prompts):
-            is_triple = (
-                isinstance(prompt, Sequence)
-                and not isinstance(prompt, str)
-                and len(prompt) == 3
-                and all(isinstance(part, str) for part in prompt)
-            )
+            is_triple = is_list(prompt) and len(prompt) == 3 and all(isinstance(part, str) for part in prompt)
             if not is_triple and not isinstance(prompt, Prompts):
                 raise TypeError(f"prompt {i} must be (text, right answer, wrong answer), three strings, not {prompt!r}")
     if control is not None:
-        if not isinstance(control, Sequence) or isinstance(control, str):
+        if not is_list(control):
             raise TypeError(f"control must be a list of texts, not {type(control).__name__}")
         if not control:
             raise ValueError("control has no texts; give at least one, or None")
@@ -194,7 +184,7 @@ def _as_prompts(
         groups += tokenise("prompts", tokenizer, examples) if examples else []
     groups = [group for group in groups if len(group)]
     if not groups:
-        raise ValueError("there are no prompts; give at least one")
+        raise ValueError(NO_PROMPTS)
     for group in groups:
         if group.signs.shape[1] != 2 or (group.signs != group.signs.new_tensor([1, -1])).any():
             raise ValueError(

@@ -1,6 +1,7 @@
 """The plain way: one hooked forward pass per head. The reference that the sweep equals."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -20,6 +21,9 @@ HOOKED = 16
 
 HeadSet = Sequence[int]
 """Heads, numbered as actions are, that are ablated together."""
+
+Score = Callable[[Tensor, slice], Tensor]
+"""Maps logits ``[n, pos, vocab]`` of some rows, and which rows these are, to their scores ``[n]``."""
 
 Hook = tuple[str, Callable[[Tensor, Any], Tensor | None]]
 """A hook point's name, and what is called with its value."""
@@ -56,14 +60,8 @@ def hooked_task(
     subject: Subject, prompts: Prompts, metric: Metric, head_sets: Sequence[HeadSet], ablation: Ablation = ZERO
 ) -> Float[Tensor, "batch sets"]:
     """The task metric with each set of heads ablated: one forward pass per set for every ``HOOKED`` prompts."""
-
-    def score(logits: Tensor, rows: slice) -> Tensor:
-        logits = logits[:, -1].cpu()
-        answers, signs = prompts.candidates[rows], prompts.signs[rows].to(logits.dtype)
-        return metric.function(logits.gather(1, answers), logits.logsumexp(-1), signs)
-
     other = ablation.other(prompts.tokens, prompts.counterfactual)
-    return _scores(subject, prompts.tokens, head_sets, ablation, other, score)
+    return _scores(subject, prompts.tokens, head_sets, ablation, other, task_score(prompts, metric))
 
 
 def hooked_control(
@@ -77,11 +75,23 @@ def hooked_control(
 
     def score(logits: Tensor, rows: slice) -> Tensor:
         targets = spans[rows, 1:].to(logits.device)
-        losses = F.cross_entropy(logits[:, :-1].mT, targets, reduction="none")
-        return losses.mean(1).cpu()
+        return F.cross_entropy(logits[:, :-1].mT, targets, reduction="none").mean(1)
 
     other = ablation.other(spans, counterfactual)
     return _scores(subject, spans, head_sets, ablation, other, score)
+
+
+def task_score(prompts: Prompts, metric: Metric) -> Score:
+    """The task metric of logits."""
+
+    def score(logits: Tensor, rows: slice) -> Tensor:
+        logits = logits[:, -1]
+        # Copies, because a tensor made in inference mode cannot be kept for a backward pass.
+        candidates = prompts.candidates[rows].to(logits.device, copy=True)
+        signs = prompts.signs[rows].to(logits, copy=True)
+        return metric.function(logits.gather(1, candidates), logits.logsumexp(-1), signs)
+
+    return score
 
 
 def ablated_logits(
@@ -117,13 +127,10 @@ def hooks_of_users(bridge: TransformerBridge) -> list[str]:
     names = {name for name, point in bridge.hook_dict.items() if point.fwd_hooks}
     for name, module in bridge.original_model.named_modules():
         hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
-        if not isinstance(module, HookPoint) and not all(map(_is_of_library, hooks)):
+        homes = [str(getattr(hook, "__module__", "")) for hook in hooks]
+        if not isinstance(module, HookPoint) and not all(home.startswith(LIBRARIES) for home in homes):
             names.add(name or "the model")
     return sorted(names)
-
-
-def _is_of_library(hook: Any) -> bool:
-    return str(getattr(hook, "__module__", "")).startswith(LIBRARIES)
 
 
 def _scores(
@@ -132,16 +139,15 @@ def _scores(
     head_sets: Sequence[HeadSet],
     ablation: Ablation,
     other: Int[Tensor, "batch pos"] | None,
-    score: Callable[[Tensor, slice], Tensor],
+    score: Score,
 ) -> Float[Tensor, "batch sets"]:
     mean = values_of(subject, ablation, None) if ablation.kind == "mean" else None
     pieces = []
     for first in range(0, len(tokens), HOOKED):
         rows = slice(first, first + HOOKED)
         values = mean or values_of(subject, ablation, None if other is None else other[rows])
-        pieces.append(
-            torch.stack([score(_ablated(subject, tokens[rows], set_, values), rows) for set_ in head_sets], 1)
-        )
+        scores = [score(_ablated(subject, tokens[rows], set_, values), rows).cpu() for set_ in head_sets]
+        pieces.append(torch.stack(scores, 1))
     return torch.cat(pieces)
 
 
@@ -185,16 +191,13 @@ def _ablated(
         layer, column = divmod(head, subject.heads_per_layer)
         by_layer.setdefault(layer, []).append(column)
 
-    def replacing(layer: int, these: list[int]) -> Callable[[Tensor, Any], Tensor]:
-        def replace(z: Tensor, hook: Any) -> Tensor:
-            refuse_without_heads(subject, z, hook)
-            z = z.clone()
-            z[..., these, :] = 0.0 if values is None else values[layer][..., these, :]
-            return z
+    def replace(z: Tensor, hook: Any, layer: int, these: list[int]) -> Tensor:
+        refuse_without_heads(subject, z, hook)
+        z = z.clone()
+        z[..., these, :] = 0.0 if values is None else values[layer][..., these, :]
+        return z
 
-        return replace
-
-    hooks = [(hook_z(layer), replacing(layer, these)) for layer, these in by_layer.items()]
+    hooks = [(hook_z(layer), partial(replace, layer=layer, these=these)) for layer, these in by_layer.items()]
     return run(subject.bridge, tokens, hooks)
 
 

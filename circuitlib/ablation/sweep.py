@@ -72,16 +72,14 @@ class Sweep:
 
         def score(final: Tensor, first: int) -> Tensor:
             final, rows = final[:, :, 0], slice(first, first + len(final))
-            answers = candidates[rows]
+            answers, normaliser = candidates[rows], None
             if metric.needs_normaliser:
                 logits = self.decoder.unembed(final)
                 normaliser = logits.logsumexp(-1)
                 logits = logits.gather(-1, answers[:, None].expand(*logits.shape[:2], -1))
             else:
-                normaliser = None
                 # In float64: it costs next to nothing, and large logits round less.
-                columns = weight[answers].double()
-                logits = torch.einsum("nhm,nam->nha", final.double(), columns)
+                logits = torch.einsum("nhm,nam->nha", final.double(), weight[answers].double())
                 if bias is not None:
                     logits = logits + bias[answers][:, None]
             scores = metric.function(logits, normaliser, signs[rows][:, None].to(logits.dtype))
@@ -106,8 +104,8 @@ class Sweep:
             ]
             return torch.cat(losses).view(wanted.shape).mean(-1)
 
-        other = self.ablation.other(spans, counterfactual)
-        other = None if other is None else other[:, :-1]
+        if (other := self.ablation.other(spans, counterfactual)) is not None:
+            other = other[:, :-1]
         return Scores(*self._sweep(spans[:, :-1], other, score, False), loss=True)
 
     def _sweep(

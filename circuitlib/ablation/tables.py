@@ -41,7 +41,7 @@ class DamageTable:
 
 
 def reward(damage: Value, general: Value, penalty: float = 1.0) -> Value:
-    """Task damage minus lambda times general damage (MechRL, arXiv 2605.26343).
+    """Task damage minus lambda times general damage (MechRL, arXiv:2605.26343v1).
 
     ``penalty`` is lambda. Logits and nats are subtracted one for one, as in the paper.
     """

@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from circuitlib.manifest import StaleResult, as_json
+from circuitlib.manifest import StaleResult, as_json, short_hash
 from circuitlib.subjects.checkpoints import Text
 
 Convention = Literal["folded", "raw"]
-"""What zeroing a head removes. ``folded``, the paper's: the layer norm's bias and the value bias are
-folded into the output bias first, so that a head is only what varies with the input. ``raw``: the
-checkpoint as it is, so that the head's constant part goes too (the two differ)."""
+"""What zeroing a head removes. ``folded``, the paper's: the layer norm's bias and the value bias are folded into the
+output bias first, so that a head is only what varies with the input. ``raw``: the checkpoint as it is, so that the
+head's constant part goes too (the two differ)."""
 
 NOT_OF_THE_MODEL = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
 """Fields of ``config.json`` that say where and with what it was written."""
@@ -60,15 +60,15 @@ class Card:
         try:
             text = path.read_text(encoding="utf-8")
             card = cls(**json.loads(text))
-            whole = as_json(card.record()) == text
+            if as_json(card.record()) == text:
+                return card
         except (ValueError, TypeError):
-            whole = False
-        if not whole:
-            raise StaleResult(f"{path} is corrupt; restore it, or measure its results again")
-        return card
+            pass
+        raise StaleResult(f"{path} is corrupt; restore it, or measure its results again")
 
 
-def _digest(parts: Iterator[bytes]) -> str:
+def hash_of_parts(parts: Iterator[bytes]) -> str:
+    """What :func:`circuitlib.manifest.short_hash` would say of the parts joined, one in memory at a time."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
@@ -78,7 +78,7 @@ def _digest(parts: Iterator[bytes]) -> str:
 def config_hash(config: dict[str, Any]) -> str:
     """Of a Hugging Face configuration, without what is not of the model."""
     kept = {key: value for key, value in config.items() if key not in NOT_OF_THE_MODEL}
-    return _digest(iter([json.dumps(kept, sort_keys=True, default=str).encode()]))
+    return short_hash(json.dumps(kept, sort_keys=True, default=str).encode())
 
 
 def fingerprint(directory: Path) -> dict[str, str]:
@@ -86,15 +86,14 @@ def fingerprint(directory: Path) -> dict[str, str]:
 
     The same tensors in other shards are the same weights.
     """
-    tokenizer = [directory / name for name in ("tokenizer.json", "tokenizer.model")]
-    tokenizer += [directory / name for name in ("vocab.json", "merges.txt")]
-    present = [path for path in tokenizer if path.is_file()]
-    # tokenizer.json says all; beside it the others are what it was made from.
-    present = present[:1] if present and present[0].name == "tokenizer.json" else present
+    names = ["tokenizer.json"]
+    if not (directory / "tokenizer.json").is_file():  # beside which the others are what it was made from
+        names = ["tokenizer.model", "vocab.json", "merges.txt"]
+    tokenizer = [directory / name for name in names]
     return {
-        "weights": _digest(_weights(directory)),
+        "weights": hash_of_parts(_weights(directory)),
         "config": config_hash(json.loads((directory / "config.json").read_text())),
-        "tokenizer": _digest(path.read_bytes() for path in present),
+        "tokenizer": hash_of_parts(path.read_bytes() for path in tokenizer if path.is_file()),
     }
 
 
@@ -111,8 +110,7 @@ def _weights(directory: Path) -> Iterator[bytes]:
         for name, entry in header.items():
             if name != "__metadata__":
                 start, end = entry["data_offsets"]
-                shape = f"{entry['dtype']} {entry['shape']}"
-                tensors[name] = shard, 8 + length + start, end - start, shape
+                tensors[name] = shard, 8 + length + start, end - start, f"{entry['dtype']} {entry['shape']}"
     for name, (shard, start, size, shape) in sorted(tensors.items()):
         yield f"{name} {shape}".encode()
         with shard.open("rb") as file:

@@ -21,10 +21,8 @@ Text = Literal["docstrings", "wikitext-2"]
 SIZES = dict.fromkeys(("gpt2", "openai-community/gpt2"), "548 MB")
 """Size of ``model.safetensors``, where it is known without asking the hub."""
 
-
 _PATH_MARKS = (".", "/", "~")
 """A name that starts with one of these is a path, and never a name on the hub or in ``data/subjects``."""
-
 
 TOKENIZER_FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("tokenizer.model",))
 """Any of these sets of files makes a tokenizer."""
@@ -38,14 +36,12 @@ def _local_directory(name: str) -> Path | None:
 
 
 def canonical_name(name: str) -> str:
-    """One name for one subject: that of a directory in ``data/subjects``, the absolute path of any other
-    local directory, or a name on the hub as it is."""
-    directory = _local_directory(name)
+    """One name for one subject: that of a directory in ``data/subjects``, the absolute path of any other local
+    directory, or a name on the hub as it is."""
+    directory, subjects = _local_directory(name), SUBJECTS.resolve()
     if directory is None:
         return name
-    subjects = SUBJECTS.resolve()
-    inside = subjects in directory.parents
-    return directory.relative_to(subjects).as_posix() if inside else str(directory)
+    return directory.relative_to(subjects).as_posix() if subjects in directory.parents else str(directory)
 
 
 def default_text(name: str) -> Text:
@@ -57,17 +53,15 @@ def default_text(name: str) -> Text:
 def _missing_files(directory: Path) -> list[str]:
     """What a checkpoint's directory lacks, in words."""
     missing = [] if (directory / "config.json").is_file() else ["config.json"]
-    weights = []
+    weights: list[list[str]] = []
     for stem in ("model.safetensors", "pytorch_model.bin"):
         index = directory / f"{stem}.index.json"
         if index.is_file():
             shards = set(json.loads(index.read_text())["weight_map"].values())
-            absent = sorted(shard for shard in shards if not (directory / shard).is_file())
-            weights.append(absent)
+            weights.append(sorted(shard for shard in shards if not (directory / shard).is_file()))
         elif (directory / stem).is_file():
             weights.append([])
-    if [] not in weights:
-        missing += weights[0] if weights else ["model.safetensors"]
+    missing += min(weights, key=bool, default=["model.safetensors"])
     if not any(all((directory / file).is_file() for file in files) for files in TOKENIZER_FILES):
         missing.append("tokenizer.json (or vocab.json and merges.txt)")
     return missing
@@ -81,36 +75,35 @@ def _checkpoint_files(files: Sequence[str]) -> list[str]:
     return weights + [file for file in top if file.endswith((".json", ".model")) or file in ("merges.txt", "vocab.txt")]
 
 
+def _may_be_on_hub(name: str) -> bool:
+    return not name.startswith(_PATH_MARKS) and name.count("/") <= 1
+
+
 def local_checkpoint(name: str) -> Path | None:
     """The directory of a subject's checkpoint where it is on this machine and whole; asks no network."""
     directory = _local_directory(name)
-    if directory is None and not name.startswith(_PATH_MARKS) and name.count("/") <= 1:
-        config = hub.cached(name, "config.json")
-        directory = config.parent if config else None
+    if directory is None and _may_be_on_hub(name) and (config := hub.cached(name, "config.json")):
+        directory = config.parent
     return None if directory is None or _missing_files(directory) else directory
 
 
 def find_checkpoint(name: str) -> Path:
-    """The directory of a subject's checkpoint: in ``data/subjects``, a local directory, the Hugging Face
-    cache, or downloaded into that cache, whichever comes first.
+    """The directory of a subject's checkpoint: in ``data/subjects``, a local directory, the Hugging Face cache, or
+    downloaded into that cache, whichever comes first.
 
-    Raises ``FileNotFoundError``, at once when there is no network, saying what to download, how large
-    it is, from where, and where to put it.
+    Raises ``FileNotFoundError``, at once when there is no network, saying what to download, how large it is, from
+    where, and where to put it.
     """
-    if directory := _local_directory(name):
-        if missing := _missing_files(directory):
-            raise FileNotFoundError(
-                f"subject {name!r}: {directory} is no whole checkpoint, it lacks {', '.join(missing)}"
-            )
+    if directory := local_checkpoint(name):
         return directory
-    if name.startswith(_PATH_MARKS) or name.count("/") > 1:
+    if directory := _local_directory(name):
+        missing = ", ".join(_missing_files(directory))
+        raise FileNotFoundError(f"subject {name!r}: {directory} is no whole checkpoint, it lacks {missing}")
+    if not _may_be_on_hub(name):
         raise FileNotFoundError(
             f"no subject {name!r}: there is no config.json in {Path(name).expanduser().resolve()}; a "
             "checkpoint's directory holds config.json, model.safetensors and tokenizer.json"
         )
-    config = hub.cached(name, "config.json")
-    if config is not None and not _missing_files(config.parent):
-        return config.parent
     if name == EMBEDDED and not in_checkout():
         raise FileNotFoundError(
             f"subject {name!r} is in circuitlib's checkout, which is not here; pass the directory "
@@ -118,9 +111,10 @@ def find_checkpoint(name: str) -> Path:
         )
     try:
         directory = hub.download(name, _checkpoint_files)
-        why = f"the hub's repository lacks {', '.join(_missing_files(directory))}"
-        if not _missing_files(directory):
+        missing = ", ".join(_missing_files(directory))
+        if not missing:
             return directory
+        why = f"the hub's repository lacks {missing}"
     except hub.HubUnavailable as error:
         why = f"the hub did not provide it ({error})"
     size = SIZES.get(name, "its size is on that page")

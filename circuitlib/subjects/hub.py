@@ -1,8 +1,8 @@
 """Files from the Hugging Face hub: the local cache first, and only then the network.
 
-What is cached is used as it is, without asking the hub for a newer revision, so that a run does not
-change under its user and works offline. Where there is neither cache nor network the answer comes at
-once; the hub's own client would try each file six times.
+What is cached is used as it is, without asking the hub for a newer revision, so that a run does not change under its
+user and works offline. Where there is neither cache nor network the answer comes at once; the hub's own client would
+try each file six times.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,10 +36,9 @@ def download(repository: str, wanted: Callable[[Sequence[str]], list[str]], kind
     try:
         # One request, not tried again: it tells at once whether the hub can be reached.
         api = HfApi()
-        info_of = api.model_info if kind == "model" else api.dataset_info
-        info = info_of(repository, timeout=10)
+        info = (api.model_info if kind == "model" else api.dataset_info)(repository, timeout=10)
         files = wanted([sibling.rfilename for sibling in info.siblings or []])
         return Path(snapshot_download(repository, repo_type=kind, allow_patterns=files))
     except Exception as error:  # the client's errors share no base, and change with its HTTP library
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        reason = next(iter(str(error).strip().splitlines()), "")
         raise HubUnavailable(f"{type(error).__name__}: {reason}") from error

@@ -1,14 +1,13 @@
 """A subject: a language model, its tokenizer, and the convention under which its heads are ablated.
 
-Any Hugging Face decoder checkpoint that TransformerLens' ``TransformerBridge`` loads is a subject: the
-embedded ``gpt2-mini``, a local directory, or a name on the hub, such as the paper's ``gpt2``. So is a
-bridge that is loaded already.
+Any Hugging Face decoder checkpoint that TransformerLens' ``TransformerBridge`` loads is a subject: the embedded
+``gpt2-mini``, a local directory, or a name on the hub, such as the paper's ``gpt2``. So is a bridge that is loaded
+already.
 """
 
-import hashlib
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import get_args
@@ -20,7 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from circuitlib.manifest import short_hash
 from circuitlib.subjects.beginning import DEFAULT, NOTHING, beginning_with
-from circuitlib.subjects.card import Card, Convention, config_hash, fingerprint
+from circuitlib.subjects.card import Card, Convention, config_hash, fingerprint, hash_of_parts
 from circuitlib.subjects.checkpoints import EMBEDDED, canonical_name, default_text, find_checkpoint
 
 FOLDING_TOLERANCE = 1e-4
@@ -32,7 +31,8 @@ _LOADING = threading.Lock()
 
 @dataclass(frozen=True)
 class Subject:
-    """A loaded model, its tokenizer, and the card that says what it is."""
+    """A loaded model, its tokenizer, and the card that says what it is: see :class:`circuitlib.subjects.card.Card`
+    for its properties."""
 
     card: Card
     bridge: TransformerBridge
@@ -40,31 +40,25 @@ class Subject:
 
     @property
     def name(self) -> str:
-        """How results and figures call it."""
         return self.card.name
 
     @property
     def convention(self) -> Convention:
-        """See :data:`circuitlib.subjects.card.Convention`."""
         return self.card.convention
 
     @property
     def layers(self) -> int:
-        """Number of blocks."""
         return self.card.layers
 
     @property
     def heads_per_layer(self) -> int:
-        """Number of attention heads in a block."""
         return self.card.heads_per_layer
 
     @property
     def heads(self) -> int:
-        """Number of heads in all."""
         return self.card.heads
 
     def head_name(self, head: int) -> str:
-        """The field's name for an action, such as ``L9.H6``."""
         return self.card.head_name(head)
 
     def with_bos(self, bos: str) -> "Subject":
@@ -76,14 +70,15 @@ class Subject:
 
 
 def _hashes_of_loaded(bridge: TransformerBridge) -> dict[str, str]:
-    digest = hashlib.sha256()
-    for key, tensor in sorted(bridge.original_model.state_dict().items()):
-        digest.update(key.encode())
-        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    def weights() -> Iterator[bytes]:
+        for key, tensor in sorted(bridge.original_model.state_dict().items()):
+            yield key.encode()
+            yield tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()
+
     tokenizer = getattr(bridge.tokenizer, "backend_tokenizer", None)
     described = tokenizer.to_str() if tokenizer else json.dumps(bridge.tokenizer.get_vocab(), sort_keys=True)
     return {
-        "weights": digest.hexdigest()[:16],
+        "weights": hash_of_parts(weights()),
         "config": config_hash(bridge.original_model.config.to_dict()),
         "tokenizer": short_hash(described.encode()),
     }
@@ -98,11 +93,10 @@ def refuse_device(device: torch.device | str) -> None:
 def subject_of(bridge: TransformerBridge, name: str | None = None, hashes: Mapping[str, str] | None = None) -> Subject:
     """A subject of a bridge that is loaded already, on whatever device, in whatever precision.
 
-    name: of the subject in results; the last part of the bridge's own by default. hashes: those of the
-    card, where they are known already.
-    The convention is ``folded`` when compatibility mode has processed the bridge's weights, and ``raw``
-    otherwise: compatibility mode with ``no_processing`` names hooks and folds nothing. The card's hashes
-    are of what is loaded, as it is now: a folded bridge has not the hashes of its checkpoint.
+    name: of the subject in results; the last part of the bridge's own by default. hashes: those of the card, where
+    they are known already; otherwise of what is loaded, as it is now: a folded bridge has not those of its checkpoint.
+    The convention is ``folded`` when compatibility mode has processed the bridge's weights, and ``raw`` otherwise:
+    compatibility mode with ``no_processing`` names hooks and folds nothing.
 
     The bridge is not changed. Raises ``ValueError`` when it has no tokenizer, is neither on a processor nor on
     CUDA, is in training mode, where dropout would be taken for damage, or does not compute what the model does.
@@ -159,9 +153,7 @@ def load_subject(
     name: see :func:`find_checkpoint`. device: ``cpu``, or ``cuda`` where there is CUDA.
     bos: what prompts begin with, see :meth:`Subject.with_bos`.
     Raises ``ValueError`` for an unknown convention, a device that is not there, or a model that TransformerLens
-    changes when it folds its weights, and
-    ``FileNotFoundError``, saying what to download and where to put it, when the checkpoint can be found
-    neither here nor on the hub.
+    changes when it folds its weights, and what :func:`subject_of` and :func:`find_checkpoint` raise.
     """
     if convention not in get_args(Convention):
         raise ValueError(f"convention must be one of {get_args(Convention)}, not {convention!r}")
