@@ -19,7 +19,7 @@ setup: .venv/ready
 	@echo "setting up .venv: about 2 minutes, once"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[companion,dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[companion,smollm2,dev]'
 	@touch $@
 
 reproduce: setup
