@@ -141,6 +141,11 @@ class Run:
                 raise StaleResult(f"the results in {path.parent.name} are of another {card.name}: {'; '.join(differs)}")
         return card
 
+    @property
+    def caption(self) -> str:
+        """What its figures and tables are of: the subject, what its prompts begin with, its control text."""
+        return f"{self.card.name}; prompts begin with {self.card.bos}; control text: {self.settings.text}"
+
     @cached_property
     def left_out(self) -> dict[str, str]:
         """Tasks that the subject cannot do, each with a sentence that says why."""

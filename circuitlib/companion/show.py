@@ -16,13 +16,18 @@ from circuitlib.manifest import written_whole
 if TYPE_CHECKING:
     from circuitlib.companion.run import Run
 
-_SUBJECT = {"name": ""}
+_SUBJECT = {"name": "", "caption": ""}
 """Named by every figure and table from :func:`set_style` on; a setting of the session, as matplotlib's are."""
 
 
-def set_style(subject: str) -> None:
-    """The style of every figure, and the subject that figures and tables name; call once in a notebook."""
+def set_style(subject: str, caption: str = "") -> None:
+    """The style of every figure, and the subject that figures and tables name; call once in a notebook.
+
+    caption: what stands in the corner of figures and above tables, such as :attr:`circuitlib.companion.run.Run.caption`;
+    the subject's name by default.
+    """
     _SUBJECT["name"] = Path(subject).name
+    _SUBJECT["caption"] = caption or _SUBJECT["name"]
     sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=0.85)
     plt.rc("figure", dpi=110)
     plt.rc("figure.constrained_layout", use=True)
@@ -46,7 +51,7 @@ def left_out(run: "Run") -> None:
 def save_figure(figure: Figure, name: str, folder: Path, subject: str = "") -> None:
     """Name the subject, or ``subject`` where the figure is of others, in a corner, and write ``name.png``
     and ``name.pdf`` without dates. Files of the same picture are left as they are."""
-    named = subject or subject_name()
+    named = subject or _SUBJECT["caption"]
     figure.text(1, 0, named, ha="right", va="top", fontsize="x-small", color="0.45")
     png, pdf = folder / f"{name}.png", folder / f"{name}.pdf"
     picture = io.BytesIO()
@@ -67,5 +72,5 @@ def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "") -> HTML:
     form = f"{{:z.{digits}f}}".format
     shown = frame.reset_index(named).rename_axis(columns=None)
     text = shown.to_html(index=False, border=0, na_rep="", float_format=form)
-    caption = f"<caption>{escape(subject or subject_name())}</caption>\n  <thead>"
+    caption = f"<caption>{escape(subject or _SUBJECT["caption"])}</caption>\n  <thead>"
     return HTML(text.replace("<thead>", caption, 1))
