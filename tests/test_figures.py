@@ -309,6 +309,9 @@ def test_tables_name_the_subject_and_round() -> None:
     assert "<td></td>" in text
     assert "<td>0.00</td>" in text
     assert "<caption>&lt;GPT-2&gt;</caption>" in show.html_table(frame, subject="<GPT-2>").data
+    show.set_style("my-subject", "my-subject; prompts begin with <s>")
+    assert "<caption>my-subject; prompts begin with &lt;s&gt;</caption>" in show.html_table(frame).data
+    assert show.subject_name() == "my-subject"
 
 
 def test_committed_figures_come_in_pairs() -> None:

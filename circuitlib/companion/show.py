@@ -72,5 +72,5 @@ def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "") -> HTML:
     form = f"{{:z.{digits}f}}".format
     shown = frame.reset_index(named).rename_axis(columns=None)
     text = shown.to_html(index=False, border=0, na_rep="", float_format=form)
-    caption = f"<caption>{escape(subject or _SUBJECT["caption"])}</caption>\n  <thead>"
-    return HTML(text.replace("<thead>", caption, 1))
+    title = escape(subject or _SUBJECT["caption"])
+    return HTML(text.replace("<thead>", f"<caption>{title}</caption>\n  <thead>", 1))
