@@ -1,4 +1,4 @@
-"""Make a finished run the committed one: its results, figures and seconds, and the notebooks executed on them."""
+"""Make a finished run the committed one: its results and seconds, and the notebooks, with their figures, executed on them."""
 
 import json
 import shutil
@@ -8,7 +8,8 @@ from circuitlib.companion.notebooks import execute_in_place, notebook_paths
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED
 from circuitlib.manifest import written_whole
-from circuitlib.paths import FIGURES, RESULTS, ROOT
+from circuitlib.paths import RESULTS, ROOT
+from circuitlib.subjects.checkpoints import EMBEDDED
 
 SECONDS = RESULTS / "seconds.json"
 """How long each part of a whole run took when the committed results were made."""
@@ -18,15 +19,15 @@ SECONDS_MARKS = ("<!-- seconds -->", "<!-- /seconds -->")
 
 
 def publish(run: Run, seconds: dict[str, float] | None) -> None:
-    """Make a run the committed one. ``None`` seconds, those of a resumed run, leave README's table as it is.
+    """Make a run the committed one. README's table of seconds is the embedded subject's; ``None`` seconds, those of a
+    resumed run, leave it as it is.
 
     Raises ``ValueError`` for a run that :data:`circuitlib.companion.settings.PUBLISHED` does not name.
     """
     if run.settings not in PUBLISHED.values():
         raise ValueError("only a run that PUBLISHED names can be published")
     _replace_folder(Run(run.settings).folder, run.folder)
-    _replace_folder(FIGURES, run.figures)
-    if seconds is not None:
+    if seconds is not None and run.settings.subject == EMBEDDED:
         readme = with_seconds((ROOT / "README.md").read_text(), seconds)
         with written_whole(SECONDS) as temporary:
             rounded = {name: round(value) for name, value in seconds.items()}

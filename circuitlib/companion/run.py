@@ -141,6 +141,14 @@ class Run:
                 raise StaleResult(f"the results in {path.parent.name} are of another {card.name}: {'; '.join(differs)}")
         return card
 
+    def beside(self) -> list["Run"]:
+        """This run and, where it is a published one's, the committed runs of the other subjects, which the book argues
+        from as well."""
+        if self.settings not in PUBLISHED.values():
+            return [self]
+        others = [Run(settings) for settings in PUBLISHED.values() if settings != self.settings]
+        return [self, *(other for other in others if (other.folder / "subject.json").is_file())]
+
     @property
     def caption(self) -> str:
         """What its figures and tables are of: the subject, what its prompts begin with, its control text."""

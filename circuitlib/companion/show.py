@@ -1,6 +1,7 @@
 """How figures and tables look and are named."""
 
 import io
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,15 @@ def set_style(subject: str, caption: str = "") -> None:
     plt.rc("legend", frameon=False)
     plt.rc("savefig", dpi=160)
     plt.rc("pdf", fonttype=42)
+
+
+def each(run: "Run") -> Iterator[tuple["Run", Path]]:
+    """The runs beside each other (:meth:`circuitlib.companion.run.Run.beside`), each with a folder for its figures;
+    figures and tables name its subject in its turn."""
+    for one in run.beside():
+        set_style(one.card.name, one.caption)
+        yield one, run.figures if one is run else run.figures / one.card.name
+    set_style(run.card.name, run.caption)
 
 
 def subject_name() -> str:
