@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from circuitlib.ablation.head_damage import head_damage
+from circuitlib.companion import frames
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import Settings
 from circuitlib.manifest import StaleResult
 from circuitlib.paths import RUNS
 from circuitlib.subjects.beginning import beginning, beginning_with
 from circuitlib.subjects.load import load_subject
-from circuitlib.tasks import TASKS
-from circuitlib.tasks.control_text import SPAN, control_spans
+from circuitlib.tasks import TASKS, Prompts
+from circuitlib.tasks.control_text import SPAN, control_paragraphs, control_spans
 
 PROMPT = ("When Mary and John went to the store, John gave a book to", " Mary", " John")
 
@@ -86,3 +87,33 @@ def test_a_tokenizer_of_its_own_keeps_its_beginning() -> None:
     assert beginning_with(tokenizer, "default") is tokenizer
     assert beginning(beginning_with(tokenizer, "none")) == []
     assert torch.tensor(beginning(tokenizer)).tolist() == [tokenizer.bos_token_id]
+
+
+@torch.inference_mode()
+def test_the_robustness_table_is_measured_on_the_same_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its loss against the plain model's, paragraph by paragraph; its damages against a call for users."""
+    monkeypatch.setattr("circuitlib.companion.run.ROOT", tmp_path)
+    run = Run(Settings(evaluation_prompts=32), RUNS.name)
+    monkeypatch.setitem(frames.BEGINNINGS, "gpt2-mini", ("Ġthe",))
+    frame = frames.beginnings(run)
+    assert list(frame["bos"].unique()) == ["<|endoftext|>", "Ġthe", "none"]
+    own = frame[frame["bos"] == run.card.bos]
+    assert (own["rank_correlation"] == 1).all()
+    assert (own["shared_5"] == 5).all()
+    model, tokenizer = run.subject.bridge.original_model, run.subject.tokenizer
+    texts = [tokenizer.encode(text, add_special_tokens=False) for text in control_paragraphs("docstrings")]
+    texts = [ids[: SPAN - 1] for ids in texts if len(ids) >= SPAN - 1][:32]
+    for bos, first in (("<|endoftext|>", [tokenizer.bos_token_id]), ("none", [])):
+        tokens = torch.tensor([first + ids for ids in texts])
+        log_probs = model(tokens).logits.log_softmax(-1)
+        losses = -log_probs[:, :-1].gather(-1, tokens[:, 1:, None])[:, -(SPAN - 2) :]
+        assert losses.mean().item() == pytest.approx(frame.loc[frame["bos"] == bos, "loss"].iloc[0], abs=1e-4)
+    groups = TASKS["ioi"].prompts(run.subject.with_bos("none").tokenizer, frames.closer_prompts(run), frames.STUDY_SEED)
+    begun = head_damage(run.subject, groups)["damage"]
+    expected = begun.rank().corr(head_damage(run.subject, _own(run, "ioi"))["damage"].rank())
+    row = frame[(frame["bos"] == "none") & (frame["task"] == "ioi")].iloc[0]
+    assert row["rank_correlation"] == pytest.approx(expected, abs=0.01)
+
+
+def _own(run: Run, task: str) -> list[Prompts]:
+    return TASKS[task].prompts(run.subject.tokenizer, frames.closer_prompts(run), frames.STUDY_SEED)

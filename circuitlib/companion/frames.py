@@ -9,10 +9,13 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuitlib.ablation.hooks import hooked_control, hooked_task
+from circuitlib.ablation.engine import Scores
+from circuitlib.ablation.hooks import HOOKED, hooked_control, hooked_task
+from circuitlib.ablation.hooks import run as run_hooked
 from circuitlib.ablation.sweep import engine
 from circuitlib.ablation.tables import reward
 from circuitlib.companion.detectors import detect
@@ -23,14 +26,21 @@ from circuitlib.search.evaluate import Entry, draw_episodes, evaluate
 from circuitlib.search.oracle import head_order
 from circuitlib.search.policy import PolicySearcher
 from circuitlib.search.searchers import RandomSearcher, StaticPrior
+from circuitlib.subjects.beginning import NOTHING as NOTHING_FIRST
+from circuitlib.subjects.beginning import beginning
 from circuitlib.subjects.card import Convention
-from circuitlib.subjects.load import load_subject
+from circuitlib.subjects.checkpoints import SMOLLM2
+from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS
-from circuitlib.tasks.control_text import CONTROL, Part
+from circuitlib.tasks.base import encode_texts
+from circuitlib.tasks.control_text import CONTROL, SPAN, Part, control_paragraphs
 from circuitlib.tasks.prose import held_out_spans
 
 PAIR_HEADS = 12
 """Best heads of a task that are ablated in pairs."""
+
+BEGINNINGS = {SMOLLM2: ("<|im_start|>",)}
+"""What prompts could begin with as well: SmolLM2's file names the chat marker as its BOS."""
 
 STUDY_SEED = 3
 """The seed of prompts that no damage table uses."""
@@ -76,6 +86,50 @@ def behaviours(run: Run) -> pd.DataFrame:
         return pd.DataFrame(rows(), columns=["task", "metric", "prompts", "right", "mean"])
 
     return run.frame("behaviours", compute, __name__, prompts=count, tasks=list(run.tasks))
+
+
+def beginnings(run: Run) -> pd.DataFrame:
+    """What hangs on what prompts begin with: as the run's do, with another token, with none.
+
+    Columns: bos, loss (nats, clean, of the same tokens of control text each time), task (the main ones), clean (mean
+    metric), right (share of prompts with a positive metric), rank_correlation and shared_5 (of the five heads that do
+    most damage, those that are the same) with the run's own."""
+    prompts, spans = closer_prompts(run), run.settings.rows(True, "evaluation")
+    others = [*BEGINNINGS.get(run.settings.subject, ()), NOTHING_FIRST]
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        text = encode_texts(run.subject.with_bos(NOTHING_FIRST).tokenizer, control_paragraphs(run.settings.text))
+        tokens = torch.tensor([ids[: SPAN - 1] for ids in text if len(ids) >= SPAN - 1][:spans])
+        own: dict[str, Tensor] = {}
+        for subject in (run.subject, *(run.subject.with_bos(bos) for bos in others if bos != run.card.bos)):
+            ablate, loss = engine(subject), _loss(subject, tokens)
+            for name in run.main_tasks:
+                task = TASKS[name]
+                groups = task.prompts(subject.tokenizer, prompts, STUDY_SEED)
+                scores = Scores.of_all([ablate.task(group, task.metric) for group in groups])
+                damage, clean = scores.damage.mean(0), scores.clean
+                beside = own.setdefault(name, damage)
+                correlation = pd.Series(damage).rank().corr(pd.Series(beside).rank())
+                shared = set(damage.topk(5).indices.tolist()) & set(beside.topk(5).indices.tolist())
+                right = (clean > 0).double().mean().item()
+                yield subject.card.bos, loss, name, clean.mean().item(), right, correlation, len(shared)
+
+    def compute() -> pd.DataFrame:
+        columns = ["bos", "loss", "task", "clean", "right", "rank_correlation", "shared_5"]
+        return pd.DataFrame(rows(), columns=columns)
+
+    inputs = {"tasks": list(run.main_tasks), "others": others, "prompts": prompts, "spans": spans, "seed": STUDY_SEED}
+    return run.frame("beginnings", compute, __name__, **inputs)
+
+
+def _loss(subject: Subject, tokens: Int[Tensor, "n pos"]) -> float:
+    """The mean loss (nats) of these tokens but the first, after what the subject's prompts begin with."""
+    losses, first = [], torch.tensor(beginning(subject.tokenizer), dtype=tokens.dtype)
+    for some in tokens.split(HOOKED):
+        begun = torch.cat([first.expand(len(some), -1), some], dim=1)
+        logits = run_hooked(subject.bridge, begun)[:, len(first) : -1]
+        losses.append(F.cross_entropy(logits.mT, some[:, 1:], reduction="none").mean(1))
+    return torch.cat(losses).mean().item()
 
 
 def heads(run: Run) -> pd.DataFrame:

@@ -17,7 +17,7 @@ import pandas as pd
 from circuitlib.ablation.build import ROWS_AGAIN
 from circuitlib.companion.claims import claims
 from circuitlib.companion.compare import compare
-from circuitlib.companion.frames import behaviours, conventions, detections, evaluation, heads, pairs
+from circuitlib.companion.frames import beginnings, behaviours, conventions, detections, evaluation, heads, pairs
 from circuitlib.companion.notebooks import execute
 from circuitlib.companion.progress import Progress
 from circuitlib.companion.run import Run
@@ -33,7 +33,7 @@ ROW, SPAN, UPDATE, FRAME, NOTEBOOK = 0.06, 0.3, 0.06, 8.0, 8.0
 """A guess of the seconds of a row of a task's table, a row of the control table, an update of all seeds of one
 policy, a frame and a notebook. They only decide how the bar is shared out."""
 
-FRAMES = (behaviours, heads, evaluation, detections, pairs, conventions)
+FRAMES = (behaviours, beginnings, heads, evaluation, detections, pairs, conventions)
 
 
 class Step(NamedTuple):
