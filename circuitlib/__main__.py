@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         return int(options.run(options))
-    except (FileNotFoundError, TypeError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         print(f"{parser.prog} {options.command}: {error}", file=sys.stderr)
         return 2
 
@@ -114,7 +114,8 @@ def _head_damage_options(commands: Any) -> None:
     parser.add_argument("model", help="embedded subject, local Hugging Face directory, or hub name")
     parser.add_argument("prompts", type=Path, help="CSV with columns text, right, wrong (answers with their space)")
     parser.add_argument("--control", type=Path, help="text file, one passage per line")
-    parser.add_argument("--ablation", default="zero", help="zero, mean or resample")
+    parser.add_argument("--ablation", default="zero", choices=["zero", "mean"], help="what takes a head's place")
+    parser.add_argument("--convention", default="folded", help=_HELP["convention"])
     parser.add_argument("--bos", default="default", help=_HELP["bos"])
     parser.add_argument("--output", type=Path, help="CSV to write; printed otherwise")
     parser.set_defaults(run=_head_damage)
@@ -125,6 +126,7 @@ def _head_damage(options: argparse.Namespace) -> int:
 
     from circuitlib.ablation.head_damage import head_damage
     from circuitlib.manifest import written_whole
+    from circuitlib.subjects.load import load_subject
 
     table = pd.read_csv(options.prompts, keep_default_na=False, dtype=str)
     if missing := [name for name in ("text", "right", "wrong") if name not in table]:
@@ -133,7 +135,8 @@ def _head_damage(options: argparse.Namespace) -> int:
     texts = None
     if options.control:
         texts = [line for line in options.control.read_text().splitlines() if line.strip()]
-    frame = head_damage(options.model, prompts, texts, ablation=options.ablation, bos=options.bos)
+    subject = load_subject(options.model, options.convention, bos=options.bos)
+    frame = head_damage(subject, prompts, texts, ablation=options.ablation)
     if options.output:
         with written_whole(options.output) as temporary:
             frame.to_csv(temporary, index=False)

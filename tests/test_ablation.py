@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -270,6 +271,19 @@ def test_ablations_that_mean_nothing_are_refused() -> None:
         Ablation("mean")
     with pytest.raises(ValueError, match="'zero' with 1 reference batches"):
         Ablation("zero", [torch.zeros(1, 2, dtype=torch.long)])
-    first, second = (Ablation("mean", [_tokens(2, 5, seed, 50)]).record() for seed in (0, 1))
-    assert first["kind"] == "mean"
-    assert first["reference"] != second["reference"]
+    with pytest.raises((ValueError, TypeError), match="in a list"):
+        Ablation("mean", torch.zeros(1, 2, dtype=torch.long))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [Sweep, Hooks])
+def test_what_cannot_be_measured_is_refused_by_both(kind: type[Sweep] | type[Hooks], checkpoint: Path) -> None:
+    """No prompts, nothing to predict, more tokens than the context."""
+    subject = load_subject(str(checkpoint))
+    measure, context = kind(subject), int(subject.bridge.cfg.n_ctx)
+    prompts = TASKS["ioi"].prompts(subject.tokenizer, 2, seed=0)[0]
+    for tokens in (prompts.tokens[:0], prompts.tokens[:, :0], prompts.tokens[:, :1].expand(-1, context + 1)):
+        with pytest.raises(ValueError, match=f"of 1 to {context} tokens"):
+            measure.task(replace(prompts, tokens=tokens), LOGIT_DIFFERENCE)
+    for spans in (prompts.tokens[:0], prompts.tokens[:, :1], prompts.tokens[:, :1].expand(-1, context + 1)):
+        with pytest.raises(ValueError, match=f"of 2 to {context} tokens"):
+            measure.control(spans)

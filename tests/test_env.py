@@ -204,6 +204,11 @@ def test_bad_sizes_are_refused(source: TableEpisodes, make_table: Callable[..., 
             HeadAblationEnv(source, budget)
     with pytest.raises(ValueError, match="num_envs"):
         HeadAblationVectorEnv(source, 0, budget=2)
+    for seeds in ([1], [1, 2, 3], np.arange(3)):
+        with pytest.raises(ValueError, match="there must be 2 seeds, one per environment"):
+            HeadAblationVectorEnv(source, 2, budget=2).reset(seed=seeds)
+    with pytest.raises(ValueError, match="a table of one task at least"):
+        TableEpisodes([], make_table("control"))
     with pytest.raises(ValueError, match="has 8 rows; an episode takes 32"):
         TableEpisodes([make_table("ioi", prompts=8)], make_table("control"))
     with pytest.raises(ValueError, match="differ in their number of heads"):

@@ -74,12 +74,15 @@ def test_summary_and_intervals() -> None:
     assert high - low < 0.15
     condition = {"task": "t", "signal": "none", "searcher": "s", "trained_k": 0, "planned_k": 0}
     rows = [
-        condition | {"measured": 5, "seed": s, "episode": e, "best": b, "oracle": 2.0, "reached_90": r}
+        condition | {"measured": 10, "seed": s, "episode": e, "best": b, "oracle": 2.0, "reached_90": r}
         for s, e, b, r in [(0, 0, 1.0, 4.0), (0, 1, 2.0, 6.0), (1, 0, 1.5, 8.0), (1, 1, 1.5, 9.0)]
     ]
     summary = summarise(pd.DataFrame(rows)).iloc[0]
     assert summary["ratio"] == pytest.approx(0.75)
     assert summary["reached_90_heads"] == 7
+    early = summarise(pd.DataFrame(rows).assign(measured=5)).iloc[0]
+    assert early["reached_90_share"] == 0.25, "what is reached later has not been reached by then"
+    assert np.isnan(early["reached_90_heads"])
 
 
 def test_episodes_are_the_same_for_everyone(make_table: Callable[..., DamageTable]) -> None:

@@ -77,6 +77,20 @@ def test_what_cannot_be_had_is_refused_before_anything_is_removed(
     assert kept.exists()
 
 
+def test_a_beginning_that_is_no_token_is_refused_before_anything_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    kept = Run(Settings(bos="<nobody>"), "runs/mine").folder / "kept.csv"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    assert command.main(["reproduce", "--bos", "<nobody>", "--output", "runs/mine"]) == 2
+    assert "bos must be a token" in capsys.readouterr().err
+    assert kept.exists()
+    with pytest.raises(ValueError, match="needs an output folder"):
+        reproduce.reproduce(Run(), [])
+
+
 def test_head_damage_from_the_command_line(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,6 +106,9 @@ def test_head_damage_from_the_command_line(
     assert list(frame)[-2:] == ["general", "reward"]
     assert command.main([*arguments, "--ablation", "mean"]) == 0
     assert "L0.H0" in capsys.readouterr().out
+    assert command.main([*arguments, "--convention", "raw", "--bos", "none"]) == 0
+    assert command.main([*arguments, "--convention", "centred"]) == 2
+    assert command.main(["head-damage", str(checkpoint), str(tmp_path)]) == 2
     table.drop(columns="wrong").to_csv(prompts, index=False)
     assert command.main(arguments) == 2
     assert "has no column wrong" in capsys.readouterr().err

@@ -15,6 +15,8 @@ import pandas as pd
 import pytest
 import torch
 
+from circuitlib.ablation.build import ablation_of
+from circuitlib.ablation.sweep import Sweep
 from circuitlib.ablation.tables import DamageTable, load_table, save_table
 from circuitlib.companion import claims, frames, run
 from circuitlib.companion.run import Run
@@ -24,6 +26,7 @@ from circuitlib.paths import RESULTS, ROOT
 from circuitlib.search.policy import load_policy
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import Trainer
+from circuitlib.tasks import TASKS
 from circuitlib.tasks.control_text import Part
 
 PUBLIC = [Run(settings) for settings in PUBLISHED.values()]
@@ -253,6 +256,19 @@ def test_a_task_that_is_left_out_is_left_out_everywhere(make_run: Callable[..., 
     save_frame(path, report, read_provenance(path))
     with pytest.raises(ValueError, match=r"does no task that policies are trained on\. Nor this\."):
         frames.evaluation(Run(mine.settings, mine.output))
+
+
+def test_pairs_are_ablated_as_the_run_ablates(make_run: Callable[..., Run]) -> None:
+    """Against heads that are swept one at a time, with zero and with the mean over control spans."""
+    for kind in ("zero", "mean"):
+        mine = make_run(ablation=kind)
+        pairs = frames.pairs(mine).query("task == 'ioi'")
+        sweep = Sweep(mine.subject, ablation_of(kind, mine.subject.tokenizer, "docstrings"))  # type: ignore[arg-type]
+        groups = TASKS["ioi"].prompts(mine.subject.tokenizer, frames.closer_prompts(mine), frames.STUDY_SEED)
+        damage = torch.cat([sweep.task(group, TASKS["ioi"].metric).damage for group in groups]).mean(0)
+        for column in ("first", "second"):
+            assert np.allclose(damage[pairs[column].to_numpy()], pairs[f"damage_{column}"], atol=1e-4)
+        shutil.rmtree(mine.folder)
 
 
 def test_heads_are_means_of_rows(make_run: Callable[..., Run]) -> None:

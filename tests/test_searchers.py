@@ -150,6 +150,9 @@ def test_meter_refuses() -> None:
     for head in (-1, HEADS):
         with pytest.raises(ValueError, match="heads must be between 0 and 11"):
             meter.measure(heads + head)
+    for other in (heads[:3], heads[:, 0], heads[None]):
+        with pytest.raises((ValueError, TypeError), match=r"heads must be \[5, k\]|heads"):
+            meter.measure(other)
     with pytest.raises(ValueError, match="negative"):
         meter.pay(-1)
     with pytest.raises(ValueError, match="nothing has been measured"):

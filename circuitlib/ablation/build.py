@@ -27,7 +27,7 @@ from circuitlib.manifest import (
 )
 from circuitlib.subjects.card import Card
 from circuitlib.subjects.load import Subject
-from circuitlib.tasks.base import Prompts, Task
+from circuitlib.tasks.base import Prompts, Task, Tokenizer
 from circuitlib.tasks.control_text import CONTROL, Part, Text, control_spans
 
 BLOCK = 64
@@ -80,16 +80,19 @@ class Recipe:
         }
 
 
+def ablation_of(kind: AblationKind, tokenizer: Tokenizer, text: Text) -> Ablation:
+    """An ablation by its kind; a ``mean`` is over spans of the control text."""
+    spans = [control_spans(tokenizer, REFERENCE_SPANS, REFERENCE_SEED, "train", text)] if kind == "mean" else []
+    return Ablation(kind, spans)
+
+
 class Measurement:
     """A recipe on a subject: any rows of its table, measured."""
 
     def __init__(self, subject: Subject, recipe: Recipe) -> None:
         self.recipe = recipe
         tokenizer, seed = subject.tokenizer, SEEDS[recipe.part]
-        reference = []
-        if recipe.ablation == "mean":
-            reference = [control_spans(tokenizer, REFERENCE_SPANS, REFERENCE_SEED, "train", recipe.text)]
-        self.engine = engine(subject, Ablation(recipe.ablation, reference))
+        self.engine = engine(subject, ablation_of(recipe.ablation, tokenizer, recipe.text))
         if recipe.task is None:
             self.spans = control_spans(tokenizer, recipe.count, seed, recipe.part, recipe.text)
             # For a resample ablation: another span of the same length.

@@ -9,13 +9,12 @@ a resampled value has the head's constant part, so that replacing a head by it i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuitlib.manifest import short_hash
 from circuitlib.tasks.base import Metric, Prompts
 
 AblationKind = Literal["zero", "mean", "resample"]
@@ -37,6 +36,8 @@ class Ablation:
     reference: Sequence[Int[Tensor, "_n _pos"]] = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.reference, Tensor):
+            raise TypeError("reference must be a list of tensors, one a length; put this one in a list")
         if self.kind not in get_args(AblationKind):
             raise ValueError(f"ablation must be one of {get_args(AblationKind)}, not {self.kind!r}")
         if (self.kind == "mean") != bool(self.reference):
@@ -66,15 +67,15 @@ class Ablation:
             )
         return counterfactual
 
-    def record(self) -> dict[str, Any]:
-        """What a manifest says of it."""
-        if self.kind != "mean":
-            return {"kind": self.kind}
-        content = b"".join(tokens.contiguous().numpy().tobytes() for tokens in self.reference)
-        return {"kind": self.kind, "reference": short_hash(content)}
-
 
 ZERO = Ablation()
+
+
+def refuse_tokens(tokens: Int[Tensor, "n pos"], context: int, least: int = 1) -> None:
+    """Raise ``ValueError`` for no sequences, and for those shorter than ``least`` or longer than the context."""
+    count, length = tokens.shape
+    if not count or not least <= length <= context:
+        raise ValueError(f"there must be sequences, of {least} to {context} tokens, and these are {count} of {length}")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
-from circuitlib.ablation.engine import ZERO, Ablation, Scores
+from circuitlib.ablation.engine import ZERO, Ablation, Scores, refuse_tokens
 from circuitlib.subjects.load import Subject
 from circuitlib.tasks import Metric, Prompts
 
@@ -60,6 +60,7 @@ def hooked_task(
     subject: Subject, prompts: Prompts, metric: Metric, head_sets: Sequence[HeadSet], ablation: Ablation = ZERO
 ) -> Float[Tensor, "batch sets"]:
     """The task metric with each set of heads ablated: one forward pass per set for every ``HOOKED`` prompts."""
+    refuse_tokens(prompts.tokens, int(subject.bridge.cfg.n_ctx))
     other = ablation.other(prompts.tokens, prompts.counterfactual)
     return _scores(subject, prompts.tokens, head_sets, ablation, other, task_score(prompts, metric))
 
@@ -77,6 +78,7 @@ def hooked_control(
         targets = spans[rows, 1:].to(logits.device)
         return F.cross_entropy(logits[:, :-1].mT, targets, reduction="none").mean(1)
 
+    refuse_tokens(spans, int(subject.bridge.cfg.n_ctx), least=2)
     other = ablation.other(spans, counterfactual)
     return _scores(subject, spans, head_sets, ablation, other, score)
 

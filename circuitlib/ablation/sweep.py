@@ -21,7 +21,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from circuitlib.ablation.decoder import Decoder, HookedBridge, UnknownArchitecture
-from circuitlib.ablation.engine import ZERO, Ablation, Engine, Scores
+from circuitlib.ablation.engine import ZERO, Ablation, Engine, Scores, refuse_tokens
 from circuitlib.ablation.hooks import Hooks
 from circuitlib.subjects.load import Subject, refuse_device
 from circuitlib.tasks import Metric, Prompts
@@ -67,6 +67,7 @@ class Sweep:
 
     def task(self, prompts: Prompts, metric: Metric) -> Scores:
         """See :class:`circuitlib.ablation.engine.Engine`."""
+        refuse_tokens(prompts.tokens, self.decoder.context)
         weight, bias = self.decoder.unembedding
         candidates, signs = prompts.candidates.to(self.device), prompts.signs.to(self.device)
 
@@ -92,6 +93,7 @@ class Sweep:
         self, spans: Int[Tensor, "spans pos"], counterfactual: Int[Tensor, "spans pos"] | None = None
     ) -> Scores:
         """See :class:`circuitlib.ablation.engine.Engine`."""
+        refuse_tokens(spans, self.decoder.context, least=2)
         targets = spans[:, 1:].to(self.device)
         at_once = max(1, LOGITS[self.device.type] // len(self.decoder.unembedding[0]))
 

@@ -22,14 +22,12 @@ END = "END"
 
 @dataclass(frozen=True)
 class Detector:
-    """Mean attention from one role to another on a task's prompts; ``END`` is the scored position,
-    ``shift`` moves the role that is looked at."""
+    """Mean attention from one role to another on a task's prompts; ``END`` is the scored position,"""
 
     name: str
     task: str
     looks_from: str
     looks_at: str
-    shift: int = 0
 
 
 DETECTORS = (
@@ -43,16 +41,14 @@ DETECTORS = (
 
 
 @torch.inference_mode()
-def attention(
-    subject: Subject, prompts: Prompts, looks_from: str, looks_at: str, shift: int = 0
-) -> Float[Tensor, "batch heads"]:
+def attention(subject: Subject, prompts: Prompts, looks_from: str, looks_at: str) -> Float[Tensor, "batch heads"]:
     """Each head's attention weight from one role's position to another's, prompt by prompt."""
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(subject.layers)]
     _, cache = subject.bridge.run_with_cache(prompts.tokens, names_filter=lambda name: name in names)
     end = torch.full((len(prompts),), prompts.last)
     source = end if looks_from == END else prompts.roles[looks_from]
     rows = torch.arange(len(prompts))
-    target = prompts.roles[looks_at] + shift
+    target = prompts.roles[looks_at]
     return torch.cat([cache[name][rows, :, source, target] for name in names], dim=1)
 
 
@@ -62,7 +58,7 @@ def detect(subject: Subject, tasks: Sequence[str], count: int, seed: int) -> pd.
     for detector in DETECTORS:
         if detector.task in tasks:
             groups = TASKS[detector.task].prompts(subject.tokenizer, count, seed)
-            looks = detector.looks_from, detector.looks_at, detector.shift
+            looks = detector.looks_from, detector.looks_at
             scores = torch.cat([attention(subject, group, *looks) for group in groups]).mean(0)
             rows += [(detector.name, head, score) for head, score in enumerate(scores.tolist())]
     return pd.DataFrame(rows, columns=["detector", "head", "score"])

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuitlib.ablation.build import ablation_of
 from circuitlib.ablation.engine import Scores
 from circuitlib.ablation.hooks import HOOKED, hooked_control, hooked_task
 from circuitlib.ablation.hooks import run as run_hooked
@@ -98,11 +99,12 @@ def beginnings(run: Run) -> pd.DataFrame:
     others = [*BEGINNINGS.get(run.settings.subject, ()), NOTHING_FIRST]
 
     def rows() -> Iterator[tuple[object, ...]]:
-        text = encode_texts(run.subject.with_bos(NOTHING_FIRST).tokenizer, control_paragraphs(run.settings.text))
-        tokens = torch.tensor([ids[: SPAN - 1] for ids in text if len(ids) >= SPAN - 1][:spans])
+        kind, text = run.settings.ablation, run.settings.text
+        paragraphs = encode_texts(run.subject.with_bos(NOTHING_FIRST).tokenizer, control_paragraphs(text))
+        tokens = torch.tensor([ids[: SPAN - 1] for ids in paragraphs if len(ids) >= SPAN - 1][:spans])
         own: dict[str, Tensor] = {}
         for subject in (run.subject, *(run.subject.with_bos(bos) for bos in others if bos != run.card.bos)):
-            ablate, loss = engine(subject), _loss(subject, tokens)
+            ablate, loss = engine(subject, ablation_of(kind, subject.tokenizer, text)), _loss(subject, tokens)
             for name in run.main_tasks:
                 task = TASKS[name]
                 groups = task.prompts(subject.tokenizer, prompts, STUDY_SEED)
@@ -221,18 +223,19 @@ def detections(run: Run) -> pd.DataFrame:
 
 
 def pairs(run: Run) -> pd.DataFrame:
-    """Pairs of the ``PAIR_HEADS`` best heads of each main task, ablated together, by hooks.
+    """Pairs of the ``PAIR_HEADS`` best heads of each main task, ablated together as the run ablates, by hooks.
 
     Columns: task, first, second (heads), damage_first, damage_second, damage_both, and interaction =
     both - first - second: above zero where the two back each other up. Task damage, in logits."""
 
     def rows() -> Iterator[tuple[str, int, int, float, float, float, float]]:
+        ablation = ablation_of(run.settings.ablation, run.subject.tokenizer, run.settings.text)
         for name in run.main_tasks:
             task = TASKS[name]
             top = head_order(head_rewards(run, name, "evaluation")[None])[:PAIR_HEADS].tolist()
             sets: list[tuple[int, ...]] = [(), *((head,) for head in top), *combinations(top, 2)]
             groups = task.prompts(run.subject.tokenizer, closer_prompts(run), STUDY_SEED)
-            scores = torch.cat([hooked_task(run.subject, g, task.metric, sets) for g in groups])
+            scores = torch.cat([hooked_task(run.subject, g, task.metric, sets, ablation) for g in groups])
             means = scores.double().mean(0)
             damage = dict(zip(sets, (means[0] - means).tolist(), strict=True))
             for first, second in combinations(top, 2):
@@ -254,7 +257,7 @@ def conventions(run: Run) -> pd.DataFrame:
 
     def damage(convention: Convention) -> np.ndarray:
         subject = load_subject(run.settings.subject, convention, bos=run.settings.bos)
-        ablate, means = engine(subject), []
+        ablate, means = engine(subject, ablation_of(run.settings.ablation, subject.tokenizer, run.settings.text)), []
         for name in run.main_tasks:
             groups = TASKS[name].prompts(subject.tokenizer, closer_prompts(run), STUDY_SEED)
             swept = [ablate.task(group, TASKS[name].metric).damage for group in groups]

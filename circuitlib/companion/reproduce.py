@@ -77,9 +77,12 @@ def reproduce(run: Run, notebooks: list[Path], resume: bool = False, full: bool 
     full: measure the tables of a published run whole. Otherwise only those of the embedded subject are, which take
     minutes; committed tables of another, which take hours, are taken once a few rows have been measured again.
 
-    Returns the seconds of each group of parts, and in all.
+    Returns the seconds of each group of parts, and in all. Raises ``ValueError`` for a run without an output folder.
     """
+    if not run.output:
+        raise ValueError("a run to be measured needs an output folder; the committed results are read")
     began = time.monotonic()
+    _ = run.subject  # refused, if at all, before anything is removed
     if not resume:
         for folder in (run.folder, run.figures, run.notebooks):
             shutil.rmtree(folder, ignore_errors=True)

@@ -2,9 +2,11 @@
 
 Notebooks ask a run for tables, policies and frames. Without an output folder a run is a published one: it
 reads the committed results, and loads no model to do so. With one, whatever is not there is measured,
-written there, and read from then on; committed files are never written over.
+written there, and read from then on; of committed files only the manifest of a table is ever written anew, when the
+code has changed and its rows have not.
 """
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
@@ -82,11 +84,13 @@ class Run:
 
     @property
     def _name(self) -> str:
-        """Of this subject's folders. Two directories may end in the same name, and two names on the hub too."""
-        subject = self.settings.subject
+        """Of this subject's folders, one for each thing that its prompts can begin with. Two directories may end in the
+        same name, and two names on the hub too."""
+        subject, bos = self.settings.subject, self.settings.bos
+        name = subject.replace("/", "--")
         if Path(subject).is_absolute():
-            return f"{Path(subject).name}-{short_hash(subject.encode())[:8]}"
-        return subject.replace("/", "--")
+            name = f"{Path(subject).name}-{short_hash(subject.encode())[:8]}"
+        return name if bos == DEFAULT else f"{name}-bos-{re.sub(r'[^a-z]', '', bos)}-{short_hash(bos.encode())[:4]}"
 
     @property
     def folder(self) -> Path:

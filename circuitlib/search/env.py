@@ -75,10 +75,13 @@ class HeadAblationVectorEnv(VectorEnv):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: Any = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start all episodes. An integer seed stands for seed, seed + 1, ..., as in Gymnasium."""
+        """Start all episodes. An integer seed stands for seed, seed + 1, ..., as in Gymnasium. Raises ``ValueError`` for
+        seeds of another number than the environments."""
         if seed is not None or not self.rngs:
             first = [None] * self.num_envs if seed is None else seed
-            seeds = first if isinstance(first, Sequence) else range(first, first + self.num_envs)
+            seeds = first if isinstance(first, Sequence | np.ndarray) else range(first, first + self.num_envs)
+            if len(seeds) != self.num_envs:
+                raise ValueError(f"there must be {self.num_envs} seeds, one per environment, not {len(seeds)}")
             self.rngs = [gym.utils.seeding.np_random(one)[0] for one in seeds]
         self._start()
         return self._observation.copy(), {"action_mask": self.action_masks()}

@@ -53,8 +53,8 @@ class TableEpisodes:
     """Episodes from rows of damage tables.
 
     task_tables: one per task. control: general damage. penalty: lambda.
-    Raises ``ValueError`` when a table has fewer rows than an episode, tables differ in their heads, or two are of one
-    task.
+    Raises ``ValueError`` when a table has fewer rows than an episode, tables differ in their heads, two are of one task, or
+    there are none.
     """
 
     def __init__(self, task_tables: Sequence[DamageTable], control: DamageTable, penalty: float = 1.0) -> None:
@@ -64,6 +64,8 @@ class TableEpisodes:
             if table.damage.shape[1] != control.damage.shape[1]:
                 raise ValueError(f"the {table.name} and control tables differ in their number of heads")
         self.tasks = tuple(table.name for table in task_tables)
+        if not self.tasks:
+            raise ValueError("there must be a table of one task at least")
         if len(set(self.tasks)) < len(self.tasks):
             raise ValueError(f"a task has one table, and these are of {', '.join(self.tasks)}")
         self.heads = control.damage.shape[1]

@@ -103,14 +103,14 @@ def bootstrap_ratio(
 
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per condition and number of heads measured: mean best reward, mean oracle, their ratio with its interval
-    (``ratio``, ``low``, ``high``), share of episodes that reached 90% of the oracle and the median number of heads that
+    (``ratio``, ``low``, ``high``), share of episodes that reached 90% of the oracle by then and the median number of heads that
     took (missing if fewer than half of the episodes got there)."""
     rows = []
     for key, group in frame.groupby(CONDITION, sort=False):
         best = group.pivot(index="seed", columns="episode", values="best").to_numpy()
         oracle = group.drop_duplicates("episode").sort_values("episode")["oracle"].to_numpy()
         ratio, low, high = bootstrap_ratio(best, oracle)
-        reached = group["reached_90"].fillna(np.inf)
+        reached = group["reached_90"].where(group["reached_90"] <= group["measured"], np.inf)
         found = {"best": best.mean(), "oracle": oracle.mean(), "ratio": ratio, "low": low, "high": high}
         when = {"reached_90_share": np.isfinite(reached).mean(), "reached_90_heads": reached.median()}
         rows.append(dict(zip(CONDITION, key, strict=True)) | found | when)

@@ -99,6 +99,8 @@ class Meter:
         count = self.batch if prompts is None else prompts
         if not 1 <= count <= self.batch:
             raise ValueError(f"prompts must be between 1 and {self.batch}, not {count}")
+        if heads.shape[:1] != (self.episodes,) or heads.dim() != 2:
+            raise ValueError(f"heads must be [{self.episodes}, k], some for each episode, not {list(heads.shape)}")
         if heads.numel() and not 0 <= int(heads.min()) <= int(heads.max()) < self.heads:
             raise ValueError(f"heads must be between 0 and {self.heads - 1}, not {heads.tolist()}")
         if count not in self._means:

@@ -48,7 +48,10 @@ class PPOConfig:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            least = 1 if isinstance(PPOConfig.__dict__[name], int) else 0
+            whole = isinstance(PPOConfig.__dict__[name], int)
+            if not np.isfinite(value) or (whole and not isinstance(value, int)):
+                raise ValueError(f"{name} must be a {'whole' if whole else 'finite'} number, not {value!r}")
+            least = 1 if whole else 0
             most = 1 if name in ("lr_min_frac", "gamma", "gae_lambda") else np.inf
             if not least <= value <= most:
                 limit = f"at least {least}" if value < least else f"at most {most}"
