@@ -60,7 +60,6 @@ def test_defaults_are_the_papers() -> None:
         ("gamma", 1.5, "gamma must be at most 1"),
         ("lr_min_frac", float("nan"), "lr_min_frac must be"),
         ("learning_rate", float("inf"), "learning_rate must be a finite number"),
-        ("total_timesteps", 2e5, "total_timesteps must be a whole number"),
         ("num_minibatches", 7, "num_minibatches must divide"),
         ("num_minibatches", 400, "of two steps or more"),
         ("total_timesteps", 100, "must hold one update"),

@@ -51,11 +51,14 @@ def test_findings(readme: str, summary: pd.DataFrame) -> None:
         f"at {share(*prior, 10)}% {interval(*prior, 10)}; after fifty, at "
         f"{share(*docstring, 50, PLAIN)}% and still at {share(*prior, 50)}%",
         f"is at {share('agreement', 'policy', 10, PLANNED)}% of the oracle after ten heads on subject-verb "
-        f"agreement (random {share('agreement', 'random', 10)}%), "
+        f"agreement (random {share('agreement', 'random', 10)}%, the list {share('agreement', 'static prior', 10)}%), "
         f"{share('greater_than', 'policy', 10, PLANNED)}% on greater-than (random "
         f"{share('greater_than', 'random', 10)}%, the list {share('greater_than', 'static prior', 10)}%) "
         f"and {share('pronoun', 'policy', 10, PLANNED)}% on pronouns (random "
-        f"{share('pronoun', 'random', 10)}%, the list {share('pronoun', 'static prior', 10)}%)",
+        f"{share('pronoun', 'random', 10)}%, the list {share('pronoun', 'static prior', 10)}%). "
+        "After fifty it is below random search on the last two: "
+        f"{share('greater_than', 'policy', 50, PLANNED)}% against {share('greater_than', 'random', 50)}% and "
+        f"{share('pronoun', 'policy', 50, PLANNED)}% against {share('pronoun', 'random', 50)}%",
         f"IOI's alone is at {share(*prior, 1, signal='ioi')}% after one head and at "
         f"{share(*prior, 20, signal='ioi')}% after twenty, which no policy reaches",
         f"is at {share(*docstring, 10, PLANNED)}% after ten heads, without at "

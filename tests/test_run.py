@@ -263,7 +263,7 @@ def test_pairs_are_ablated_as_the_run_ablates(make_run: Callable[..., Run]) -> N
     for kind in ("zero", "mean"):
         mine = make_run(ablation=kind)
         pairs = frames.pairs(mine).query("task == 'ioi'")
-        sweep = Sweep(mine.subject, ablation_of(kind, mine.subject.tokenizer, "docstrings"))  # type: ignore[arg-type]
+        sweep = Sweep(mine.subject, ablation_of(kind, mine.subject.tokenizer, "docstrings"))
         groups = TASKS["ioi"].prompts(mine.subject.tokenizer, frames.closer_prompts(mine), frames.STUDY_SEED)
         damage = torch.cat([sweep.task(group, TASKS["ioi"].metric).damage for group in groups]).mean(0)
         for column in ("first", "second"):

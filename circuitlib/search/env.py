@@ -79,7 +79,7 @@ class HeadAblationVectorEnv(VectorEnv):
         seeds of another number than the environments."""
         if seed is not None or not self.rngs:
             first = [None] * self.num_envs if seed is None else seed
-            seeds = first if isinstance(first, Sequence | np.ndarray) else range(first, first + self.num_envs)
+            seeds = first if isinstance(first, Sequence) else range(first, first + self.num_envs)
             if len(seeds) != self.num_envs:
                 raise ValueError(f"there must be {self.num_envs} seeds, one per environment, not {len(seeds)}")
             self.rngs = [gym.utils.seeding.np_random(one)[0] for one in seeds]
