@@ -1,5 +1,6 @@
 """What a prompt begins with is the caller's choice, and part of the subject."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -78,8 +79,12 @@ def test_a_run_knows_what_its_prompts_begin_with(monkeypatch: pytest.MonkeyPatch
     run = Run(Settings(bos="none"), output)
     assert run.card.bos == "none"
     assert Run(Settings(bos="none"), output).card == run.card
-    with pytest.raises(StaleResult, match="is of the bos none, and this run of <nobody>"):
-        _ = Run(Settings(bos="<nobody>"), output).card
+    assert Run(Settings(), output).folder != run.folder
+    another = Run(Settings(bos="Ġthe"), output)
+    another.folder.mkdir()
+    shutil.copy(run.folder / "subject.json", another.folder)
+    with pytest.raises(StaleResult, match="is of the bos none, and this run of Ġthe"):
+        _ = another.card
 
 
 def test_a_tokenizer_of_its_own_keeps_its_beginning() -> None:

@@ -208,6 +208,8 @@ def make_run(elsewhere: Path) -> Callable[..., Run]:
         shutil.copy(public.folder / "subject.json", mine.folder)
         for suffix in (".csv", ".json"):
             shutil.copy(public.folder / f"tasks{suffix}", mine.folder)
+        tasks = mine.folder / "tasks.csv"
+        restamp(tasks, read_provenance(tasks) | {"ablation": mine.settings.ablation})
         parts: tuple[Part, ...] = get_args(Part)
         for name, part in product((*public.tasks, "control"), parts):
             if is_stored(public.table_path(name, part)):
@@ -265,7 +267,7 @@ def test_pairs_are_ablated_as_the_run_ablates(make_run: Callable[..., Run]) -> N
         pairs = frames.pairs(mine).query("task == 'ioi'")
         sweep = Sweep(mine.subject, ablation_of(kind, mine.subject.tokenizer, "docstrings"))
         groups = TASKS["ioi"].prompts(mine.subject.tokenizer, frames.closer_prompts(mine), frames.STUDY_SEED)
-        damage = torch.cat([sweep.task(group, TASKS["ioi"].metric).damage for group in groups]).mean(0)
+        damage = torch.cat([sweep.task(group, TASKS["ioi"].metric).damage for group in groups]).mean(0).numpy()
         for column in ("first", "second"):
             assert np.allclose(damage[pairs[column].to_numpy()], pairs[f"damage_{column}"], atol=1e-4)
         shutil.rmtree(mine.folder)
