@@ -43,6 +43,10 @@ PROBE = 64
 PROBE_TOLERANCE = 128
 """Largest difference of their log-probabilities, as a share of the largest, in units of rounding."""
 
+VOCABULARY = {"cpu": 1024, "cuda": 1 << 15}
+"""Tokens whose logits are held at once where only the sum of their exponentials is wanted: on a processor, so few that
+they stay in its cache."""
+
 Norm = tuple[Tensor, Tensor | None]
 """A norm's gain and bias, ``[d_model]``."""
 
@@ -103,12 +107,18 @@ class Decoder:
         self.norm_final = _norm(bridge.ln_final)
         bias = bridge.b_U if bridge.b_U is not None and bridge.b_U.any() else None
         self.unembedding = (bridge.W_U.T.to(self.matmul), None if bias is None else bias.to(self.matmul))
-        self.unembed = Linear(*self.unembedding, self.matmul)
+        self._unembed = self._unembedding_in_parts()
         self.blocks = [self._block(block) for block in bridge.blocks]
         self._rotations: dict[int, tuple[Tensor, Tensor]] = {}
         self._compared = 0
         shape, generator = (1, min(PROBE, self.context)), torch.Generator().manual_seed(0)
         self.compare(torch.randint(len(self.embedding), shape, generator=generator))
+
+    def _unembedding_in_parts(self) -> list[Linear]:
+        weight, bias = self.unembedding
+        weights = weight.split(VOCABULARY[self.device.type])
+        biases = [None] * len(weights) if bias is None else bias.split(VOCABULARY[self.device.type])
+        return [Linear(w, b, self.matmul) for w, b in zip(weights, biases, strict=True)]
 
     def _block(self, block: Any) -> Block:
         attn, mlp = block.attn, block.mlp
@@ -152,7 +162,7 @@ class Decoder:
                 self._compared = tokens.shape[1]
             return
         tokens = tokens.to(self.device)
-        ours = self.unembed(self.through(0, self.embed(tokens), last_only=False)).log_softmax(-1)
+        ours = self.logits(self.through(0, self.embed(tokens), last_only=False)).log_softmax(-1)
         theirs = run(self.bridge, tokens).log_softmax(-1)
         difference = ((ours - theirs).abs().max() / theirs.abs().max()).item()
         if not difference <= PROBE_TOLERANCE * _rounding(self.matmul):
@@ -228,6 +238,21 @@ class Decoder:
     def after_block(self, i: int, mixed: Tensor) -> Tensor:
         """The residual stream after block i, from that of :meth:`after_heads`."""
         return mixed if self.parallel else mixed + self.mlp(i, mixed)
+
+    def logits(self, x: Float[Tensor, "*n d_model"]) -> Float[Tensor, "*n vocab"]:
+        """All logits, after the final norm."""
+        return torch.cat([part(x) for part in self._unembed], dim=-1)
+
+    def log_sum_exp(self, x: Float[Tensor, "*n d_model"]) -> Float[Tensor, "*n"]:
+        """The log of the summed exponentials of all logits, without ever holding them all."""
+        return torch.stack([part(x).logsumexp(-1) for part in self._unembed], dim=-1).logsumexp(-1)
+
+    def logits_of(self, x: Float[Tensor, "*#n d_model"], tokens: Int[Tensor, "*#n k"]) -> Float[Tensor, "*#n k"]:
+        """The logits of some tokens, other ones each time. In float64: it costs next to nothing, and large logits
+        round less."""
+        weight, bias = self.unembedding
+        logits = torch.einsum("...m,...km->...k", x.double(), weight[tokens].double())
+        return logits if bias is None else logits + bias[tokens]
 
     def finish(self, i: int, mixed: Tensor, last_only: bool) -> Tensor:
         """From the residual stream after block i's heads to the final norm, ``[n, pos or 1, d_model]``."""

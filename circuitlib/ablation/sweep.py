@@ -7,7 +7,8 @@ The same arithmetic as :class:`circuitlib.ablation.hooks.Hooks`, with less of it
   r is what takes z's place; the rest of the model runs from there, all heads of the layer side by side;
 * a task is scored at the last position, so the last block computes keys and values everywhere but the
   query, the output and the MLP only there, and the unembedding only for the answers;
-* the control loss reads every logit, but only a few positions' at a time, and nothing at the last one;
+* the control loss takes the sum of all exponentiated logits, a part of the vocabulary after another, so that logits
+  stay in the processor's cache, and nothing at the last position;
 * prompts are taken a few at a time, so that activations stay in the processor's cache and memory does
   not grow with their number; each thread takes prompts of its own, which costs less than sharing products.
 """
@@ -16,13 +17,13 @@ import warnings
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor
 
 from circuitlib.ablation.decoder import Decoder, HookedBridge, UnknownArchitecture
 from circuitlib.ablation.engine import ZERO, Ablation, Engine, Scores, refuse_tokens
 from circuitlib.ablation.hooks import Hooks
+from circuitlib.memory import keep_freed_memory
 from circuitlib.subjects.load import Subject, refuse_device
 from circuitlib.tasks import Metric, Prompts
 from circuitlib.threads import threads_of_one_core
@@ -31,8 +32,8 @@ POSITIONS = {"cpu": 768, "cuda": 65_536}
 """Positions that run through a block at once, counted over all sequences. On a processor: what its cache
 holds; on a GPU: what fills it."""
 
-LOGITS = {"cpu": 1 << 22, "cuda": 1 << 28}
-"""Logits held at once while a loss is taken."""
+UNEMBEDDED = {"cpu": 256, "cuda": 1 << 13}
+"""Positions whose loss is taken at once."""
 
 Score = Callable[[Tensor, int], Tensor]
 """Maps final residual streams ``[prompts, heads, pos or 1, d_model]`` of consecutive prompts and the index
@@ -60,31 +61,23 @@ class Sweep:
         positions: int | None = None,
     ) -> None:
         refuse_device(subject.bridge.W_E.device)
+        keep_freed_memory()
         self.ablation, self.decoder = ablation, Decoder(subject.bridge, matmul)
         self.device = self.decoder.device
         self.positions = positions or POSITIONS[self.device.type]
+        self.unembedded = UNEMBEDDED[self.device.type]
         self.mean = self._mean_values() if ablation.kind == "mean" else None
 
     def task(self, prompts: Prompts, metric: Metric) -> Scores:
         """See :class:`circuitlib.ablation.engine.Engine`."""
         refuse_tokens(prompts.tokens, self.decoder.context)
-        weight, bias = self.decoder.unembedding
         candidates, signs = prompts.candidates.to(self.device), prompts.signs.to(self.device)
 
         def score(final: Tensor, first: int) -> Tensor:
             final, rows = final[:, :, 0], slice(first, first + len(final))
-            answers, normaliser = candidates[rows], None
-            if metric.needs_normaliser:
-                logits = self.decoder.unembed(final)
-                normaliser = logits.logsumexp(-1)
-                logits = logits.gather(-1, answers[:, None].expand(*logits.shape[:2], -1))
-            else:
-                # In float64: it costs next to nothing, and large logits round less.
-                logits = torch.einsum("nhm,nam->nha", final.double(), weight[answers].double())
-                if bias is not None:
-                    logits = logits + bias[answers][:, None]
-            scores = metric.function(logits, normaliser, signs[rows][:, None].to(logits.dtype))
-            return scores.to(final.dtype)
+            logits = self.decoder.logits_of(final, candidates[rows, None])
+            normaliser = self.decoder.log_sum_exp(final).double() if metric.needs_normaliser else None
+            return metric.function(logits, normaliser, signs[rows, None].double()).to(final.dtype)
 
         other = self.ablation.other(prompts.tokens, prompts.counterfactual)
         return Scores(*self._sweep(prompts.tokens, other, score, True), loss=False)
@@ -95,16 +88,17 @@ class Sweep:
         """See :class:`circuitlib.ablation.engine.Engine`."""
         refuse_tokens(spans, self.decoder.context, least=2)
         targets = spans[:, 1:].to(self.device)
-        at_once = max(1, LOGITS[self.device.type] // len(self.decoder.unembedding[0]))
 
         def score(final: Tensor, first: int) -> Tensor:
             heads = final.shape[1]
             wanted = targets[first : first + len(final), None].expand(-1, heads, -1)
             losses = [
-                F.cross_entropy(self.decoder.unembed(some), ids, reduction="none")
-                for some, ids in zip(final.flatten(0, 2).split(at_once), wanted.flatten().split(at_once), strict=True)
+                self.decoder.log_sum_exp(some).double() - self.decoder.logits_of(some, tokens[:, None])[:, 0]
+                for some, tokens in zip(
+                    final.flatten(0, 2).split(self.unembedded), wanted.flatten().split(self.unembedded), strict=True
+                )
             ]
-            return torch.cat(losses).view(wanted.shape).mean(-1)
+            return torch.cat(losses).view(wanted.shape).mean(-1).to(final.dtype)
 
         if (other := self.ablation.other(spans, counterfactual)) is not None:
             other = other[:, :-1]
