@@ -117,6 +117,9 @@ def _head_damage_options(commands: Any) -> None:
     parser.add_argument("--ablation", default="zero", choices=["zero", "mean"], help="what takes a head's place")
     parser.add_argument("--convention", default="folded", help=_HELP["convention"])
     parser.add_argument("--bos", default="default", help=_HELP["bos"])
+    parser.add_argument(
+        "--top", type=int, metavar="N", help="only the N heads of the largest damage, several times as fast"
+    )
     parser.add_argument("--output", type=Path, help="CSV to write; printed otherwise")
     parser.set_defaults(run=_head_damage)
 
@@ -136,7 +139,7 @@ def _head_damage(options: argparse.Namespace) -> int:
     if options.control:
         texts = [line for line in options.control.read_text().splitlines() if line.strip()]
     subject = load_subject(options.model, options.convention, bos=options.bos)
-    frame = head_damage(subject, prompts, texts, ablation=options.ablation)
+    frame = head_damage(subject, prompts, texts, ablation=options.ablation, top=options.top)
     if options.output:
         with written_whole(options.output) as temporary:
             frame.to_csv(temporary, index=False)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from circuitlib.ablation.build import SEEDS
 from circuitlib.ablation.head_damage import head_damage
 from circuitlib.companion import frames
 from circuitlib.companion.run import Run
@@ -15,7 +16,7 @@ from circuitlib.companion.settings import Settings
 from circuitlib.manifest import StaleResult
 from circuitlib.paths import RUNS
 from circuitlib.subjects.beginning import beginning, beginning_with
-from circuitlib.subjects.load import load_subject
+from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS, Prompts
 from circuitlib.tasks.control_text import SPAN, control_paragraphs, control_spans
 
@@ -113,12 +114,19 @@ def test_the_robustness_table_is_measured_on_the_same_text(monkeypatch: pytest.M
         log_probs = model(tokens).logits.log_softmax(-1)
         losses = -log_probs[:, :-1].gather(-1, tokens[:, 1:, None])[:, -(SPAN - 2) :]
         assert losses.mean().item() == pytest.approx(frame.loc[frame["bos"] == bos, "loss"].iloc[0], abs=1e-4)
-    groups = TASKS["ioi"].prompts(run.subject.with_bos("none").tokenizer, frames.closer_prompts(run), frames.STUDY_SEED)
-    begun = head_damage(run.subject, groups)["damage"]
-    expected = begun.rank().corr(head_damage(run.subject, _own(run, "ioi"))["damage"].rank())
+    begun = head_damage(run.subject, _some(run, run.subject.with_bos("none")))["damage"]
+    expected = begun.rank().corr(head_damage(run.subject, _some(run, run.subject))["damage"].rank())
     row = frame[(frame["bos"] == "none") & (frame["task"] == "ioi")].iloc[0]
     assert row["rank_correlation"] == pytest.approx(expected, abs=0.01)
+    assert own["clean"].tolist() == [run.table(name, "evaluation").clean.mean() for name in own["task"]]
 
 
-def _own(run: Run, task: str) -> list[Prompts]:
-    return TASKS[task].prompts(run.subject.tokenizer, frames.closer_prompts(run), frames.STUDY_SEED)
+def _some(run: Run, subject: Subject) -> list[Prompts]:
+    """The prompts of those rows of the evaluation table that the damages are of."""
+    recipe, first, kept = run.recipe("ioi", "evaluation"), 0, []
+    rows = recipe.some_rows(frames.closer_prompts(run))
+    for group in TASKS["ioi"].prompts(subject.tokenizer, recipe.count, SEEDS["evaluation"]):
+        inside = rows[(rows >= first) & (rows < first + len(group))]
+        kept += [group[inside - first]] if len(inside) else []
+        first += len(group)
+    return kept

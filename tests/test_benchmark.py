@@ -1,5 +1,6 @@
 """What is compared computes the same; tables are whole after each row; the recorded ones say what is promised."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from circuitlib.ablation.tables import DamageTable
-from circuitlib.companion.speed import RECORDED, recorded, recorded_machine
+from circuitlib.companion.speed import RECORDED, recorded, recorded_machines
 from circuitlib.manifest import load_frame, read_provenance
 from circuitlib.search.episodes import TableEpisodes
 from circuitlib.search.network import ActorCritic
@@ -119,13 +120,17 @@ def test_a_stop_keeps_the_rows_that_were_measured(
     monkeypatch.setattr(growth, "CASES", cases)
     with pytest.raises(ValueError, match="divisible"):
         main(["--parts", "growth", "--output", str(tmp_path / "speed")])
-    (row,) = load_frame(tmp_path / "speed" / "growth.csv").to_dict("records")
+    (folder,) = (tmp_path / "speed").iterdir()
+    (row,) = load_frame(folder / "growth.csv").to_dict("records")
     assert row["subject"] == "tiny"
     assert (row["grows"], row["size"], row["prompts"], row["measured"]) == ("layers", 3, 40, 40)
     # In a process of its own: less than this one, which trains and loads much else.
     assert 0.1 < row["loaded"] <= row["resident"] < 2
     assert "growth: 1 rows" in capsys.readouterr().out
-    provenance = read_provenance(tmp_path / "speed" / "growth.csv")
+    provenance = read_provenance(folder / "growth.csv")
+    instructions = torch.backends.cpu.get_cpu_capability().lower()
+    assert folder.name.endswith(re.sub("[^a-z0-9]+", "-", instructions))
+    assert provenance["machine"]["processor"].lower().endswith(instructions)
     defaults = {"positions": 512, "repeats": 5, "steps": 200_000, "seeds": 10}
     assert provenance["arguments"] == defaults
     assert provenance["machine"]["threads"] == torch.get_num_threads()
@@ -188,8 +193,9 @@ def test_a_training_in_parts_is_the_whole(make_table: Callable[..., DamageTable]
     assert parts.found() == pytest.approx(expected)
 
 
-def test_recorded_speeds_reach_what_the_project_promises() -> None:
-    sweeps = recorded("sweeps")
+@pytest.mark.parametrize("processor", sorted(recorded_machines("sweeps")))
+def test_recorded_speeds_reach_what_the_project_promises(processor: str) -> None:
+    sweeps, policies, grown = (recorded(part).query("processor == @processor") for part in PARTS)
     swept = sweeps[sweeps["method"] == "sweep"].set_index(["subject", "workload"])
     assert (swept["exact_error"] < 1e-5).all()
     speed = swept["speedup"]
@@ -198,13 +204,12 @@ def test_recorded_speeds_reach_what_the_project_promises() -> None:
         assert speed["gpt2-shape", workload] >= 3.2
     assert speed["gpt2-mini", "control"] >= 1.5
     assert speed["gpt2-shape", "control"] >= 1.5
-    policies = recorded("policies").set_index("method")
+    policies = policies.set_index("method")
     cost = policies["seconds"] / policies["seeds"]
     for theirs in ("MaskablePPO", "MaskablePPO, one thread"):
         for faster in (cost[theirs] / cost, policies["rate"] / policies["rate"][theirs]):
             assert faster["ours"] >= 2.5
             assert faster["ours, 10 seeds"] >= 5
-    grown = recorded("growth")
     prompts = grown[grown["grows"] == "prompts"]
     assert prompts["resident"].max() < 1.1 * prompts["resident"].min()
     held = grown[grown["grows"] == "method"].groupby("subject")["method"].agg(set)
@@ -215,10 +220,11 @@ def test_recorded_speeds_reach_what_the_project_promises() -> None:
 
 
 def test_recorded_tables_say_what_they_were_measured_on() -> None:
-    for path in sorted(RECORDED.glob("*.csv")):
+    for path in sorted(RECORDED.glob("*/*.csv")):
         provenance = read_provenance(path)
-        assert recorded_machine(path.stem) == provenance["machine"]
+        assert recorded_machines(path.stem)[path.parent.name] == provenance["machine"]
         assert {"processor", "cores", "threads"} <= provenance["machine"].keys()
         assert provenance["arguments"]["steps"] == 200_000
         assert provenance["versions"]["torch"]
-    assert [path.stem for path in sorted(RECORDED.glob("*.csv"))] == sorted(PARTS)
+    for folder in RECORDED.iterdir():
+        assert [path.stem for path in sorted(folder.glob("*.csv"))] == sorted(PARTS)

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import pytest
 import torch
+from transformer_lens.model_bridge import TransformerBridge
 
-from circuitlib.companion.detectors import DETECTORS, END, attention, detect
+from circuitlib.companion.detectors import COPIED, DETECTORS, END, attention, copied, detect
 from circuitlib.companion.paper import best_head_share, mechrl
+from circuitlib.subjects.beginning import beginning
 from circuitlib.subjects.load import load_subject
 from circuitlib.tasks import TASKS
 
@@ -22,6 +25,31 @@ def test_attention_is_read_at_the_roles(checkpoint: Path) -> None:
     assert torch.allclose(scores[:, 4 * subject.heads_per_layer + 2], expected)
 
 
+@pytest.mark.parametrize("kind", ["checkpoint", "llama_checkpoint", "neox_checkpoint"])
+@torch.inference_mode()
+def test_what_is_copied_is_what_a_head_writes(kind: str, request: pytest.FixtureRequest) -> None:
+    """The second block's heads, whose values the model itself computes where they are scored, through a plain unembedding."""
+    subject = load_subject(str(request.getfixturevalue(kind)))
+    bridge, first = subject.bridge, beginning(subject.tokenizer)
+    tokens = torch.arange(40, 80)
+    _, cache = bridge.run_with_cache(torch.stack([torch.tensor([*first, token]) for token in tokens]))
+    values = cache["blocks.1.attn.v.hook_out"][:, -1].reshape(len(tokens), -1, bridge.cfg.d_head)
+    values = values.repeat_interleave(subject.heads_per_layer // values.shape[1], 1)
+    for sign in (1, -1):
+        ours = copied(subject, tokens, sign)
+        assert ours.shape == (len(tokens), subject.heads)
+        for head in range(subject.heads_per_layer):
+            written = values[:, head] - _value_bias(bridge, head)
+            logits = bridge.unembed(bridge.ln_final((sign * written @ bridge.blocks[1].attn.W_O[head])[:, None]))[:, 0]
+            place = (logits > logits.gather(1, tokens[:, None])).sum(1)
+            assert ours[:, subject.heads_per_layer + head].tolist() == (place < COPIED).tolist()
+
+
+def _value_bias(bridge: TransformerBridge, head: int) -> torch.Tensor | float:
+    bias = bridge.blocks[1].attn.b_V
+    return 0.0 if bias is None else bias.reshape(-1, bridge.cfg.d_head)[head]
+
+
 def test_every_detector_scores_every_head(checkpoint: Path) -> None:
     subject = load_subject(str(checkpoint))
     frame = detect(subject, ["induction", "ioi", "docstring"], 8, 0)
@@ -33,6 +61,7 @@ def test_a_known_head_is_found() -> None:
     """Induction, in the embedded subject, is some head looking from the second A to B."""
     frame = detect(load_subject(), ["induction"], 16, 0)
     assert set(frame["detector"]) == {"induction", "previous token"}
+    assert set(frame["task"]) == {"induction"}
     assert frame[frame["detector"] == "induction"]["score"].max() > 0.3
     assert detect(load_subject(), ["agreement"], 16, 0).empty
 

@@ -205,10 +205,11 @@ def test_convention_scatter(layers: int, across: int) -> None:
 def test_detector_scatter(layers: int, across: int, panels: int) -> None:
     names = [f"head {i}" for i in range(layers * across)]
     heads = heads_of(layers, across, ["ioi"])
+    heads["name"] = heads["head"].map(names.__getitem__)
     frames = [heads.assign(detector=f"class {i}") for i in range(panels)]
     scores = pd.concat(frames, ignore_index=True)
     scores["score"] = np.random.default_rng(1).random(len(scores))
-    figure = figures.detector_scatter(scores, names)
+    figure = figures.detector_scatter(scores)
     shown = [axis for axis in figure.axes if axis.get_visible()]
     for axis, (detector, rows) in zip(shown, scores.groupby("detector"), strict=True):
         assert axis.get_title() == f"{detector} on ioi"
@@ -270,12 +271,20 @@ def test_claims_chart_without_any() -> None:
 
 
 def test_speed_bars() -> None:
+    """A row a processor, also where one has not measured every subject and method."""
     index = pd.MultiIndex.from_product([("big", "small"), ("ioi", "control"), ("sweep", "hooks")])
-    sweeps = index.set_names(["subject", "workload", "method"]).to_frame(index=False)
+    sweeps = index.set_names(["subject", "workload", "method"]).to_frame(index=False).assign(processor="one")
     sweeps["speedup"] = [8.0, 1.0, 5.0, 1.0, 13.0, 1.0, 6.0, 1.0]
-    big, small = figures.speed_bars(sweeps).axes
+    other = sweeps.query("subject == 'big' and method == 'hooks'").assign(processor="other", method="third", speedup=3)
+    figure = figures.speed_bars(pd.concat([sweeps, other]))
+    big, small, third, nothing = figure.axes
     assert [[bar.get_height() for bar in bars] for bars in big.containers] == [[8, 5], [1, 1]]
     assert [[bar.get_height() for bar in bars] for bars in small.containers] == [[13, 6], [1, 1]]
+    assert [[bar.get_height() for bar in bars] for bars in third.containers] == [[3, 3]]
+    assert third.get_title() == "big\nother"
+    assert not nothing.get_visible()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["sweep", "hooks", "third"]
 
 
 @pytest.mark.parametrize("sizes", [1, 3])

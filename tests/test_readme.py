@@ -82,9 +82,15 @@ def test_redundancy(readme: str) -> None:
 
 
 def test_speeds(readme: str) -> None:
+    """The range over processors, and over tasks."""
     sweeps = recorded("sweeps")
     speed = sweeps[sweeps["method"] == "sweep"].set_index(["subject", "workload"])["speedup"]
     for subject, place in (("gpt2-mini", "on `gpt2-mini`"), ("gpt2-shape", "at GPT-2 small's sizes")):
-        tasks = sorted(f"{speed[subject, name]:.1f}" for name in ("ioi", "induction"))
-        between = " to ".join(dict.fromkeys(tasks))
-        assert f"{between} times for tasks and {speed[subject, 'control']:.1f} for general damage {place}" in readme
+        tasks, general = (_range(speed[subject][names]) for names in (["ioi", "induction"], ["control"]))
+        assert f"{tasks} times for tasks and {general} for general damage {place}" in readme
+    for processor in sweeps["processor"].unique():
+        assert processor in readme
+
+
+def _range(times: pd.Series) -> str:
+    return " to ".join(dict.fromkeys(f"{value:.1f}" for value in (times.min(), times.max())))

@@ -64,6 +64,11 @@ class Recipe:
         """The task's name, or ``control``."""
         return self.task.name if self.task else CONTROL
 
+    def some_rows(self, count: int) -> Int[Tensor, " rows"]:
+        """Indices of ``count`` of its rows, or of all where there are fewer: drawn with a seed, in order."""
+        picked = np.random.default_rng(ROWS_AGAIN).permutation(self.count)[:count]
+        return torch.from_numpy(np.sort(picked))
+
     def provenance(self, card: Card) -> dict[str, Any]:
         """Everything that determines the table; the text only where it does."""
         text = {"text": self.text} if self.task is None or self.ablation == "mean" else {}
@@ -157,16 +162,17 @@ def _kept(path: Path) -> dict[str, Tensor] | None:
         return None
 
 
-def differs_again(subject: Subject, recipe: Recipe, table: DamageTable) -> float:
-    """The largest difference of a table from a new measurement of ``ROWS_AGAIN`` of its rows, drawn with a seed: what
-    an edit of the code changed."""
+def measure_rows(subject: Subject, recipe: Recipe, chosen: Int[Tensor, " rows"]) -> Scores:
+    """The scores of some rows of a recipe's table, in order; ``chosen`` are their indices, in order."""
     measurement = Measurement(subject, recipe)
-    picked = np.random.default_rng(ROWS_AGAIN).permutation(len(table))[:ROWS_AGAIN]
-    chosen, largest = torch.from_numpy(np.sort(picked)), 0.0
-    for rows in measurement.blocks():
-        some = rows[torch.isin(rows, chosen)]
-        if len(some):
-            scores = measurement.rows(some)
-            for here, there in ((scores.damage, table.damage[some]), (scores.clean, table.clean[some])):
-                largest = max(largest, (here - there).abs().max().item())
-    return largest
+    blocks = [rows[torch.isin(rows, chosen)] for rows in measurement.blocks()]
+    return Scores.of_all([measurement.rows(rows) for rows in blocks if len(rows)])
+
+
+def differs_again(subject: Subject, recipe: Recipe, table: DamageTable) -> float:
+    """The largest difference of a table from a new measurement of ``ROWS_AGAIN`` of its rows: what an edit of the code
+    changed."""
+    rows = recipe.some_rows(ROWS_AGAIN)
+    scores = measure_rows(subject, recipe, rows)
+    differences = scores.damage - table.damage[rows], scores.clean - table.clean[rows]
+    return max(difference.abs().max().item() for difference in differences)

@@ -231,9 +231,14 @@ class Decoder:
         mixed = x + self.blocks[i].output(z.flatten(-2))
         return mixed + self.mlp(i, x) if self.parallel else mixed
 
-    def head_outputs(self, i: int, z: Float[Tensor, "n query head d_head"]) -> Float[Tensor, "n head query d_model"]:
-        """What each head of block i adds to the residual stream: ``z_h W_O,h``."""
-        return torch.einsum("nqhd,hdm->nhqm", z, self.blocks[i].by_head)
+    def head_outputs(
+        self, i: int, z: Float[Tensor, "n query head d_head"], heads: Sequence[int]
+    ) -> Float[Tensor, "n some query d_model"]:
+        """What some heads of block i add to the residual stream: ``z_h W_O,h``."""
+        by_head = self.blocks[i].by_head
+        if len(heads) < self.heads:
+            z, by_head = z[:, :, heads], by_head[heads]
+        return torch.einsum("nqhd,hdm->nhqm", z, by_head)
 
     def after_block(self, i: int, mixed: Tensor) -> Tensor:
         """The residual stream after block i, from that of :meth:`after_heads`."""

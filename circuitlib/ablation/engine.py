@@ -105,12 +105,25 @@ class Scores:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Ablates every head of a subject, one at a time."""
+    """Ablates every head of a subject, or some ``heads`` (numbered as actions are, in ascending order), one at a time.
 
-    def task(self, prompts: Prompts, metric: Metric) -> Scores:
+    Raises ``ValueError`` for heads that there are not, or are not in order."""
+
+    def task(self, prompts: Prompts, metric: Metric, heads: Sequence[int] | None = None) -> Scores:
         """The task metric of each prompt."""
 
     def control(
-        self, spans: Int[Tensor, "spans pos"], counterfactual: Int[Tensor, "spans pos"] | None = None
+        self,
+        spans: Int[Tensor, "spans pos"],
+        counterfactual: Int[Tensor, "spans pos"] | None = None,
+        heads: Sequence[int] | None = None,
     ) -> Scores:
         """The mean next-token loss (nats) of each span; ``counterfactual`` spans for a resample ablation."""
+
+
+def some_heads(heads: Sequence[int] | None, count: int) -> list[int]:
+    """The heads that an engine is asked for; by default all ``count``. Raises ``ValueError`` as an engine does."""
+    chosen = list(range(count) if heads is None else heads)
+    if not chosen or chosen != sorted(set(chosen)) or chosen[0] < 0 or chosen[-1] >= count:
+        raise ValueError(f"heads must be different numbers from 0 to {count - 1}, one at least, in order, not {chosen}")
+    return chosen

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
-from circuitlib.ablation.engine import ZERO, Ablation, Scores, refuse_tokens
+from circuitlib.ablation.engine import ZERO, Ablation, Scores, refuse_tokens, some_heads
 from circuitlib.subjects.load import Subject
 from circuitlib.tasks import Metric, Prompts
 
@@ -41,19 +41,24 @@ class Hooks:
 
     def __init__(self, subject: Subject, ablation: Ablation = ZERO) -> None:
         self.subject, self.ablation = subject, ablation
-        self.sets: list[HeadSet] = [(), *((head,) for head in range(subject.heads))]
 
-    def task(self, prompts: Prompts, metric: Metric) -> Scores:
+    def task(self, prompts: Prompts, metric: Metric, heads: Sequence[int] | None = None) -> Scores:
         """See :class:`circuitlib.ablation.engine.Engine`."""
-        scores = hooked_task(self.subject, prompts, metric, self.sets, self.ablation)
+        scores = hooked_task(self.subject, prompts, metric, self._sets(heads), self.ablation)
         return Scores(scores[:, 0], scores[:, 1:], loss=False)
 
     def control(
-        self, spans: Int[Tensor, "spans pos"], counterfactual: Int[Tensor, "spans pos"] | None = None
+        self,
+        spans: Int[Tensor, "spans pos"],
+        counterfactual: Int[Tensor, "spans pos"] | None = None,
+        heads: Sequence[int] | None = None,
     ) -> Scores:
         """See :class:`circuitlib.ablation.engine.Engine`."""
-        scores = hooked_control(self.subject, spans, self.sets, self.ablation, counterfactual)
+        scores = hooked_control(self.subject, spans, self._sets(heads), self.ablation, counterfactual)
         return Scores(scores[:, 0], scores[:, 1:], loss=True)
+
+    def _sets(self, heads: Sequence[int] | None) -> list[HeadSet]:
+        return [(), *((head,) for head in some_heads(heads, self.subject.heads))]
 
 
 def hooked_task(

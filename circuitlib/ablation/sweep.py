@@ -14,14 +14,14 @@ The same arithmetic as :class:`circuitlib.ablation.hooks.Hooks`, with less of it
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from circuitlib.ablation.decoder import Decoder, HookedBridge, UnknownArchitecture
-from circuitlib.ablation.engine import ZERO, Ablation, Engine, Scores, refuse_tokens
+from circuitlib.ablation.engine import ZERO, Ablation, Engine, Scores, refuse_tokens, some_heads
 from circuitlib.ablation.hooks import Hooks
 from circuitlib.memory import keep_freed_memory
 from circuitlib.subjects.load import Subject, refuse_device
@@ -68,7 +68,7 @@ class Sweep:
         self.unembedded = UNEMBEDDED[self.device.type]
         self.mean = self._mean_values() if ablation.kind == "mean" else None
 
-    def task(self, prompts: Prompts, metric: Metric) -> Scores:
+    def task(self, prompts: Prompts, metric: Metric, heads: Sequence[int] | None = None) -> Scores:
         """See :class:`circuitlib.ablation.engine.Engine`."""
         refuse_tokens(prompts.tokens, self.decoder.context)
         candidates, signs = prompts.candidates.to(self.device), prompts.signs.to(self.device)
@@ -80,18 +80,20 @@ class Sweep:
             return metric.function(logits, normaliser, signs[rows, None].double()).to(final.dtype)
 
         other = self.ablation.other(prompts.tokens, prompts.counterfactual)
-        return Scores(*self._sweep(prompts.tokens, other, score, True), loss=False)
+        return Scores(*self._sweep(prompts.tokens, other, heads, score, True), loss=False)
 
     def control(
-        self, spans: Int[Tensor, "spans pos"], counterfactual: Int[Tensor, "spans pos"] | None = None
+        self,
+        spans: Int[Tensor, "spans pos"],
+        counterfactual: Int[Tensor, "spans pos"] | None = None,
+        heads: Sequence[int] | None = None,
     ) -> Scores:
         """See :class:`circuitlib.ablation.engine.Engine`."""
         refuse_tokens(spans, self.decoder.context, least=2)
         targets = spans[:, 1:].to(self.device)
 
         def score(final: Tensor, first: int) -> Tensor:
-            heads = final.shape[1]
-            wanted = targets[first : first + len(final), None].expand(-1, heads, -1)
+            wanted = targets[first : first + len(final), None].expand(-1, final.shape[1], -1)
             losses = [
                 self.decoder.log_sum_exp(some).double() - self.decoder.logits_of(some, tokens[:, None])[:, 0]
                 for some, tokens in zip(
@@ -102,22 +104,30 @@ class Sweep:
 
         if (other := self.ablation.other(spans, counterfactual)) is not None:
             other = other[:, :-1]
-        return Scores(*self._sweep(spans[:, :-1], other, score, False), loss=True)
+        return Scores(*self._sweep(spans[:, :-1], other, heads, score, False), loss=True)
 
     def _sweep(
-        self, tokens: Int[Tensor, "batch pos"], other: Int[Tensor, "batch pos"] | None, score: Score, last_only: bool
+        self,
+        tokens: Int[Tensor, "batch pos"],
+        other: Int[Tensor, "batch pos"] | None,
+        heads: Sequence[int] | None,
+        score: Score,
+        last_only: bool,
     ) -> tuple[Tensor, Tensor]:
         """Groups of prompts, each thread taking the next one with products of its own."""
+        places: list[list[int]] = [[] for _ in self.decoder.blocks]
+        for head in some_heads(heads, len(places) * self.decoder.heads):
+            places[head // self.decoder.heads].append(head % self.decoder.heads)
         threads = torch.get_num_threads() if self.device.type == "cpu" else 1
         batch, length = tokens.shape
-        group = max(1, self.positions // (length * self.decoder.heads))
+        group = max(1, self.positions // (length * max(map(len, places))))
         group = min(group, -(-batch // threads))
         starts = range(0, batch, group)
 
         def of_group(first: int) -> tuple[Tensor, Tensor]:
             rows = slice(first, first + group)
             others = None if other is None else other[rows].to(self.device)
-            return self._sweep_group(tokens[rows].to(self.device), others, first, score, last_only)
+            return self._sweep_group(tokens[rows].to(self.device), others, places, first, score, last_only)
 
         if threads == 1 or len(starts) == 1:
             self.decoder.compare(tokens[:1])
@@ -136,16 +146,18 @@ class Sweep:
         self,
         tokens: Int[Tensor, "group pos"],
         other: Int[Tensor, "group pos"] | None,
+        places: list[list[int]],
         first: int,
         score: Score,
         last_only: bool,
     ) -> tuple[Tensor, Tensor]:
+        """places: of each layer's heads, those that are ablated."""
         model, group = self.decoder, len(tokens)
         sequences = max(1, self.positions // tokens.shape[1])
         x, beside = model.embed(tokens), None if other is None else model.embed(other)
         columns = []
-        for i in range(len(model.blocks)):
-            last = last_only and i == len(model.blocks) - 1
+        for i, these in enumerate(places):
+            last = last_only and i == len(places) - 1
             z = model.attend(i, x, last)
             mixed, lost = model.after_heads(i, x, z), z
             if self.mean is not None:
@@ -154,9 +166,10 @@ class Sweep:
                 replacement = model.attend(i, beside, last)
                 lost = z - replacement
                 beside = model.after_block(i, model.after_heads(i, beside, replacement))
-            without = (mixed[:, None] - model.head_outputs(i, lost)).flatten(0, 1)
-            final = torch.cat([model.finish(i, some, last_only) for some in without.split(sequences)])
-            columns.append(score(final.unflatten(0, (group, model.heads)), first))
+            if these:
+                without = (mixed[:, None] - model.head_outputs(i, lost, these)).flatten(0, 1)
+                final = torch.cat([model.finish(i, some, last_only) for some in without.split(sequences)])
+                columns.append(score(final.unflatten(0, (group, len(these))), first))
             x = model.after_block(i, mixed)
         final = model.norm(x[:, -1:] if last_only else x, model.norm_final)
         clean = score(final[:, None], first)[:, 0]

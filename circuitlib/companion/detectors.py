@@ -1,9 +1,10 @@
-"""What a head does, read off its attention: who looks from where to where.
+"""What a head does, read off its attention and its weights: who looks from where to where, and who writes what it reads.
 
-The scores are mean attention weights between positions that a prompt's roles name, the way the
-literature found its heads: an induction head looks from the second A to the token after the first
-(Olsson et al. 2022), a duplicate-token head from the second S to the first, an S-inhibition head from
-the end to the second S, a name mover from the end to the indirect object (Wang et al. 2022, section 3).
+Attention scores are mean attention weights between positions that a prompt's roles name, the way the literature found
+its heads: an induction head looks from the second A to the token after the first (Olsson et al. 2022), a
+duplicate-token head from the second S to the first, an S-inhibition head from the end to the second S, a name mover
+from the end to the indirect object (Wang et al. 2022, section 3). Copying scores (the same, section 3.4 and appendix)
+say what a head would write if it attended to a name: the name itself, or its opposite.
 """
 
 from collections.abc import Sequence
@@ -11,32 +12,67 @@ from dataclasses import dataclass
 
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from circuitlib.subjects.beginning import beginning
 from circuitlib.subjects.load import Subject
 from circuitlib.tasks import TASKS, Prompts
 
 END = "END"
 
+COPIED = 5
+"""A name is copied when it is among so many tokens of the largest logits."""
+
 
 @dataclass(frozen=True)
-class Detector:
-    """Mean attention from one role to another on a task's prompts; ``END`` is the scored position,"""
+class Attention:
+    """Mean attention from one role to another on a task's prompts; ``END`` is the scored position."""
 
     name: str
     task: str
     looks_from: str
     looks_at: str
 
+    @property
+    def reads(self) -> str:
+        """What it reads, in words."""
+        return f"attention from {self.looks_from} to {self.looks_at}"
 
-DETECTORS = (
-    Detector("previous token", "induction", "B", "A1"),
-    Detector("duplicate token", "ioi", "S2", "S1"),
-    Detector("induction", "induction", "A2", "B"),
-    Detector("S-inhibition", "ioi", END, "S2"),
-    Detector("name mover", "ioi", END, "IO"),
-    Detector("argument mover", "docstring", END, "D"),
+    def scores(self, subject: Subject, groups: Sequence[Prompts]) -> Float[Tensor, " heads"]:
+        """The score of every head, 0 to 1."""
+        weights = [attention(subject, group, self.looks_from, self.looks_at) for group in groups]
+        return torch.cat(weights).mean(0)
+
+
+@dataclass(frozen=True)
+class Copying:
+    """The share of a task's answers that a head copies when it attends to them, or suppresses (``sign`` -1)."""
+
+    name: str
+    task: str
+    sign: int
+
+    @property
+    def reads(self) -> str:
+        """What it reads, in words."""
+        return f"{'largest' if self.sign > 0 else 'smallest'} {COPIED} logits of the OV circuit"
+
+    def scores(self, subject: Subject, groups: Sequence[Prompts]) -> Float[Tensor, " heads"]:
+        """The score of every head, 0 to 1."""
+        answers = torch.cat([group.candidates.flatten() for group in groups]).unique()
+        return copied(subject, answers, self.sign).double().mean(0)
+
+
+DETECTORS: tuple[Attention | Copying, ...] = (
+    Attention("previous token", "induction", "B", "A1"),
+    Attention("duplicate token", "ioi", "S2", "S1"),
+    Attention("induction", "induction", "A2", "B"),
+    Attention("S-inhibition", "ioi", END, "S2"),
+    Attention("name mover", "ioi", END, "IO"),
+    Copying("copies names", "ioi", 1),
+    Copying("suppresses names", "ioi", -1),
+    Attention("argument mover", "docstring", END, "D"),
 )
 
 
@@ -52,13 +88,33 @@ def attention(subject: Subject, prompts: Prompts, looks_from: str, looks_at: str
     return torch.cat([cache[name][rows, :, source, target] for name in names], dim=1)
 
 
+@torch.inference_mode()
+def copied(subject: Subject, tokens: Int[Tensor, " n"], sign: int) -> Bool[Tensor, "n heads"]:
+    """Whether each head, attending to nothing but a token, writes that token: it is among the ``COPIED`` largest
+    logits of what the head would write, times ``sign``.
+
+    The head reads what the token has become after the first block, right after the beginning of every prompt.
+    """
+    bridge, columns = subject.bridge, []
+    first = torch.tensor(beginning(subject.tokenizer), dtype=tokens.dtype).expand(len(tokens), -1)
+    begun = torch.cat([first, tokens[:, None]], dim=1)
+    name = "blocks.0.hook_out"
+    _, cache = bridge.run_with_cache(begun, names_filter=lambda hook: hook == name)
+    for block in bridge.blocks:
+        values = torch.einsum("nm,kmd->nkd", block.ln1(cache[name][:, -1:])[:, 0], block.attn.W_V)
+        shared = subject.heads_per_layer // values.shape[1]  # heads with the same values
+        for head in range(subject.heads_per_layer):
+            written = sign * values[:, head // shared] @ block.attn.W_O[head]
+            largest = bridge.unembed(bridge.ln_final(written[:, None]))[:, 0].topk(COPIED).indices
+            columns.append((largest == tokens[:, None]).any(-1))
+    return torch.stack(columns, dim=1)
+
+
 def detect(subject: Subject, tasks: Sequence[str], count: int, seed: int) -> pd.DataFrame:
-    """The score of every head on every detector of these tasks: columns detector, head, score (0 to 1)."""
-    rows: list[tuple[str, int, float]] = []
+    """The score of every head on every detector of these tasks: columns detector, task, head, score (0 to 1)."""
+    rows: list[tuple[str, str, int, float]] = []
     for detector in DETECTORS:
         if detector.task in tasks:
-            groups = TASKS[detector.task].prompts(subject.tokenizer, count, seed)
-            looks = detector.looks_from, detector.looks_at
-            scores = torch.cat([attention(subject, group, *looks) for group in groups]).mean(0)
-            rows += [(detector.name, head, score) for head, score in enumerate(scores.tolist())]
-    return pd.DataFrame(rows, columns=["detector", "head", "score"])
+            scores = detector.scores(subject, TASKS[detector.task].prompts(subject.tokenizer, count, seed))
+            rows += [(detector.name, detector.task, head, score) for head, score in enumerate(scores.tolist())]
+    return pd.DataFrame(rows, columns=["detector", "task", "head", "score"])

@@ -1,6 +1,7 @@
 """The figures, one function each: data in, a matplotlib figure out. Colours are safe for colour-blind readers."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -173,11 +174,11 @@ def convention_scatter(conventions: pd.DataFrame) -> Figure:
     return figure
 
 
-def detector_scatter(scores: pd.DataFrame, names: Sequence[str]) -> Figure:
-    """For each detector, reward of each head on the detector's task against its attention score, the three
+def detector_scatter(scores: pd.DataFrame) -> Figure:
+    """For each detector, reward of each head on the detector's task against its score, the three
     highest of either named.
 
-    scores: columns detector, task, head, score, reward. names: of all heads.
+    scores: columns detector, task, name (of the head), score, reward.
     """
     panels = list(scores.groupby("detector", sort=False))
     lines = -(-len(panels) // 3)
@@ -185,14 +186,14 @@ def detector_scatter(scores: pd.DataFrame, names: Sequence[str]) -> Figure:
     for axis, (detector, rows) in zip(axes.flat, panels, strict=False):
         axis.scatter(rows["score"], rows["reward"], s=12, alpha=0.7, color=HERE)
         notable = rows.nlargest(3, "score").index.union(rows.nlargest(3, "reward").index)
-        _name_points(axis, rows.loc[notable].sort_values("reward", ascending=False), names)
-        axis.set(title=f"{detector} on {rows['task'].iloc[0]}", xlabel="attention score", ylabel="mean reward")
+        _name_points(axis, rows.loc[notable].sort_values("reward", ascending=False))
+        axis.set(title=f"{detector} on {rows['task'].iloc[0]}", xlabel="score", ylabel="mean reward")
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
     return figure
 
 
-def _name_points(axis: Axes, rows: pd.DataFrame, names: Sequence[str]) -> None:
+def _name_points(axis: Axes, rows: pd.DataFrame) -> None:
     """Head names beside their points, highest first, each moved down where it would cover another."""
     (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
     placed: list[tuple[float, float]] = []
@@ -202,7 +203,7 @@ def _name_points(axis: Axes, rows: pd.DataFrame, names: Sequence[str]) -> None:
         y = (row.reward - low) / (high - low) + 0.01
         y = min([y, *(other - 0.06 for at, other in placed if abs(x - at) < 0.2)])
         placed.append((x, y))
-        axis.text(x, y, names[row.head], fontsize=7, transform=axis.transAxes)
+        axis.text(x, y, row.name, fontsize=7, transform=axis.transAxes)
 
 
 def pair_maps(pairs: pd.DataFrame, names: Sequence[str]) -> Figure:
@@ -235,18 +236,27 @@ def claims_chart(claims: pd.DataFrame) -> Figure:
 
 
 def speed_bars(sweeps: pd.DataFrame) -> Figure:
-    """Speed of each way to measure all heads, over the hooked one; one panel per subject."""
-    subjects = sweeps.groupby("subject", sort=False)
+    """Speed of each way to measure all heads, over the hooked one; one row of panels a processor, one panel a
+    subject."""
+    processors, subjects = sweeps["processor"].unique(), sweeps["subject"].unique()
+    named: dict[Any, Any] = {}
     palette = dict(zip(sweeps["method"].unique(), sns.color_palette("colorblind"), strict=False))
-    figure, axes = _panels(len(subjects), 5.2, 3.3)
-    for axis, (subject, rows) in zip(axes, subjects, strict=True):
-        sns.barplot(rows, x="workload", y="speedup", hue="method", palette=palette, ax=axis, legend=axis is axes[-1])
-        bars: Any
-        for bars in axis.containers:
-            axis.bar_label(bars, fmt="%.1f", fontsize=7)
-        axis.axhline(1, color="black", lw=0.8, ls=":")
-        axis.set(title=subject, xlabel="", ylabel="times as fast as hooks")
-    axes[-1].legend(title=None, fontsize="small")
+    figure, axes = plt.subplots(
+        len(processors), len(subjects), figsize=(5.2 * len(subjects), 3.3 * len(processors)), squeeze=False
+    )
+    for axis, (processor, subject) in zip(axes.flat, product(processors, subjects), strict=True):
+        rows = sweeps.query("processor == @processor and subject == @subject")
+        axis.set_visible(len(rows) > 0)
+        if len(rows):
+            sns.barplot(rows, x="workload", y="speedup", hue="method", palette=palette, ax=axis)
+            bars: Any
+            for bars in axis.containers:
+                axis.bar_label(bars, fmt="%.1f", fontsize=7)
+            axis.axhline(1, color="black", lw=0.8, ls=":")
+            axis.set(title=f"{subject}\n{processor}", xlabel="", ylabel="times as fast as hooks")
+            axis.get_legend().remove()
+            named |= {bars.get_label(): bars for bars in axis.containers}
+    figure.legend(named.values(), named.keys(), loc="outside right upper", fontsize="small")
     return figure
 
 

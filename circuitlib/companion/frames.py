@@ -6,18 +6,15 @@ Columns are described where a table is made; every table is about the run's subj
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuitlib.ablation.build import ablation_of
-from circuitlib.ablation.engine import Scores
+from circuitlib.ablation.build import SEEDS, ablation_of, measure_rows
 from circuitlib.ablation.hooks import HOOKED, hooked_control, hooked_task
 from circuitlib.ablation.hooks import run as run_hooked
-from circuitlib.ablation.sweep import engine
 from circuitlib.ablation.tables import reward
 from circuitlib.companion.detectors import detect
 from circuitlib.companion.run import Run
@@ -89,30 +86,54 @@ def behaviours(run: Run) -> pd.DataFrame:
     return run.frame("behaviours", compute, __name__, prompts=count, tasks=list(run.tasks))
 
 
+def sizes(run: Run) -> pd.DataFrame:
+    """The subject's sizes, columns what and is."""
+
+    def compute() -> pd.DataFrame:
+        config, parameters = run.subject.bridge.cfg, run.subject.bridge.original_model.parameters()
+        found = {
+            "layers": run.card.layers,
+            "heads per layer": run.card.heads_per_layer,
+            "heads of keys and values": config.n_key_value_heads or config.n_heads,
+            "width": config.d_model,
+            "width of a head": config.d_head,
+            "vocabulary": config.d_vocab,
+            "context": config.n_ctx,
+            "parameters": sum(weights.numel() for weights in parameters),
+        }
+        return pd.DataFrame(found.items(), columns=["what", "is"])
+
+    return run.frame("sizes", compute, __name__)
+
+
 def beginnings(run: Run) -> pd.DataFrame:
     """What hangs on what prompts begin with: as the run's do, with another token, with none.
 
     Columns: bos, loss (nats, clean, of the same tokens of control text each time), task (the main ones), clean (mean
-    metric), right (share of prompts with a positive metric), rank_correlation and shared_5 (of the five heads that do
-    most damage, those that are the same) with the run's own."""
-    prompts, spans = closer_prompts(run), run.settings.rows(True, "evaluation")
+    metric over the evaluation prompts), right (share of them with a positive metric), and, over some of them,
+    rank_correlation of the heads' damages and shared_5 (of the five heads that do most damage, those that are the same)
+    with the run's own."""
+    count, spans = closer_prompts(run), run.settings.rows(True, "evaluation")
     others = [*BEGINNINGS.get(run.settings.subject, ()), NOTHING_FIRST]
+    others = [bos for bos in others if bos != run.card.bos]
 
     def rows() -> Iterator[tuple[object, ...]]:
-        kind, text = run.settings.ablation, run.settings.text
+        text = run.settings.text
         paragraphs = encode_texts(run.subject.with_bos(NOTHING_FIRST).tokenizer, control_paragraphs(text))
         tokens = torch.tensor([ids[: SPAN - 1] for ids in paragraphs if len(ids) >= SPAN - 1][:spans])
-        own: dict[str, Tensor] = {}
-        for subject in (run.subject, *(run.subject.with_bos(bos) for bos in others if bos != run.card.bos)):
-            ablate, loss = engine(subject, ablation_of(kind, subject.tokenizer, text)), _loss(subject, tokens)
+        for subject in (run.subject, *map(run.subject.with_bos, others)):
+            loss = _loss(subject, tokens)
             for name in run.main_tasks:
-                task = TASKS[name]
-                groups = task.prompts(subject.tokenizer, prompts, STUDY_SEED)
-                scores = Scores.of_all([ablate.task(group, task.metric) for group in groups])
-                damage, clean = scores.damage.mean(0), scores.clean
-                beside = own.setdefault(name, damage)
-                correlation = pd.Series(damage).rank().corr(pd.Series(beside).rank())
-                shared = set(damage.topk(5).indices.tolist()) & set(beside.topk(5).indices.tolist())
+                task, recipe, table = TASKS[name], run.recipe(name, "evaluation"), run.table(name, "evaluation")
+                chosen = recipe.some_rows(count)
+                own = damage = table.damage[chosen].mean(0)
+                clean = table.clean
+                if subject is not run.subject:
+                    damage = measure_rows(subject, recipe, chosen).damage.mean(0)
+                    groups = task.prompts(subject.tokenizer, recipe.count, SEEDS[recipe.part])
+                    clean = torch.cat([hooked_task(subject, g, task.metric, [()])[:, 0] for g in groups])
+                correlation = pd.Series(damage).rank().corr(pd.Series(own).rank())
+                shared = set(damage.topk(5).indices.tolist()) & set(own.topk(5).indices.tolist())
                 right = (clean > 0).double().mean().item()
                 yield subject.card.bos, loss, name, clean.mean().item(), right, correlation, len(shared)
 
@@ -120,8 +141,8 @@ def beginnings(run: Run) -> pd.DataFrame:
         columns = ["bos", "loss", "task", "clean", "right", "rank_correlation", "shared_5"]
         return pd.DataFrame(rows(), columns=columns)
 
-    inputs = {"tasks": list(run.main_tasks), "others": others, "prompts": prompts, "spans": spans, "seed": STUDY_SEED}
-    return run.frame("beginnings", compute, __name__, **inputs)
+    tables = _table_hashes(run, run.main_tasks, "evaluation")
+    return run.frame("beginnings", compute, __name__, tables=tables, others=others, prompts=count, spans=spans)
 
 
 def _loss(subject: Subject, tokens: Int[Tensor, "n pos"]) -> float:
@@ -252,21 +273,22 @@ def pairs(run: Run) -> pd.DataFrame:
 
 
 def conventions(run: Run) -> pd.DataFrame:
-    """Damage of every head under both conventions, on the same prompts. Columns: task, head, folded,
-    raw (task damage in logits)."""
-
-    def damage(convention: Convention) -> np.ndarray:
-        subject = load_subject(run.settings.subject, convention, bos=run.settings.bos)
-        ablate, means = engine(subject, ablation_of(run.settings.ablation, subject.tokenizer, run.settings.text)), []
-        for name in run.main_tasks:
-            groups = TASKS[name].prompts(subject.tokenizer, closer_prompts(run), STUDY_SEED)
-            swept = [ablate.task(group, TASKS[name].metric).damage for group in groups]
-            means.append(torch.cat(swept).mean(0).numpy())
-        return np.concatenate(means)
+    """Damage of every head under both conventions, on the same rows of the evaluation tables. Columns: task, head,
+    folded, raw (task damage in logits)."""
+    own = run.card.convention
+    other: Convention = "raw" if own == "folded" else "folded"
+    count = closer_prompts(run)
 
     def compute() -> pd.DataFrame:
-        rows = pd.MultiIndex.from_product([run.main_tasks, range(run.card.heads)], names=["task", "head"])
-        return rows.to_frame(index=False).assign(folded=damage("folded"), raw=damage("raw"))
+        subject, parts = load_subject(run.settings.subject, other, bos=run.settings.bos), []
+        for name in run.main_tasks:
+            recipe = run.recipe(name, "evaluation")
+            chosen = recipe.some_rows(count)
+            damages = {own: run.table(name, "evaluation").damage[chosen]}
+            damages[other] = measure_rows(subject, recipe, chosen).damage
+            means = {convention: damages[convention].mean(0).numpy() for convention in ("folded", "raw")}
+            parts.append(pd.DataFrame({"task": name, "head": range(run.card.heads)} | means))
+        return pd.concat(parts, ignore_index=True)
 
-    tasks, prompts = list(run.main_tasks), closer_prompts(run)
-    return run.frame("conventions", compute, __name__, tasks=tasks, prompts=prompts, seed=STUDY_SEED)
+    tables = _table_hashes(run, run.main_tasks, "evaluation")
+    return run.frame("conventions", compute, __name__, tables=tables, prompts=count)

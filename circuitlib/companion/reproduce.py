@@ -17,7 +17,7 @@ import pandas as pd
 from circuitlib.ablation.build import ROWS_AGAIN
 from circuitlib.companion.claims import claims
 from circuitlib.companion.compare import compare
-from circuitlib.companion.frames import beginnings, behaviours, conventions, detections, evaluation, heads, pairs
+from circuitlib.companion.frames import beginnings, behaviours, conventions, detections, evaluation, heads, pairs, sizes
 from circuitlib.companion.notebooks import execute
 from circuitlib.companion.progress import Progress
 from circuitlib.companion.run import Run
@@ -33,7 +33,10 @@ ROW, SPAN, UPDATE, FRAME, NOTEBOOK = 0.06, 0.3, 0.06, 8.0, 8.0
 """A guess of the seconds of a row of a task's table, a row of the control table, an update of all seeds of one
 policy, a frame and a notebook. They only decide how the bar is shared out."""
 
-FRAMES = (behaviours, beginnings, heads, evaluation, detections, pairs, conventions)
+FRAMES = (sizes, behaviours, beginnings, heads, evaluation, detections, pairs, conventions)
+
+SLOW = (beginnings, pairs, conventions)
+"""Frames that take many passes through the model beside the tables."""
 
 
 class Step(NamedTuple):
@@ -47,8 +50,8 @@ class Step(NamedTuple):
 
 
 def steps(run: Run, notebooks: list[Path], adopt: bool = False) -> Iterator[Step]:
-    """What is missing of a run, in the order in which one part needs another. What is there is read. ``adopt``: committed
-    tables, once a few of their rows have been measured again, instead of new ones."""
+    """What is missing of a run, in the order in which one part needs another. What is there is read. ``adopt``: instead
+    of new tables the committed ones, once a few of their rows have been measured again, and slow frames as they are."""
     tasks: dict[Part, tuple[str, ...]] = {"train": run.training_tasks, "evaluation": run.tasks}
     for part, names in tasks.items():
         for name in (*names, CONTROL):
@@ -60,13 +63,15 @@ def steps(run: Run, notebooks: list[Path], adopt: bool = False) -> Iterator[Step
     for frame in (*FRAMES, claims):
         name, group = frame.__name__, "evaluation and the other results"
         missing = not is_stored(run.folder / f"{name}.csv")
-        yield Step(name, group, int(missing), FRAME, partial(_one_unit, frame, run))
+        yield Step(name, group, int(missing), FRAME, partial(_one_frame, frame, run, adopt and frame in SLOW))
     yield Step(
         "notebooks", "notebooks", len(notebooks), NOTEBOOK, lambda done: execute(notebooks, run, lambda name: done(1))
     )
 
 
-def _one_unit(frame: Callable[[Run], object], run: Run, done: Callable[[int], object]) -> None:
+def _one_frame(frame: Callable[[Run], object], run: Run, adopt: bool, done: Callable[[int], object]) -> None:
+    if adopt:
+        run.adopt_frame(frame.__name__)
     frame(run)
     done(1)
 
@@ -74,8 +79,9 @@ def _one_unit(frame: Callable[[Run], object], run: Run, done: Callable[[int], ob
 def reproduce(run: Run, notebooks: list[Path], resume: bool = False, full: bool = False) -> dict[str, float]:
     """Measure what is missing, which without ``resume`` is everything, and execute the notebooks.
 
-    full: measure the tables of a published run whole. Otherwise only those of the embedded subject are, which take
-    minutes; committed tables of another, which take hours, are taken once a few rows have been measured again.
+    full: measure a published run whole. Otherwise only the embedded subject's is, which takes minutes. For another, which
+    takes hours, committed tables are taken once a few rows have been measured again, ``SLOW`` frames as they are, and
+    the rest is redone from them.
 
     Returns the seconds of each group of parts, and in all. Raises ``ValueError`` for a run without an output folder.
     """
@@ -89,6 +95,11 @@ def reproduce(run: Run, notebooks: list[Path], resume: bool = False, full: bool 
     for name, reason in run.left_out.items():
         print(f"left out: {name}. {reason}", flush=True)
     adopt = not full and run.settings in PUBLISHED.values() and run.settings.subject != EMBEDDED
+    if adopt:
+        slow = ", ".join(frame.__name__ for frame in SLOW)
+        print(
+            f"committed tables are measured again on {ROWS_AGAIN} rows each; as committed: {slow} (--full measures all)"
+        )
     parts = list(steps(run, notebooks, adopt))
     progress = Progress(sum(step.units * step.weight for step in parts))
     for step in parts:

@@ -318,6 +318,13 @@ class Run:
             save_frame(path, compute(), wanted)
         return load_frame(path, wanted)
 
+    def adopt_frame(self, name: str) -> None:
+        """Take a committed table into this run as it is, if it is not there; made by other code, it is measured anew
+        when it is read."""
+        ours, committed = (folder / f"{name}.csv" for folder in (self.folder, Run(self.settings).folder))
+        if not is_stored(ours):
+            save_frame(ours, load_frame(committed), read_provenance(committed))
+
     def hashes(self, *names: str) -> dict[str, str]:
         """Content hashes of stored results, to be the inputs of others."""
         return {name: content_hash(self.folder / name) for name in names}

@@ -23,16 +23,19 @@ if TYPE_CHECKING:
 
 
 RECORDED = RESULTS / "speed"
+"""A folder a processor, each with the tables of ``python -m circuitlib benchmark``."""
 
 
 def recorded(name: str) -> pd.DataFrame:
-    """The committed table of a part of ``python -m circuitlib benchmark``: sweeps, policies or growth."""
-    return load_frame(RECORDED / f"{name}.csv")
+    """The committed tables of a part of the benchmark (sweeps, policies or growth) on all processors that it was
+    measured on, the first column naming the ``processor``."""
+    paths = sorted(RECORDED.glob(f"*/{name}.csv"))
+    return pd.concat([load_frame(path).assign(processor=path.parent.name) for path in paths], ignore_index=True)
 
 
-def recorded_machine(name: str) -> dict[str, Any]:
-    """The machine that the table was measured on."""
-    return read_provenance(RECORDED / f"{name}.csv")["machine"]
+def recorded_machines(name: str) -> dict[str, dict[str, Any]]:
+    """The machines that these tables were measured on, by processor."""
+    return {path.parent.name: read_provenance(path)["machine"] for path in sorted(RECORDED.glob(f"*/{name}.csv"))}
 
 
 @dataclass(frozen=True)

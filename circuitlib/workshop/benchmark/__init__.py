@@ -6,6 +6,7 @@ tables that are committed; memory is the largest resident size of a process of i
 """
 
 import argparse
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,8 @@ from transformers.utils.logging import disable_progress_bar
 from circuitlib.manifest import made_on, save_frame
 from circuitlib.paths import RUNS
 from circuitlib.search.ppo import PPOConfig
-from circuitlib.workshop.benchmark.machine import REPEATS, this_machine
+from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2, local_checkpoint
+from circuitlib.workshop.benchmark.machine import REPEATS, processor, this_machine
 
 
 def _sweeps(options: argparse.Namespace) -> Iterator[pd.DataFrame]:
@@ -26,7 +28,11 @@ def _sweeps(options: argparse.Namespace) -> Iterator[pd.DataFrame]:
 
     with tempfile.TemporaryDirectory() as folder:
         large = str(random_checkpoint(Path(folder), GPT2_SHAPE))
-        subjects = {"gpt2-mini": options.positions, large: options.positions // 8}
+        subjects = {EMBEDDED: options.positions, large: options.positions // 8}
+        if local_checkpoint(SMOLLM2):
+            subjects[SMOLLM2] = options.positions // 4
+        else:
+            print(f"{SMOLLM2} is not here and is left out; `make smollm2` fetches it", flush=True)
         yield from sweeps(subjects, options.repeats)
 
 
@@ -53,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Measure the sweep, its alternatives and PPO side by side on this machine.",
     )
     options = {
-        "positions": (512, "of each workload; an eighth of them at GPT-2's sizes"),
+        "positions": (512, "of each workload; an eighth of them at GPT-2's sizes, a quarter on SmolLM2"),
         "repeats": (REPEATS, f"turns that count, at least {REPEATS}"),
         "steps": (PPOConfig.total_timesteps, "of each PPO training"),
         "seeds": (10, "trained at once"),
@@ -62,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words += " (default: %(default)s)"
         parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=words)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="all by default")
-    words = "folder for the tables (default: runs/speed)"
+    words = "folder for the tables, in which this processor has one (default: runs/speed)"
     parser.add_argument("--output", type=Path, default=RUNS / "speed", help=words)
     chosen = parser.parse_args(arguments)
     updates = chosen.steps // (PPOConfig.num_envs * PPOConfig.num_steps)
@@ -73,13 +79,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     disable_progress_bar()
     asked = {name: getattr(chosen, name) for name in options}
     provenance = {"machine": this_machine(), "arguments": asked, **made_on()}
+    folder = chosen.output / re.sub(r"[^a-z0-9]+", "-", processor().lower())
     if chosen.parts == list(PARTS):
-        print("about 25 minutes on two cores, if nothing else runs", flush=True)
+        print("about 40 minutes on two cores, if nothing else runs", flush=True)
     for part in chosen.parts:
         began, frame = time.perf_counter(), pd.DataFrame()
         for frame in PARTS[part](chosen):
-            save_frame(chosen.output / f"{part}.csv", frame, provenance)
+            save_frame(folder / f"{part}.csv", frame, provenance)
             print(f"{part}: {len(frame)} rows, {time.perf_counter() - began:.0f} s", flush=True)
         print(frame.to_string(index=False, float_format="{:.3g}".format), flush=True)
-    print(f"tables: {chosen.output}")
+    print(f"tables: {folder}")
     return 0

@@ -48,13 +48,21 @@ def matmul_rate(dtype: torch.dtype = torch.float32, torchs: bool = False) -> flo
     return 2 * SIDE**3 / float(np.median(seconds))
 
 
+def processor() -> str:
+    """Its name, and what tells those of one name apart: family and model, where they are known, and instructions."""
+    cpuinfo, found = Path("/proc/cpuinfo"), dict[str, str]()
+    for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else []:
+        name, _, value = line.partition(":")
+        found.setdefault(name.strip(), value.strip())
+    named = found.get("model name") or platform.processor() or platform.machine()
+    numbers = [f"{name} {found[key]}" for name, key in (("family", "cpu family"), ("model", "model")) if key in found]
+    return ", ".join([named, *numbers, torch.backends.cpu.get_cpu_capability()])
+
+
 def this_machine() -> dict[str, Any]:
     """What times are taken on."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    named = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     return {
-        "processor": next(named, platform.processor() or platform.machine()),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),

@@ -1,0 +1,90 @@
+"""A second published subject: drawn beside the first, and reproduced from its committed tables."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from circuitlib.ablation.tables import load_table, save_table
+from circuitlib.companion import compare, frames, reproduce, run, show
+from circuitlib.companion.run import Run
+from circuitlib.companion.settings import PUBLISHED, Settings
+from circuitlib.manifest import StaleResult
+from circuitlib.paths import RESULTS
+
+
+@pytest.fixture
+def second(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A small run of a small model, whose results are committed in a folder of the test's own."""
+    results = tmp_path / "data" / "results"
+    shutil.copytree(RESULTS / "gpt2-mini", results / "gpt2-mini")
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setattr(run, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(run, "RESULTS", results)
+    small = Settings(
+        str(checkpoint),
+        control="docstrings",
+        check_tasks=False,
+        further_tasks=(),
+        train_prompts=32,
+        evaluation_prompts=32,
+        seeds=1,
+        steps=400,
+        episodes=2,
+    )
+    measured = Run(small, "runs/measured")
+    reproduce.reproduce(measured, [])
+    shutil.copytree(measured.folder, results / measured.folder.name)
+    monkeypatch.setitem(PUBLISHED, small.subject, small)
+    return Run(small)
+
+
+def test_it_stands_beside_the_first(second: Run) -> None:
+    first = Run()
+    assert first.beside() == [first, second]
+    assert second.beside() == [second, first]
+    mine = Run(Settings(seeds=2), "runs/mine")
+    assert mine.beside() == [mine]
+    shown = []
+    for one, folder in show.each(first):
+        shown.append((one.card.name, folder, show.subject_name()))
+    assert shown == [
+        (first.card.name, first.figures, first.card.name),
+        (second.card.name, first.figures / second.card.name, second.card.name),
+    ]
+    assert show.subject_name() == first.card.name
+    (second.folder / "subject.json").unlink()
+    assert first.beside() == [first]
+
+
+def test_its_tables_are_adopted_after_a_few_rows(
+    second: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is swept whole, slow frames are taken, policies are trained anew, and everything agrees."""
+
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("a table is measured whole")
+
+    monkeypatch.setattr(run, "build_table", refuse)
+    monkeypatch.setattr(frames, "measure_rows", refuse)
+    again = again_of(second)
+    reproduce.reproduce(again, [])
+    assert "committed tables are measured again on 8 rows each; as committed: beginnings" in capsys.readouterr().out
+    assert compare.compare(again, second)["agrees"].all()
+    assert again.policy_path(1).is_file()
+    with pytest.raises(AssertionError, match="measured whole"):
+        reproduce.reproduce(again, [], full=True)
+
+
+def again_of(published: Run) -> Run:
+    return Run(published.settings, "runs/again")
+
+
+def test_a_committed_table_that_is_not_so_is_refused(second: Run) -> None:
+    path = second.table_path("ioi", "evaluation")
+    table = load_table(path)
+    save_table(replace(table, damage=table.damage + 0.01), path)
+    again = again_of(second)
+    with pytest.raises(StaleResult, match="rows measured again differ from the committed ones by up to"):
+        again.adopted_table("ioi", "evaluation")
