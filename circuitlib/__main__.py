@@ -103,9 +103,10 @@ def _reproduce(options: argparse.Namespace) -> int:
     find_checkpoint(settings.subject)
     control_paragraphs(settings.text)
     seconds = reproduce(run, notebooks, options.resume, options.full)
+    agrees = report(run, seconds, options.full)
     if options.publish:
         publish(run, None if options.resume else seconds)
-    return 0 if report(run, seconds) else 1
+    return 0 if agrees or options.publish else 1
 
 
 def _head_damage_options(commands: Any) -> None:
@@ -117,9 +118,7 @@ def _head_damage_options(commands: Any) -> None:
     parser.add_argument("--ablation", default="zero", choices=["zero", "mean"], help="what takes a head's place")
     parser.add_argument("--convention", default="folded", help=_HELP["convention"])
     parser.add_argument("--bos", default="default", help=_HELP["bos"])
-    parser.add_argument(
-        "--top", type=int, metavar="N", help="only the N heads of the largest damage, several times as fast"
-    )
+    parser.add_argument("--top", type=int, metavar="N", help="only the N heads of the largest damage, for less work")
     parser.add_argument("--output", type=Path, help="CSV to write; printed otherwise")
     parser.set_defaults(run=_head_damage)
 

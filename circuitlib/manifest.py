@@ -31,7 +31,8 @@ from torch import Tensor
 
 from circuitlib.paths import ROOT
 
-PACKAGES = ("numpy", "torch", "transformer-lens", "transformers")
+PACKAGES = ("matplotlib", "networkx", "numpy", "pandas", "sympy", "torch", "transformer-lens", "transformers")
+"""What computes results, and what their control text is read from (:mod:`circuitlib.tasks.prose`)."""
 RECORDED = ("versions", "processor")
 """Fields of a provenance that are written down and not compared: on other versions or another processor
 results differ by rounding, which a comparison of results allows for."""

@@ -1,14 +1,14 @@
-"""Attention scores are attention weights, at the positions the roles name."""
+"""Attention scores are attention weights, at the positions the roles name; copying scores are what heads write."""
 
 from pathlib import Path
 
 import pytest
 import torch
-from transformer_lens.model_bridge import TransformerBridge
 
 from circuitlib.companion.detectors import COPIED, DETECTORS, END, attention, copied, detect
 from circuitlib.companion.paper import best_head_share, mechrl
 from circuitlib.subjects.beginning import beginning
+from circuitlib.subjects.card import Convention
 from circuitlib.subjects.load import load_subject
 from circuitlib.tasks import TASKS
 
@@ -25,11 +25,14 @@ def test_attention_is_read_at_the_roles(checkpoint: Path) -> None:
     assert torch.allclose(scores[:, 4 * subject.heads_per_layer + 2], expected)
 
 
+@pytest.mark.parametrize("convention", ["folded", "raw"])
 @pytest.mark.parametrize("kind", ["checkpoint", "llama_checkpoint", "neox_checkpoint"])
 @torch.inference_mode()
-def test_what_is_copied_is_what_a_head_writes(kind: str, request: pytest.FixtureRequest) -> None:
+def test_what_is_copied_is_what_a_head_writes(
+    kind: str, convention: Convention, request: pytest.FixtureRequest
+) -> None:
     """The second block's heads, whose values the model itself computes where they are scored, through a plain unembedding."""
-    subject = load_subject(str(request.getfixturevalue(kind)))
+    subject = load_subject(str(request.getfixturevalue(kind)), convention)
     bridge, first = subject.bridge, beginning(subject.tokenizer)
     tokens = torch.arange(40, 80)
     _, cache = bridge.run_with_cache(torch.stack([torch.tensor([*first, token]) for token in tokens]))
@@ -39,15 +42,11 @@ def test_what_is_copied_is_what_a_head_writes(kind: str, request: pytest.Fixture
         ours = copied(subject, tokens, sign)
         assert ours.shape == (len(tokens), subject.heads)
         for head in range(subject.heads_per_layer):
-            written = values[:, head] - _value_bias(bridge, head)
-            logits = bridge.unembed(bridge.ln_final((sign * written @ bridge.blocks[1].attn.W_O[head])[:, None]))[:, 0]
+            logits = bridge.unembed(
+                bridge.ln_final((sign * values[:, head] @ bridge.blocks[1].attn.W_O[head])[:, None])
+            )[:, 0]
             place = (logits > logits.gather(1, tokens[:, None])).sum(1)
             assert ours[:, subject.heads_per_layer + head].tolist() == (place < COPIED).tolist()
-
-
-def _value_bias(bridge: TransformerBridge, head: int) -> torch.Tensor | float:
-    bias = bridge.blocks[1].attn.b_V
-    return 0.0 if bias is None else bias.reshape(-1, bridge.cfg.d_head)[head]
 
 
 def test_every_detector_scores_every_head(checkpoint: Path) -> None:

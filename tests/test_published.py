@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from circuitlib.ablation.tables import load_table, save_table
-from circuitlib.companion import compare, frames, reproduce, run, show
+from circuitlib.companion import compare, frames, publish, reproduce, run, show
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED, Settings
-from circuitlib.manifest import StaleResult
+from circuitlib.manifest import StaleResult, load_frame, read_provenance, restamp, save_frame
 from circuitlib.paths import RESULTS
 
 
@@ -54,8 +54,8 @@ def test_it_stands_beside_the_first(second: Run) -> None:
         (second.card.name, first.figures / second.card.name, second.card.name),
     ]
     assert show.subject_name() == first.card.name
-    (second.folder / "subject.json").unlink()
-    assert first.beside() == [first]
+    alone = Run(Settings(), "runs/x")
+    assert alone.beside() == [alone], "what is measured anew may be of other code than what is committed"
 
 
 def test_its_tables_are_adopted_after_a_few_rows(
@@ -70,7 +70,10 @@ def test_its_tables_are_adopted_after_a_few_rows(
     monkeypatch.setattr(frames, "measure_rows", refuse)
     again = again_of(second)
     reproduce.reproduce(again, [])
-    assert "committed tables are measured again on 8 rows each; as committed: beginnings" in capsys.readouterr().out
+    assert (
+        "committed tables are measured again on 8 rows each; taken as committed: beginnings, pairs, conventions"
+        in capsys.readouterr().out
+    )
     assert compare.compare(again, second)["agrees"].all()
     assert again.policy_path(1).is_file()
     with pytest.raises(AssertionError, match="measured whole"):
@@ -88,3 +91,31 @@ def test_a_committed_table_that_is_not_so_is_refused(second: Run) -> None:
     again = again_of(second)
     with pytest.raises(StaleResult, match="rows measured again differ from the committed ones by up to"):
         again.adopted_table("ioi", "evaluation")
+
+
+def test_a_slow_frame_of_other_code_is_measured_again(second: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    path = second.folder / "pairs.csv"
+    planted = load_frame(path).assign(interaction=7.0)
+    save_frame(path, planted, read_provenance(path) | {"code": "another"})
+    again = again_of(second)
+    reproduce.reproduce(again, [])
+    assert "taken as committed: beginnings, conventions\n" in capsys.readouterr().out
+    assert (load_frame(again.folder / "pairs.csv")["interaction"] != 7.0).all()
+    result = compare.compare(again, second).set_index("result")
+    assert not result.loc["pairs.csv", "agrees"]
+
+
+def test_publishing_waits_until_all_results_are_of_this_code(
+    second: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    executed: list[list[Path]] = []
+    monkeypatch.setattr(publish, "execute_in_place", executed.append)
+    measured = Run(second.settings, "runs/measured")
+    before = read_provenance(second.folder / "heads.csv")
+    restamp(second.folder / "heads.csv", before | {"code": "another"})
+    monkeypatch.setattr(publish, "_replace_folder", lambda target, source: None)
+    publish.publish(measured, None)
+    assert "once " in capsys.readouterr().out
+    restamp(second.folder / "heads.csv", before)
+    publish.publish(measured, None)
+    assert len(executed) == 1

@@ -2,12 +2,17 @@
 
 import pandas as pd
 import pytest
+from recorded_engine import Recorded, prompts_of
 
+from circuitlib.ablation.tables import load_table
+from circuitlib.ablation.top import top_heads
 from circuitlib.companion.run import Run
+from circuitlib.companion.settings import Settings
 from circuitlib.companion.speed import recorded
 from circuitlib.manifest import load_frame
-from circuitlib.paths import ROOT
+from circuitlib.paths import RESULTS, ROOT
 from circuitlib.search.evaluate import summarise
+from circuitlib.tasks.base import LOGIT_DIFFERENCE
 
 PLAIN, PLANNED = (5, 1), (5, 5)
 
@@ -90,6 +95,20 @@ def test_speeds(readme: str) -> None:
         assert f"{tasks} times for tasks and {general} for general damage {place}" in readme
     for processor in sweeps["processor"].unique():
         assert processor in readme
+
+
+def test_the_work_of_the_top(readme: str) -> None:
+    """Shares of (prompt, head) pairs on the committed evaluation tables of tasks; the top is the true one."""
+    shares: dict[int, list[float]] = {10: [], 1: []}
+    for path in sorted(RESULTS.glob("*/damage_*_evaluation.safetensors")):
+        damage = load_table(path).damage.double()
+        if len(damage) == Settings().evaluation_prompts:
+            for top, of_top in shares.items():
+                found = top_heads(Recorded(damage), prompts_of([len(damage)]), LOGIT_DIFFERENCE, damage.shape[1], top)
+                assert set(found.heads) == set(damage.mean(0).topk(top).indices.tolist())
+                of_top.append(found.measured)
+    ten, one = (f"{100 * min(some):.0f} to {100 * max(some):.0f}%" for some in shares.values())
+    assert f"For the ten worst among 160 prompts that is {ten} of the work, for the worst one {one}" in readme
 
 
 def _range(times: pd.Series) -> str:

@@ -1,5 +1,6 @@
 """Settings are checked at once, field by field, and equal settings are equal."""
 
+import shutil
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from circuitlib.companion.settings import PUBLISHED, Settings
 from circuitlib.paths import SUBJECTS
+from circuitlib.subjects.load import load_subject
 
 
 @pytest.mark.parametrize(
@@ -70,6 +72,15 @@ def test_the_control_text_is_the_subjects_own_unless_it_is_named(checkpoint: Pat
     assert Settings("gpt2").text == Settings(str(checkpoint)).text == "wikitext-2"
     assert Settings(control="wikitext-2").text == "wikitext-2"
     assert Settings("gpt2", control="docstrings").text == "docstrings"
+
+
+def test_a_subject_and_its_settings_agree_on_the_control_text(checkpoint: Path, tmp_path: Path) -> None:
+    """Also where a directory elsewhere ends in a published subject's name."""
+    directory = str(shutil.copytree(checkpoint, tmp_path / "gpt2-mini"))
+    for name in ("gpt2-mini", directory):
+        card = load_subject(name).card
+        assert card.name == "gpt2-mini"
+        assert card.control_text == Settings(name).text
 
 
 def test_equal_settings_are_equal(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """The top heads by elimination are those of the full sweep, exactly measured, for less."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,40 +8,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from recorded_engine import Recorded, prompts_of
 
-from circuitlib.ablation.engine import Engine, Scores
+from circuitlib.ablation.engine import Engine
 from circuitlib.ablation.head_damage import head_damage
 from circuitlib.ablation.hooks import Hooks
 from circuitlib.ablation.sweep import Sweep
-from circuitlib.ablation.top import FIRST, rounds, top_heads
+from circuitlib.ablation.top import FIRST, rounds, top_heads, undecided
 from circuitlib.subjects.load import load_subject
 from circuitlib.tasks import TASKS
-from circuitlib.tasks.base import LOGIT_DIFFERENCE, Metric, Prompts
+from circuitlib.tasks.base import LOGIT_DIFFERENCE
 from circuitlib.tasks.control_text import control_spans
-
-
-class Recorded:
-    """An engine that looks damages up, ``[prompts, heads]``; a prompt's first token is its row."""
-
-    def __init__(self, damage: Tensor) -> None:
-        self.damage, self.asked = damage, 0
-
-    def task(self, prompts: Prompts, metric: Metric, heads: Sequence[int] | None = None) -> Scores:
-        """The damages of these prompts."""
-        rows = prompts.tokens[:, 0]
-        chosen = range(self.damage.shape[1]) if heads is None else heads
-        self.asked += len(rows) * len(chosen)
-        return Scores(torch.zeros(len(rows)), -self.damage[rows][:, list(chosen)], loss=False)
-
-    def control(self, spans: Tensor, counterfactual: Tensor | None = None, heads: object = None) -> Scores:
-        """None are recorded."""
-        raise NotImplementedError
-
-
-def prompts_of(lengths: Sequence[int]) -> list[Prompts]:
-    rows = torch.arange(sum(lengths)).split(list(lengths))
-    return [Prompts("t", some[:, None], some[:, None], torch.ones(len(some), 1), [""] * len(some), {}) for some in rows]
 
 
 @given(st.integers(1, 300))
@@ -74,22 +50,32 @@ def test_what_is_returned_is_exact(one: int, other: int, top: int, seed: int, ti
         assert set(means.tolist()) == set(damage.mean(0).topk(top).values.tolist())
 
 
-def test_the_stated_confidence_holds() -> None:
-    """Two hundred draws of a hard case, many heads a little below the top: rarely is one of the top missing, and the
-    work is a fraction. At one half the test is not idle: mistakes are seen, and fewer than stated."""
-    wrong, measured = {0.95: 0, 0.5: 0}, []
-    for seed in range(200):
+@pytest.mark.parametrize(("equal", "top"), [(300, 1), (60, 3)])
+def test_the_stated_confidence_holds(equal: int, top: int) -> None:
+    """In the hardest case, where all heads are equal and the best of them is so by chance, and in one of some far below."""
+    wrong = {0.9: 0, 0.99: 0}
+    for seed in range(60):
         rng = np.random.default_rng(seed)
-        means = np.concatenate([np.full(3, 0.6), rng.uniform(-0.2, 0.5, 57)])
-        damage = torch.from_numpy(rng.normal(means, 1.0, (256, 60)) + rng.normal(0, 1, (256, 1)))
-        best = set(damage.mean(0).topk(3).indices.tolist())
+        means = np.concatenate([np.zeros(equal), np.full(40, -1.0)])
+        damage = torch.from_numpy(rng.normal(means, 1.0, (256, len(means))) + rng.normal(0, 1, (256, 1)))
+        best = set(damage.mean(0).topk(top).indices.tolist())
         for confidence in wrong:
-            found = top_heads(Recorded(damage), prompts_of([256]), LOGIT_DIFFERENCE, 60, 3, confidence, seed)
+            found = top_heads(Recorded(damage), prompts_of([256]), LOGIT_DIFFERENCE, len(means), top, confidence, seed)
             wrong[confidence] += set(found.heads) != best
-            measured += [found.measured] if confidence == 0.95 else []
-    assert wrong[0.95] <= 0.05 * 200
-    assert 0 < wrong[0.5] <= 0.5 * 200
-    assert np.mean(measured) < 0.75
+            assert found.measured < 1
+    assert wrong[0.9] <= 6
+    assert wrong[0.99] <= 1
+
+
+def test_a_test_errs_as_often_as_it_says() -> None:
+    """Two heads and a population of 40 prompts, of which 20 are seen: the better one is dropped about as often as the
+    error allows, and not more."""
+    dropped, error = 0, 0.2
+    for seed in range(1000):
+        damage = torch.from_numpy(np.random.default_rng(seed).normal(size=(40, 2)))
+        best = int(damage.mean(0).argmax())
+        dropped += best not in undecided(damage[:20], 40, 1, error).tolist()
+    assert 0.5 * error < dropped / 1000 < error
 
 
 @pytest.mark.parametrize("slow", [True, False])
@@ -124,8 +110,16 @@ def test_the_top_of_a_call_for_users() -> None:
     for column in ("damage", "standard_error", "general", "reward"):
         assert np.allclose(top[column], whole[column], atol=1e-5)
     assert top_heads(Sweep(subject), prompts, LOGIT_DIFFERENCE, subject.heads, 5).measured < 0.6
+
+
+def test_a_top_that_there_is_not_is_refused_before_anything_is_measured(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = load_subject(str(checkpoint))
+    monkeypatch.setattr("circuitlib.ablation.sweep.engine", None)
+    prompt = [("Mary and John met, and John gave a book to", " Mary", " John")]
     for wrong in (0, subject.heads + 1):
         with pytest.raises(ValueError, match=f"top must be 1 to {subject.heads}"):
-            head_damage(subject, prompts, top=wrong)
+            head_damage(subject, prompt, top=wrong)
     with pytest.raises(ValueError, match="confidence between 0 and 1"):
-        head_damage(subject, prompts, top=5, confidence=1.0)
+        head_damage(subject, prompt, top=5, confidence=1.0)

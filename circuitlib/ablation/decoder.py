@@ -250,7 +250,8 @@ class Decoder:
 
     def log_sum_exp(self, x: Float[Tensor, "*n d_model"]) -> Float[Tensor, "*n"]:
         """The log of the summed exponentials of all logits, without ever holding them all."""
-        return torch.stack([part(x).logsumexp(-1) for part in self._unembed], dim=-1).logsumexp(-1)
+        wide = torch.promote_types(x.dtype, torch.float32)
+        return torch.stack([part(x).to(wide).logsumexp(-1) for part in self._unembed], dim=-1).logsumexp(-1)
 
     def logits_of(self, x: Float[Tensor, "*#n d_model"], tokens: Int[Tensor, "*#n k"]) -> Float[Tensor, "*#n k"]:
         """The logits of some tokens, other ones each time. In float64: it costs next to nothing, and large logits

@@ -68,10 +68,10 @@ def head_damage(
     that has none (Qwen2), the one that TransformerLens gives it when it loads the model: EOS. Any other special token
     that is spelled out in a text is that token.
 
-    top: only so many heads, those of the largest damage, that first; several times as fast where there are many
-    prompts, because a head is dropped as soon as it is clear that it is none of them
-    (:func:`circuitlib.ablation.top.top_heads`). Their damages are those of all prompts, exactly; that they are the
-    top has this ``confidence``.
+    top: only so many heads, those of the largest damage, that first; for less work where there are many prompts,
+    because a head is dropped as soon as it is clear that it is none of them (:mod:`circuitlib.ablation.top`). Their
+    damages are those of all prompts, exactly; that they are the top has this ``confidence``, unless a head matters
+    on very few prompts only.
 
     Raises ``TypeError`` and ``ValueError``, before anything is measured: for no prompts or no texts, an answer of
     several tokens, two answers that are one, a prompt or text longer than the context, one without a token or with a
@@ -83,7 +83,7 @@ def head_damage(
 
     from circuitlib.ablation.sweep import engine
     from circuitlib.ablation.tables import reward
-    from circuitlib.ablation.top import top_heads
+    from circuitlib.ablation.top import refuse_top, top_heads
     from circuitlib.subjects.load import Subject, load_subject, subject_of
     from circuitlib.tasks.base import LOGIT_DIFFERENCE, Prompts
 
@@ -95,6 +95,8 @@ def head_damage(
     else:
         subject = model if isinstance(model, Subject) else subject_of(model)
     subject = subject.with_bos(bos)
+    if top is not None:
+        refuse_top(top, subject.heads, confidence)
     groups = _as_prompts(subject.tokenizer, prompts)
     texts = [] if control is None else _as_tokens(subject.tokenizer, control)
     _refuse_too_long(subject, [group.tokens for group in groups], "prompt")

@@ -6,9 +6,10 @@ zero by a one-sided t interval for a mean over a finite population (Maron and Mo
 section 2.6). What is left at the end was measured on every prompt, so that its damages are exact; only that no other
 head belongs there holds with a ``confidence``.
 
-A head of the true top is dropped only when some head that is not of it seems better; with ``top`` of each and one
-test a round, an error of (1 - confidence) / (top^2 rounds) a test is one of (1 - confidence) in all, as far as means
-of ``FIRST`` prompts and more are normal.
+A head of the true top is dropped only when some head that is not of it seems better. There are top (heads - top) such
+pairs, and a test of each after every round but the last; each errs with (1 - confidence) divided by their number. That
+is as far as means of ``FIRST`` prompts are normal: a head that matters on a few prompts in a hundred, and much, may
+show on none of the first.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from torch import Tensor
 from circuitlib.ablation.engine import Engine, Scores
 from circuitlib.tasks.base import Metric, Prompts
 
-FIRST = 16
+FIRST = 32
 """Prompts in the first round."""
 
 
@@ -47,8 +48,7 @@ def top_heads(
 
     Raises ``ValueError`` for a top that is not between 1 and the number of heads, or a confidence not between 0 and 1.
     """
-    if not 1 <= top <= heads or not 0 < confidence < 1:
-        raise ValueError(f"top must be 1 to {heads} and confidence between 0 and 1, not {top} and {confidence}")
+    refuse_top(top, heads, confidence)
     count = sum(map(len, groups))
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     ends = rounds(count)
@@ -59,11 +59,17 @@ def top_heads(
         damage[rows[:, None], left] = _measure(engine, groups, metric, rows, left).damage.double()
         pairs += len(rows) * len(left)
         if end < count:
-            error = (1 - confidence) / (top**2 * len(ends))
+            error = (1 - confidence) / (top * max(1, heads - top) * (len(ends) - 1))
             left = left[undecided(damage[order[:end]][:, left], count, top, error)]
         before = end
     best = left[damage[:, left].mean(0).argsort(descending=True, stable=True)[:top]]
     return TopHeads(best.tolist(), damage[:, best], pairs / (count * heads))
+
+
+def refuse_top(top: int, heads: int, confidence: float) -> None:
+    """Raise ``ValueError`` as :func:`top_heads` does."""
+    if not 1 <= top <= heads or not 0 < confidence < 1:
+        raise ValueError(f"top must be 1 to {heads} and confidence between 0 and 1, not {top} and {confidence}")
 
 
 def rounds(count: int) -> list[int]:

@@ -17,7 +17,7 @@ from circuitlib.manifest import load_frame
 from circuitlib.search.evaluate import CONDITION
 
 TABLE_TOLERANCE = 1e-4
-"""Largest difference of a damage (logits, probability or nats) from the committed one: float rounding."""
+"""Largest difference of a damage or a clean score (logits, probability or nats) from the committed one: float rounding."""
 
 FRAME_TOLERANCE = 1e-3
 """Largest difference of a measured number in the other tables."""
@@ -60,8 +60,10 @@ def _by_difference(result: str, difference: float, bar: float = FRAME_TOLERANCE)
 
 
 def _table_difference(ours: Path, theirs: Path) -> float:
-    here, there = load_table(ours).damage, load_table(theirs).damage
-    return (here - there).abs().max().item() if here.shape == there.shape else INFINITE
+    here, there = load_table(ours), load_table(theirs)
+    if here.damage.shape != there.damage.shape:
+        return INFINITE
+    return max((here.damage - there.damage).abs().max().item(), (here.clean - there.clean).abs().max().item())
 
 
 def _stored_difference(ours: Path, theirs: Path, exact: bool) -> float:

@@ -3,8 +3,9 @@
 Attention scores are mean attention weights between positions that a prompt's roles name, the way the literature found
 its heads: an induction head looks from the second A to the token after the first (Olsson et al. 2022), a
 duplicate-token head from the second S to the first, an S-inhibition head from the end to the second S, a name mover
-from the end to the indirect object (Wang et al. 2022, section 3). Copying scores (the same, section 3.4 and appendix)
-say what a head would write if it attended to a name: the name itself, or its opposite.
+from the end to the indirect object (Wang et al. 2022, section 3). Copying scores, after the same (section 3.1), say what
+a head would write if it attended to a name and nothing else: the name itself, or its opposite. Theirs are over names
+where prompts have them; here each name that answers a prompt stands alone, right after the beginning.
 """
 
 from collections.abc import Sequence
@@ -56,7 +57,7 @@ class Copying:
     @property
     def reads(self) -> str:
         """What it reads, in words."""
-        return f"{'largest' if self.sign > 0 else 'smallest'} {COPIED} logits of the OV circuit"
+        return f"{COPIED} largest logits of {'' if self.sign > 0 else 'minus '}the OV circuit"
 
     def scores(self, subject: Subject, groups: Sequence[Prompts]) -> Float[Tensor, " heads"]:
         """The score of every head, 0 to 1."""
@@ -102,6 +103,8 @@ def copied(subject: Subject, tokens: Int[Tensor, " n"], sign: int) -> Bool[Tenso
     _, cache = bridge.run_with_cache(begun, names_filter=lambda hook: hook == name)
     for block in bridge.blocks:
         values = torch.einsum("nm,kmd->nkd", block.ln1(cache[name][:, -1:])[:, 0], block.attn.W_V)
+        if block.attn.b_V is not None:  # of raw weights; folded, it is part of the output's bias
+            values = values + block.attn.b_V.view(values.shape[1:])
         shared = subject.heads_per_layer // values.shape[1]  # heads with the same values
         for head in range(subject.heads_per_layer):
             written = sign * values[:, head // shared] @ block.attn.W_O[head]

@@ -254,8 +254,9 @@ def speed_bars(sweeps: pd.DataFrame) -> Figure:
                 axis.bar_label(bars, fmt="%.1f", fontsize=7)
             axis.axhline(1, color="black", lw=0.8, ls=":")
             axis.set(title=f"{subject}\n{processor}", xlabel="", ylabel="times as fast as hooks")
+            handles, labels = axis.get_legend_handles_labels()
+            named |= dict(zip(labels, handles, strict=True))
             axis.get_legend().remove()
-            named |= {bars.get_label(): bars for bars in axis.containers}
     figure.legend(named.values(), named.keys(), loc="outside right upper", fontsize="small")
     return figure
 

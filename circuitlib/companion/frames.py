@@ -55,8 +55,7 @@ def head_rewards(run: Run, task: str, part: Part) -> Float[Tensor, " heads"]:
     return reward(damage, general, run.settings.penalty)
 
 
-def _table_hashes(run: Run, tasks: Sequence[str], part: Part) -> dict[str, str]:
-    names = [*tasks, CONTROL]
+def _table_hashes(run: Run, names: Sequence[str], part: Part) -> dict[str, str]:
     for name in names:
         run.table(name, part)
     return run.hashes(*(run.table_path(name, part).name for name in names))
@@ -170,7 +169,7 @@ def heads(run: Run) -> pd.DataFrame:
     def compute() -> pd.DataFrame:
         return pd.concat(map(of, run.tasks), ignore_index=True)
 
-    tables = _table_hashes(run, run.tasks, "evaluation")
+    tables = _table_hashes(run, (*run.tasks, CONTROL), "evaluation")
     frame = run.frame("heads", compute, __name__, tables=tables, penalty=run.settings.penalty)
     # Not stored: heads that are equal to rounding may change places on another processor.
     rank = frame.groupby("task")["reward"].rank(method="first", ascending=False)
@@ -224,15 +223,15 @@ def evaluation(run: Run) -> pd.DataFrame:
         __name__,
         settings={"episodes": run.settings.episodes, "penalty": run.settings.penalty},
         tables={
-            "evaluation": _table_hashes(run, run.tasks, "evaluation"),
-            "train": _table_hashes(run, trained_on, "train"),
+            "evaluation": _table_hashes(run, (*run.tasks, CONTROL), "evaluation"),
+            "train": _table_hashes(run, (*trained_on, CONTROL), "train"),
         },
         policies=run.hashes(*(run.policy_path(k).name for k in CANDIDATES)),
     )
 
 
 def detections(run: Run) -> pd.DataFrame:
-    """Every head on every attention detector; see :func:`circuitlib.companion.detectors.detect`."""
+    """Every head on every detector; see :func:`circuitlib.companion.detectors.detect`."""
     return run.frame(
         "detections",
         lambda: detect(run.subject, run.tasks, closer_prompts(run), STUDY_SEED),
@@ -267,7 +266,7 @@ def pairs(run: Run) -> pd.DataFrame:
         damages = ["damage_first", "damage_second", "damage_both"]
         return pd.DataFrame(rows(), columns=["task", "first", "second", *damages, "interaction"])
 
-    tables = _table_hashes(run, run.main_tasks, "evaluation")
+    tables = _table_hashes(run, (*run.main_tasks, CONTROL), "evaluation")
     inputs = {"prompts": closer_prompts(run), "heads": PAIR_HEADS, "penalty": run.settings.penalty, "seed": STUDY_SEED}
     return run.frame("pairs", compute, __name__, tables=tables, **inputs)
 

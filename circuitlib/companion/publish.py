@@ -4,10 +4,12 @@ import json
 import shutil
 from pathlib import Path
 
+from circuitlib.companion.claims import claims
 from circuitlib.companion.notebooks import execute_in_place, notebook_paths
+from circuitlib.companion.reproduce import FRAMES
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED
-from circuitlib.manifest import written_whole
+from circuitlib.manifest import StaleResult, written_whole
 from circuitlib.paths import RESULTS, ROOT
 from circuitlib.subjects.checkpoints import EMBEDDED
 
@@ -19,22 +21,35 @@ SECONDS_MARKS = ("<!-- seconds -->", "<!-- /seconds -->")
 
 
 def publish(run: Run, seconds: dict[str, float] | None) -> None:
-    """Make a run the committed one. README's table of seconds is the embedded subject's; ``None`` seconds, those of a
-    resumed run, leave it as it is.
+    """Make a run the committed one, and execute the notebooks once the results of all published runs are of this code.
+    README's table of seconds is the embedded subject's; ``None`` seconds, those of a resumed run, leave it as it is.
 
     Raises ``ValueError`` for a run that :data:`circuitlib.companion.settings.PUBLISHED` does not name.
     """
     if run.settings not in PUBLISHED.values():
         raise ValueError("only a run that PUBLISHED names can be published")
+    readme = with_seconds((ROOT / "README.md").read_text(), seconds or {})
     _replace_folder(Run(run.settings).folder, run.folder)
     if seconds is not None and run.settings.subject == EMBEDDED:
-        readme = with_seconds((ROOT / "README.md").read_text(), seconds)
         with written_whole(SECONDS) as temporary:
             rounded = {name: round(value) for name, value in seconds.items()}
             temporary.write_text(json.dumps(rounded, indent=1) + "\n")
         with written_whole(ROOT / "README.md") as temporary:
             temporary.write_text(readme)
+    if waits_for := [settings.subject for settings in PUBLISHED.values() if not _is_current(Run(settings))]:
+        print(f"the notebooks are executed once {', '.join(waits_for)} is published too, by this code")
+        return
     execute_in_place(notebook_paths())
+
+
+def _is_current(run: Run) -> bool:
+    """Whether all frames of a published run can be read."""
+    try:
+        for frame in (*FRAMES, claims):
+            frame(run)
+    except (FileNotFoundError, StaleResult):
+        return False
+    return True
 
 
 def _replace_folder(target: Path, source: Path) -> None:

@@ -51,7 +51,7 @@ class Step(NamedTuple):
 
 def steps(run: Run, notebooks: list[Path], adopt: bool = False) -> Iterator[Step]:
     """What is missing of a run, in the order in which one part needs another. What is there is read. ``adopt``: instead
-    of new tables the committed ones, once a few of their rows have been measured again, and slow frames as they are."""
+    of new tables the committed ones, once a few of their rows have been measured again."""
     tasks: dict[Part, tuple[str, ...]] = {"train": run.training_tasks, "evaluation": run.tasks}
     for part, names in tasks.items():
         for name in (*names, CONTROL):
@@ -63,15 +63,13 @@ def steps(run: Run, notebooks: list[Path], adopt: bool = False) -> Iterator[Step
     for frame in (*FRAMES, claims):
         name, group = frame.__name__, "evaluation and the other results"
         missing = not is_stored(run.folder / f"{name}.csv")
-        yield Step(name, group, int(missing), FRAME, partial(_one_frame, frame, run, adopt and frame in SLOW))
+        yield Step(name, group, int(missing), FRAME, partial(_one_frame, frame, run))
     yield Step(
         "notebooks", "notebooks", len(notebooks), NOTEBOOK, lambda done: execute(notebooks, run, lambda name: done(1))
     )
 
 
-def _one_frame(frame: Callable[[Run], object], run: Run, adopt: bool, done: Callable[[int], object]) -> None:
-    if adopt:
-        run.adopt_frame(frame.__name__)
+def _one_frame(frame: Callable[[Run], object], run: Run, done: Callable[[int], object]) -> None:
     frame(run)
     done(1)
 
@@ -94,12 +92,10 @@ def reproduce(run: Run, notebooks: list[Path], resume: bool = False, full: bool 
             shutil.rmtree(folder, ignore_errors=True)
     for name, reason in run.left_out.items():
         print(f"left out: {name}. {reason}", flush=True)
-    adopt = not full and run.settings in PUBLISHED.values() and run.settings.subject != EMBEDDED
+    adopt = adopts(run, full)
     if adopt:
-        slow = ", ".join(frame.__name__ for frame in SLOW)
-        print(
-            f"committed tables are measured again on {ROWS_AGAIN} rows each; as committed: {slow} (--full measures all)"
-        )
+        taken = [frame.__name__ for frame in SLOW if run.adopt_frame(frame.__name__, frame.__module__)]
+        print(f"committed tables are measured again on {ROWS_AGAIN} rows each; taken as committed: {', '.join(taken)}")
     parts = list(steps(run, notebooks, adopt))
     progress = Progress(sum(step.units * step.weight for step in parts))
     for step in parts:
@@ -109,13 +105,26 @@ def reproduce(run: Run, notebooks: list[Path], resume: bool = False, full: bool 
     return progress.seconds | {IN_ALL: time.monotonic() - began}
 
 
-def report(run: Run, seconds: dict[str, float]) -> bool:
+def adopts(run: Run, full: bool) -> bool:
+    """Whether a run takes committed tables: one of a published subject whose tables take hours, unless it is ``full``."""
+    return not full and run.settings in PUBLISHED.values() and run.settings.subject != EMBEDDED
+
+
+def report(run: Run, seconds: dict[str, float], full: bool = False) -> bool:
     """Print the ledger, the comparison with the committed results where there is one, where things are, and
     what they took. Returns whether all that was compared agrees."""
     print("\n" + _ledger(load_frame(run.folder / "claims.csv")))
     agrees = True
     if run.settings in PUBLISHED.values():
         comparison = compare(run, Run(run.settings))
+        if adopts(run, full):
+            names = [frame.__name__ + ".csv" for frame in SLOW]
+            taken = comparison["result"].str.startswith("damage_") | comparison["result"].isin(names)
+            comparison = comparison[~taken]
+            print(
+                f"\ntaken from the committed results: tables, after {ROWS_AGAIN} rows of each were equal to rounding when"
+            )
+            print(f"measured again, and, as they are, {', '.join(names)}; --full measures them")
         agrees = bool(comparison["agrees"].all())
         print("\nagainst the committed results (tables: the largest difference; policies, where they")
         print("are not the same to the last digit: the probability of one distribution over seeds):")

