@@ -82,7 +82,7 @@ def test_counted_operations(family: str, request: pytest.FixtureRequest, monkeyp
     spans = control_spans(subject.tokenizer, 3, 0, "evaluation")
     with Counted() as counted:
         sweep.control(spans)
-    swept = sweep_cost(shape, 3, SPAN - 1, (SPAN - 1) * shape.vocabulary, False)
+    swept = sweep_cost(shape, 3, SPAN - 1, (SPAN - 1) * (shape.vocabulary + 1), False)
     assert ran_of(counted, SPAN - 1) == swept
 
     with Counted() as counted:

@@ -75,7 +75,7 @@ def test_a_test_errs_as_often_as_it_says() -> None:
         damage = torch.from_numpy(np.random.default_rng(seed).normal(size=(40, 2)))
         best = int(damage.mean(0).argmax())
         dropped += best not in undecided(damage[:20], 40, 1, error).tolist()
-    assert 0.5 * error < dropped / 1000 < error
+    assert 0.25 * error < dropped / 1000 < error
 
 
 @pytest.mark.parametrize("slow", [True, False])

@@ -55,7 +55,7 @@ class Workload:
         answers = self.data.candidates.shape[1] if isinstance(self.data, Prompts) else 0
         if method.startswith("sweep"):
             positions = length if answers else length - 1
-            logits = answers or positions * shape.vocabulary
+            logits = answers or positions * (shape.vocabulary + 1)
             return sweep_cost(shape, count, positions, logits, last_only=bool(answers)).flops
         unembedded = 1 if answers and method == "transformers, batched" else length
         return count * shape.layers * shape.heads * pass_flops(shape, length, unembedded)
