@@ -99,7 +99,7 @@ def test_a_tokenizer_of_its_own_keeps_its_beginning() -> None:
 def test_the_robustness_table_is_measured_on_the_same_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Its loss against the plain model's, paragraph by paragraph; its damages against a call for users."""
     monkeypatch.setattr("circuitlib.companion.run.ROOT", tmp_path)
-    run = Run(Settings(evaluation_prompts=32), RUNS.name)
+    run = Run(Settings(evaluation_prompts=32, training_tasks=("ioi",), check_tasks=False), RUNS.name)
     monkeypatch.setitem(frames.BEGINNINGS, "gpt2-mini", ("Ġthe",))
     frame = frames.beginnings(run)
     assert list(frame["bos"].unique()) == ["<|endoftext|>", "Ġthe", "none"]

@@ -102,14 +102,13 @@ def test_engines_ablate_the_heads_that_they_are_asked_for(checkpoint: Path, slow
 def test_the_top_of_a_call_for_users() -> None:
     """On the embedded subject: the rows of the full table, for less work; general damage and reward of the same heads."""
     subject = load_subject()
-    prompts = TASKS["induction"].prompts(subject.tokenizer, 64, 5)
+    prompts = TASKS["ioi"].prompts(subject.tokenizer, 64, 5)
     control = ["Return the number of items that are in the list.", "Read the file, and close it."]
-    whole = head_damage(subject, prompts, control).nlargest(5, "damage").reset_index(drop=True)
-    top = head_damage(subject, prompts, control, top=5)
+    whole = head_damage(subject, prompts, control).nlargest(2, "damage").reset_index(drop=True)
+    top = head_damage(subject, prompts, control, top=2)
     assert top["name"].tolist() == whole["name"].tolist()
     for column in ("damage", "standard_error", "general", "reward"):
         assert np.allclose(top[column], whole[column], atol=1e-5)
-    assert top_heads(Sweep(subject), prompts, LOGIT_DIFFERENCE, subject.heads, 5).measured < 0.6
 
 
 def test_a_top_that_there_is_not_is_refused_before_anything_is_measured(
