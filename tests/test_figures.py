@@ -324,5 +324,5 @@ def test_tables_name_the_subject_and_round() -> None:
 
 
 def test_committed_figures_come_in_pairs() -> None:
-    names = {path.stem for path in FIGURES.glob("*.png")}
-    assert names == {path.stem for path in FIGURES.glob("*.pdf")}
+    pngs, pdfs = ({path.with_suffix("") for path in FIGURES.rglob(f"*.{kind}")} for kind in ("png", "pdf"))
+    assert pngs == pdfs
