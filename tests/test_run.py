@@ -261,8 +261,9 @@ def test_a_task_that_is_left_out_is_left_out_everywhere(make_run: Callable[..., 
         frames.evaluation(Run(mine.settings, mine.output))
 
 
-def test_pairs_are_ablated_as_the_run_ablates(make_run: Callable[..., Run]) -> None:
+def test_pairs_are_ablated_as_the_run_ablates(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
     """Against heads that are swept one at a time, with zero and with the mean over control spans."""
+    monkeypatch.setattr(frames, "PAIR_HEADS", 3)
     for kind in ("zero", "mean"):
         mine = make_run(ablation=kind)
         pairs = frames.pairs(mine).query("task == 'ioi'")
