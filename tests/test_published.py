@@ -10,7 +10,7 @@ from circuitlib.ablation.tables import load_table, save_table
 from circuitlib.companion import compare, frames, publish, reproduce, run, show
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED, Settings
-from circuitlib.manifest import StaleResult, read_provenance, restamp
+from circuitlib.manifest import StaleResult, load_frame, read_provenance, restamp, save_frame
 from circuitlib.paths import RESULTS
 
 SMALL = {"check_tasks": False, "further_tasks": (), "train_prompts": 32, "evaluation_prompts": 32, "episodes": 2}
@@ -77,6 +77,16 @@ def test_its_tables_are_adopted_after_a_few_rows(
         in capsys.readouterr().out
     )
     assert compare.compare(again, second)["agrees"].all()
+    assert reproduce.report(again, {})
+    said = capsys.readouterr().out
+    assert "as they are, beginnings.csv, pairs.csv, conventions.csv; --full" in said
+    compared = said.partition("against the committed results")[2]
+    assert "heads.csv" in compared
+    assert "damage_" not in compared
+    assert "pairs.csv" not in compared
+    pairs = again.folder / "pairs.csv"
+    save_frame(pairs, load_frame(pairs).assign(interaction=7.0), read_provenance(pairs))
+    assert not reproduce.report(again, {}), "what is not the committed frame was not taken, and is compared"
     assert again.policy_path(1).is_file()
     with pytest.raises(AssertionError, match="measured whole"):
         reproduce.reproduce(again, [], full=True)

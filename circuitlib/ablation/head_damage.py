@@ -59,9 +59,9 @@ def head_damage(
     head's mean over the prompts themselves; ``resample`` needs a task's prompts, which have counterfactuals, and goes
     without ``control``, whose texts have none.
 
-    Returns one row per head, in order (with ``top``, by damage): ``subject``, ``layer``, ``head``, ``name`` (``L9.H6``), ``damage`` (mean over
-    prompts of the clean logit difference, right minus wrong, less the ablated one; logits), ``standard_error`` (of that
-    mean; missing for a single prompt); with ``control`` also ``general`` (rise of the mean next-token loss over all
+    Returns one row per head, in order (with ``top``, by damage): ``subject``, ``layer``, ``head``, ``name``
+    (``L9.H6``), ``damage`` (mean over prompts of the clean logit difference, right minus wrong, less the ablated one;
+    logits), ``standard_error`` (of that mean; missing for a single prompt); with ``control`` also ``general`` (rise of the mean next-token loss over all
     tokens of the texts, nats) and ``reward`` = damage - general (MechRL, arXiv:2605.26343v1, with its penalty of 1).
 
     bos: what prompts and texts begin with, a token or ``none``; by default the tokenizer's own BOS or, of a tokenizer

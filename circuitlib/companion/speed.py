@@ -115,9 +115,8 @@ def sweep_cost(shape: Shape, prompts: int, positions: int, logits: int, last_onl
     A call's comparison with the bridge on one prompt, a pass of each, comes on top.
 
     logits: logits that a score reads (candidates of a task, or ``positions * (vocabulary + 1)``, the target's being
-    computed once more by itself). last_only: a
-    task, scored at the last position; otherwise the control loss, for which ``positions`` is one less than
-    the span's, its last one not being run.
+    computed once more by itself). last_only: a task, scored at the last position; otherwise the control loss, for
+    which ``positions`` is one less than the span's, its last one not being run.
     """
     flops = attentions = mlps = 0
     for i in range(shape.layers):
