@@ -83,12 +83,19 @@ def test_the_ablation_needs_the_core_alone() -> None:
     assert not core & {"papermill", "ipywidgets", "jupyterlab"}
 
 
-def test_the_environment_loads_no_transformer_lens() -> None:
-    program = "from circuitlib import HeadAblationEnv"
+@pytest.mark.parametrize(
+    ("program", "needs"),
+    [
+        ("from circuitlib import HeadAblationEnv", "circuitlib.search.episodes"),
+        ("from circuitlib.companion import claims, figures, frames, show", "circuitlib.ablation.sweep"),
+    ],
+    ids=["the environment", "reading results"],
+)
+def test_what_needs_no_model_loads_no_model_library(program: str, needs: str) -> None:
     done = subprocess.run([sys.executable, "-X", "importtime", "-c", program], capture_output=True, text=True)
     assert done.returncode == 0
-    assert "circuitlib.search.episodes" in done.stderr, "which the environment imports"
-    assert "transformer_lens" not in done.stderr
+    assert needs in done.stderr
+    assert not re.search(r"\| +(transformer_lens|transformers)\b", done.stderr)
 
 
 @pytest.mark.parametrize("name", ["circuitlib", "circuitlib.companion.run"])

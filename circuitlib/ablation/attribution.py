@@ -21,11 +21,11 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformer_lens.model_bridge import TransformerBridge
 
 from circuitlib.ablation.engine import ZERO, Ablation, Scores
 from circuitlib.ablation.hooks import HOOKED, Score, hook_z, refuse_without_heads, run, task_score, values_of
 from circuitlib.subjects.load import Subject
+from circuitlib.subjects.types import Bridge
 from circuitlib.tasks.base import Metric, Prompts
 
 
@@ -101,7 +101,7 @@ class Attribution:
         return clean, clean[:, None] - slopes
 
 
-def _forget_graph(bridge: TransformerBridge) -> None:
+def _forget_graph(bridge: Bridge) -> None:
     """A bridge's attention keeps its last pattern, and with it the graph of the whole pass."""
     for module in bridge.modules():
         for name, value in vars(module).items():

@@ -27,7 +27,8 @@ from circuitlib.manifest import (
 )
 from circuitlib.subjects.card import Card
 from circuitlib.subjects.load import Subject
-from circuitlib.tasks.base import Prompts, Task, Tokenizer
+from circuitlib.subjects.types import Tokenizer
+from circuitlib.tasks.base import Prompts, Task
 from circuitlib.tasks.control_text import CONTROL, Part, Text, control_spans
 
 BLOCK = 64

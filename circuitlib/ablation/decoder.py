@@ -29,11 +29,11 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformer_lens.model_bridge import TransformerBridge
 
 from circuitlib.ablation.hooks import hooks_of_users, run
 from circuitlib.ablation.onednn import ACTIVATIONS, Linear
 from circuitlib.ablation.variants import not_done
+from circuitlib.subjects.types import Bridge
 
 FAMILIES = ("GPT2LMHeadModel", "GPTNeoXForCausalLM", "LlamaForCausalLM", "Qwen2ForCausalLM")
 
@@ -84,7 +84,7 @@ class Decoder:
     that the decoder does not, or does not compute the same, and :class:`HookedBridge` when it has hooks.
     """
 
-    def __init__(self, bridge: TransformerBridge, matmul: torch.dtype | None = None) -> None:
+    def __init__(self, bridge: Bridge, matmul: torch.dtype | None = None) -> None:
         cfg = bridge.cfg
         # A GPT-2 of TransformerLens' own configuration says so in one field, a Hugging Face one in the other.
         family = {cfg.architecture, cfg.original_architecture}.intersection(FAMILIES)
@@ -280,7 +280,7 @@ def rotated(x: Float[Tensor, "n head pos d_head"], cos: Tensor, sin: Tensor) -> 
     return torch.cat([turned * cos + torch.cat([-second, first], -1) * sin, kept], dim=-1)
 
 
-def in_float32(bridge: TransformerBridge) -> TransformerBridge:
+def in_float32(bridge: Bridge) -> Bridge:
     """A copy of a bridge with its weights in float32; the bridge is not changed."""
     wide: dict[int, Any] = {id(b): b.float() for b in bridge.buffers() if b.is_floating_point()}
     for weight in bridge.parameters():

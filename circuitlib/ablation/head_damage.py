@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
     from torch import Tensor
-    from transformer_lens.model_bridge import TransformerBridge
-    from transformers import PreTrainedTokenizerBase
 
     from circuitlib.ablation.engine import Ablation, AblationKind
     from circuitlib.subjects.load import Subject
+    from circuitlib.subjects.types import Bridge, Tokenizer
     from circuitlib.tasks import Prompts
 
 NO_PROMPTS = "there are no prompts; give at least one"
@@ -34,7 +33,7 @@ UNITS = {"damage": "logits", "general": "nats", "reward": "logits - nats"}
 
 
 def head_damage(
-    model: TransformerBridge | Subject | str,
+    model: Bridge | Subject | str,
     prompts: Sequence[Triple] | Prompts | Sequence[Prompts],
     control: Sequence[str] | None = None,
     ablation: AblationKind | Ablation = "zero",
@@ -184,9 +183,7 @@ def _refuse_wrong_types(prompts: object, control: object) -> None:
             raise ValueError("control has no texts; give at least one, or None")
 
 
-def _as_prompts(
-    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Triple] | Prompts | Sequence[Prompts]
-) -> list[Prompts]:
+def _as_prompts(tokenizer: Tokenizer, prompts: Sequence[Triple] | Prompts | Sequence[Prompts]) -> list[Prompts]:
     """Prompts grouped by length, two different answers each."""
     from circuitlib.tasks.base import Example, Prompts, tokenise
 
@@ -231,7 +228,7 @@ def _as_ablation(ablation: AblationKind | Ablation, groups: Sequence[Prompts], c
     return ablation
 
 
-def _as_tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[Tensor]:
+def _as_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Tensor]:
     """Token ids ``[texts, pos]``, BOS first, one tensor a length, shortest first."""
     import torch
 

@@ -9,11 +9,10 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformer_lens.hook_points import HookPoint
-from transformer_lens.model_bridge import TransformerBridge
 
 from circuitlib.ablation.engine import ZERO, Ablation, Scores, refuse_tokens, some_heads
 from circuitlib.subjects.load import Subject
+from circuitlib.subjects.types import Bridge
 from circuitlib.tasks import Metric, Prompts
 
 HOOKED = 16
@@ -118,7 +117,7 @@ def ablated_logits(
 
 
 def run(
-    bridge: TransformerBridge, tokens: Int[Tensor, "batch pos"], hooks: Sequence[Hook] = (), gradient: bool = False
+    bridge: Bridge, tokens: Int[Tensor, "batch pos"], hooks: Sequence[Hook] = (), gradient: bool = False
 ) -> Float[Tensor, "batch pos vocab"]:
     """Logits of a forward pass with these hooks added, and none left behind; safe among threads.
 
@@ -128,9 +127,11 @@ def run(
         return bridge.run_with_hooks(tokens.to(bridge.W_E.device), fwd_hooks=list(hooks))
 
 
-def hooks_of_users(bridge: TransformerBridge) -> list[str]:
+def hooks_of_users(bridge: Bridge) -> list[str]:
     """Names of the hook points and modules of a bridge that have forward hooks, those that TransformerLens and
     transformers put on every bridge apart."""
+    from transformer_lens.hook_points import HookPoint
+
     names = {name for name, point in bridge.hook_dict.items() if point.fwd_hooks}
     for name, module in bridge.original_model.named_modules():
         hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())

@@ -6,7 +6,7 @@ Comparing the two shows only what their tokens show, and a window of attention, 
 import re
 from typing import Any
 
-from transformers import PretrainedConfig
+from circuitlib.subjects.types import Config
 
 FOLLOWED = {
     *("vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "n_inner", "activation_function"),
@@ -28,8 +28,10 @@ FIXED_ROTATIONS = ("default", "linear", "llama3", "yarn")
 """Types of rotary positions that turn a position alike, however long the prompt is."""
 
 
-def not_done(config: PretrainedConfig) -> list[str]:
+def not_done(config: Config) -> list[str]:
     """The settings of a Hugging Face configuration that the decoder does not do, each with its value."""
+    from transformers import PretrainedConfig
+
     fields: dict[str, Any] = config.to_dict()
     usual, of_any_model = type(config)().to_dict(), PretrainedConfig().to_dict()
     layers = fields.get("layer_types")

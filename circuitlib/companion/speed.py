@@ -11,16 +11,13 @@ Norms, softmax and activations are not counted: they are a matter of memory, not
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from circuitlib.manifest import load_frame, read_provenance
 from circuitlib.paths import RESULTS
-
-if TYPE_CHECKING:
-    from transformer_lens.model_bridge import TransformerBridge
-
+from circuitlib.subjects.types import Bridge
 
 RECORDED = RESULTS / "speed"
 """A folder a processor, each with the tables of ``python -m circuitlib benchmark``."""
@@ -53,7 +50,7 @@ class Shape:
     vocabulary: int
 
     @classmethod
-    def of(cls, bridge: "TransformerBridge") -> "Shape":
+    def of(cls, bridge: Bridge) -> "Shape":
         """Read from a bridge."""
         cfg = bridge.cfg
         return cls(

@@ -2,13 +2,9 @@
 much of what a model does: heads rest on the first token, and a model pretrained without BOS has none of its own.
 """
 
-from __future__ import annotations
-
 import copy
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from circuitlib.subjects.types import Tokenizer
 
 DEFAULT, NOTHING = "default", "none"
 """In place of a token's name: the tokenizer's own BOS, and no token at all."""
@@ -16,7 +12,7 @@ DEFAULT, NOTHING = "default", "none"
 _MARK = "prompts_begin_with_nothing"
 
 
-def beginning_with(tokenizer: PreTrainedTokenizerBase, bos: str) -> PreTrainedTokenizerBase:
+def beginning_with(tokenizer: Tokenizer, bos: str) -> Tokenizer:
     """A tokenizer whose prompts begin with ``bos``, a token's name or ``none``; itself for ``default``.
 
     Raises ``ValueError`` when there is no such token.
@@ -31,7 +27,7 @@ def beginning_with(tokenizer: PreTrainedTokenizerBase, bos: str) -> PreTrainedTo
     return changed
 
 
-def beginning(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def beginning(tokenizer: Tokenizer) -> list[int]:
     """The token ids that every prompt begins with: BOS, or nothing where that was chosen.
 
     A tokenizer without BOS (Qwen2's) has EOS in its place once TransformerLens has loaded the model, as its own

@@ -13,14 +13,12 @@ from pathlib import PurePosixPath
 from typing import get_args
 
 import torch
-from transformer_lens.model_bridge import TransformerBridge
-from transformers import PreTrainedTokenizerBase
-from transformers.utils.logging import disable_progress_bar
 
 from circuitlib.manifest import short_hash
 from circuitlib.subjects.beginning import DEFAULT, NOTHING, beginning_with
 from circuitlib.subjects.card import Card, Convention, config_hash, fingerprint, hash_of_parts
 from circuitlib.subjects.checkpoints import EMBEDDED, canonical_name, default_text, find_checkpoint
+from circuitlib.subjects.types import Bridge, Tokenizer
 
 FOLDING_TOLERANCE = 1e-4
 """Largest difference of log-probabilities before and after, as a share of the largest, that rounding explains."""
@@ -35,8 +33,8 @@ class Subject:
     for its properties."""
 
     card: Card
-    bridge: TransformerBridge
-    tokenizer: PreTrainedTokenizerBase
+    bridge: Bridge
+    tokenizer: Tokenizer
 
     @property
     def name(self) -> str:
@@ -69,7 +67,7 @@ class Subject:
         return replace(self, card=replace(self.card, bos=bos), tokenizer=beginning_with(self.tokenizer, bos))
 
 
-def _hashes_of_loaded(bridge: TransformerBridge) -> dict[str, str]:
+def _hashes_of_loaded(bridge: Bridge) -> dict[str, str]:
     def weights() -> Iterator[bytes]:
         for key, tensor in sorted(bridge.original_model.state_dict().items()):
             yield key.encode()
@@ -90,7 +88,7 @@ def refuse_device(device: torch.device | str) -> None:
         raise ValueError(f"device must be cpu or cuda, not {str(device)!r}")
 
 
-def subject_of(bridge: TransformerBridge, name: str | None = None, hashes: Mapping[str, str] | None = None) -> Subject:
+def subject_of(bridge: Bridge, name: str | None = None, hashes: Mapping[str, str] | None = None) -> Subject:
     """A subject of a bridge that is loaded already, on whatever device, in whatever precision.
 
     name: of the subject, by default the bridge's own; results are of its last part. hashes: those of the card, where
@@ -127,13 +125,13 @@ def subject_of(bridge: TransformerBridge, name: str | None = None, hashes: Mappi
 
 
 @torch.inference_mode()
-def _predictions(bridge: TransformerBridge) -> torch.Tensor:
+def _predictions(bridge: Bridge) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(len(bridge.W_E), (1, min(16, bridge.cfg.n_ctx)), generator=generator)
     return bridge(tokens.to(bridge.W_E.device)).log_softmax(-1)
 
 
-def _fold(bridge: TransformerBridge) -> None:
+def _fold(bridge: Bridge) -> None:
     before = _predictions(bridge)
     bridge.enable_compatibility_mode()
     bridge.requires_grad_(False)
@@ -162,6 +160,10 @@ def load_subject(
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device {device!r}: this torch finds no CUDA device; use cpu")
     directory = find_checkpoint(name)
+    # Here, because both take seconds to import.
+    from transformer_lens.model_bridge import TransformerBridge
+    from transformers.utils.logging import disable_progress_bar
+
     disable_progress_bar()
     with _LOADING:
         bridge = TransformerBridge.boot_transformers(str(directory), dtype=torch.float32, device=device)

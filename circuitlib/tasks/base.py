@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
@@ -18,11 +17,7 @@ from numpy.random import Generator, default_rng
 from torch import Tensor
 
 from circuitlib.subjects.beginning import beginning
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase as Tokenizer
-else:
-    Tokenizer = Any  # transformers takes seconds to import
+from circuitlib.subjects.types import Tokenizer
 
 HOLD_OUT_ONE_IN = 5
 MIN_WORDS = 8

@@ -20,7 +20,7 @@ from circuitlib.paths import CACHE, in_checkout
 from circuitlib.subjects import hub
 from circuitlib.subjects.beginning import beginning
 from circuitlib.subjects.checkpoints import Text
-from circuitlib.tasks.base import Tokenizer
+from circuitlib.subjects.types import Tokenizer
 from circuitlib.tasks.prose import encode_prose, prose_paragraphs
 
 SPAN = 60

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 from numpy.random import Generator
 
-from circuitlib.tasks.base import LOGIT_DIFFERENCE, Example, Task, Tokenizer, draw_combination, pick, single_token_words
+from circuitlib.subjects.types import Tokenizer
+from circuitlib.tasks.base import LOGIT_DIFFERENCE, Example, Task, draw_combination, pick, single_token_words
 from circuitlib.tasks.words import ARGUMENTS, DESCRIPTIONS
 
 LAYOUTS = {"full": (5, 4), "partial": (6, 3)}

@@ -10,7 +10,8 @@ from functools import cache
 
 from numpy.random import Generator
 
-from circuitlib.tasks.base import LOGIT_DIFFERENCE, Example, Task, Tokenizer, pick, single_token_words
+from circuitlib.subjects.types import Tokenizer
+from circuitlib.tasks.base import LOGIT_DIFFERENCE, Example, Task, pick, single_token_words
 
 FILLER = 57
 MIN_VOCABULARY, MAX_VOCABULARY = 256, 512

@@ -20,7 +20,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from circuitlib.subjects.beginning import beginning
-from circuitlib.tasks.base import Tokenizer, encode_texts
+from circuitlib.subjects.types import Tokenizer
+from circuitlib.tasks.base import encode_texts
 
 PACKAGES = ("matplotlib", "networkx", "numpy", "pandas", "sympy", "torch", "transformers")
 HOLD_OUT_ONE_IN = 20
