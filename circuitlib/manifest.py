@@ -1,6 +1,6 @@
 """The one store: a result and its manifest, written whole or not at all, verified whenever it is read.
 
-A result is one file (``.safetensors`` or ``.csv``); beside it lies its manifest, a ``.json`` of the same name:
+A result is one file (``.safetensors``, ``.csv``, or ``.parquet`` where a table is long); beside it lies its manifest, a ``.json`` of the same name:
 
 * ``provenance``: everything that determines the result, a hash of the code among it;
 * ``sha256``: of the result's bytes; ``seal``: of the manifest. A flipped byte in either file is noticed.
@@ -172,10 +172,13 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], provenance: Mapping[
 
 
 def save_frame(path: Path, frame: pd.DataFrame, provenance: Mapping[str, Any]) -> None:
-    """Write a tidy table, numbers with six digits, and where it came from."""
+    """Write a tidy table, as CSV numbers with six digits, and where it came from."""
     manifest_path(path).unlink(missing_ok=True)
     with written_whole(path) as temporary:
-        frame.to_csv(temporary, index=False, float_format="%.6g")
+        if path.suffix == ".parquet":
+            frame.to_parquet(temporary, index=False, compression="zstd")
+        else:
+            frame.to_csv(temporary, index=False, float_format="%.6g")
     _write_manifest(path, provenance)
 
 
@@ -229,6 +232,8 @@ def load_tensors(path: Path, wanted: Mapping[str, Any] | None = None) -> tuple[d
 def load_frame(path: Path, wanted: Mapping[str, Any] | None = None) -> pd.DataFrame:
     """A tidy table, verified; raises as :func:`read_provenance` does."""
     read_provenance(path, wanted)
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
     return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 

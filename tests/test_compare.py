@@ -28,7 +28,7 @@ def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def _rewrite(run: Run, name: str, frame: pd.DataFrame) -> None:
-    path = run.folder / f"{name}.csv"
+    path = run.frame_path(name)
     save_frame(path, frame, read_provenance(path))
 
 
@@ -52,7 +52,7 @@ def test_a_difference_in_a_table_is_noticed(copied: Run) -> None:
 
 def test_a_difference_in_any_frame_is_noticed(copied: Run) -> None:
     def column(name: str, of: str, change: float) -> pd.DataFrame:
-        frame = load_frame(copied.folder / f"{name}.csv")
+        frame = load_frame(copied.frame_path(name))
         return frame.assign(**{of: frame[of] + change})
 
     _rewrite(copied, "heads", column("heads", "share", 0.01))
@@ -77,7 +77,7 @@ def test_a_difference_in_any_frame_is_noticed(copied: Run) -> None:
 
 
 def test_a_searcher_without_policy_is_compared_by_its_differences(copied: Run) -> None:
-    frame = load_frame(copied.folder / "evaluation.csv")
+    frame = load_frame(copied.frame_path("evaluation"))
     frame.loc[frame["searcher"] == "static prior", "best"] += 0.01
     _rewrite(copied, "evaluation", frame)
     comparison = compare(copied, Run()).set_index("result")
@@ -85,7 +85,7 @@ def test_a_searcher_without_policy_is_compared_by_its_differences(copied: Run) -
 
 
 def test_a_condition_that_is_missing_is_noticed(copied: Run) -> None:
-    frame = load_frame(copied.folder / "evaluation.csv")
+    frame = load_frame(copied.frame_path("evaluation"))
     _rewrite(copied, "evaluation", frame[(frame["searcher"] != "policy") | (frame["signal"] != "ioi")])
     comparison = compare(copied, Run()).set_index("result")
     assert list(comparison.index[~comparison["agrees"]]) == ["evaluation, policies"]
@@ -102,7 +102,7 @@ def _with_policies(frame: pd.DataFrame, change: np.ndarray) -> pd.DataFrame:
 
 def test_policies_of_another_processor_agree_in_distribution(copied: Run) -> None:
     """Seeds move by a few points, each its own way; claims that rest on policies may change, others not."""
-    frame = load_frame(copied.folder / "evaluation.csv")
+    frame = load_frame(copied.frame_path("evaluation"))
     _rewrite(copied, "evaluation", _with_policies(frame, np.array([0.02, -0.01, 0.015, -0.02, 0.005])))
     claims = load_frame(copied.folder / "claims.csv")
     of_policies = claims["rests_on"] == "policies"
@@ -118,7 +118,7 @@ def test_policies_of_another_processor_agree_in_distribution(copied: Run) -> Non
 
 
 def test_policies_that_are_worse_do_not_agree(copied: Run) -> None:
-    frame = load_frame(copied.folder / "evaluation.csv")
+    frame = load_frame(copied.frame_path("evaluation"))
     _rewrite(copied, "evaluation", _with_policies(frame, np.full(5, -0.3)))
     comparison = compare(copied, Run()).set_index("result")
     assert list(comparison.index[~comparison["agrees"]]) == ["evaluation, policies"]

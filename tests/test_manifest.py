@@ -30,20 +30,20 @@ PROVENANCE = {"task": "ioi", "seed": 3, "versions": {"torch": "2"}}
 FRAME = pd.DataFrame({"a": [1.0, None], "b": ["none", "x"]})
 
 
-@pytest.fixture(params=["tensors", "frame"])
+@pytest.fixture(params=["tensors", "csv", "parquet"])
 def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A result of either kind."""
     if request.param == "tensors":
         path = tmp_path / "result.safetensors"
         save_tensors(path, {"x": torch.arange(6.0), "y": torch.ones(2, 2)}, PROVENANCE)
     else:
-        path = tmp_path / "result.csv"
+        path = tmp_path / f"result.{request.param}"
         save_frame(path, FRAME, PROVENANCE)
     return path
 
 
 def _load(path: Path) -> object:
-    return load_frame(path) if path.suffix == ".csv" else load_tensors(path)
+    return load_tensors(path) if path.suffix == ".safetensors" else load_frame(path)
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -52,9 +52,9 @@ def test_round_trip(tmp_path: Path) -> None:
     again, provenance = load_tensors(tmp_path / "t.safetensors", PROVENANCE)
     assert provenance == PROVENANCE
     assert all(torch.equal(again[name], tensors[name]) for name in tensors)
-    save_frame(tmp_path / "f.csv", FRAME, PROVENANCE)
-    frame = load_frame(tmp_path / "f.csv", PROVENANCE)
-    pd.testing.assert_frame_equal(frame, FRAME)
+    for name in ("f.csv", "g.parquet"):
+        save_frame(tmp_path / name, FRAME, PROVENANCE)
+        pd.testing.assert_frame_equal(load_frame(tmp_path / name, PROVENANCE), FRAME)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

@@ -24,7 +24,7 @@ def readme() -> str:
 
 @pytest.fixture(scope="module")
 def summary() -> pd.DataFrame:
-    return summarise(load_frame(Run().folder / "evaluation.csv"))
+    return summarise(load_frame(Run().frame_path("evaluation")))
 
 
 def test_findings(readme: str, summary: pd.DataFrame) -> None:

@@ -104,7 +104,7 @@ def test_reading_loads_no_model(public: Run) -> None:
 def test_committed_results_are_small() -> None:
     for folder in filter(Path.is_dir, RESULTS.iterdir()):
         assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 10e6, folder
-    for path in RESULTS.rglob("*.csv"):
+    for path in [*RESULTS.rglob("*.csv"), *RESULTS.rglob("*.parquet")]:
         assert is_stored(path), f"{path} has no manifest"
         read_provenance(path)
 

@@ -13,7 +13,7 @@ from circuitlib.companion.frames import evaluation, evaluation_episodes, pairs
 from circuitlib.companion.paper import PAPER, best_head_share, paper_fractions
 from circuitlib.companion.run import Run
 from circuitlib.manifest import content_hash
-from circuitlib.search.evaluate import bootstrap_ratio, summarise
+from circuitlib.search.evaluate import after_picks, bootstrap_ratio, summarise
 from circuitlib.search.oracle import best_head
 from circuitlib.tasks.control_text import CONTROL
 
@@ -58,7 +58,7 @@ def claims(run: Run) -> pd.DataFrame:
         "claims",
         lambda: pd.DataFrame(_rows(run), columns=COLUMNS),
         __name__,
-        results=run.hashes("evaluation.csv", "pairs.csv", *tables),
+        results=run.hashes("evaluation.parquet", "pairs.csv", *tables),
         paper=content_hash(PAPER),
         episodes=run.settings.episodes,
     )
@@ -91,8 +91,7 @@ def _fraction(claim: str, paper: float, ours: pd.Series, note: str, at_least: bo
 
 def _policy(summary: pd.DataFrame, task: str, signal: str, trained: int) -> pd.Series:
     """The one row of a policy without planning, after 50 heads, or all where there are fewer."""
-    rows = summary.query("planned_k == 1 and measured <= 50")
-    rows = rows[rows["measured"] == rows["measured"].max()]
+    rows = after_picks(summary.query("planned_k == 1"))
     rows = rows.query("task == @task and signal == @signal and searcher == 'policy' and trained_k == @trained")
     if len(rows) != 1:
         found = f"{len(rows)} rows of the summary, not one"
@@ -112,9 +111,9 @@ def _transfer(run: Run, summary: pd.DataFrame) -> Iterator[Row]:
         if signal in ("none", *run.training_tasks):
             ours = _policy(summary, "docstring", signal, k)
             yield _fraction(f"docstring, {words}", paper["docstring", k, signal], ours, "never trained on")
-    random = summary.query("task == 'docstring' and searcher == 'random'").sort_values("measured").iloc[-1]
+    random = after_picks(summary.query("task == 'docstring' and searcher == 'random'")).iloc[0]
     claim = f"random search on docstring, {random['measured']} heads"
-    note = f"{random['measured']} of {run.card.heads} heads: an exhaustive search measures them all"
+    note = f"of {run.card.heads}: an exhaustive search measures them all"
     yield _fraction(claim, paper["docstring", 0, "random"], random, note)
 
 

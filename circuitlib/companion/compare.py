@@ -40,7 +40,7 @@ def compare(run: Run, other: Run) -> pd.DataFrame:
     probability), bar, agrees. A result that one run lacks has an infinite difference."""
     folders = (run.folder, other.folder)
     names = sorted({path.name for folder in folders for path in folder.glob("*.*")})
-    evaluation = _evaluation(*folders) if "evaluation.csv" in names else []
+    evaluation = _evaluation(*folders) if "evaluation.parquet" in names else []
     exact = all(by == "difference" and value == 0 for _, by, value, *_ in evaluation)
     tables, frames = [], []
     for name in names:
@@ -49,7 +49,7 @@ def compare(run: Run, other: Run) -> pd.DataFrame:
         if ours.suffix == ".safetensors" and name.startswith("damage_"):
             difference = _table_difference(ours, theirs) if both else INFINITE
             tables.append(_by_difference(ours.stem, difference, TABLE_TOLERANCE))
-        elif ours.suffix == ".csv" and name != "evaluation.csv" and not name.startswith("training_"):
+        elif ours.suffix == ".csv" and not name.startswith("training_"):
             difference = _stored_difference(ours, theirs, exact) if both else INFINITE
             frames.append(_by_difference(name, difference))
     return pd.DataFrame([*tables, *frames, *evaluation], columns=["result", "by", "value", "bar", "agrees"])
@@ -94,9 +94,9 @@ def frame_difference(here: pd.DataFrame, there: pd.DataFrame) -> float:
 def _evaluation(ours: Path, theirs: Path) -> list[Row]:
     """Searchers without a policy by their differences, policies by the distribution over seeds unless they are
     the same to the last digit."""
-    paths = [folder / "evaluation.csv" for folder in (ours, theirs)]
+    paths = [folder / "evaluation.parquet" for folder in (ours, theirs)]
     if not all(path.exists() for path in paths):
-        return [_by_difference("evaluation.csv", INFINITE)]
+        return [_by_difference("evaluation.parquet", INFINITE)]
     frames = [load_frame(path) for path in paths]
     # Which head passes 90% first may turn on rounding.
     plain = [frame.query("searcher != 'policy'").drop(columns="reached_90").reset_index(drop=True) for frame in frames]

@@ -1,7 +1,7 @@
 """The figures, one function each: data in, a matplotlib figure out. Colours are safe for colour-blind readers."""
 
 from collections.abc import Sequence
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -12,6 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from circuitlib.companion.show import subject_name
+from circuitlib.search.env import BUDGET
+from circuitlib.search.evaluate import after_picks
 from circuitlib.search.searchers import SEARCHERS, kind_of
 
 HERE, PAPER, ORACLE = "#0072B2", "#CC79A7", "#000000"
@@ -37,14 +39,15 @@ def _errors(rows: pd.DataFrame, value: str) -> np.ndarray:
 
 def searcher_labels(summary: pd.DataFrame) -> pd.DataFrame:
     """The rows of a summary that a comparison at equal price shows, with each searcher's title as ``label``:
-    policies planning with the k they were trained with, up to the most heads that one without planning measures."""
-    most = summary.loc[summary["planned_k"] <= 1, "measured"].max()
-    kept = summary[(summary["trained_k"] == summary["planned_k"]) & (summary["measured"] <= most)]
+    policies planning with the k they were trained with, after as many heads as those without planning have rows for."""
+    common = set(summary.loc[summary["planned_k"] <= 1, "measured"])
+    kept = summary[(summary["trained_k"] == summary["planned_k"]) & summary["measured"].isin(common)]
     return kept.assign(label=[kind.title for kind in map(kind_of, kept["searcher"], kept["trained_k"])])
 
 
 def search_curves(summary: pd.DataFrame, told: dict[str, str]) -> Figure:
-    """Best reward, as a fraction of the paired oracle, against heads measured, with 95% intervals.
+    """Best reward, as a fraction of the paired oracle, against heads measured, with 95% intervals. Dashed: as many
+    heads as the paper's episodes have picks.
 
     told: the signal of each task, one panel per task; searchers without signals have ``none``.
     """
@@ -64,7 +67,10 @@ def search_curves(summary: pd.DataFrame, told: dict[str, str]) -> Figure:
         trained = "trained on" if signal == task else "never trained on"
         axis.set(xscale="log", xlabel="heads measured", title=f"{task} ({trained})")
         ticks = sorted(set(rows.loc[rows["task"] == task, "measured"]))
-        axis.set_xticks(ticks, [str(tick) for tick in ticks])
+        # Two that are near each other would overlap; the last is all heads.
+        crowded = [after < 1.5 * tick for tick, after in pairwise(ticks)]
+        axis.set_xticks(ticks, ["" if near else str(tick) for tick, near in zip(ticks, [*crowded, False], strict=True)])
+        axis.axvline(BUDGET, color=ORACLE, lw=0.6, ls="--", alpha=0.5)
         axis.minorticks_off()
     axes[0].set(ylabel="best reward / oracle", ylim=(None, 1.05))
     axes[-1].legend(loc="lower right")
@@ -144,14 +150,14 @@ def training_curves(history: pd.DataFrame, oracle: dict[str, float], window: int
 def signal_bars(summary: pd.DataFrame, task: str, paper: dict[tuple[str, int, str], float]) -> Figure:
     """A task under every signal, as many heads measured as there are picks and no planning, as fractions of the
     oracle; beside it the paper's, by (task, trained k, signal), where it has one."""
-    rows = summary[(summary["task"] == task) & (summary["planned_k"] <= 1)]
-    rows = rows[rows["measured"] == rows["measured"].max()]
+    rows = after_picks(summary[(summary["task"] == task) & (summary["planned_k"] <= 1)])
     policies = rows[rows["searcher"] == "policy"].groupby("trained_k")
     figure, axes = _panels(len(policies), 4.2, 3.3, sharey=True)
+    k: Any
     for axis, (k, ours) in zip(axes, policies, strict=True):
         x = np.arange(len(ours))
         axis.bar(x - 0.2, ours["ratio"], 0.38, yerr=_errors(ours, "ratio"), capsize=3, color=HERE, label=_here())
-        theirs = [paper.get((task, int(k), signal), np.nan) for signal in ours["signal"]]
+        theirs = [paper.get((task, k, signal), np.nan) for signal in ours["signal"]]
         axis.bar(x + 0.2, theirs, 0.38, color=PAPER, label=THEIRS, hatch="//", edgecolor="white")
         random = rows.loc[rows["searcher"] == "random", "ratio"].item()
         axis.axhline(random, color=SEARCHERS["random"].colour, ls="--", lw=1.2, label="random, here")

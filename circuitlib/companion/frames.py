@@ -20,7 +20,7 @@ from circuitlib.companion.detectors import detect
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import CANDIDATES
 from circuitlib.search.episodes import NOTHING, signal_of
-from circuitlib.search.evaluate import Entry, draw_episodes, evaluate
+from circuitlib.search.evaluate import MEASURED, Entry, draw_episodes, evaluate
 from circuitlib.search.oracle import head_order
 from circuitlib.search.policy import PolicySearcher
 from circuitlib.search.searchers import RandomSearcher, StaticPrior
@@ -188,7 +188,7 @@ def evaluation(run: Run) -> pd.DataFrame:
     On a training task policies are told the task; on the others they are told nothing and, on the
     held-out task of the paper, also each of the training tasks. The static prior and random search
     stand beside them: told a task, the prior is that task's order; told nothing, the order by the mean
-    over all training tasks.
+    over all training tasks. All go on until all heads are measured, policies beyond the picks of their training.
     """
     trained_on = run.training_tasks
     policies = run.policies()
@@ -212,7 +212,8 @@ def evaluation(run: Run) -> pd.DataFrame:
         episodes = evaluation_episodes(run, task)
         random = [Entry(RandomSearcher(), seed=seed) for seed in range(run.settings.seeds)]
         for i, signal in enumerate(told):
-            yield evaluate(task, episodes, [*random, *entries(signal)] if i == 0 else entries(signal))
+            compared = [*random, *entries(signal)] if i == 0 else entries(signal)
+            yield evaluate(task, episodes, compared, (*MEASURED, run.card.heads))
 
     def compute() -> pd.DataFrame:
         return pd.concat([frame for task in run.tasks for frame in of(task)], ignore_index=True)

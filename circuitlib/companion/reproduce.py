@@ -62,7 +62,7 @@ def steps(run: Run, notebooks: list[Path], adopt: bool = False) -> Iterator[Step
     yield Step("policies", "policies", updates, UPDATE, run.policies)
     for frame in (*FRAMES, claims):
         name, group = frame.__name__, "evaluation and the other results"
-        missing = not is_stored(run.folder / f"{name}.csv")
+        missing = not is_stored(run.frame_path(name))
         yield Step(name, group, int(missing), FRAME, partial(_one_frame, frame, run))
     yield Step(
         "notebooks", "notebooks", len(notebooks), NOTEBOOK, lambda done: execute(notebooks, run, lambda name: done(1))

@@ -52,6 +52,9 @@ from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS
 from circuitlib.tasks.control_text import CONTROL, Part
 
+LONG = ("evaluation",)
+"""Frames with so many rows that they are stored as parquet, a fifth of the size of CSV."""
+
 Progress = Callable[[int], object]
 """Told how many more units (rows of a table, updates of PPO) are done."""
 
@@ -301,13 +304,17 @@ class Run:
         frames = [load_frame(self._history_path(k), self._policy_provenance(k)).assign(trained_k=k) for k in CANDIDATES]
         return pd.concat(frames, ignore_index=True)
 
+    def frame_path(self, name: str) -> Path:
+        """Where a tidy table is."""
+        return self.folder / f"{name}.{'parquet' if name in LONG else 'csv'}"
+
     def frame(self, name: str, compute: Callable[[], pd.DataFrame], module: str, **inputs: Any) -> pd.DataFrame:
-        """A tidy table: ``name.csv`` with its manifest ``name.json``, computed if it is not there.
+        """A tidy table with its manifest ``name.json``, computed if it is not there.
 
         module: whose code, with all that it imports, determines it. inputs: whatever else does (settings,
         hashes of other results).
         """
-        path = self.folder / f"{name}.csv"
+        path = self.frame_path(name)
         wanted = {
             "subject": self.card.record(),
             "text": self.settings.text,
@@ -322,7 +329,7 @@ class Run:
     def adopt_frame(self, name: str, module: str) -> bool:
         """Take a committed frame into this run as it is, and say whether it was: not if it is here already, or is not
         committed, or by other code."""
-        ours, committed = (folder / f"{name}.csv" for folder in (self.folder, Run(self.settings).folder))
+        ours, committed = self.frame_path(name), Run(self.settings).frame_path(name)
         if is_stored(ours) or not is_stored(committed) or read_provenance(committed)["code"] != code_hash(module):
             return False
         save_frame(ours, load_frame(committed), read_provenance(committed))

@@ -17,7 +17,7 @@ from circuitlib.search.oracle import best_reward
 from circuitlib.search.searchers import Searcher
 from circuitlib.threads import threads_of_one_core
 
-MEASURED = (1, 5, 10, 20, 50)  # heads measured at which the best reward so far is recorded
+MEASURED = (1, 5, 10, 20, 50, 100)  # heads measured at which the best reward so far is recorded
 EPISODE_SEED = 20_000  # evaluation episodes are drawn with seeds from here on, which training never uses
 CONDITION = ["task", "signal", "searcher", "trained_k", "planned_k", "measured"]
 
@@ -80,7 +80,8 @@ def evaluate(
         first = torch.cat([log.price, torch.tensor([torch.nan])])[short]
         condition = {"task": task, "signal": entry.signal, "searcher": entry.searcher.name}
         condition |= {name: getattr(entry, name) for name in ("trained_k", "planned_k", "seed")}
-        for count in sorted({*(min(count, heads) for count in measured), int(meter.price)}):
+        picked = min(picks * max(entry.planned_k, 1), int(meter.price))
+        for count in sorted({*(min(count, heads) for count in measured), picked}):
             seen = {"episode": range(len(rewards)), "measured": count, "best": log.at(best, count).numpy()}
             paired = {"oracle": oracle.numpy(), "reached_90": first.numpy()}
             frames.append(pd.DataFrame(condition | seen | paired))
@@ -115,3 +116,9 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
         when = {"reached_90_share": np.isfinite(reached).mean(), "reached_90_heads": reached.median()}
         rows.append(dict(zip(CONDITION, key, strict=True)) | found | when)
     return pd.DataFrame(rows).replace({"reached_90_heads": {np.inf: np.nan}})
+
+
+def after_picks(summary: pd.DataFrame) -> pd.DataFrame:
+    """Of a summary, the rows after as many heads measured as an episode has picks, or all heads where there are fewer."""
+    measured = summary["measured"]
+    return summary[measured == measured[measured <= BUDGET].max()]
