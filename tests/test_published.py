@@ -12,6 +12,7 @@ from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED, Settings
 from circuitlib.manifest import StaleResult, load_frame, read_provenance, restamp, save_frame
 from circuitlib.paths import RESULTS
+from circuitlib.subjects.checkpoints import SMOLLM2
 
 SMALL = {"check_tasks": False, "further_tasks": (), "train_prompts": 32, "evaluation_prompts": 32, "episodes": 2}
 
@@ -38,6 +39,7 @@ def second(measured: tuple[Settings, Path], tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(run, "ROOT", tmp_path)
     monkeypatch.setattr(run, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(run, "RESULTS", results)
+    monkeypatch.delitem(PUBLISHED, SMOLLM2)
     monkeypatch.setitem(PUBLISHED, settings.subject, settings)
     return Run(settings)
 

@@ -8,7 +8,7 @@ from circuitlib.search.episodes import BATCH
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.subjects.beginning import DEFAULT
 from circuitlib.subjects.card import Convention
-from circuitlib.subjects.checkpoints import EMBEDDED, Text, canonical_name, default_text
+from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2, Text, canonical_name, default_text
 from circuitlib.tasks import TASKS
 from circuitlib.tasks.control_text import Part
 
@@ -111,5 +111,5 @@ _LEAST = {
     "episodes": 2,
 }
 
-PUBLISHED: dict[str, Settings] = {name: Settings(subject=name) for name in (EMBEDDED,)}
+PUBLISHED: dict[str, Settings] = {name: Settings(subject=name) for name in (EMBEDDED, SMOLLM2)}
 """The runs whose results are committed, one per subject."""
