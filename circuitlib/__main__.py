@@ -62,7 +62,9 @@ def _reproduce_options(commands: Any) -> None:
 
     parser = commands.add_parser("reproduce", help="measure a run, execute the notebooks on it, and say what held")
     parser.add_argument("--output", default="", help="folder inside runs/; runs/default for the published run")
-    parser.add_argument("--notebooks", nargs="*", default=[], metavar="NN", help="numbers; all by default")
+    parser.add_argument(
+        "--notebooks", nargs="*", default=[], metavar="NN", help="numbers; by default all that take minutes"
+    )
     parser.add_argument("--resume", action="store_true", help="keep what an interrupted run has already measured")
     parser.add_argument(
         "--full", action="store_true", help="measure all rows of a published run's tables, hours or not"
@@ -82,9 +84,9 @@ def _reproduce_options(commands: Any) -> None:
 
 
 def _reproduce(options: argparse.Namespace) -> int:
-    from circuitlib.companion.notebooks import notebook_paths
+    from circuitlib.companion.notebooks import LIVE, notebook_paths
     from circuitlib.companion.publish import publish
-    from circuitlib.companion.reproduce import report, reproduce
+    from circuitlib.companion.reproduce import adopts, report, reproduce
     from circuitlib.companion.run import Run
     from circuitlib.companion.settings import PUBLISHED, Settings
     from circuitlib.subjects.checkpoints import find_checkpoint
@@ -100,6 +102,8 @@ def _reproduce(options: argparse.Namespace) -> int:
     if RUNS.resolve() not in (ROOT / output).resolve().parents:
         raise ValueError(f"--output must be inside {RUNS.name}/, not {output}")
     run, notebooks = Run(settings, output), notebook_paths(options.notebooks)
+    if adopts(run, options.full) and not options.notebooks:
+        notebooks = [path for path in notebooks if not path.name.startswith(LIVE)]
     find_checkpoint(settings.subject)
     control_paragraphs(settings.text)
     seconds = reproduce(run, notebooks, options.resume, options.full)

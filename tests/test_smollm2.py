@@ -12,7 +12,7 @@ import torch
 from gguf import GGMLQuantizationType as Kind
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from circuitlib.subjects import smollm2
+from circuitlib.subjects import checkpoints, smollm2
 from circuitlib.subjects.card import fingerprint
 from circuitlib.subjects.load import load_subject
 
@@ -212,6 +212,12 @@ def test_a_conversion_that_gives_another_model_is_refused(
     (directory / "config.json").write_text(json.dumps(config | {"rope_theta": 1.0}))
     smollm2.fetch(gguf_file, said.append)
     assert fingerprint(directory) == smollm2.FINGERPRINT
+
+
+def test_where_it_is_not_one_sentence_says_how_to_fetch_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "SUBJECTS", tmp_path)
+    with pytest.raises(FileNotFoundError, match="is not here yet: `make smollm2`"):
+        checkpoints.find_checkpoint(checkpoints.SMOLLM2)
 
 
 def test_the_real_model_speaks() -> None:

