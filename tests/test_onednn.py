@@ -36,6 +36,26 @@ def test_linear(activation: str | None, onednn: bool, monkeypatch: pytest.Monkey
             assert_close(linear(x), exact.float(), rtol=1e-5, atol=1e-5)
 
 
+def test_a_long_sum_with_a_large_part_is_as_exact_as_mkl_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one go every addition after the large one is rounded to its size."""
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("this torch has no oneDNN")
+    monkeypatch.setattr(module, "ONEDNN", True)
+    generator = torch.Generator().manual_seed(0)
+    weight, bias = torch.randn(64, 3072, generator=generator), torch.randn(64, generator=generator)
+    x = torch.randn(2, 40, 3072, generator=generator)
+    x[..., 5] = 20_000
+    exact = F.linear(x.double(), weight.double(), bias.double())
+
+    def error(y: torch.Tensor) -> float:
+        return (y - exact).square().mean().sqrt().item()
+
+    in_parts = error(Linear(weight, bias, torch.float32)(x))
+    monkeypatch.setattr(module, "PART", 3072)
+    assert in_parts < 0.9 * error(Linear(weight, bias, torch.float32)(x))
+    assert in_parts < 2 * error(F.linear(x, weight, bias))
+
+
 def test_linear_in_a_narrow_type_returns_the_input_s() -> None:
     x = torch.randn(5, 32, generator=torch.Generator().manual_seed(0))
     weight = torch.eye(32)

@@ -11,10 +11,10 @@ from conftest import SaveCheckpoint
 from torch import Tensor
 from torch.testing import assert_close
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import GPT2Config, GPTNeoXConfig, LlamaConfig, PretrainedConfig, Qwen2Config
+from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, LlamaConfig, PretrainedConfig, Qwen2Config
 
 from circuitlib.ablation import decoder
-from circuitlib.ablation.decoder import PROBE, HookedBridge, UnknownArchitecture
+from circuitlib.ablation.decoder import PROBE, PROBE_TOLERANCE, HookedBridge, UnknownArchitecture
 from circuitlib.ablation.hooks import Hooks, hooks_of_users
 from circuitlib.ablation.sweep import Sweep, engine
 from circuitlib.ablation.variants import not_done
@@ -158,6 +158,25 @@ def test_a_wrong_norm_is_refused_in_every_precision(
     _odd_from(PROBE, bridge.blocks[1].mlp)
     with pytest.raises(UnknownArchitecture, match="on 79 tokens"):
         Sweep(subject, matmul=matmul).control(_tokens(1, 80))
+
+
+def test_a_model_that_amplifies_rounding_is_swept_and_its_variants_are_refused(
+    save_checkpoint: SaveCheckpoint, vocabulary: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With weights so large that attention is saturated a unit of rounding decides."""
+    config = GPT2Config(n_embd=64, n_layer=8, n_head=4, initializer_range=1.0, **vocabulary)
+    directory = save_checkpoint(config, tmp_path)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        GPT2LMHeadModel(config).save_pretrained(directory)
+    subject = load_subject(str(directory), "raw")
+    sweep = Sweep(subject)
+    ours, theirs = sweep.decoder._log_probabilities(_tokens(1, PROBE))
+    assert (ours - theirs).abs().max() > 3 * PROBE_TOLERANCE * theirs.abs().max()
+    sweep.decoder.compare(_tokens(1, PROBE))
+    subject.bridge.cfg.eps = 0.1
+    with pytest.raises(UnknownArchitecture, match="variant that the sweep does not know"):
+        Sweep(subject)
 
 
 # Hooks of the user --------------------------------------------------------------------------------
