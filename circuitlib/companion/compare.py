@@ -11,13 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from circuitlib.ablation.build import ROUNDING
 from circuitlib.ablation.tables import load_table
 from circuitlib.companion.run import Run
 from circuitlib.manifest import load_frame
 from circuitlib.search.evaluate import CONDITION
-
-TABLE_TOLERANCE = 1e-4
-"""Largest difference of a damage or a clean score (logits, probability or nats) from the committed one: float rounding."""
 
 FRAME_TOLERANCE = 1e-3
 """Largest difference of a measured number in the other tables."""
@@ -48,7 +46,7 @@ def compare(run: Run, other: Run) -> pd.DataFrame:
         both = ours.exists() and theirs.exists()
         if ours.suffix == ".safetensors" and name.startswith("damage_"):
             difference = _table_difference(ours, theirs) if both else INFINITE
-            tables.append(_by_difference(ours.stem, difference, TABLE_TOLERANCE))
+            tables.append(_by_difference(ours.stem, difference, ROUNDING))
         elif ours.suffix == ".csv" and not name.startswith("training_"):
             difference = _stored_difference(ours, theirs, exact) if both else INFINITE
             frames.append(_by_difference(name, difference))
