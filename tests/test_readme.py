@@ -7,14 +7,18 @@ from recorded_engine import Recorded, prompts_of
 from circuitlib.ablation.tables import load_table
 from circuitlib.ablation.top import top_heads
 from circuitlib.companion.run import Run
-from circuitlib.companion.settings import Settings
+from circuitlib.companion.settings import PUBLISHED, Settings
 from circuitlib.companion.speed import recorded
 from circuitlib.manifest import load_frame
 from circuitlib.paths import RESULTS, ROOT
 from circuitlib.search.evaluate import summarise
+from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
 from circuitlib.tasks.base import LOGIT_DIFFERENCE
 
-PLAIN, PLANNED = (5, 1), (5, 5)
+HEADLINE, PLANNED = (5, 1), (5, 5)
+"""The k that a policy was trained with, and the k that it plans with."""
+
+MINI, REAL = EMBEDDED, SMOLLM2
 
 
 @pytest.fixture(scope="module")
@@ -22,68 +26,101 @@ def readme() -> str:
     return " ".join((ROOT / "README.md").read_text().split())
 
 
-@pytest.fixture(scope="module")
-def summary() -> pd.DataFrame:
-    return summarise(load_frame(Run().frame_path("evaluation")))
+class Found:
+    """The summary of a published run's evaluation, in README's form."""
 
+    def __init__(self, subject: str) -> None:
+        self.run = Run(PUBLISHED[subject])
+        self.summary = summarise(load_frame(self.run.frame_path("evaluation")))
 
-def test_findings(readme: str, summary: pd.DataFrame) -> None:
     def row(
-        task: str, searcher: str, measured: int, policy: tuple[int, int] | None = None, signal: str = "none"
+        self, task: str, searcher: str, measured: int, policy: tuple[int, int] = (0, 0), signal: str = "none"
     ) -> pd.Series:
-        rows = summary.query("task == @task and searcher == @searcher and measured == @measured and signal == @signal")
-        if policy:
-            rows = rows[(rows["trained_k"] == policy[0]) & (rows["planned_k"] == policy[1])]
+        rows = self.summary.query(
+            "task == @task and searcher == @searcher and measured == @measured and signal == @signal"
+        )
+        rows = rows[(rows["trained_k"] == policy[0]) & (rows["planned_k"] == policy[1])]
         assert len(rows) == 1
         return rows.iloc[0]
 
-    def share(*condition: object, **signal: str) -> str:
-        return f"{100 * row(*condition, **signal)['ratio']:.0f}"  # type: ignore[arg-type]
+    def policy(self, task: str, measured: int, policy: tuple[int, int] = HEADLINE) -> str:
+        return f"{100 * self.row(task, 'policy', measured, policy)['ratio']:.0f}"
 
-    def interval(*condition: object) -> str:
-        found = row(*condition)  # type: ignore[arg-type]
-        return f"({100 * found['low']:.0f} to {100 * found['high']:.0f})"
+    def prior(self, task: str, measured: int, signal: str = "none") -> str:
+        return f"{100 * self.row(task, 'static prior', measured, signal=signal)['ratio']:.0f}"
 
-    docstring, prior = ("docstring", "policy"), ("docstring", "static prior")
-    said = [
-        f"with best-of-5 planning reaches {share(*docstring, 50, PLAIN)}% "
-        f"{interval(*docstring, 50, PLAIN)} after 50 heads measured",
-        f"random search reaches {share('docstring', 'random', 50)}% (the paper",
-        f"is at {share('induction', 'static prior', 1, signal='induction')}% and "
-        f"{share('ioi', 'static prior', 1, signal='ioi')}% of the oracle after a *single* head",
-        f"the list stalls** at {share(*prior, 50)}%",
-        f"the policy is at {share(*docstring, 10, PLAIN)}% {interval(*docstring, 10, PLAIN)} and the list "
-        f"at {share(*prior, 10)}% {interval(*prior, 10)}; after fifty, at "
-        f"{share(*docstring, 50, PLAIN)}% and still at {share(*prior, 50)}%",
-        f"is at {share('agreement', 'policy', 10, PLANNED)}% of the oracle after ten heads on subject-verb "
-        f"agreement (random {share('agreement', 'random', 10)}%, the list {share('agreement', 'static prior', 10)}%), "
-        f"{share('greater_than', 'policy', 10, PLANNED)}% on greater-than (random "
-        f"{share('greater_than', 'random', 10)}%, the list {share('greater_than', 'static prior', 10)}%) "
-        f"and {share('pronoun', 'policy', 10, PLANNED)}% on pronouns (random "
-        f"{share('pronoun', 'random', 10)}%, the list {share('pronoun', 'static prior', 10)}%). "
-        "After fifty it is below random search on the last two: "
-        f"{share('greater_than', 'policy', 50, PLANNED)}% against {share('greater_than', 'random', 50)}% and "
-        f"{share('pronoun', 'policy', 50, PLANNED)}% against {share('pronoun', 'random', 50)}%",
-        f"IOI's alone is at {share(*prior, 1, signal='ioi')}% after one head and at "
-        f"{share(*prior, 20, signal='ioi')}% after twenty, which no policy reaches",
-        f"is at {share(*docstring, 10, PLANNED)}% after ten heads, without at "
-        f"{share(*docstring, 10, PLAIN)}%; after fifty, at "
-        f"{share(*docstring, 50, PLANNED)}% and {share(*docstring, 50, PLAIN)}%",
+    def random(self, task: str, measured: int) -> str:
+        return f"{100 * self.row(task, 'random', measured)['ratio']:.0f}"
+
+    def interval(self, searcher: str, measured: int, policy: tuple[int, int] = (0, 0)) -> str:
+        row = self.row("docstring", searcher, measured, policy)
+        low, ratio, high = (f"{100 * row[name]:.0f}" for name in ("low", "ratio", "high"))
+        return f"{ratio} ({low} to {high})"
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Found]:
+    return {name: Found(name) for name in PUBLISHED}
+
+
+def said(found: dict[str, Found]) -> list[str]:
+    """What README says of the committed results, word for word."""
+    mini, real = found[MINI], found[REAL]
+    both = (mini, real)
+
+    def line(title: str, searcher: str, policy: tuple[int, int] = (0, 0), paper: str = "") -> str:
+        cells = [one.interval(searcher, count, policy) for one in both for count in (10, 50)]
+        return f"| {title} | {' | '.join(cells)} | {paper} |"
+
+    def further(one: Found) -> str:
+        parts = [
+            f"{one.policy(task, 50)}% on {words} (random {one.random(task, 50)}%, the list {one.prior(task, 50)}%)"
+            for task, words in (("agreement", "agreement"), ("pronoun", "pronouns"), ("greater_than", "greater-than"))
+        ]
+        return ", ".join(parts)
+
+    def single(one: Found) -> str:
+        return f"{one.prior('induction', 1, 'induction')}% and {one.prior('ioi', 1, 'ioi')}%"
+
+    return [
+        line("policy trained with best-of-5, told nothing: the headline", "policy", HEADLINE, "96"),
+        line("a fixed list: heads by mean reward in training", "static prior"),
+        line("random search", "random", paper="64"),
+        f"{single(mini)} on `gpt2-mini`, {single(real)} on SmolLM2, and at 100% after five",
+        f"On SmolLM2 the list is at {real.prior('docstring', 5)}% after *five* heads, where the policy is at "
+        f"{real.policy('docstring', 5)}%",
+        f"on `gpt2-mini` the list stalls at {mini.prior('docstring', 50)}%",
+        f"On `gpt2-mini` it is at {further(mini)}",
+        f"on SmolLM2 at {further(real)}",
+        f"at {mini.policy('docstring', 10, PLANNED)}% after ten heads on `gpt2-mini` and {real.policy('docstring', 10, PLANNED)}% on "
+        f"SmolLM2, without at {mini.policy('docstring', 10)}% and {real.policy('docstring', 10)}%",
+        f"after fifty, at {mini.policy('docstring', 50, PLANNED)}% and {real.policy('docstring', 50, PLANNED)}%, without at "
+        f"{mini.policy('docstring', 50)}% and {real.policy('docstring', 50)}%",
     ]
-    for sentence in said:
+
+
+def test_findings(readme: str, found: dict[str, Found]) -> None:
+    for sentence in said(found):
         assert sentence in readme
-    policies = summary.query("task == 'docstring' and searcher == 'policy' and measured <= 50")
-    assert policies["ratio"].max() < row(*prior, 20, signal="ioi")["ratio"]
-    for task in ("induction", "ioi"):
-        assert float(share(task, "static prior", 5, signal=task)) == 100
+    for one in found.values():
+        for task in one.run.training_tasks:
+            assert float(one.prior(task, 5, signal=task)) == 100
+        for measured in (10, 50):
+            assert float(one.policy("docstring", measured, PLANNED)) <= float(one.policy("docstring", measured))
 
 
 def test_redundancy(readme: str) -> None:
-    pairs = load_frame(Run().folder / "pairs.csv")
-    ioi = pairs[pairs["task"] == "ioi"]
-    larger = ioi[["damage_first", "damage_second"]].max(axis=1)
-    backed = (ioi["interaction"] > 0.1 * larger).mean()
-    assert f"Of the {len(ioi)} pairs among IOI's twelve best heads, {100 * backed:.0f}%" in readme
+    shares = []
+    for settings in PUBLISHED.values():
+        pairs = load_frame(Run(settings).frame_path("pairs"))
+        ioi = pairs[pairs["task"] == "ioi"]
+        larger = ioi[["damage_first", "damage_second"]].max(axis=1)
+        shares.append(f"{100 * (ioi['interaction'] > 0.1 * larger).mean():.0f}%")
+        assert len(ioi) == 66
+    assert (
+        f"Of the 66 pairs among IOI's twelve best heads, {shares[0]} on `gpt2-mini` and {shares[1]} on SmolLM2"
+        in readme
+    )
 
 
 def test_speeds(readme: str) -> None:

@@ -35,7 +35,7 @@ policy, a frame and a notebook. They only decide how the bar is shared out."""
 
 FRAMES = (sizes, behaviours, beginnings, heads, evaluation, detections, pairs, conventions)
 
-SLOW = (beginnings, pairs, conventions)
+SLOW = (behaviours, beginnings, pairs, conventions)
 """Frames that take many passes through the model beside the tables."""
 
 
