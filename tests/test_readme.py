@@ -1,5 +1,7 @@
 """Every number of a finding in README is the committed tables'."""
 
+from typing import Any
+
 import pandas as pd
 import pytest
 from recorded_engine import Recorded, prompts_of
@@ -10,7 +12,7 @@ from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED, Settings
 from circuitlib.companion.speed import recorded
 from circuitlib.manifest import load_frame
-from circuitlib.paths import RESULTS, ROOT
+from circuitlib.paths import RESULTS, ROOT, SUBJECTS
 from circuitlib.search.evaluate import summarise
 from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
 from circuitlib.tasks.base import LOGIT_DIFFERENCE
@@ -150,3 +152,27 @@ def test_the_work_of_the_top(readme: str) -> None:
 
 def _range(times: pd.Series) -> str:
     return " to ".join(dict.fromkeys(f"{value:.1f}" for value in (times.min(), times.max())))
+
+
+def test_the_model_card_of_smollm2() -> None:
+    card = " ".join((SUBJECTS / SMOLLM2 / "README.md").read_text().split())
+    for sentence in said_of_smollm2():
+        assert sentence in card
+
+
+def said_of_smollm2() -> list[str]:
+    """What its model card says of its behaviours, word for word."""
+    run = Run(PUBLISHED[SMOLLM2])
+    behaviours: Any = load_frame(run.frame_path("behaviours")).set_index("task")
+    heads: Any = load_frame(run.frame_path("heads")).groupby("task")["share"]
+    begun: Any = load_frame(run.frame_path("beginnings")).groupby("bos")
+    lines = []
+    for task, row in behaviours.drop(index="prose").iterrows():
+        unit = "logits" if row["metric"] == LOGIT_DIFFERENCE.name else "probability"
+        share = heads.get_group(task)
+        measured = f"{100 * row['right']:.0f}% | {row['mean']:.2g} {unit}"
+        lines.append(f"| {task} | {measured} | {100 * share.max():.0f}% | {(share >= 0.05).sum()} |")
+    for bos, rows in begun:
+        right = rows.set_index("task").loc["induction", "right"]
+        lines.append(f"| `{bos}` | {rows['loss'].iloc[0]:.2f} nats | {100 * right:.0f}% |")
+    return [*lines, f"prose: {behaviours.loc['prose', 'mean']:.2f} nats per token"]
