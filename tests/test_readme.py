@@ -125,6 +125,23 @@ def test_redundancy(readme: str) -> None:
     )
 
 
+def test_kinds_of_heads_rank_as_in_the_paper() -> None:
+    run = Run(PUBLISHED[SMOLLM2])
+    heads = load_frame(run.frame_path("heads")).query("task == 'ioi'").set_index("head")["reward"]
+    share = heads.rank(ascending=False) / len(heads)
+    scores = load_frame(run.frame_path("detections")).query("task == 'ioi'")
+    wide = scores.pivot(index="head", columns="detector", values="score")
+    inhibits = (wide["S-inhibition"] > 1 / 3) & (wide["copies names"] < 0.5)
+    moves = (wide["name mover"] > 1 / 3) & (wide["copies names"] > 0.5)
+    negative = (wide["name mover"] > 1 / 3) & (wide["suppresses names"] > 0.5)
+    assert inhibits.sum() >= 3
+    assert share[inhibits].median() < 0.05
+    assert moves.sum() >= 2
+    assert share[moves].min() > 0.7
+    assert negative.sum() == 1
+    assert heads[negative].max() < 0
+
+
 def test_speeds(readme: str) -> None:
     """The range over processors, and over tasks."""
     sweeps = recorded("sweeps")
