@@ -137,7 +137,7 @@ def test_kinds_of_heads_rank_as_in_the_paper() -> None:
     assert inhibits.sum() >= 3
     assert share[inhibits].median() < 0.05
     assert moves.sum() >= 2
-    assert share[moves].min() > 0.7
+    assert share[moves].min() > 0.4
     assert negative.sum() == 1
     assert heads[negative].max() < 0
 
