@@ -70,7 +70,7 @@ def said(found: dict[str, Found]) -> list[str]:
     mini, real = found[MINI], found[REAL]
     both = (mini, real)
 
-    def line(title: str, searcher: str, policy: tuple[int, int] = (0, 0), paper: str = "") -> str:
+    def line(title: str, searcher: str, policy: tuple[int, int] = (0, 0), paper: str = "none") -> str:
         cells = [one.interval(searcher, count, policy) for one in both for count in (10, 50)]
         return f"| {title} | {' | '.join(cells)} | {paper} |"
 
