@@ -1,5 +1,6 @@
 """What a figure draws is what its table says, for subjects of any shape and tasks of any number."""
 
+import warnings
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
@@ -186,7 +187,7 @@ def test_signal_bars_of_the_signals_that_there_are() -> None:
     summary = summary_of(35, ["docstring"]).query("signal != 'induction'")
     axis = figures.signal_bars(summary, "docstring", {}).axes[0]
     names = [text.get_text() for text in axis.get_xticklabels()]
-    assert names == ["told nothing", "told ioi"]
+    assert names == ["told\nnothing", "told\nioi"]
 
 
 @SHAPES
@@ -260,6 +261,17 @@ def test_claims_chart() -> None:
     assert np.allclose(np.asarray(ours[0].get_xydata()), [(0.8, 1), (0.6, 0)])
     ends = np.array([segment[:, 0] for segment in ours[2][0].get_segments()])
     assert np.allclose(ends, [(0.7, 0.95), (0.5, 0.9)])
+
+
+def test_long_claims_and_names_leave_room_for_the_chart() -> None:
+    show.set_style("a-subject-with-a-name-of-some-length-q4_1")
+    numbers = {"unit": "fraction of oracle", "paper": 0.9, "ours": 0.8, "low": 0.7, "high": 0.95}
+    figure = figures.claims_chart(pd.DataFrame([numbers | {"claim": "many words of a claim " * 4}] * 7))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.canvas.draw()
+    (axis,) = figure.axes
+    assert axis.get_window_extent().width > figure.get_window_extent().width / 3
     paper = axis.collections[-1].get_offsets()
     assert np.allclose(paper, [(0.9, 1), (0.7, 0)])
     assert "here (my-subject)" in text_of(figure)

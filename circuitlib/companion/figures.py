@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise, product
+from textwrap import fill
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -84,8 +85,10 @@ def head_maps(heads: pd.DataFrame, tasks: Sequence[str], heads_per_layer: int) -
     figure, axes = _panels(len(tasks), 1.7 + 0.2 * heads_per_layer, 1.3 + 0.2 * layers)
     for axis, task in zip(axes, tasks, strict=True):
         rewards = heads[heads["task"] == task].sort_values("head")["reward"].to_numpy()
-        _map(axis, rewards.reshape(layers, heads_per_layer), "mean reward\n(red: the task needs it)")
-        axis.set(title=task, xlabel="head", ylabel="layer")
+        label = "mean reward (red: the task needs it)" if axis is axes[-1] else ""
+        _map(axis, rewards.reshape(layers, heads_per_layer), label)
+        axis.set(title=task, xlabel="head")
+    axes[0].set(ylabel="layer")
     return figure
 
 
@@ -161,7 +164,7 @@ def signal_bars(summary: pd.DataFrame, task: str, paper: dict[tuple[str, int, st
         axis.bar(x + 0.2, theirs, 0.38, color=PAPER, label=THEIRS, hatch="//", edgecolor="white")
         random = rows.loc[rows["searcher"] == "random", "ratio"].item()
         axis.axhline(random, color=SEARCHERS["random"].colour, ls="--", lw=1.2, label="random, here")
-        axis.set_xticks(x, [f"told {'nothing' if signal == 'none' else signal}" for signal in ours["signal"]])
+        axis.set_xticks(x, [f"told\n{'nothing' if signal == 'none' else signal}" for signal in ours["signal"]])
         axis.set(title=f"trained with k={k}", ylim=(0, 1.12))
     axes[0].set_ylabel(f"best reward / oracle\nafter {rows['measured'].max()} heads measured")
     axes[-1].legend(loc="upper left", fontsize="small", bbox_to_anchor=(1.0, 1.0))
@@ -230,14 +233,14 @@ def pair_maps(pairs: pd.DataFrame, names: Sequence[str]) -> Figure:
 def claims_chart(claims: pd.DataFrame) -> Figure:
     """Claims that are fractions of an oracle: the paper's number and ours, with its interval."""
     rows = claims[claims["unit"] == "fraction of oracle"]
-    figure, axis = plt.subplots(figsize=(8.6, 0.42 * len(rows) + 1.2))
+    figure, axis = plt.subplots(figsize=(8.6, 0.5 * len(rows) + 1.2))
     y = np.arange(len(rows))[::-1]
     axis.errorbar(rows["ours"], y, xerr=_errors(rows, "ours"), fmt="o", color=HERE, capsize=3, label=_here())
     axis.scatter(rows["paper"], y, marker="D", color=PAPER, label=THEIRS, zorder=3)
     axis.axvline(1, color=ORACLE, ls=":", lw=1)
-    axis.set_yticks(y, rows["claim"])
+    axis.set_yticks(y, [fill(claim, 42) for claim in rows["claim"]])
     axis.set(xlabel="fraction of the oracle", ylim=(-0.6, max(len(rows), 1) - 0.4))
-    axis.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
+    figure.legend(loc="outside upper right", ncols=2)
     return figure
 
 
