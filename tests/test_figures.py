@@ -261,6 +261,9 @@ def test_claims_chart() -> None:
     assert np.allclose(np.asarray(ours[0].get_xydata()), [(0.8, 1), (0.6, 0)])
     ends = np.array([segment[:, 0] for segment in ours[2][0].get_segments()])
     assert np.allclose(ends, [(0.7, 0.95), (0.5, 0.9)])
+    paper = axis.collections[-1].get_offsets()
+    assert np.allclose(paper, [(0.9, 1), (0.7, 0)])
+    assert "here (my-subject)" in text_of(figure)
 
 
 def test_long_claims_and_names_leave_room_for_the_chart() -> None:
@@ -272,9 +275,6 @@ def test_long_claims_and_names_leave_room_for_the_chart() -> None:
         figure.canvas.draw()
     (axis,) = figure.axes
     assert axis.get_window_extent().width > figure.get_window_extent().width / 3
-    paper = axis.collections[-1].get_offsets()
-    assert np.allclose(paper, [(0.9, 1), (0.7, 0)])
-    assert "here (my-subject)" in text_of(figure)
 
 
 def test_claims_chart_without_any() -> None:

@@ -17,8 +17,9 @@ ONEDNN = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_cap
 """Whether :class:`Linear` uses oneDNN on this machine: where there is AVX-512, for which it was measured."""
 
 PART = 512
-"""Longest sum that oneDNN is given at once, in float32: it adds one product after the other, so that a single large one makes
-all later additions coarse. SmolLM2 has activations of 20,000; in parts its errors are a third, at the same speed."""
+"""Sums twice as long and longer are given to oneDNN in parts of about this length, in float32 and without an activation: it adds
+one product after the other, so that a single large one makes all later additions coarse. SmolLM2 has activations of 20,000 in its
+MLPs; with their output projections in parts its errors are a third, at the same speed."""
 
 Activation = Callable[[Tensor], Tensor]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from circuitlib.companion.frames import evaluation, evaluation_episodes, pairs
+from circuitlib.companion.frames import closer_prompts, evaluation, evaluation_episodes, pairs
 from circuitlib.companion.paper import PAPER, best_head_share, paper_fractions
 from circuitlib.companion.run import Run
 from circuitlib.manifest import content_hash
@@ -83,7 +83,7 @@ def _fraction(claim: str, paper: float, ours: pd.Series, note: str, at_least: bo
     """A claim about a fraction of the oracle. ``at_least``: reaching the paper's is enough."""
     low, high = ours["low"], ours["high"]
     reached = high >= min(paper, 1.0) - TOLERANCE
-    good = reached if at_least else low - TOLERANCE <= paper <= high + TOLERANCE
+    good = reached if at_least else low - TOLERANCE <= min(paper, 1.0) <= high + TOLERANCE
     rests_on = "policies" if ours["searcher"] == "policy" else "tables"
     numbers = (paper, ours["ratio"], low, high)
     return claim, "fraction of oracle", *numbers, VERDICTS[good], "notebook 05", rests_on, note
@@ -136,7 +136,7 @@ def _one_best_head(run: Run) -> Iterator[Row]:
             episodes = evaluation_episodes(run, task)
             ours = best_head(episodes.mean(1)).bincount().max().item() / len(episodes)
             theirs = best_head_share(task)
-            claim = f"one and the same head is the best in most {task} episodes"
+            claim = f"one and the same head is the best in as many {task} episodes as in the paper"
             verdict = VERDICTS[abs(theirs - ours) <= SHARE_TOLERANCE]
             numbers = (theirs, ours, np.nan, np.nan)
             yield claim, "share of episodes", *numbers, verdict, "notebook 03", "tables", "its most frequent best head"
@@ -146,7 +146,9 @@ def _superadditive(run: Run) -> Row:
     rows = pairs(run).query("task == 'ioi'")
     larger = rows[["damage_first", "damage_second"]].max(axis=1)
     share = (rows["interaction"] > SUPERADDITIVE * larger).mean()
-    claim = "heads of IOI back each other up (pairs that do more damage than the sum, by a tenth of the larger)"
+    claim = (
+        "IOI's twelve best heads back each other up (pairs that do more damage than the sum, by a tenth of the larger)"
+    )
     numbers = (np.nan, share, np.nan, np.nan)
-    note = "asserted by the paper, not tested"
+    note = f"asserted by the paper, not tested; {closer_prompts(run)} prompts"
     return claim, "share of pairs", *numbers, UNTESTED[share > BACKED_UP], "notebook 06", "tables", note

@@ -27,6 +27,9 @@ SPREAD_FLOOR = 0.01
 """The smallest spread over seeds, in fractions of the oracle, that a difference is measured in: where all
 seeds agree, a tenth of a point is no difference."""
 
+COUNTED = ("reached_90", "shared_5")
+"""Columns that count heads by their order, which may turn on rounding; they are not compared."""
+
 INFINITE = float("inf")
 
 
@@ -78,7 +81,7 @@ def frame_difference(here: pd.DataFrame, there: pd.DataFrame) -> float:
     if list(here.columns) != list(there.columns) or len(here) != len(there):
         return INFINITE
     largest = 0.0
-    for name in here.columns:
+    for name in here.columns.difference(list(COUNTED)):
         one, other = here[name], there[name]
         if "f" in one.dtype.kind + other.dtype.kind and {one.dtype.kind, other.dtype.kind} <= set("fi"):
             if not one.isna().equals(other.isna()):
@@ -96,8 +99,7 @@ def _evaluation(ours: Path, theirs: Path) -> list[Row]:
     if not all(path.exists() for path in paths):
         return [_by_difference("evaluation.parquet", INFINITE)]
     frames = [load_frame(path) for path in paths]
-    # Which head passes 90% first may turn on rounding.
-    plain = [frame.query("searcher != 'policy'").drop(columns="reached_90").reset_index(drop=True) for frame in frames]
+    plain = [frame.query("searcher != 'policy'").reset_index(drop=True) for frame in frames]
     by_difference = _by_difference("evaluation, without policies", frame_difference(*plain))
     here, there = (fractions_by_seed(frame.query("searcher == 'policy'")) for frame in frames)
     name = "evaluation, policies"

@@ -66,7 +66,7 @@ def search_curves(summary: pd.DataFrame, told: dict[str, str]) -> Figure:
             axis.fill_between(x, line["low"], line["high"], color=kind.colour, alpha=0.15, lw=0)
         axis.axhline(1, color=ORACLE, lw=1, ls=":")
         trained = "trained on" if signal == task else "never trained on"
-        axis.set(xscale="log", xlabel="heads measured", title=f"{task} ({trained})")
+        axis.set(xscale="log", xlabel="heads measured, repeats counted", title=f"{task} ({trained})")
         ticks = sorted(set(rows.loc[rows["task"] == task, "measured"]))
         # Two that are near each other would overlap; the last is all heads.
         crowded = [after < 1.5 * tick for tick, after in pairwise(ticks)]
@@ -218,7 +218,7 @@ def _name_points(axis: Axes, rows: pd.DataFrame) -> None:
 def pair_maps(pairs: pd.DataFrame, names: Sequence[str]) -> Figure:
     """Interaction of each pair of leading heads: red where losing both costs more than the two losses alone."""
     tasks = pairs.groupby("task", sort=False)
-    figure, axes = _panels(len(tasks), 4.6, 4.1)
+    figure, axes = _panels(len(tasks), 5.0, 4.3)
     for axis, (task, rows) in zip(axes, tasks, strict=True):
         places, order = pd.factorize(pd.concat([rows["first"], rows["second"]]))
         first, second = np.split(places, 2)

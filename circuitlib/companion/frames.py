@@ -89,7 +89,11 @@ def sizes(run: Run) -> pd.DataFrame:
     """The subject's sizes, columns what and is."""
 
     def compute() -> pd.DataFrame:
-        config, parameters = run.subject.bridge.cfg, run.subject.bridge.original_model.parameters()
+        from transformers import AutoModelForCausalLM
+
+        config = run.subject.bridge.cfg
+        with torch.device("meta"):  # the bridge's own parameters hold some weights twice
+            plain = AutoModelForCausalLM.from_config(run.subject.bridge.original_model.config)
         found = {
             "layers": run.card.layers,
             "heads per layer": run.card.heads_per_layer,
@@ -98,7 +102,7 @@ def sizes(run: Run) -> pd.DataFrame:
             "width of a head": config.d_head,
             "vocabulary": config.d_vocab,
             "context": config.n_ctx,
-            "parameters": sum(weights.numel() for weights in parameters),
+            "parameters": plain.num_parameters(),
         }
         return pd.DataFrame(found.items(), columns=["what", "is"])
 
