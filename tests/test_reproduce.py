@@ -7,13 +7,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pandas as pd
 import pytest
+from papermill.translators import PythonTranslator
 
 from circuitlib import __main__ as command
-from circuitlib.companion import reproduce, run
+from circuitlib.companion import notebooks, reproduce, run
 from circuitlib.companion.notebooks import clean, execute, execute_in_place, notebook_paths
 from circuitlib.companion.progress import Progress
 from circuitlib.companion.publish import SECONDS, with_seconds
@@ -197,6 +199,22 @@ def test_notebooks_run_quietly_but_what_they_say_is_heard(
     assert "papermill" not in path.read_text()
     assert capfd.readouterr().err == "heardheard"
     assert "OMP_NUM_THREADS" not in os.environ
+
+
+def test_settings_reach_a_notebook_as_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Through what papermill writes into its first cell: tuples, empty ones too, words and numbers."""
+    written: list[str] = []
+
+    def keep(path: Path, output: Path, parameters: dict[str, object] | None) -> None:
+        written.append(PythonTranslator.codify(parameters))
+
+    monkeypatch.setattr(notebooks, "_papermill", keep)
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    settings = Settings(training_tasks=("ioi",), further_tasks=(), penalty=0.5, seeds=2, check_tasks=False)
+    notebooks.execute([Path("00_overview.ipynb")], Run(settings, "runs/mine"))
+    values: dict[str, Any] = {}
+    exec(written[0], values)
+    assert Run.of(values["settings"], values["output"]) == Run(settings, "runs/mine")
 
 
 def test_no_such_notebook() -> None:

@@ -79,6 +79,8 @@ def execute(paths: Sequence[Path], run: Run, done: Callable[[str], object] = lam
     """Execute notebooks on a run's results, into its folder. ``done`` is told each one's name."""
     defaults = asdict(Settings())
     changed = {k: v for k, v in asdict(run.settings).items() if v != defaults[k]}
+    # papermill would write a tuple as a string.
+    changed = {k: list(v) if type(v) is tuple else v for k, v in changed.items()}
     parameters: dict[str, object] = {"settings": changed, "output": run.output}
     run.notebooks.mkdir(parents=True, exist_ok=True)
     with _a_core_per_kernel(), ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
