@@ -16,6 +16,7 @@ from circuitlib.ablation.tables import load_table
 from circuitlib.companion.run import Run
 from circuitlib.manifest import load_frame
 from circuitlib.search.evaluate import CONDITION
+from circuitlib.subjects.checkpoints import EMBEDDED
 
 FRAME_TOLERANCE = 1e-3
 """Largest difference of a measured number in the other tables."""
@@ -27,8 +28,9 @@ SPREAD_FLOOR = 0.01
 """The smallest spread over seeds, in fractions of the oracle, that a difference is measured in: where all
 seeds agree, a tenth of a point is no difference."""
 
-COUNTED = ("reached_90", "shared_5")
-"""Columns that count heads by their order, which may turn on rounding; they are not compared."""
+TABLE_TOLERANCE = {EMBEDDED: 1e-4}
+"""Largest difference of a damage or a clean score (logits, probability or nats) from the committed one: float rounding, of
+other subjects what :data:`circuitlib.ablation.build.ROUNDING` allows."""
 
 INFINITE = float("inf")
 
@@ -49,7 +51,8 @@ def compare(run: Run, other: Run) -> pd.DataFrame:
         both = ours.exists() and theirs.exists()
         if ours.suffix == ".safetensors" and name.startswith("damage_"):
             difference = _table_difference(ours, theirs) if both else INFINITE
-            tables.append(_by_difference(ours.stem, difference, ROUNDING))
+            bar = TABLE_TOLERANCE.get(run.settings.subject, ROUNDING)
+            tables.append(_by_difference(ours.stem, difference, bar))
         elif ours.suffix == ".csv" and not name.startswith("training_"):
             difference = _stored_difference(ours, theirs, exact) if both else INFINITE
             frames.append(_by_difference(name, difference))
@@ -81,7 +84,7 @@ def frame_difference(here: pd.DataFrame, there: pd.DataFrame) -> float:
     if list(here.columns) != list(there.columns) or len(here) != len(there):
         return INFINITE
     largest = 0.0
-    for name in here.columns.difference(list(COUNTED)):
+    for name in here.columns:
         one, other = here[name], there[name]
         if "f" in one.dtype.kind + other.dtype.kind and {one.dtype.kind, other.dtype.kind} <= set("fi"):
             if not one.isna().equals(other.isna()):
@@ -99,7 +102,8 @@ def _evaluation(ours: Path, theirs: Path) -> list[Row]:
     if not all(path.exists() for path in paths):
         return [_by_difference("evaluation.parquet", INFINITE)]
     frames = [load_frame(path) for path in paths]
-    plain = [frame.query("searcher != 'policy'").reset_index(drop=True) for frame in frames]
+    # Which head passes 90% first may turn on rounding.
+    plain = [frame.query("searcher != 'policy'").drop(columns="reached_90").reset_index(drop=True) for frame in frames]
     by_difference = _by_difference("evaluation, without policies", frame_difference(*plain))
     here, there = (fractions_by_seed(frame.query("searcher == 'policy'")) for frame in frames)
     name = "evaluation, policies"
