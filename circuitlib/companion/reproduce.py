@@ -21,6 +21,7 @@ from circuitlib.companion.frames import beginnings, behaviours, conventions, det
 from circuitlib.companion.notebooks import execute
 from circuitlib.companion.progress import Progress
 from circuitlib.companion.run import Run
+from circuitlib.companion.seeing import seeing
 from circuitlib.companion.settings import CANDIDATES, PUBLISHED
 from circuitlib.manifest import is_stored, load_frame
 from circuitlib.subjects.checkpoints import EMBEDDED
@@ -33,7 +34,7 @@ ROW, SPAN, UPDATE, FRAME, NOTEBOOK = 0.06, 0.3, 0.06, 8.0, 8.0
 """A guess of the seconds of a row of a task's table, a row of the control table, an update of all seeds of one
 policy, a frame and a notebook. They only decide how the bar is shared out."""
 
-FRAMES = (sizes, behaviours, beginnings, heads, evaluation, detections, pairs, conventions)
+FRAMES = (sizes, behaviours, beginnings, heads, evaluation, seeing, detections, pairs, conventions)
 
 SLOW = (behaviours, beginnings, pairs, conventions)
 """Frames that take many passes through the model beside the tables."""

@@ -1,0 +1,95 @@
+"""What the replay of the paper's own policies says: its tables in words, and the first rows of the ledger."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from circuitlib.companion import verdicts
+from circuitlib.companion.authors import agreement, replay
+from circuitlib.companion.compare import FRAME_TOLERANCE, frame_difference
+from circuitlib.search.episodes import NOTHING
+
+IN_TURNS = "induction's ten and IOI's, in turns"
+HEADLINE = 5
+"""The k that the headline's policy was trained with."""
+
+
+def compared(frames: dict[str, pd.DataFrame]) -> bool:
+    """Whether tables measured anew are the committed ones: numbers to
+    :data:`circuitlib.companion.compare.FRAME_TOLERANCE`, while in how many episodes seeing is better may turn on rounding."""
+    committed, counted = {"replay": replay(), "agreement": agreement()}, ["better", "worse"]
+    both = ((frames[name], frame) for name, frame in committed.items())
+    differences = [frame_difference(*(one.drop(columns=counted, errors="ignore") for one in pair)) for pair in both]
+    return max(differences) <= FRAME_TOLERANCE
+
+
+def _named(searcher: str, trained_k: int, told: str) -> str:
+    if not trained_k:
+        return searcher
+    return f"{searcher} trained with k={trained_k}, told {told.replace(NOTHING, 'nothing')}"
+
+
+def beside_the_paper() -> pd.DataFrame:
+    """The paper's docstring numbers and the replay's, after 50 heads, for reading: logits, percent of the oracle, the
+    difference with its interval, its probability by chance, and the verdict."""
+    rows = agreement()
+    conditions = zip(rows["searcher"], rows["trained_k"], rows["told"], strict=True)
+    interval = (100 * rows[["low", "high"]]).map("{:z.0f}".format).agg(" to ".join, axis=1)
+    columns = {
+        "searcher": [_named(*condition) for condition in conditions],
+        "paper, logits": rows["paper"],
+        "replayed, logits": rows["replayed"],
+        "paper, %": (100 * rows["paper_share"]).map("{:.0f}".format),
+        "replayed, %": (100 * rows["share"]).map("{:.0f}".format),
+        "difference": (100 * rows["difference"]).map("{:z.0f}".format) + " (" + interval + ")",
+        "p": rows["p"],
+        "p, of seven": rows["p_holm"],
+        "verdict": [verdicts.agreement(low, high) for low, high in zip(rows["low"], rows["high"], strict=True)],
+    }
+    return pd.DataFrame(columns).set_index("searcher")
+
+
+def first_claims() -> pd.DataFrame:
+    """The ledger's rows about GPT-2 small itself. Columns: claim, unit, paper, ours, low, high (of ours), verdict."""
+    columns = ["claim", "unit", "paper", "ours", "low", "high", "verdict"]
+    return pd.DataFrame([*_fractions(), *_lists(), *_gains()], columns=columns)
+
+
+def _fractions() -> Iterator[tuple[object, ...]]:
+    curves = (
+        replay().query("task == 'docstring' and measured == 50").set_index(["searcher", "trained_k", "told", "shown"])
+    )
+    for row in agreement().itertuples():
+        shown = "seeing" if row.trained_k else ""
+        ours = curves.loc[(row.searcher, row.trained_k, row.told, shown)]
+        claim = f"docstring, {_named(row.searcher, row.trained_k, row.told)}, after 50 heads"
+        numbers = (row.paper_share, ours["ratio"], ours["low"], ours["high"])
+        yield claim, "fraction of oracle", *numbers, verdicts.agreement(row.low, row.high)
+
+
+def _lists() -> Iterator[tuple[object, ...]]:
+    rows = replay().query("task == 'docstring' and measured == 10 and told == @NOTHING")
+    policy = rows.query("searcher == 'policy' and trained_k == @HEADLINE and shown == 'seeing'").iloc[0]
+    for rival in (IN_TURNS, "layers in order"):
+        other = rows.query("searcher == @rival").iloc[0]
+        beats = (
+            "holds"
+            if policy["low"] > other["high"]
+            else "does not hold"
+            if policy["high"] < other["low"]
+            else "undecided"
+        )
+        claim = (
+            f"docstring, after 10 heads: the headline's policy finds more than {rival} ({100 * other['ratio']:.0f}%)"
+        )
+        yield claim, "fraction of oracle", None, policy["ratio"], policy["low"], policy["high"], beats
+
+
+def _gains() -> Iterator[tuple[object, ...]]:
+    rows = replay().query("searcher == 'policy' and shown == 'blind' and measured == 50")
+    for row in rows.itertuples():
+        claim = (
+            f"{row.task}, {_named(row.searcher, row.trained_k, row.told)}: what seeing its rewards gains in 50 heads"
+        )
+        numbers = (row.effect, row.effect_low, row.effect_high)
+        yield claim, "fraction of oracle, paired", None, *numbers, verdicts.reads(row.effect_low, row.effect_high)

@@ -1,0 +1,147 @@
+"""Figures of "does it search?": what seeing its rewards gains a policy, and where it begins."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from circuitlib.companion.verdicts import POINT
+
+SEEING, LISTS, PLAIN = "#0072B2", "#D55E00", "#7F7F7F"
+"""Colours of a policy, of lists, and of what has learned nothing."""
+
+LINES: dict[tuple[str, str], tuple[str, str, str]] = {
+    ("policy", "seeing"): ("policy, sees its rewards", SEEING, "-"),
+    ("policy", "blind"): ("policy, sees zeros", "#56B4E9", "--"),
+    ("policy", "flipped"): ("policy, sees turned signs", "#CC79A7", ":"),
+    ("induction's ten and IOI's, in turns", ""): ("two published lists, in turns", LISTS, "-"),
+    ("layers in order", ""): ("layers in order", "#009E73", "-."),
+    ("random", ""): ("random", PLAIN, "-"),
+}
+"""How a searcher and what it is shown are drawn: label, colour, dashes."""
+
+SHADES = {10: "#9ECAE1", 20: "#4292C6", 50: "#08306B"}
+"""Of effects after so many heads measured."""
+
+
+def replay_curves(replay: pd.DataFrame, trained_k: int = 5) -> Figure:
+    """Best reward as a fraction of the oracle after each head measured, told nothing, one panel a task; bands are 95%
+    intervals over episodes, of the policy that sees its rewards."""
+    tasks = replay["task"].unique()
+    figure, axes = plt.subplots(1, len(tasks), figsize=(4.9 * len(tasks), 3.7), sharey=True, squeeze=False)
+    for axis, task in zip(axes[0], tasks, strict=True):
+        of_task = replay.query("task == @task and told == 'none' and trained_k in (0, @trained_k)")
+        for (kind, shown), (label, colour, dashes) in LINES.items():
+            line = of_task[(of_task["searcher"] == kind) & (of_task["shown"] == shown)].sort_values("measured")
+            if len(line):
+                axis.step(line["measured"], line["ratio"], where="post", color=colour, ls=dashes, lw=1.6, label=label)
+                if shown == "seeing":
+                    axis.fill_between(
+                        line["measured"], line["low"], line["high"], step="post", color=colour, alpha=0.12
+                    )
+        axis.axhline(1, color="black", lw=1, ls=":")
+        axis.set(title=f"{task}, told nothing", xlabel="heads measured", xscale="log", ylim=(0, 1.05))
+        axis.set_xticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
+        axis.minorticks_off()
+    axes[0][0].set_ylabel("best reward / oracle")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", fontsize="small")
+    return figure
+
+
+def effects(rows: pd.DataFrame, shown: str = "blind") -> Figure:
+    """What seeing its rewards gains each policy over what else it is ``shown``, in points of the oracle, paired, with 95%
+    intervals, after 10, 20 and 50 heads measured. Grey: within a point of nothing.
+
+    rows: columns task, told, trained_k, shown, measured, effect, effect_low, effect_high.
+    """
+    rows = rows[(rows["shown"] == shown) & (rows["searcher"] == "policy") & rows["measured"].isin(SHADES)]
+    ks = sorted(rows["trained_k"].unique())
+    labels = [
+        f"{task}, told {'nothing' if told == 'none' else told}"
+        for task, told in zip(rows["task"], rows["told"], strict=True)
+    ]
+    rows = rows.assign(label=labels)
+    places = {label: -i for i, label in enumerate(dict.fromkeys(labels))}
+    figure, axes = plt.subplots(
+        1, len(ks), figsize=(4.6 * len(ks), 0.42 * len(places) + 1.3), sharey=True, squeeze=False
+    )
+    for axis, k in zip(axes[0], ks, strict=True):
+        axis.axvspan(-100 * POINT, 100 * POINT, color="0.9", lw=0)
+        axis.axvline(0, color="black", lw=0.8, ls=":")
+        for i, (count, colour) in enumerate(SHADES.items()):
+            some = rows[(rows["trained_k"] == k) & (rows["measured"] == count)]
+            x = 100 * some[["effect", "effect_low", "effect_high"]].to_numpy()
+            y = some["label"].map(places) + 0.22 * (1 - i)
+            axis.errorbar(
+                x[:, 0],
+                y,
+                xerr=np.abs(x[:, 1:].T - x[:, 0]),
+                fmt="o",
+                ms=4,
+                lw=1.2,
+                capsize=2,
+                color=colour,
+                label=str(count),
+            )
+        axis.set(title=f"trained with k={k}", xlabel="gain of seeing (points of the oracle)")
+    axes[0][0].set_yticks(list(places.values()), list(places))
+    axes[0][-1].legend(
+        title="heads measured", fontsize="small", title_fontsize="small", loc="upper left", bbox_to_anchor=(1, 1)
+    )
+    return figure
+
+
+def first_picks(probabilities: Float[np.ndarray, "seeds heads"], heads_per_layer: int, titles: Sequence[str]) -> Figure:
+    """How probable each head is as the first pick, one map a seed, on one scale."""
+    seeds, heads = probabilities.shape
+    layers = heads // heads_per_layer
+    width, height = 0.6 + 0.19 * heads_per_layer, 1.1 + 0.19 * layers
+    figure, axes = plt.subplots(1, seeds, figsize=(width * seeds + 0.8, height), sharey=True, squeeze=False)
+    options: dict[str, Any] = {"cmap": "Blues", "vmin": 0, "vmax": probabilities.max(), "square": True, "cbar": False}
+    for axis, values, title in zip(axes[0], probabilities, titles, strict=True):
+        sns.heatmap(values.reshape(layers, heads_per_layer), ax=axis, **options)
+        axis.set(title=title, xlabel="head")
+        axis.tick_params(axis="y", rotation=0)
+    axes[0][0].set_ylabel("layer")
+    figure.colorbar(axes[0][-1].collections[0], ax=axes[0].tolist(), label="probability of the first pick", shrink=0.8)
+    return figure
+
+
+def planted_curves(planted: pd.DataFrame, learned: float, blinded: float) -> Figure:
+    """The positive control after 50 heads: found by what the policy is shown, against the reward's scale, and against noise
+    between episodes. Dashed: what a policy that has learned to read finds at least, seeing, and at most, blind."""
+    last = planted[planted["measured"] == planted["measured"].max()]
+    middle = last.loc[last["noise"] > 0, "scale"].iloc[0]
+    panels = [
+        ("scale", last[last["noise"] == 0], "reward of the best head (logits)"),
+        (
+            "noise",
+            last[last["scale"] == middle],
+            f"noise between episodes, share of the best head (at {middle:g} logits)",
+        ),
+    ]
+    looks = {
+        "seeing": ("sees its rewards", SEEING),
+        "blind": ("sees zeros", "#56B4E9"),
+        "flipped": ("turned signs", "#CC79A7"),
+    }
+    figure, axes = plt.subplots(1, 2, figsize=(9.4, 3.4), sharey=True)
+    for axis, (column, rows, label) in zip(axes, panels, strict=True):
+        for shown, (words, colour) in looks.items():
+            line = rows[rows["shown"] == shown].sort_values(column)
+            errors = np.stack([line["ratio"] - line["low"], line["high"] - line["ratio"]]).clip(min=0)
+            axis.errorbar(
+                line[column], line["ratio"], yerr=errors, marker="o", ms=4, capsize=2, color=colour, label=words
+            )
+        for bar in (learned, blinded):
+            axis.axhline(bar, color="black", lw=0.8, ls="--")
+        axis.set(xlabel=label, ylim=(0, 1.05))
+    axes[0].set(xscale="log", ylabel="found / oracle, 50 heads")
+    axes[1].legend(fontsize="small")
+    return figure

@@ -1,0 +1,111 @@
+"""The replay of published policies, on files made in the test in the author's layout, against brute force."""
+
+import hashlib
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from circuitlib import __main__ as command
+from circuitlib.companion import authors
+from circuitlib.companion.authors import FILES, HEADS, Files, Published, holm, published_order
+from circuitlib.search.network import ActorCritic
+
+PLAYS = 4
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository like the author's, of random policies and rewards; the hashes asked for are its own."""
+    root, rng = tmp_path / "clone", np.random.default_rng(0)
+    for name, published in FILES.items():
+        path = root / published.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith(".pt"):
+            ours = ActorCritic(2, HEADS, 8, seed=len(name)).state_dict()
+            theirs = {"hidden_1": "trunk.0", "hidden_2": "trunk.2"}
+            split = ((name.rpartition("."), value) for name, value in ours.items())
+            torch.save({f"{theirs.get(layer, layer)}.{part}": value for (layer, _, part), value in split}, path)
+        else:
+            np.save(path, rng.exponential(size=(15 if "transfer" in name else 10, HEADS)).astype(np.float32))
+        _expect(monkeypatch, name, path)
+    monkeypatch.setattr(authors, "PLAYS", PLAYS)
+    return root
+
+
+def _expect(monkeypatch: pytest.MonkeyPatch, name: str, path: Path) -> None:
+    expected = Published(FILES[name].folder, hashlib.sha256(path.read_bytes()).hexdigest())
+    monkeypatch.setitem(FILES, name, expected)
+
+
+def test_files_of_other_bytes_or_none_are_refused(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "real_k5_oracle_scores.npy"
+    path = clone / FILES[name].folder / name
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(ValueError, match=r"real_k5_oracle_scores\.npy is not the file of commit 21b1d98"):
+        Files.read(clone)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"is not in .*; clone https://github\.com/.* 'phase 5/results'"):
+        Files.read(clone)
+    assert command.main(["authors", str(clone)]) == 2
+    (clone / name).write_bytes(content)
+    assert Files.read(clone).rewards["induction"].shape == (10, HEADS), "side by side in a folder, too"
+
+
+def test_nothing_in_a_file_is_executed(clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Payload:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (str(tmp_path / "executed"),)
+
+    for name, write in (("phase6_mt_k1_policy.pt", torch.save), ("real_k5_oracle_scores.npy", pickle.dump)):
+        path = clone / FILES[name].folder / name
+        before = path.read_bytes()
+        with path.open("wb") as file:
+            write(Payload(), file)
+        with monkeypatch.context() as patch:
+            _expect(patch, name, path)
+            with pytest.raises((pickle.UnpicklingError, ValueError)):
+                Files.read(clone)
+        path.write_bytes(before)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_replay_by_brute_force(clone: Path, tmp_path: Path) -> None:
+    frames = authors.measure(clone, tmp_path / "out")
+    replay, files = frames["replay"], Files.read(clone)
+    rewards = files.rewards["docstring"].numpy()
+    oracle = rewards.max(1)
+    assert np.allclose(replay.query("task == 'docstring'")["oracle"], oracle.mean())
+    order = published_order("induction")
+    rows = replay.query('searcher == "induction\'s ten"').set_index("measured")["best"]
+    for measured in (1, 7, 10, 50):
+        assert rows[measured] == pytest.approx(rewards[:, order[:measured]].max(1).mean(), rel=1e-5)
+    early = files.rewards["induction"].mean(0).argsort(descending=True)[:3].tolist()
+    rows = replay.query('searcher == "induction\'s list of the earlier run"').set_index("measured")["best"]
+    assert rows[3] == pytest.approx(rewards[:, early].max(1).mean(), rel=1e-5)
+    first_layer = replay.query("searcher == 'layers in order' and task == 'docstring'").set_index("measured")["best"]
+    assert first_layer[12] == pytest.approx(rewards[:, :12].max(1).mean(), rel=1e-5)
+    key = ["task", "trained_k", "told", "measured"]
+    policies = replay[replay["searcher"] == "policy"]
+    seeing, blind = (policies[policies["shown"] == shown].set_index(key) for shown in ("seeing", "blind"))
+    assert np.allclose(blind["effect"], seeing["ratio"] - blind["ratio"], atol=1e-6)
+    assert (policies["low"] <= policies["ratio"] + 1e-9).all()
+    assert (policies["high"] >= policies["ratio"] - 1e-9).all()
+    assert len(frames["agreement"]) == 7
+    paper = frames["agreement"].set_index(["searcher", "trained_k", "told"])
+    assert paper.loc[("policy", 5, "none"), "paper"] == 2.1031
+    with pytest.raises(ValueError, match="is of another run"):
+        authors.load_frame(tmp_path / "out" / "agreement.csv", authors._provenance() | {"plays": 7})
+
+
+def test_holm_in_closed_form() -> None:
+    assert holm(pd.Series([0.01, 0.04, 0.03, 0.5])).tolist() == pytest.approx([0.04, 0.09, 0.09, 0.5])
+
+
+def test_the_lists_are_the_papers() -> None:
+    assert published_order("docstring")[:2] == [10, 1]
+    assert authors.interleaved([1, 2, 3], [2, 1, 4]) == [1, 2, 3, 4]
