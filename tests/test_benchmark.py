@@ -24,7 +24,7 @@ from circuitlib.workshop.benchmark.machine import interleaved, matmul_rate, resi
 from circuitlib.workshop.benchmark.maskable import Maskable
 from circuitlib.workshop.benchmark.policies import policies
 from circuitlib.workshop.benchmark.random_weights import Sizes, random_checkpoint
-from circuitlib.workshop.benchmark.sweeps import WORKLOADS, sweeps
+from circuitlib.workshop.benchmark.sweeps import WORKLOADS, multiplies_bfloat16, sweeps
 from circuitlib.workshop.benchmark.ways import ablated_logits, diagonal
 
 TINY = Sizes("tiny", layers=3, heads=3, width=24, vocabulary=2048)
@@ -77,8 +77,12 @@ def test_each_row_of_a_batch_loses_its_own_head(family: str, request: pytest.Fix
 
 
 @pytest.mark.usefixtures("_small_products")
-def test_all_ways_measure_the_same(tmp_path: Path) -> None:
+def test_all_ways_measure_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """bfloat16, slow or not, on a processor that has it; on another it is left out."""
     directory = random_checkpoint(tmp_path, TINY)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "amx_bf16": False})
+    assert not multiplies_bfloat16()
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "amx_bf16": True})
     *_, before, frame = sweeps({str(directory): 128}, repeats=1)
     assert len(before) == 2 * 5
     assert list(frame["workload"].unique()) == list(WORKLOADS)

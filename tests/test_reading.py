@@ -1,5 +1,6 @@
 """What a policy is shown is what it is said to be shown; a hand-made reader gains by reading exactly what it should."""
 
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -198,7 +199,7 @@ STRENGTH = {"consistent": 1, "inconsistent": 1, "undecided": 0, "does not read":
     width=st.floats(0, 1),
     below=st.floats(0, 1),
     above=st.floats(0, 1),
-    rule=st.sampled_from([verdicts.agreement, verdicts.reads]),
+    rule=st.sampled_from([verdicts.agreement, partial(verdicts.reads, blind=0.5)]),
 )
 def test_a_wider_interval_is_never_a_stronger_word(low: float, width: float, below: float, above: float, rule) -> None:  # type: ignore[no-untyped-def]
     narrow, wide = rule(low, low + width), rule(low - below, low + width + above)
@@ -211,7 +212,8 @@ def test_verdicts() -> None:
     assert verdicts.agreement(-0.05, 0.05) == "consistent"
     assert verdicts.agreement(0.01, 0.06) == "undecided"
     assert verdicts.agreement(-0.2, -0.051) == "inconsistent"
-    assert verdicts.reads(-0.01, 0.01) == "does not read"
-    assert verdicts.reads(0.002, 0.02) == "gains"
-    assert verdicts.reads(-0.02, -0.002) == "loses"
-    assert verdicts.reads(-0.02, 0.002) == "undecided"
+    assert verdicts.reads(-0.01, 0.01, 0.9) == "does not read"
+    assert verdicts.reads(-0.01, 0.01, 0.995) == "at the ceiling"
+    assert verdicts.reads(0.002, 0.02, 0.995) == "gains"
+    assert verdicts.reads(-0.02, -0.002, 0.995) == "loses"
+    assert verdicts.reads(-0.02, 0.002, 0.995) == "undecided"

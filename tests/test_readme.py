@@ -9,9 +9,11 @@ from recorded_engine import Recorded, prompts_of
 from circuitlib.ablation.check_task import LEAST_DAMAGE
 from circuitlib.ablation.tables import load_table
 from circuitlib.ablation.top import top_heads
+from circuitlib.companion.authors import agreement, replay
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED, Settings
 from circuitlib.companion.speed import recorded
+from circuitlib.companion.verdicts import reads
 from circuitlib.manifest import load_frame
 from circuitlib.paths import RESULTS, ROOT, SUBJECTS
 from circuitlib.search.evaluate import summarise
@@ -203,3 +205,49 @@ def said_of_smollm2() -> list[str]:
         right = rows.set_index("task").loc["induction", "right"]
         lines.append(f"| `{bos}` | {rows['loss'].iloc[0]:.2f} nats | {100 * right:.0f}% |")
     return [*lines, f"prose: {behaviours.loc['prose', 'mean']:.2f} nats per token"]
+
+
+def said_of_the_replay() -> list[str]:
+    """What README says of the paper's own policies on GPT-2, word for word."""
+    curves: Any = (
+        replay().query("told == 'none' and trained_k in (0, 5)").set_index(["task", "searcher", "shown", "measured"])
+    )
+    without: Any = replay().query("told == 'none' and trained_k == 1 and searcher == 'policy' and shown == 'seeing'")
+    docstring = curves.loc["docstring"]
+
+    def row(title: str, searcher: str, shown: str = "") -> str:
+        cells = []
+        for count in (10, 20, 50):
+            one = docstring.loc[(searcher, shown, count)]
+            cells.append(f"{100 * one['ratio']:.0f} ({100 * one['low']:.0f} to {100 * one['high']:.0f})")
+        return f"| {title} | {' | '.join(cells)} |"
+
+    def gain(task: str, count: int) -> str:
+        one = curves.loc[(task, "policy", "blind", count)]
+        return f"{100 * one['effect']:.1f} ({100 * one['effect_low']:.1f} to {100 * one['effect_high']:.1f})"
+
+    flipped, blind = (docstring.loc[("policy", shown, 50)] for shown in ("flipped", "blind"))
+    agrees: Any = agreement().set_index(["searcher", "trained_k", "told"])
+    agrees = agrees.loc[("policy", 5, "none")]
+    random = docstring.loc[("random", "", 50)]
+    plain = without.query("task == 'docstring' and measured == 50").iloc[0]
+    assert reads(blind["effect_low"], blind["effect_high"], blind["ratio"]) == "loses"
+    return [
+        row("the headline's policy, sees its rewards", "policy", "seeing"),
+        row("the same, sees zeros", "policy", "blind"),
+        row("the same, sees its rewards with their signs turned", "policy", "flipped"),
+        row("two published lists, in turns", "induction's ten and IOI's, in turns"),
+        row("layers in order", "layers in order"),
+        row("random search", "random"),
+        f"Seeing is worth {gain('docstring', 10)} points after ten heads and {gain('docstring', 50)} after fifty: it *loses* by "
+        f"it, in {int(blind['worse'])} of 15 episodes, and finds {-100 * flipped['effect']:.1f} points more when it is lied to",
+        f"On induction, which it was trained on, seeing gains {gain('induction', 50)} points",
+        f"The paper reports {100 * agrees['paper_share']:.0f}% on 30 other episodes; so large a difference from the replay's "
+        f"{100 * agrees['share']:.0f}% has a probability of {agrees['p']:.2f}, so that nothing is decided",
+        f"its policy trained without planning is at {100 * plain['ratio']:.0f}%, random search at {100 * random['ratio']:.0f}%",
+    ]
+
+
+def test_the_replay(readme: str) -> None:
+    for sentence in said_of_the_replay():
+        assert sentence in readme, sentence

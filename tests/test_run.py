@@ -19,13 +19,17 @@ from circuitlib.ablation.build import ablation_of
 from circuitlib.ablation.sweep import Sweep
 from circuitlib.ablation.tables import DamageTable, load_table, save_table
 from circuitlib.companion import claims, frames, run
+from circuitlib.companion.otherwise import WAYS, otherwise
 from circuitlib.companion.run import Run
+from circuitlib.companion.seeing import PLAYS, seeing
 from circuitlib.companion.settings import CANDIDATES, PUBLISHED, Settings
 from circuitlib.manifest import StaleResult, is_stored, load_frame, read_provenance, restamp, save_frame
 from circuitlib.paths import RESULTS, ROOT
+from circuitlib.search.evaluate import EPISODE_SEED
 from circuitlib.search.policy import load_policy
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import Trainer
+from circuitlib.search.reading import SHOWN, play
 from circuitlib.tasks import TASKS
 from circuitlib.tasks.control_text import Part
 
@@ -291,3 +295,57 @@ def test_heads_are_means_of_rows(make_run: Callable[..., Run]) -> None:
 def test_a_run_is_inside_the_checkout() -> None:
     for public in PUBLIC:
         assert ROOT in public.folder.parents
+
+
+def test_seeing_by_brute_force(make_run: Callable[..., Run]) -> None:
+    """Ratios, effects and shares of one condition, played again by hand; what each policy is told; what rests on what."""
+    mine = make_run(seeds=2)
+    frame = seeing(mine)
+    rewards = frames.evaluation_episodes(mine, "docstring").mean(1)
+    oracle = rewards.amax(1).mean().item()
+    training = sum(frames.head_rewards(mine, name, "train") for name in mine.training_tasks)
+    ten = torch.as_tensor(training).argsort(descending=True)[:10]
+    of_list = frame.query("task == 'docstring' and searcher == 'list' and measured == 10").iloc[0]
+    assert of_list["ratio"] == pytest.approx(rewards[:, ten].amax(1).mean().item() / oracle, abs=1e-5)
+    hits = [head in ten.tolist() for head in rewards.argmax(1).tolist()]
+    assert of_list["best_head"] == pytest.approx(np.mean(hits), abs=1e-5)
+    assert (of_list["low"], of_list["high"]) != (0, 0)
+
+    ratios = {}
+    for shown in ("seeing", "flipped"):
+        found = []
+        for seed, network in mine.policies()[5].items():
+            signal = torch.tensor([0.0, 1.0])
+            plays = play(network, signal, rewards, EPISODE_SEED + seed, shown, PLAYS)  # type: ignore[arg-type]
+            found.append(plays.found[..., 19].mean().item())
+        ratios[shown] = np.mean(found) / oracle
+    policies = frame.query("task == 'docstring' and searcher == 'policy' and trained_k == 5 and told == 'ioi'")
+    twenty = policies[policies["measured"] == 20].set_index("shown")
+    for shown, ratio in ratios.items():
+        assert twenty.loc[shown, "ratio"] == pytest.approx(ratio, abs=1e-5)
+    assert twenty.loc["flipped", "effect"] == pytest.approx(ratios["seeing"] - ratios["flipped"], abs=1e-5)
+    assert frame.loc[frame["shown"].isin(["", "seeing"]), "effect"].isna().all()
+    told = frame[frame["trained_k"] > 0].groupby("task")["told"].agg(set).to_dict()
+    assert told["induction"] == {"none", "induction"}
+    assert told["docstring"] == {"none", "induction", "ioi"}
+    assert told["agreement"] == {"none"}
+    assert set(frame.loc[frame["trained_k"] > 0, "rests_on"]) == {"policies"}
+    assert set(frame.loc[frame["trained_k"] == 0, "rests_on"]) == {"tables"}
+    assert seeing(mine).equals(frame), "read again, not measured again"
+
+
+def test_otherwise_trains_what_it_says(make_run: Callable[..., Run]) -> None:
+    """Every way on every task; a policy that was trained blind is shown nothing else; told only where it was told in training."""
+    mine = make_run()
+    frame = otherwise(mine)
+    assert set(frame["way"]) == {way.name for way in WAYS}
+    assert len({way.name for way in WAYS}) == len(WAYS)
+    for way in WAYS:
+        rows = frame[frame["way"] == way.name]
+        assert set(rows["task"]) == set(mine.tasks)
+        names = [name for name in mine.tasks if name != "docstring"] if way.many else list(mine.training_tasks)
+        assert set(rows.loc[rows["trained_on"], "task"]) == set(names)
+        assert set(rows["told"]) == ({"none", *names} if way.told else {"none"})
+        assert set(rows["shown"]) == ({"seeing"} if way.blind else set(SHOWN))
+    assert (frame["ratio"] <= 1 + 1e-6).all()
+    assert mine.table_path("agreement", "train").is_file(), "a further task that is trained on has a table for it"

@@ -1,6 +1,7 @@
 """What the replay of the paper's own policies says: its tables in words, and the first rows of the ledger."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
@@ -56,9 +57,10 @@ def first_claims() -> pd.DataFrame:
 
 
 def _fractions() -> Iterator[tuple[object, ...]]:
-    curves = (
+    curves: Any = (
         replay().query("task == 'docstring' and measured == 50").set_index(["searcher", "trained_k", "told", "shown"])
     )
+    row: Any
     for row in agreement().itertuples():
         shown = "seeing" if row.trained_k else ""
         ours = curves.loc[(row.searcher, row.trained_k, row.told, shown)]
@@ -87,9 +89,16 @@ def _lists() -> Iterator[tuple[object, ...]]:
 
 def _gains() -> Iterator[tuple[object, ...]]:
     rows = replay().query("searcher == 'policy' and shown == 'blind' and measured == 50")
+    row: Any
     for row in rows.itertuples():
         claim = (
             f"{row.task}, {_named(row.searcher, row.trained_k, row.told)}: what seeing its rewards gains in 50 heads"
         )
         numbers = (row.effect, row.effect_low, row.effect_high)
-        yield claim, "fraction of oracle, paired", None, *numbers, verdicts.reads(row.effect_low, row.effect_high)
+        yield (
+            claim,
+            "fraction of oracle, paired",
+            None,
+            *numbers,
+            verdicts.reads(row.effect_low, row.effect_high, row.ratio),
+        )

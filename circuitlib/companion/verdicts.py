@@ -15,9 +15,14 @@ def agreement(low: float, high: float) -> str:
     return "inconsistent" if low > MARGIN or high < -MARGIN else "undecided"
 
 
-def reads(low: float, high: float) -> str:
-    """Of the 95% interval of what seeing its rewards gains a policy over seeing zeros: ``does not read`` where it lies within
-    :data:`POINT` of zero, otherwise ``gains`` above zero, ``loses`` below, ``undecided`` across it."""
+CEILING = 0.99
+"""Above this fraction of the oracle without reading, nothing is left to be gained by it."""
+
+
+def reads(low: float, high: float, blind: float) -> str:
+    """Of the 95% interval of what seeing its rewards gains a policy over seeing zeros, with which it finds the fraction
+    ``blind``: ``does not read`` where the interval lies within :data:`POINT` of zero (``at the ceiling`` where ``blind`` is above
+    :data:`CEILING`, so that it shows nothing), otherwise ``gains`` above zero, ``loses`` below, ``undecided`` across it."""
     if low >= -POINT and high <= POINT:
-        return "does not read"
+        return "at the ceiling" if blind > CEILING else "does not read"
     return "gains" if low > 0 else "loses" if high < 0 else "undecided"

@@ -13,7 +13,7 @@ import numpy as np
 from circuitlib.search.episodes import Episode, signal_of
 
 
-@dataclass(frozen=True)
+@dataclass
 class Groups:
     """An :class:`circuitlib.search.episodes.EpisodeSource` of planted rewards.
 

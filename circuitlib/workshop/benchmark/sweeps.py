@@ -77,7 +77,7 @@ def sweeps(subjects: Mapping[str, int], repeats: int) -> Iterator[pd.DataFrame]:
         model = AutoModelForCausalLM.from_pretrained(find_checkpoint(name), dtype=torch.float32).eval()
         ways = {
             "sweep": by_sweep(subject),
-            "sweep, bfloat16": by_sweep(subject, torch.bfloat16),
+            **({"sweep, bfloat16": by_sweep(subject, torch.bfloat16)} if multiplies_bfloat16() else {}),
             "hooks": by_hooks(subject),
             "transformers": by_transformers(model, batched=False),
             "transformers, batched": by_transformers(model, batched=True),
@@ -86,6 +86,11 @@ def sweeps(subjects: Mapping[str, int], repeats: int) -> Iterator[pd.DataFrame]:
             work = Workload.of(workload, subject.tokenizer, positions)
             rows += _rows(subject, work, ways, work.measure(by_hooks(double)), repeats)
             yield pd.DataFrame(rows)
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this processor has instructions for it. Without, it takes ten times as long as float32, which nobody wants."""
+    return any(there for name, there in torch.cpu.get_capabilities().items() if name.endswith("bf16"))
 
 
 def _rows(subject: Subject, work: Workload, ways: dict[str, Way], exact: Tensor, repeats: int) -> list[dict[str, Any]]:

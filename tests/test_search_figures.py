@@ -1,0 +1,108 @@
+"""The figures of "does it search?" draw what their tables say, for subjects of any shape."""
+
+from collections.abc import Iterator
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.container import ErrorbarContainer
+
+mpl.use("Agg")
+
+from circuitlib.companion import search_figures
+from circuitlib.companion.planted import BLINDED, LEARNED
+from circuitlib.search.reading import SHOWN
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+def rows_of(tasks: tuple[str, ...] = ("docstring", "induction")) -> pd.DataFrame:
+    """A replay of random numbers, in random order."""
+    rng, rows = np.random.default_rng(0), []
+    for task in tasks:
+        conditions = [("random", 0, "none", ""), ("layers in order", 0, "none", "")]
+        conditions += [("policy", k, told, shown) for k in (1, 5) for told in ("none", "ioi") for shown in SHOWN]
+        for searcher, k, told, shown in conditions:
+            for measured in (1, 2, 10, 20, 50):
+                low, ratio, high = np.sort(rng.random(3))
+                effect_low, effect, effect_high = np.sort(rng.normal(size=3)) / 20
+                rows.append(
+                    (task, searcher, k, told, shown, measured, ratio, low, high, effect, effect_low, effect_high)
+                )
+    columns = ["task", "searcher", "trained_k", "told", "shown", "measured", "ratio", "low", "high"]
+    frame = pd.DataFrame(rows, columns=[*columns, "effect", "effect_low", "effect_high"])
+    return frame.sample(frac=1, random_state=0)
+
+
+@pytest.mark.parametrize("k", [1, 5])
+def test_replay_curves(k: int) -> None:
+    rows = rows_of()
+    figure = search_figures.replay_curves(rows, trained_k=k)
+    for axis in figure.axes:
+        of_task = rows[(rows["task"] == axis.get_title().partition(",")[0]) & (rows["told"] == "none")]
+        lines = {str(line.get_label()): np.asarray(line.get_xydata()) for line in axis.lines}
+        for key, (label, _, _) in search_figures.LINES.items():
+            keys = pd.Series(zip(of_task["searcher"], of_task["shown"], strict=True), of_task.index)
+            drawn = of_task[(keys == key) & of_task["trained_k"].isin([0, k])].sort_values("measured")
+            assert (label in lines) == bool(len(drawn)), "what was not measured is not drawn"
+            if len(drawn):
+                assert np.allclose(lines[label], drawn[["measured", "ratio"]])
+
+
+@pytest.mark.parametrize("shown", ["blind", "flipped"])
+def test_effects(shown: str) -> None:
+    rows = rows_of()
+    figure = search_figures.effects(rows, shown)
+    by = rows[rows["shown"] == shown].set_index(["trained_k", "measured", "task", "told"])
+    for axis, k in zip(figure.axes, (1, 5), strict=True):
+        series = [some for some in axis.containers if isinstance(some, ErrorbarContainer)]
+        labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+        places = dict(zip(labels, figure.axes[0].get_yticks(), strict=True))
+        assert len(labels) == 4
+        for some, measured in zip(series, (10, 20, 50), strict=True):
+            points = np.asarray(some[0].get_xydata())
+            ends = np.array([segment[:, 0] for segment in some[2][0].get_segments()])
+            assert len(points) == 4
+            for (x, y), (low, high) in zip(points, ends, strict=True):
+                (label,) = (name for name, place in places.items() if abs(place - y) < 0.3)
+                task, _, told = label.replace("nothing", "none").partition(", told ")
+                row = by.loc[[(k, measured, task, told)]].iloc[0]
+                assert 100 * row["effect"] == pytest.approx(x)
+                assert (low, high) == pytest.approx((100 * row["effect_low"], 100 * row["effect_high"]))
+
+
+@pytest.mark.parametrize(("layers", "across"), [(7, 5), (30, 9)])
+def test_first_picks(layers: int, across: int) -> None:
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(layers * across), size=3)
+    figure = search_figures.first_picks(probabilities, across, ["a", "b", "c"])
+    for axis, values, title in zip(figure.axes, probabilities, "abc", strict=False):
+        mesh = axis.collections[0]
+        grid = np.asarray(mesh.get_array())
+        assert np.allclose(grid, values.reshape(layers, across))
+        assert mesh.get_clim() == (0, probabilities.max()), "one scale"
+        assert axis.get_title() == title
+
+
+def test_planted_curves() -> None:
+    rng = np.random.default_rng(0)
+    sources = [(0.3, 0.0), (3.0, 0.0), (10.0, 0.0), (3.0, 0.1), (3.0, 0.4)]
+    rows = [(*one, shown, n, *np.sort(rng.random(3))) for one in sources for shown in SHOWN[:3] for n in (20, 50)]
+    columns = ["scale", "noise", "shown", "measured", "low", "ratio", "high"]
+    planted = pd.DataFrame(rows, columns=columns)
+    scales, noises = search_figures.planted_curves(planted, LEARNED, BLINDED).axes
+    for axis, column, wanted in ((scales, "scale", [0.3, 3.0, 10.0]), (noises, "noise", [0.0, 0.1, 0.4])):
+        series = [some for some in axis.containers if isinstance(some, ErrorbarContainer)]
+        for some, shown in zip(series, ("seeing", "blind", "flipped"), strict=True):
+            points = np.asarray(some[0].get_xydata())
+            assert points[:, 0].tolist() == wanted
+            chosen = planted[(planted["shown"] == shown) & (planted["measured"] == 50)]
+            chosen = chosen[chosen["noise"] == 0] if column == "scale" else chosen[chosen["scale"] == 3.0]
+            assert np.allclose(points[:, 1], chosen.sort_values(column)["ratio"])
+        bars = [line.get_ydata()[0] for line in axis.lines if line.get_linestyle() == "--"]  # type: ignore[index,union-attr]
+        assert bars == [LEARNED, BLINDED]
