@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from circuitlib import __main__ as command
-from circuitlib.companion import authors
-from circuitlib.companion.authors import FILES, HEADS, Files, Published, holm, published_order
+from circuitlib.companion import authors, replayed, verdicts
+from circuitlib.companion.authors import FILES, HEADS, Files, Published, by_chance, holm, published_order
+from circuitlib.manifest import is_stored
 from circuitlib.search.network import ActorCritic
 
 PLAYS = 4
@@ -95,11 +96,63 @@ def test_replay_by_brute_force(clone: Path, tmp_path: Path) -> None:
     assert np.allclose(blind["effect"], seeing["ratio"] - blind["ratio"], atol=1e-6)
     assert (policies["low"] <= policies["ratio"] + 1e-9).all()
     assert (policies["high"] >= policies["ratio"] - 1e-9).all()
+    random = replay.query("searcher == 'random' and task == 'docstring' and measured == 50").iloc[0]
+    policy = seeing.loc[("docstring", 5, "none", 50)]
+    assert random["behind"] == pytest.approx(policy["ratio"] - random["ratio"], abs=1e-6)
+    greedy = replay[replay["searcher"] == "policy, greedy"]
+    assert set(greedy["shown"]) == {"seeing", "blind", "flipped", "swapped"}
+    assert ((policies["changed"].dropna() >= 0) & (policies["changed"].dropna() <= 1)).all()
+    assert set(policies.loc[policies["changed"].notna(), "measured"]) == {10, 20, 50}
     assert len(frames["agreement"]) == 7
     paper = frames["agreement"].set_index(["searcher", "trained_k", "told"])
     assert paper.loc[("policy", 5, "none"), "paper"] == 2.1031
     with pytest.raises(ValueError, match="is of another run"):
         authors.load_frame(tmp_path / "out" / "agreement.csv", authors._provenance() | {"plays": 7})
+
+
+def test_what_is_by_chance_is_found_so() -> None:
+    """Means of 30 plays on 30 other episodes of the same distribution: probabilities are uniform, and the interval of the
+    difference contains 0 in 95 of 100; from a distribution a whole deviation lower neither is so, and the sign says which."""
+    rng, probabilities, covered = np.random.default_rng(0), [], 0
+    for _ in range(150):
+        episodes = rng.normal(2.0, 0.3, size=45)
+        plays = episodes + rng.normal(0.0, 0.2, size=(20, 45))
+        p, (low, high) = by_chance(plays[0, 15:].mean(), plays[:, :15])
+        probabilities.append(p)
+        covered += low <= 0 <= high
+    assert 0.4 < np.mean(probabilities) < 0.6
+    assert np.mean(np.array(probabilities) < 0.05) < 0.12
+    assert covered / 150 > 0.88
+    p, (low, high) = by_chance(1.6, plays[:, :15])
+    assert p < 0.01
+    assert 0 < low < plays[:, :15].mean() - 1.6 < high
+
+
+def test_what_is_said_of_the_committed_replay() -> None:
+    """Claims and the table beside the paper are the committed tables', and a replay that differs is noticed."""
+    curves, rows, claims = authors.replay(), authors.agreement(), replayed.first_claims()
+    beside = replayed.beside_the_paper()
+    assert len(beside) == len(rows) == 7
+    for (_, row), verdict in zip(rows.iterrows(), beside["verdict"], strict=True):
+        assert row["low"] < row["difference"] < row["high"]
+        assert verdict == verdicts.agreement(row["low"], row["high"])
+    words = {"consistent", "inconsistent", "undecided", "gains", "loses", "gains nothing", "at the ceiling"}
+    assert set(claims["verdict"]) <= words | {"holds", "the other way round"}
+    assert claims["claim"].is_unique
+    headline = claims[claims["claim"].str.startswith("docstring, policy trained with k=5, told nothing, after 50")]
+    assert headline["paper"].item() == pytest.approx(2.1031 / 2.1745, abs=1e-4)
+    assert replayed.compared({"replay": curves, "agreement": rows})
+    for name, column in (("replay", "effect"), ("agreement", "p")):
+        frames = {"replay": curves, "agreement": rows}
+        frames |= {name: frames[name].assign(**{column: frames[name][column] + 0.01})}
+        assert not replayed.compared(frames)
+
+
+def test_the_command(clone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A replay of other files is not the committed one; one of the committed tables is."""
+    assert command.main(["authors", str(clone), "--output", str(tmp_path / "out")]) == 1
+    assert "not equal to the committed replay" in capsys.readouterr().out
+    assert is_stored(tmp_path / "out" / "replay.parquet")
 
 
 def test_holm_in_closed_form() -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from circuitlib.ablation.build import ROUNDING
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.companion.speed import RECORDED, recorded, recorded_machines
 from circuitlib.manifest import load_frame, read_provenance
@@ -18,6 +19,7 @@ from circuitlib.search.episodes import TableEpisodes
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import Trainer
+from circuitlib.subjects.checkpoints import SMOLLM2
 from circuitlib.workshop.benchmark import PARTS, growth, machine, main
 from circuitlib.workshop.benchmark.growth import Case, measured_here
 from circuitlib.workshop.benchmark.machine import interleaved, matmul_rate, resident
@@ -197,23 +199,38 @@ def test_a_training_in_parts_is_the_whole(make_table: Callable[..., DamageTable]
     assert parts.found() == pytest.approx(expected)
 
 
+BOUNDS = {"gpt2-mini": 1e-5, "gpt2-shape": 1e-5, SMOLLM2: ROUNDING}
+"""How far a sweep may be from hooks in float64: SmolLM2 amplifies rounding."""
+
+
 @pytest.mark.parametrize("processor", sorted(recorded_machines("sweeps")))
-def test_recorded_speeds_reach_what_the_project_promises(processor: str) -> None:
-    sweeps, policies, grown = (all_[all_["processor"] == processor] for all_ in map(recorded, PARTS))
+def test_recorded_sweeps_reach_what_the_project_promises(processor: str) -> None:
+    sweeps = recorded("sweeps").query("processor == @processor")
     swept = sweeps[sweeps["method"] == "sweep"].set_index(["subject", "workload"])
-    assert (swept["exact_error"] < 1e-5).all()
+    for subject, rows in swept.groupby("subject"):
+        assert (rows["exact_error"] < BOUNDS[str(subject)]).all()
+        assert set(rows.index.get_level_values("workload")) == set(WORKLOADS)
     speed = swept["speedup"]
     for workload in ("ioi", "induction"):
         assert speed["gpt2-mini", workload] >= 2.8
         assert speed["gpt2-shape", workload] >= 3.2
     assert speed["gpt2-mini", "control"] >= 1.5
     assert speed["gpt2-shape", "control"] >= 1.5
-    policies = policies.set_index("method")
+
+
+@pytest.mark.parametrize("processor", sorted(recorded_machines("policies")))
+def test_recorded_policies_reach_what_the_project_promises(processor: str) -> None:
+    policies = recorded("policies").query("processor == @processor").set_index("method")
     cost = policies["seconds"] / policies["seeds"]
     for theirs in ("MaskablePPO", "MaskablePPO, one thread"):
         for faster in (cost[theirs] / cost, policies["rate"] / policies["rate"][theirs]):
             assert faster["ours"] >= 2.5
             assert faster["ours, 10 seeds"] >= 5
+
+
+@pytest.mark.parametrize("processor", sorted(recorded_machines("growth")))
+def test_recorded_growth_reaches_what_the_project_promises(processor: str) -> None:
+    grown = recorded("growth").query("processor == @processor")
     prompts = grown[grown["grows"] == "prompts"]
     assert prompts["resident"].max() < 1.1 * prompts["resident"].min()
     held = grown[grown["grows"] == "method"].groupby("subject")["method"].agg(set)
@@ -231,4 +248,7 @@ def test_recorded_tables_say_what_they_were_measured_on() -> None:
         assert provenance["arguments"]["steps"] == 200_000
         assert provenance["versions"]["torch"]
     for folder in RECORDED.iterdir():
-        assert [path.stem for path in sorted(folder.glob("*.csv"))] == sorted(PARTS)
+        parts = {path.stem for path in folder.glob("*.csv")}
+        assert {"sweeps"} <= parts <= set(PARTS)
+    for part in PARTS:
+        assert len(recorded(part)), "measured on one processor at least"

@@ -13,7 +13,6 @@ from circuitlib.companion.authors import agreement, replay
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED, Settings
 from circuitlib.companion.speed import recorded
-from circuitlib.companion.verdicts import reads
 from circuitlib.manifest import load_frame
 from circuitlib.paths import RESULTS, ROOT, SUBJECTS
 from circuitlib.search.evaluate import summarise
@@ -154,15 +153,28 @@ def test_kinds_of_heads_rank_as_in_the_paper() -> None:
     assert heads[negative].max() < 0
 
 
-def test_speeds(readme: str) -> None:
-    """The range over processors, and over tasks."""
+def said_of_speed() -> list[str]:
+    """What README says of speed: ranges over processors and tasks."""
     sweeps = recorded("sweeps")
-    speed = sweeps[sweeps["method"] == "sweep"].set_index(["subject", "workload"])["speedup"]
-    for subject, place in (("gpt2-mini", "on `gpt2-mini`"), ("gpt2-shape", "at GPT-2 small's sizes")):
-        tasks, general = (_range(speed[subject][names]) for names in (["ioi", "induction"], ["control"]))
-        assert f"{tasks} times for tasks and {general} for general damage {place}" in readme
-    for processor in sweeps["processor"].unique():
-        assert processor in readme
+    by = sweeps.set_index(["processor", "subject", "workload"])
+    speed = by[by["method"] == "sweep"]["speedup"]
+    batched = by[by["method"] == "transformers, batched"]["seconds"] / by[by["method"] == "sweep"]["seconds"]
+    places = {"gpt2-mini": "on `gpt2-mini`", "gpt2-shape": "at GPT-2 small's sizes", SMOLLM2: "on SmolLM2"}
+
+    def times(of: pd.Series, subject: str) -> tuple[str, str]:
+        of = of.dropna().xs(subject, level="subject")
+        control = of.index.get_level_values("workload") == "control"
+        return _range(of[~control]), _range(of[control])
+
+    said = ["{} times for tasks and {} for general damage " + place for place in places.values()]
+    hooked = [words.format(*times(speed, subject)) for words, subject in zip(said, places, strict=True)]
+    careful = [" and ".join(times(batched, subject)) + " " + place for subject, place in places.items()]
+    return [", ".join(hooked), ", ".join(careful), *(f"`{name}`" for name in sweeps["processor"].unique())]
+
+
+def test_speeds(readme: str) -> None:
+    for sentence in said_of_speed():
+        assert sentence in readme, sentence
 
 
 def test_the_work_of_the_top(readme: str) -> None:

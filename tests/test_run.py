@@ -19,7 +19,6 @@ from circuitlib.ablation.build import ablation_of
 from circuitlib.ablation.sweep import Sweep
 from circuitlib.ablation.tables import DamageTable, load_table, save_table
 from circuitlib.companion import claims, frames, run
-from circuitlib.companion.otherwise import WAYS, otherwise
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import PLAYS, seeing
 from circuitlib.companion.settings import CANDIDATES, PUBLISHED, Settings
@@ -29,7 +28,7 @@ from circuitlib.search.evaluate import EPISODE_SEED
 from circuitlib.search.policy import load_policy
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import Trainer
-from circuitlib.search.reading import SHOWN, play
+from circuitlib.search.reading import play
 from circuitlib.tasks import TASKS
 from circuitlib.tasks.control_text import Part
 
@@ -309,7 +308,10 @@ def test_seeing_by_brute_force(make_run: Callable[..., Run]) -> None:
     assert of_list["ratio"] == pytest.approx(rewards[:, ten].amax(1).mean().item() / oracle, abs=1e-5)
     hits = [head in ten.tolist() for head in rewards.argmax(1).tolist()]
     assert of_list["best_head"] == pytest.approx(np.mean(hits), abs=1e-5)
-    assert (of_list["low"], of_list["high"]) != (0, 0)
+    assert np.isnan(of_list["low"]), "32 prompts are one batch, and say nothing of others"
+    assert of_list["best_head"] != 0 or not any(hits)
+    random = frame.query("searcher == 'random' and measured == 50").set_index("task")["best_head"]
+    assert ((random - 50 / 144).abs() < 0.15).all()
 
     ratios = {}
     for shown in ("seeing", "flipped"):
@@ -324,7 +326,8 @@ def test_seeing_by_brute_force(make_run: Callable[..., Run]) -> None:
     for shown, ratio in ratios.items():
         assert twenty.loc[shown, "ratio"] == pytest.approx(ratio, abs=1e-5)
     assert twenty.loc["flipped", "effect"] == pytest.approx(ratios["seeing"] - ratios["flipped"], abs=1e-5)
-    assert frame.loc[frame["shown"].isin(["", "seeing"]), "effect"].isna().all()
+    assert frame.loc[frame["shown"].isin(["", "seeing"]), ["effect", "changed"]].isna().all(axis=None)
+    assert frame.loc[frame["shown"] == "blind", "changed"].between(0, 1).all()
     told = frame[frame["trained_k"] > 0].groupby("task")["told"].agg(set).to_dict()
     assert told["induction"] == {"none", "induction"}
     assert told["docstring"] == {"none", "induction", "ioi"}
@@ -332,20 +335,3 @@ def test_seeing_by_brute_force(make_run: Callable[..., Run]) -> None:
     assert set(frame.loc[frame["trained_k"] > 0, "rests_on"]) == {"policies"}
     assert set(frame.loc[frame["trained_k"] == 0, "rests_on"]) == {"tables"}
     assert seeing(mine).equals(frame), "read again, not measured again"
-
-
-def test_otherwise_trains_what_it_says(make_run: Callable[..., Run]) -> None:
-    """Every way on every task; a policy that was trained blind is shown nothing else; told only where it was told in training."""
-    mine = make_run()
-    frame = otherwise(mine)
-    assert set(frame["way"]) == {way.name for way in WAYS}
-    assert len({way.name for way in WAYS}) == len(WAYS)
-    for way in WAYS:
-        rows = frame[frame["way"] == way.name]
-        assert set(rows["task"]) == set(mine.tasks)
-        names = [name for name in mine.tasks if name != "docstring"] if way.many else list(mine.training_tasks)
-        assert set(rows.loc[rows["trained_on"], "task"]) == set(names)
-        assert set(rows["told"]) == ({"none", *names} if way.told else {"none"})
-        assert set(rows["shown"]) == ({"seeing"} if way.blind else set(SHOWN))
-    assert (frame["ratio"] <= 1 + 1e-6).all()
-    assert mine.table_path("agreement", "train").is_file(), "a further task that is trained on has a table for it"

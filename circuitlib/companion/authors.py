@@ -9,6 +9,7 @@ measure again (``python -m circuitlib authors CLONE``); what was measured is com
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,11 +24,11 @@ from circuitlib.manifest import code_hash, content_hash, load_frame, made_on, sa
 from circuitlib.paths import RESULTS
 from circuitlib.search.env import BUDGET
 from circuitlib.search.episodes import NOTHING, signal_of
-from circuitlib.search.intervals import fraction
+from circuitlib.search.intervals import Interval, fraction
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.oracle import best_reward, head_order
 from circuitlib.search.orders import layers_in_order, random_orders
-from circuitlib.search.reading import SHOWN, play
+from circuitlib.search.reading import SHOWN, Plays, play
 
 REPOSITORY, COMMIT = "https://github.com/BarsatKhadka/causality-RL", "21b1d98"
 SUBJECT = "GPT-2 small"
@@ -43,6 +44,12 @@ LAYERS, HEADS_PER_LAYER = 12, 12
 HEADS = LAYERS * HEADS_PER_LAYER
 PLAYS = 300
 """Plays of each episode by each searcher that draws; the same random numbers whatever a policy is shown."""
+
+HEADLINE = ("policy", 5, NOTHING)
+"""The searcher, trained k and signal of the paper's headline."""
+
+CHANGED = (10, 20, 50)
+"""Heads measured at which it is counted how many of them are others than a seeing policy's."""
 
 
 class Published(NamedTuple):
@@ -116,14 +123,14 @@ def _network(state: dict[str, Tensor]) -> ActorCritic:
 
 
 class Played(NamedTuple):
-    """A searcher's condition, and what it found: the best reward after each head measured."""
+    """A searcher's condition, what it measured, and what it found."""
 
     task: str
     searcher: str
     trained_k: int
     told: str
     shown: str
-    best: Float[np.ndarray, "plays e n"]
+    plays: Plays
 
 
 def head_number(name: str) -> int:
@@ -143,98 +150,103 @@ def interleaved(first: list[int], second: list[int]) -> list[int]:
 
 
 def _orders(task: str, files: Files, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
-    """What needs no policy: orders of heads ``[plays or 1, h]``, by name."""
-    yield "random", random_orders(PLAYS, HEADS, generator)
-    yield "layers in order", layers_in_order(PLAYS, LAYERS, HEADS_PER_LAYER, generator)
+    """What needs no policy, by name: orders of heads, one for each play of each episode ``[plays * e, h]`` or one for all."""
+    count = PLAYS * len(files.rewards[task])
+    yield "random", random_orders(count, HEADS, generator)
+    yield "layers in order", layers_in_order(count, LAYERS, HEADS_PER_LAYER, generator)
     if task == "docstring":
         induction, ioi = map(published_order, TRAINED_ON)
         yield "induction's ten and IOI's, in turns", torch.tensor([interleaved(induction, ioi)])
+        yield "IOI's ten and induction's, in turns", torch.tensor([interleaved(ioi, induction)])
         yield "induction's ten", torch.tensor([induction])
         yield "IOI's ten", torch.tensor([ioi])
         yield "induction's list of the earlier run", head_order(files.rewards["induction"])[None]
 
 
-def _found(rewards: Float[Tensor, "e h"], orders: Int[Tensor, "plays k"]) -> np.ndarray:
-    """The best reward after each of 50 heads measured in order, ``[plays, e, 50]``; a shorter list stays where it ends."""
-    best = rewards[:, orders].cummax(-1).values.transpose(0, 1)
-    return best[:, :, [min(i, best.shape[2] - 1) for i in range(BUDGET)]].numpy()
+def _in_order(rewards: Float[Tensor, "e h"], orders: Int[Tensor, "n k"]) -> Plays:
+    """Heads measured in order, 50 of them; a shorter list stays where it ends."""
+    episodes, last = len(rewards), min(BUDGET, orders.shape[1]) - 1
+    heads = orders.view(-1, episodes if len(orders) > 1 else 1, orders.shape[1])[
+        ..., [min(i, last) for i in range(BUDGET)]
+    ]
+    heads = heads.expand(-1, episodes, -1)
+    return Plays(heads, rewards.expand(len(heads), -1, -1).gather(-1, heads).cummax(-1).values)
 
 
 def played(files: Files) -> Iterator[Played]:
-    """Every searcher on every episode: policies seeing their rewards, zeros, turned signs and another episode's rewards,
-    greedy too; random search, layers in order, and lists."""
+    """Every searcher on every episode: policies, drawing and greedy, seeing their rewards, zeros, turned signs and another
+    episode's rewards; random search, layers in order, and lists."""
     for task, rewards in files.rewards.items():
         for name, orders in _orders(task, files, torch.Generator().manual_seed(0)):
-            yield Played(task, name, 0, NOTHING, "", _found(rewards, orders))
-        for k, network in files.policies.items():
-            for told in (NOTHING, *TRAINED_ON):
-                signal = torch.from_numpy(signal_of(TRAINED_ON, told))
-                for shown in SHOWN:
-                    plays = play(network, signal, rewards, 1, shown, PLAYS)
-                    yield Played(task, "policy", k, told, shown, plays.found.numpy())
-                plays = play(network, signal, rewards, 1, greedy=True)
-                yield Played(task, "policy, greedy", k, told, "seeing", plays.found.numpy())
+            yield Played(task, name, 0, NOTHING, "", _in_order(rewards, orders))
+        every = product(files.policies.items(), (NOTHING, *TRAINED_ON), (False, True), SHOWN)
+        for (k, network), told, greedy, shown in every:
+            signal = torch.from_numpy(signal_of(TRAINED_ON, told))
+            plays = play(network, signal, rewards, 1, shown, PLAYS, greedy)
+            yield Played(task, "policy, greedy" if greedy else "policy", k, told, shown, plays)
 
 
 def _curves(runs: list[Played], oracle: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
-    """Fractions of the oracle after each head measured, and the paired effect of seeing: seeing minus what is shown."""
-    seeing = {
-        (one.task, one.trained_k, one.told): one.best
-        for one in runs
-        if one.shown == "seeing" and one.searcher == "policy"
-    }
+    """What :func:`replay` describes."""
+    seeing = {one[:4]: one.plays for one in runs if one.shown == "seeing"}
     for one in runs:
-        condition = one._asdict()
-        del condition["best"]
+        ceiling, blindfolded = oracle[one.task], one.shown not in ("", "seeing")
+        condition = dict(zip(one._fields[:5], one[:5], strict=True))
+        saw = seeing[one[:4]] if blindfolded else seeing[(one.task, *HEADLINE)]
         for measured in range(1, BUDGET + 1):
-            ceiling, draws = oracle[one.task], len(oracle[one.task]) - 1
-            best = one.best[:, :, measured - 1].mean(0)
+            best, other = (plays.found[:, :, measured - 1].mean(0).numpy() for plays in (one.plays, saw))
             row = condition | {"measured": measured, "best": best.mean(), "oracle": ceiling.mean()}
-            row |= dict(zip(("ratio", "low", "high"), fraction(best[None], ceiling, draws), strict=True))
-            if one.trained_k and one.searcher == "policy" and one.shown != "seeing":
-                saw = seeing[one.task, one.trained_k, one.told][:, :, measured - 1].mean(0)
-                effect = fraction(saw[None], ceiling, draws, against=best[None])
-                row |= dict(zip(("effect", "effect_low", "effect_high"), effect, strict=True))
-                row |= {"better": int((saw > best).sum()), "worse": int((saw < best).sum())}
+            row |= _named("ratio low high", fraction(best[None], ceiling, None))
+            ahead = fraction(other[None], ceiling, None, against=best[None])
+            if blindfolded:
+                row |= _named("effect effect_low effect_high", ahead)
+                row |= {"better": int((other > best).sum()), "worse": int((other < best).sum())}
+                row |= {"changed": one.plays.changed(saw, measured)} if measured in CHANGED else {}
+            elif not one.trained_k:
+                row |= _named("behind behind_low behind_high", ahead)
             yield row
 
 
-def _agreement(runs: list[Played]) -> Iterator[dict[str, Any]]:
-    """The paper's docstring numbers beside the replay's, after 50 heads.
+def _named(names: str, interval: Interval) -> dict[str, float]:
+    return dict(zip(names.split(), interval, strict=True))
 
-    The paper's are means of one play on each of 30 episodes; these are of ``PLAYS`` plays on 15 others. p: how
-    probable so large a difference is if all come from one distribution, by a bootstrap of both means.
-    """
+
+def by_chance(
+    paper: float, values: Float[np.ndarray, "plays e"], played: int = 30
+) -> tuple[float, tuple[float, float]]:
+    """How probable a paper's mean of one play on each of ``played`` other episodes is, if it and ``values`` come from one
+    distribution, two-sided; and the 95% interval of mean(values) - paper. A bootstrap of both means."""
+    rng, (plays, episodes) = np.random.default_rng(0), values.shape
+    shape = (20_000, played)
+    theirs = values[rng.integers(plays, size=shape), rng.integers(episodes, size=shape)].mean(1)
+    ours = values.mean(0)[rng.integers(episodes, size=(shape[0], episodes - 1))].mean(1)
+    noise, difference = ours - theirs, values.mean() - paper
+    p = 2 * min((noise >= difference).mean(), (noise <= difference).mean())
+    low, high = difference - np.percentile(noise, [97.5, 2.5])
+    return float(min(p, 1)), (float(low), float(high))
+
+
+def _agreement(runs: list[Played]) -> Iterator[dict[str, Any]]:
+    """What :func:`agreement` describes."""
     transfer = mechrl()["transfer_docstring_30_episodes"]
     names = {NOTHING: "unknown", "induction": "told_induction", "ioi": "told_ioi"}
     theirs = {("random", 0, NOTHING): transfer["random"]["mean_best"]}
     theirs |= {("policy", k, told): transfer[f"k{k}"][name] for k in (1, 5) for told, name in names.items()}
     ceiling = transfer["oracle_15_episodes"]["mean_best"]
-    rng = np.random.default_rng(0)
     for one in runs:
         paper = theirs.get((one.searcher, one.trained_k, one.told))
         if one.task == "docstring" and paper is not None and one.shown in ("", "seeing"):
-            values = one.best[:, :, -1]
-            plays, episodes = values.shape
-            shape = (20_000, 30)
-            mean_of_30 = values[rng.integers(plays, size=shape), rng.integers(episodes, size=shape)].mean(1)
-            resampled = values.mean(0)[rng.integers(episodes, size=(shape[0], episodes - 1))].mean(1)
-            by_chance, seen = mean_of_30 - resampled, paper - values.mean()
-            p = float((np.abs(by_chance) >= abs(seen)).mean())
-            low, high = np.percentile(-seen - by_chance, [2.5, 97.5])
-            yield {
-                "searcher": one.searcher,
-                "trained_k": one.trained_k,
-                "told": one.told,
+            values = one.plays.found[:, :, -1].numpy()
+            p, (low, high) = by_chance(paper, values)
+            condition = {"searcher": one.searcher, "trained_k": one.trained_k, "told": one.told}
+            found = {
                 "paper": paper,
                 "replayed": values.mean(),
                 "paper_share": paper / ceiling,
                 "share": values.mean() / ceiling,
-                "difference": -seen / ceiling,
-                "low": low / ceiling,
-                "high": high / ceiling,
-                "p": p,
             }
+            difference = {"difference": (values.mean() - paper) / ceiling, "low": low / ceiling, "high": high / ceiling}
+            yield condition | found | difference | {"p": p}
 
 
 def holm(p: pd.Series) -> pd.Series:
@@ -268,10 +280,14 @@ def _provenance() -> dict[str, Any]:
 
 
 def replay() -> pd.DataFrame:
-    """The committed replay. Columns: task, searcher, trained_k, told, shown (for policies, see
-    :data:`circuitlib.search.reading.Shown`), measured, best (mean largest reward so far, logits), oracle, ratio of the two with
-    its interval (low, high) over episodes; for a policy that is not shown its rewards effect, the ratio of the same policy
-    seeing them minus this one's, with its interval, and in how many episodes seeing is better and worse.
+    """The committed replay, after each of 50 heads measured.
+
+    Columns: task, searcher, trained_k, told, shown (for policies, see :data:`circuitlib.search.reading.Shown`), measured,
+    best (mean largest reward so far, logits), oracle, ratio of the two with its interval (low, high); for a policy that is not
+    shown its rewards effect, the ratio of the same policy seeing them minus this one's, with its interval, in how many
+    episodes seeing is better and worse, and changed, the share of its heads that the seeing one did not measure; for searchers
+    without a policy behind, the headline's ratio minus theirs, with its interval. All intervals are paired and over
+    episodes, which share no prompt.
 
     Raises :class:`circuitlib.manifest.StaleResult` when it is of other files or code.
     """

@@ -66,13 +66,19 @@ def _rows(source: Groups, config: PPOConfig) -> Iterator[dict[str, Any]]:
     episodes = [source.draw(np.random.default_rng(EPISODE_SEED + i)).rewards for i in range(EPISODES)]
     rewards = torch.from_numpy(np.stack(episodes))
     oracle, signal = best_reward(rewards).numpy(), torch.zeros(len(source.tasks))
+    seeing: dict[int, np.ndarray] = {}
     for shown in SEES:
         plays = [play(network, signal, rewards, seed, shown) for seed, network in networks.items()]
-        found = torch.cat([one.found for one in plays])
         for count in MEASURED:
-            interval = fraction(found[..., count - 1].numpy(), oracle, EPISODES - 1)
+            best = torch.cat([one.found[..., count - 1] for one in plays]).numpy()
             row = {"scale": source.scale, "noise": source.noise, "shown": shown, "measured": count}
-            yield row | dict(zip(("ratio", "low", "high"), interval, strict=True))
+            row |= dict(zip(("ratio", "low", "high"), fraction(best, oracle, None), strict=True))
+            if shown == "seeing":
+                seeing[count] = best
+            else:
+                effect = fraction(seeing[count], oracle, None, against=best)
+                row |= dict(zip(("effect", "effect_low", "effect_high"), effect, strict=True))
+            yield row
 
 
 def _provenance(config: PPOConfig) -> dict[str, Any]:
@@ -87,7 +93,8 @@ def _provenance(config: PPOConfig) -> dict[str, Any]:
 
 def planted() -> pd.DataFrame:
     """The committed table. Columns: scale, noise (:class:`circuitlib.search.planted.Groups`), shown, measured, ratio (mean best
-    reward over the oracle's) with its interval over seeds and episodes (low, high).
+    reward over the oracle's) with its interval over seeds and episodes (low, high), and, unless seeing, effect: the ratio of the same
+    policies seeing minus this one's, with its interval.
 
     Raises :class:`circuitlib.manifest.StaleResult` when it is of other code.
     """

@@ -10,9 +10,8 @@ from circuitlib.companion.authors import agreement, replay
 from circuitlib.companion.compare import FRAME_TOLERANCE, frame_difference
 from circuitlib.search.episodes import NOTHING
 
-IN_TURNS = "induction's ten and IOI's, in turns"
-HEADLINE = 5
-"""The k that the headline's policy was trained with."""
+RIVALS = ("induction's ten and IOI's, in turns", "IOI's ten and induction's, in turns", "layers in order", "random")
+"""What the ledger sets the headline's policy beside."""
 
 
 def compared(frames: dict[str, pd.DataFrame]) -> bool:
@@ -70,21 +69,12 @@ def _fractions() -> Iterator[tuple[object, ...]]:
 
 
 def _lists() -> Iterator[tuple[object, ...]]:
-    rows = replay().query("task == 'docstring' and measured == 10 and told == @NOTHING")
-    policy = rows.query("searcher == 'policy' and trained_k == @HEADLINE and shown == 'seeing'").iloc[0]
-    for rival in (IN_TURNS, "layers in order"):
-        other = rows.query("searcher == @rival").iloc[0]
-        beats = (
-            "holds"
-            if policy["low"] > other["high"]
-            else "does not hold"
-            if policy["high"] < other["low"]
-            else "undecided"
-        )
-        claim = (
-            f"docstring, after 10 heads: the headline's policy finds more than {rival} ({100 * other['ratio']:.0f}%)"
-        )
-        yield claim, "fraction of oracle", None, policy["ratio"], policy["low"], policy["high"], beats
+    rows = replay().query("task == 'docstring' and measured == 20 and trained_k == 0")
+    row: Any
+    for row in rows[rows["searcher"].isin(RIVALS)].itertuples():
+        claim = f"docstring, after 20 heads: the headline's policy finds more than {row.searcher}, which finds {100 * row.ratio:.0f}%"
+        numbers = (row.behind, row.behind_low, row.behind_high)
+        yield claim, "fraction of oracle, paired", None, *numbers, verdicts.beats(row.behind_low, row.behind_high)
 
 
 def _gains() -> Iterator[tuple[object, ...]]:
@@ -100,5 +90,5 @@ def _gains() -> Iterator[tuple[object, ...]]:
             "fraction of oracle, paired",
             None,
             *numbers,
-            verdicts.reads(row.effect_low, row.effect_high, row.ratio),
+            verdicts.gains(row.effect_low, row.effect_high, row.ratio),
         )

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import product
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from circuitlib.companion.frames import evaluation_episodes, head_rewards
@@ -14,7 +16,7 @@ from circuitlib.companion.run import Run
 from circuitlib.companion.settings import CANDIDATES
 from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.search.evaluate import EPISODE_SEED, MEASURED
-from circuitlib.search.intervals import fraction, independent
+from circuitlib.search.intervals import fraction
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.oracle import best_head, best_reward, head_order
 from circuitlib.search.orders import layers_in_order, random_orders
@@ -28,13 +30,12 @@ PLAYS = 10
 
 def seeing(run: Run) -> pd.DataFrame:
     """Columns: task, searcher (``policy`` draws, ``policy, greedy`` takes the most probable head; ``random``, ``layers in order``
-    and the ``list`` of mean training rewards beside them), trained_k, told, shown
-    (:data:`circuitlib.search.reading.Shown`), measured, ratio (mean best reward over the paired oracle's) with its interval (low,
-    high), best_head (share of plays in which the episode's best head has been measured), and, for a policy that is not
-    shown its rewards, effect: the ratio of the same policy seeing them minus this one's, with its interval (effect_low,
-    effect_high), and the share of episodes in which seeing is better; rests_on as in
-    :func:`circuitlib.companion.claims.claims`. Without planning. Intervals:
-    :mod:`circuitlib.search.intervals`."""
+    and the ``list`` of mean training rewards beside them), trained_k, told (further tasks: nothing), shown
+    (:data:`circuitlib.search.reading.Shown`), measured, rests_on as in :func:`circuitlib.companion.claims.claims`, ratio (mean best
+    reward over the paired oracle's) with its interval (low, high), best_head (share of plays in which the episode's best head has
+    been measured), and, for a policy that is not shown its rewards, effect: the ratio of the same policy seeing them minus
+    this one's, with its interval (effect_low, effect_high), and changed: the share of its heads that the seeing one did not
+    measure. Without planning. Intervals: :mod:`circuitlib.search.intervals`."""
     policies = run.policies()
     tables = {part: _hashes(run, names, part) for part, names in _tables(run).items()}
 
@@ -64,55 +65,62 @@ def _hashes(run: Run, names: Sequence[str], part: Any) -> dict[str, str]:
 
 def _rows(run: Run, policies: dict[int, dict[int, ActorCritic]], task: str) -> Iterator[dict[str, Any]]:
     rewards = evaluation_episodes(run, task).mean(1)
-    oracle, draws = best_reward(rewards).numpy(), independent(run.settings.evaluation_prompts)
+    oracle, pool = best_reward(rewards).numpy(), run.settings.evaluation_prompts
     measured = [count for count in MEASURED if count <= run.ppo_config(1).budget]
 
-    def summary(
-        found: Float[Tensor, "s p e n"], head: Int[Tensor, "s p e n"], **condition: Any
-    ) -> Iterator[dict[str, Any]]:
-        hit = (head == best_head(rewards)[:, None]).cumsum(-1).clamp(max=1).double()
+    def summary(some: Sequence[Plays], **condition: Any) -> Iterator[dict[str, Any]]:
+        """Of the plays of each seed."""
+        hit = torch.stack([(plays.head == best_head(rewards)[:, None]).cumsum(-1).bool() for plays in some]).double()
+        rests_on = "policies" if condition["trained_k"] else "tables"
         for count in measured:
-            best = found[..., count - 1].mean(1).numpy()
-            rests_on = "policies" if condition["trained_k"] else "tables"
             row = {"task": task, **condition, "measured": count, "rests_on": rests_on}
-            row |= dict(zip(("ratio", "low", "high"), fraction(best, oracle, draws), strict=True))
+            row |= dict(zip(("ratio", "low", "high"), fraction(_best(some, count), oracle, pool), strict=True))
             yield row | {"best_head": hit[..., count - 1].mean().item()}
 
+    for name, plays in _without_policy(run, task, rewards, max(measured)):
+        yield from summary([plays], searcher=name, trained_k=0, told=NOTHING, shown="")
+
+    told = {NOTHING: None}
+    if task in run.main_tasks:
+        told |= dict.fromkeys([task] if task in run.training_tasks else run.training_tasks)
+    for (k, networks), signal, greedy in product(policies.items(), told, (False, True)):
+        signals = torch.from_numpy(signal_of(run.training_tasks, signal))
+        saw: list[Plays] = []
+        for shown in SHOWN:
+            one = partial(play, signal=signals, rewards=rewards, shown=shown, plays=PLAYS, greedy=greedy)
+            some = _of_all(one, networks)
+            saw = saw or some
+            condition = {"searcher": "policy, greedy" if greedy else "policy", "trained_k": k, "told": signal}
+            for row in summary(some, **condition, shown=shown):
+                if shown != "seeing":
+                    count = row["measured"]
+                    effect = fraction(_best(saw, count), oracle, pool, against=_best(some, count))
+                    row |= dict(zip(("effect", "effect_low", "effect_high"), effect, strict=True))
+                    changed = [plays.changed(other, count) for plays, other in zip(some, saw, strict=True)]
+                    row["changed"] = sum(changed) / len(changed)
+                yield row
+
+
+def _best(some: Sequence[Plays], count: int) -> Float[np.ndarray, "seeds episodes"]:
+    """What each seed has found after so many heads, mean over plays."""
+    return torch.stack([plays.found[..., count - 1].mean(0) for plays in some]).numpy()
+
+
+def _without_policy(run: Run, task: str, rewards: Float[Tensor, "e h"], most: int) -> Iterator[tuple[str, Plays]]:
+    """Random search, layers in order, and the list of mean training rewards, as many plays as all seeds' policies."""
+    episodes, heads = rewards.shape
+    plays, numbers = PLAYS * run.settings.seeds, torch.Generator().manual_seed(EPISODE_SEED + run.tasks.index(task))
     training = torch.stack([head_rewards(run, name, "train") for name in run.training_tasks])
-    numbers = torch.Generator().manual_seed(EPISODE_SEED)
     orders = {
-        "random": random_orders(PLAYS * run.settings.seeds, run.card.heads, numbers),
-        "layers in order": layers_in_order(
-            PLAYS * run.settings.seeds, run.card.layers, run.card.heads_per_layer, numbers
+        "random": random_orders(plays * episodes, heads, numbers).view(plays, episodes, -1),
+        "layers in order": layers_in_order(plays * episodes, run.card.layers, run.card.heads_per_layer, numbers).view(
+            plays, episodes, -1
         ),
-        "list": head_order(training)[None],
+        "list": head_order(training).expand(1, episodes, -1),
     }
     for name, order in orders.items():
-        heads = order[None, :, None, : max(measured)].expand(-1, -1, len(rewards), -1)
-        found = rewards.expand(*heads.shape[:2], -1, -1).gather(-1, heads).cummax(-1).values
-        yield from summary(found, heads, searcher=name, trained_k=0, told=NOTHING, shown="")
-
-    told = dict.fromkeys((NOTHING, *([task] if task in run.training_tasks else run.training_tasks)))
-    if task not in run.main_tasks:
-        told = {NOTHING: None}
-    for k, networks in policies.items():
-        for signal in told:
-            seen = None
-            for greedy, shown in [(False, one) for one in SHOWN] + [(True, "seeing")]:
-                signals = torch.from_numpy(signal_of(run.training_tasks, signal))
-                one = partial(play, signal=signals, rewards=rewards, shown=shown, plays=PLAYS, greedy=greedy)
-                plays = _of_all(one, networks)
-                found, head = (torch.stack([getattr(x, name) for x in plays]) for name in ("found", "head"))
-                condition = {"searcher": "policy, greedy" if greedy else "policy", "trained_k": k, "told": signal}
-                best = found.mean(1).numpy()
-                seen = best if seen is None else seen
-                for row in summary(found, head, **condition, shown=shown):
-                    if shown != "seeing":
-                        at = row["measured"] - 1
-                        effect = fraction(seen[..., at], oracle, draws, against=best[..., at])
-                        row |= dict(zip(("effect", "effect_low", "effect_high"), effect, strict=True))
-                        row["better"] = float((seen[..., at] > best[..., at]).mean())
-                    yield row
+        order = order[..., :most]
+        yield name, Plays(order, rewards.expand(len(order), -1, -1).gather(-1, order).cummax(-1).values)
 
 
 def _of_all(one: Any, networks: dict[int, ActorCritic]) -> list[Plays]:

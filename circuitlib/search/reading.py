@@ -1,7 +1,7 @@
 """Does a policy read its rewards? It plays the same episodes with the same random numbers, shown the truth, nothing, or a lie.
 
-Only what the policy *sees* of its rewards changes. What it measures is what the episode pays, so that a policy that
-uses what it sees does better with the truth, and one that follows a list, whatever happens, does as well with zeros.
+Only what the policy *sees* of its rewards changes; what it measures is what the episode pays. One that ignores what it sees
+measures the same heads whatever it is shown. One that searches does better with the truth.
 """
 
 from collections.abc import Iterable
@@ -66,6 +66,11 @@ class Plays:
     head: Int[Tensor, "plays e picks"]
     found: Float[Tensor, "plays e picks"]
 
+    def changed(self, other: "Plays", picks: int) -> float:
+        """The share of the heads measured in so many picks that the ``other`` plays did not measure in as many."""
+        ours, theirs = self.head[..., :picks, None], other.head[..., None, :picks]
+        return 1 - (ours == theirs).any(-1).double().mean().item()
+
 
 @torch.no_grad()
 def play(
@@ -78,8 +83,13 @@ def play(
     greedy: bool = False,
 ) -> Plays:
     """Let a policy search each episode ``plays`` times, without planning, as the paper evaluates it. The same ``seed`` draws
-    the same random numbers whatever is ``shown``. greedy: the most probable head at each pick, in a single play."""
+    the same random numbers whatever is ``shown``. greedy: the most probable head at each pick, in a single play.
+
+    Raises ``ValueError`` where another episode's rewards are to be shown and there is only one.
+    """
     episodes, heads = rewards.shape
+    if shown == "swapped" and episodes < 2:
+        raise ValueError("another episode's rewards cannot be shown where there is one episode")
     plays = 1 if greedy else plays
     every = rewards.repeat(plays, 1)
     others = rewards.roll(1, 0).repeat(plays, 1)
