@@ -224,7 +224,7 @@ def said_of_the_replay() -> list[str]:
     key = ["task", "searcher", "trained_k", "shown", "measured"]
     curves: Any = replay().query("told == 'none'").set_index(key)
 
-    def row(title: str, searcher: str, k: int = 0, shown: str = "") -> str:
+    def row(title: str, searcher: str, k: int = 0, shown: str = "none") -> str:
         cells = []
         for count in (10, 20, 50):
             one = curves.loc[("docstring", searcher, k, shown, count)]
@@ -238,11 +238,11 @@ def said_of_the_replay() -> list[str]:
     flipped, blind = (curves.loc[("docstring", "policy", 5, shown, 50)] for shown in ("flipped", "blind"))
     agrees: Any = agreement().set_index(["searcher", "trained_k", "told"])
     paper = agrees.loc[("policy", 5, "none")]
-    random, plain = (curves.loc[("docstring", *of, 50)] for of in (("random", 0, ""), ("policy", 1, "seeing")))
+    random, plain = (curves.loc[("docstring", *of, 50)] for of in (("random", 0, "none"), ("policy", 1, "seeing")))
     assert gains(blind["effect_low"], blind["effect_high"], blind["ratio"]) == "loses"
     twenty = curves.xs(20, level="measured").loc["docstring"]
     for rival in ("induction's ten and IOI's, in turns", "IOI's ten and induction's, in turns", "layers in order"):
-        behind = twenty.loc[(rival, 0, "")]
+        behind = twenty.loc[(rival, 0, "none")]
         assert beats(behind["behind_low"], behind["behind_high"]) == "the other way round"
     return [
         row("the headline's policy, sees its rewards", "policy", 5, "seeing"),

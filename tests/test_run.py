@@ -326,7 +326,7 @@ def test_seeing_by_brute_force(make_run: Callable[..., Run]) -> None:
     for shown, ratio in ratios.items():
         assert twenty.loc[shown, "ratio"] == pytest.approx(ratio, abs=1e-5)
     assert twenty.loc["flipped", "effect"] == pytest.approx(ratios["seeing"] - ratios["flipped"], abs=1e-5)
-    assert frame.loc[frame["shown"].isin(["", "seeing"]), ["effect", "changed"]].isna().all(axis=None)
+    assert frame.loc[frame["shown"].isin(["none", "seeing"]), ["effect", "changed"]].isna().all(axis=None)
     assert frame.loc[frame["shown"] == "blind", "changed"].between(0, 1).all()
     told = frame[frame["trained_k"] > 0].groupby("task")["told"].agg(set).to_dict()
     assert told["induction"] == {"none", "induction"}

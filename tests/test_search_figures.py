@@ -26,7 +26,7 @@ def rows_of(tasks: tuple[str, ...] = ("docstring", "induction")) -> pd.DataFrame
     """A replay of random numbers, in random order."""
     rng, rows = np.random.default_rng(0), []
     for task in tasks:
-        conditions = [("random", 0, "none", ""), ("layers in order", 0, "none", "")]
+        conditions = [("random", 0, "none", "none"), ("layers in order", 0, "none", "none")]
         conditions += [("policy", k, told, shown) for k in (1, 5) for told in ("none", "ioi") for shown in SHOWN]
         for searcher, k, told, shown in conditions:
             for measured in (1, 2, 10, 20, 50):

@@ -178,7 +178,7 @@ def played(files: Files) -> Iterator[Played]:
     episode's rewards; random search, layers in order, and lists."""
     for task, rewards in files.rewards.items():
         for name, orders in _orders(task, files, torch.Generator().manual_seed(0)):
-            yield Played(task, name, 0, NOTHING, "", _in_order(rewards, orders))
+            yield Played(task, name, 0, NOTHING, NOTHING, _in_order(rewards, orders))
         every = product(files.policies.items(), (NOTHING, *TRAINED_ON), (False, True), SHOWN)
         for (k, network), told, greedy, shown in every:
             signal = torch.from_numpy(signal_of(TRAINED_ON, told))
@@ -190,7 +190,7 @@ def _curves(runs: list[Played], oracle: dict[str, np.ndarray]) -> Iterator[dict[
     """What :func:`replay` describes."""
     seeing = {one[:4]: one.plays for one in runs if one.shown == "seeing"}
     for one in runs:
-        ceiling, blindfolded = oracle[one.task], one.shown not in ("", "seeing")
+        ceiling, blindfolded = oracle[one.task], one.shown not in (NOTHING, "seeing")
         condition = dict(zip(one._fields[:5], one[:5], strict=True))
         saw = seeing[one[:4]] if blindfolded else seeing[(one.task, *HEADLINE)]
         for measured in range(1, BUDGET + 1):
@@ -235,7 +235,7 @@ def _agreement(runs: list[Played]) -> Iterator[dict[str, Any]]:
     ceiling = transfer["oracle_15_episodes"]["mean_best"]
     for one in runs:
         paper = theirs.get((one.searcher, one.trained_k, one.told))
-        if one.task == "docstring" and paper is not None and one.shown in ("", "seeing"):
+        if one.task == "docstring" and paper is not None and one.shown in (NOTHING, "seeing"):
             values = one.plays.found[:, :, -1].numpy()
             p, (low, high) = by_chance(paper, values)
             condition = {"searcher": one.searcher, "trained_k": one.trained_k, "told": one.told}
@@ -282,7 +282,7 @@ def _provenance() -> dict[str, Any]:
 def replay() -> pd.DataFrame:
     """The committed replay, after each of 50 heads measured.
 
-    Columns: task, searcher, trained_k, told, shown (for policies, see :data:`circuitlib.search.reading.Shown`), measured,
+    Columns: task, searcher, trained_k, told, shown (:data:`circuitlib.search.reading.Shown`, or ``none`` without a policy), measured,
     best (mean largest reward so far, logits), oracle, ratio of the two with its interval (low, high); for a policy that is not
     shown its rewards effect, the ratio of the same policy seeing them minus this one's, with its interval, in how many
     episodes seeing is better and worse, and changed, the share of its heads that the seeing one did not measure; for searchers

@@ -61,7 +61,7 @@ def _fractions() -> Iterator[tuple[object, ...]]:
     )
     row: Any
     for row in agreement().itertuples():
-        shown = "seeing" if row.trained_k else ""
+        shown = "seeing" if row.trained_k else NOTHING
         ours = curves.loc[(row.searcher, row.trained_k, row.told, shown)]
         claim = f"docstring, {_named(row.searcher, row.trained_k, row.told)}, after 50 heads"
         numbers = (row.paper_share, ours["ratio"], ours["low"], ours["high"])

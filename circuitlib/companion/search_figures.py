@@ -19,9 +19,9 @@ LINES: dict[tuple[str, str], tuple[str, str, str]] = {
     ("policy", "seeing"): ("policy, sees its rewards", SEEING, "-"),
     ("policy", "blind"): ("policy, sees zeros", "#56B4E9", "--"),
     ("policy", "flipped"): ("policy, sees turned signs", "#CC79A7", ":"),
-    ("induction's ten and IOI's, in turns", ""): ("two published lists, in turns", LISTS, "-"),
-    ("layers in order", ""): ("layers in order", "#009E73", "-."),
-    ("random", ""): ("random", PLAIN, "-"),
+    ("induction's ten and IOI's, in turns", "none"): ("two published lists, in turns", LISTS, "-"),
+    ("layers in order", "none"): ("layers in order", "#009E73", "-."),
+    ("random", "none"): ("random", PLAIN, "-"),
 }
 """How a searcher and what it is shown are drawn: label, colour, dashes."""
 

@@ -31,7 +31,7 @@ PLAYS = 10
 def seeing(run: Run) -> pd.DataFrame:
     """Columns: task, searcher (``policy`` draws, ``policy, greedy`` takes the most probable head; ``random``, ``layers in order``
     and the ``list`` of mean training rewards beside them), trained_k, told (further tasks: nothing), shown
-    (:data:`circuitlib.search.reading.Shown`), measured, rests_on as in :func:`circuitlib.companion.claims.claims`, ratio (mean best
+    (:data:`circuitlib.search.reading.Shown`, or ``none`` without a policy), measured, rests_on as in :func:`circuitlib.companion.claims.claims`, ratio (mean best
     reward over the paired oracle's) with its interval (low, high), best_head (share of plays in which the episode's best head has
     been measured), and, for a policy that is not shown its rewards, effect: the ratio of the same policy seeing them minus
     this one's, with its interval (effect_low, effect_high), and changed: the share of its heads that the seeing one did not
@@ -78,7 +78,7 @@ def _rows(run: Run, policies: dict[int, dict[int, ActorCritic]], task: str) -> I
             yield row | {"best_head": hit[..., count - 1].mean().item()}
 
     for name, plays in _without_policy(run, task, rewards, max(measured)):
-        yield from summary([plays], searcher=name, trained_k=0, told=NOTHING, shown="")
+        yield from summary([plays], searcher=name, trained_k=0, told=NOTHING, shown=NOTHING)
 
     told = {NOTHING: None}
     if task in run.main_tasks:
