@@ -10,6 +10,7 @@ from circuitlib.ablation.check_task import LEAST_DAMAGE
 from circuitlib.ablation.tables import load_table
 from circuitlib.ablation.top import top_heads
 from circuitlib.companion.authors import agreement, replay
+from circuitlib.companion.planted import planted
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED, Settings
 from circuitlib.companion.speed import recorded
@@ -260,6 +261,35 @@ def said_of_the_replay() -> list[str]:
         f"{100 * paper['share']:.0f}% has a probability of {paper['p']:.2f}",
         f"its policy trained without planning is at {100 * plain['ratio']:.0f}%, random search at {100 * random['ratio']:.0f}%",
     ]
+
+
+def said_of_seeing() -> list[str]:
+    """What README says of what seeing gains the policies trained here, and planted ones."""
+    counts, most, changed = [], [], []
+    for settings in PUBLISHED.values():
+        frame = load_frame(Run(settings).frame_path("seeing"))
+        rows = frame.query("searcher == 'policy' and shown == 'blind' and measured in (10, 20, 50)")
+        columns = rows[["effect_low", "effect_high", "ratio"]].to_numpy()
+        words = pd.Series([gains(*row) for row in columns]).value_counts()
+        assert not {"gains", "loses"} & set(words.index)
+        counts.append((words["gains nothing"], words["at the ceiling"], words["undecided"]))
+        most.append(100 * rows["effect_high"].max())
+        changed.append(100 * rows.loc[rows["measured"] == 50, "changed"].mean())
+    last: Any = planted().query("scale == 3 and noise == 0 and measured == 50").set_index("shown")["ratio"]
+    nothing, ceiling, undecided = (
+        f"{mini} on `gpt2-mini` and {real} on SmolLM2" for mini, real in zip(*counts, strict=True)
+    )
+    return [
+        f"nothing is gained in {nothing}; {ceiling} are at the ceiling, and {undecided} are undecided",
+        f"gains above {most[0]:.1f} and {most[1]:.1f} points are excluded",
+        f"{changed[0]:.0f} and {changed[1]:.0f}% of the fifty heads",
+        f"{100 * last['seeing']:.0f}% seeing, {100 * last['blind']:.0f}% blind and {100 * last['flipped']:.0f}% lied to",
+    ]
+
+
+def test_seeing(readme: str) -> None:
+    for sentence in said_of_seeing():
+        assert sentence in readme, sentence
 
 
 def test_the_replay(readme: str) -> None:

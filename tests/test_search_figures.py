@@ -13,6 +13,7 @@ mpl.use("Agg")
 
 from circuitlib.companion import search_figures
 from circuitlib.companion.planted import BLINDED, LEARNED
+from circuitlib.companion.verdicts import gains
 from circuitlib.search.reading import SHOWN
 
 
@@ -75,6 +76,22 @@ def test_effects(shown: str) -> None:
                 row = by.loc[[(k, measured, task, told)]].iloc[0]
                 assert 100 * row["effect"] == pytest.approx(x)
                 assert (low, high) == pytest.approx((100 * row["effect_low"], 100 * row["effect_high"]))
+
+
+def test_gain_table() -> None:
+    rows = rows_of()
+    table = search_figures.gain_table(rows, "flipped")
+    assert list(table.columns) == [10, 20, 50]
+    assert len(table) == 8
+    by = rows[rows["shown"] == "flipped"].set_index(["task", "told", "trained_k", "measured"])
+    for key, line in table.iterrows():
+        for measured, cell in line.items():
+            row = by.loc[[(*key, measured)]].iloc[0]  # type: ignore[misc]
+            numbers, _, word = cell.partition(") ")
+            value, low, high = (float(x) for x in numbers.replace("(", "").replace("to ", "").split())
+            assert 100 * row["effect"] == pytest.approx(value, abs=0.051)
+            assert (low, high) == pytest.approx((100 * row["effect_low"], 100 * row["effect_high"]), abs=0.051)
+            assert word == gains(row["effect_low"], row["effect_high"], row["ratio"])
 
 
 @pytest.mark.parametrize(("layers", "across"), [(7, 5), (30, 9)])

@@ -1,4 +1,4 @@
-"""Figures of "does it search?": what seeing its rewards gains a policy, and where it begins."""
+"""Figures and a table of "does it search?": what seeing its rewards gains a policy, and where it begins."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ import seaborn as sns
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from circuitlib.companion.verdicts import POINT
+from circuitlib.companion.verdicts import POINT, gains
 
 SEEING, LISTS, PLAIN = "#0072B2", "#D55E00", "#7F7F7F"
 """Colours of a policy, of lists, and of what has learned nothing."""
@@ -95,6 +95,16 @@ def effects(rows: pd.DataFrame, shown: str = "blind") -> Figure:
         title="heads measured", fontsize="small", title_fontsize="small", loc="upper left", bbox_to_anchor=(1, 1)
     )
     return figure
+
+
+def gain_table(rows: pd.DataFrame, shown: str = "blind", searcher: str = "policy") -> pd.DataFrame:
+    """What :func:`effects` draws, in points of the oracle with the interval and its word, a column for each number of heads
+    measured."""
+    chosen = rows[(rows["shown"] == shown) & (rows["searcher"] == searcher) & rows["measured"].isin(SHADES)]
+    ends = chosen[["effect", "effect_low", "effect_high", "ratio"]].to_numpy()
+    cells = [f"{100 * x:z.1f} ({100 * a:z.1f} to {100 * b:z.1f}) {gains(a, b, blind)}" for x, a, b, blind in ends]
+    by = ["task", "told", "trained_k"]
+    return chosen.assign(cell=cells).pivot_table("cell", by, "measured", aggfunc="first", sort=False)
 
 
 def first_picks(probabilities: Float[np.ndarray, "seeds heads"], heads_per_layer: int, titles: Sequence[str]) -> Figure:
