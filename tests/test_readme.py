@@ -14,6 +14,7 @@ from circuitlib.companion.planted import planted
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED, Settings
 from circuitlib.companion.speed import recorded
+from circuitlib.companion.verdicts import beats, gains
 from circuitlib.manifest import load_frame
 from circuitlib.paths import RESULTS, ROOT, SUBJECTS
 from circuitlib.search.evaluate import summarise

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from jaxtyping import Float
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from circuitlib.companion.verdicts import POINT, gains
@@ -19,7 +20,7 @@ LINES: dict[tuple[str, str], tuple[str, str, str]] = {
     ("policy", "seeing"): ("policy, sees its rewards", SEEING, "-"),
     ("policy", "blind"): ("policy, sees zeros", "#56B4E9", "--"),
     ("policy", "flipped"): ("policy, sees turned signs", "#CC79A7", ":"),
-    ("induction's ten and IOI's, in turns", "none"): ("two published lists, in turns", LISTS, "-"),
+    ("induction's ten and IOI's, in turns", "none"): ("two published lists, in turns\n(induction's first)", LISTS, "-"),
     ("layers in order", "none"): ("layers in order", "#009E73", "-."),
     ("random", "none"): ("random", PLAIN, "-"),
 }
@@ -113,7 +114,9 @@ def first_picks(probabilities: Float[np.ndarray, "seeds heads"], heads_per_layer
     layers = heads // heads_per_layer
     width, height = 0.6 + 0.19 * heads_per_layer, 1.1 + 0.19 * layers
     figure, axes = plt.subplots(1, seeds, figsize=(width * seeds + 0.8, height), sharey=True, squeeze=False)
-    options: dict[str, Any] = {"cmap": "Blues", "vmin": 0, "vmax": probabilities.max(), "square": True, "cbar": False}
+    # By the square root, so that small probabilities are seen beside a large one.
+    norm = PowerNorm(0.5, 0, probabilities.max())
+    options: dict[str, Any] = {"cmap": "Blues", "norm": norm, "square": True, "cbar": False}
     for axis, values, title in zip(axes[0], probabilities, titles, strict=True):
         sns.heatmap(values.reshape(layers, heads_per_layer), ax=axis, **options)
         axis.set(title=title, xlabel="head")
