@@ -3,6 +3,7 @@
 import hashlib
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,6 @@ import torch
 from circuitlib import __main__ as command
 from circuitlib.companion import authors, replayed, verdicts
 from circuitlib.companion.authors import FILES, HEADS, Files, Published, by_chance, holm, published_order
-from circuitlib.manifest import is_stored
 from circuitlib.search.network import ActorCritic
 
 PLAYS = 4
@@ -92,6 +92,7 @@ def test_replay_by_brute_force(clone: Path, tmp_path: Path) -> None:
     assert first_layer[12] == pytest.approx(rewards[:, :12].max(1).mean(), rel=1e-5)
     key = ["task", "trained_k", "told", "measured"]
     policies = replay[replay["searcher"] == "policy"]
+    seeing: Any
     seeing, blind = (policies[policies["shown"] == shown].set_index(key) for shown in ("seeing", "blind"))
     assert np.allclose(blind["effect"], seeing["ratio"] - blind["ratio"], atol=1e-6)
     assert (policies["low"] <= policies["ratio"] + 1e-9).all()
@@ -148,11 +149,19 @@ def test_what_is_said_of_the_committed_replay() -> None:
         assert not replayed.compared(frames)
 
 
-def test_the_command(clone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A replay of other files is not the committed one; one of the committed tables is."""
-    assert command.main(["authors", str(clone), "--output", str(tmp_path / "out")]) == 1
+def test_the_command(
+    clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside a committed replay of the same files: equal, and noticed where it is not."""
+    monkeypatch.setattr(authors, "FOLDER", tmp_path / "committed")
+    authors.measure(clone, authors.FOLDER)
+    arguments = ["authors", str(clone), "--output", str(tmp_path / "out")]
+    assert command.main(arguments) == 0
+    assert "\nequal to the committed replay" in capsys.readouterr().out
+    monkeypatch.setattr(replayed, "compared", lambda frames: False)
+    monkeypatch.setattr(authors, "measure", lambda clone, folder: {"agreement": authors.agreement()})
+    assert command.main(arguments) == 1
     assert "not equal to the committed replay" in capsys.readouterr().out
-    assert is_stored(tmp_path / "out" / "replay.parquet")
 
 
 def test_holm_in_closed_form() -> None:

@@ -298,7 +298,7 @@ def test_a_run_is_inside_the_checkout() -> None:
 
 def test_seeing_by_brute_force(make_run: Callable[..., Run]) -> None:
     """Ratios, effects and shares of one condition, played again by hand; what each policy is told; what rests on what."""
-    mine = make_run(seeds=2)
+    mine = make_run(further_tasks=["agreement"])
     frame = seeing(mine)
     rewards = frames.evaluation_episodes(mine, "docstring").mean(1)
     oracle = rewards.amax(1).mean().item()
@@ -318,7 +318,7 @@ def test_seeing_by_brute_force(make_run: Callable[..., Run]) -> None:
         found = []
         for seed, network in mine.policies()[5].items():
             signal = torch.tensor([0.0, 1.0])
-            plays = play(network, signal, rewards, EPISODE_SEED + seed, shown, PLAYS)  # type: ignore[arg-type]
+            plays = play(network, signal, rewards, EPISODE_SEED + seed, shown, PLAYS)
             found.append(plays.found[..., 19].mean().item())
         ratios[shown] = np.mean(found) / oracle
     policies = frame.query("task == 'docstring' and searcher == 'policy' and trained_k == 5 and told == 'ioi'")

@@ -121,5 +121,5 @@ def test_planted_curves() -> None:
             chosen = planted[(planted["shown"] == shown) & (planted["measured"] == 50)]
             chosen = chosen[chosen["noise"] == 0] if column == "scale" else chosen[chosen["scale"] == 3.0]
             assert np.allclose(points[:, 1], chosen.sort_values(column)["ratio"])
-        bars = [line.get_ydata()[0] for line in axis.lines if line.get_linestyle() == "--"]  # type: ignore[index,union-attr]
+        bars = [np.asarray(line.get_ydata())[0] for line in axis.lines if line.get_linestyle() == "--"]
         assert bars == [LEARNED, BLINDED]

@@ -105,7 +105,7 @@ def gain_table(rows: pd.DataFrame, shown: str = "blind", searcher: str = "policy
     ends = chosen[["effect", "effect_low", "effect_high", "ratio"]].to_numpy()
     cells = [f"{100 * x:z.1f} ({100 * a:z.1f} to {100 * b:z.1f}) {gains(a, b, blind)}" for x, a, b, blind in ends]
     by = ["task", "told", "trained_k"]
-    return chosen.assign(cell=cells).pivot_table("cell", by, "measured", aggfunc="first", sort=False)
+    return chosen.assign(cell=cells).pivot_table("cell", by, "measured", aggfunc="first", sort=False).sort_index(axis=1)
 
 
 def first_picks(probabilities: Float[np.ndarray, "seeds heads"], heads_per_layer: int, titles: Sequence[str]) -> Figure:
