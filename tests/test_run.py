@@ -298,7 +298,7 @@ def test_a_run_is_inside_the_checkout() -> None:
 
 def test_seeing_by_brute_force(make_run: Callable[..., Run]) -> None:
     """Ratios, effects and shares of one condition, played again by hand; what each policy is told; what rests on what."""
-    mine = make_run(further_tasks=["agreement"])
+    mine = make_run()
     frame = seeing(mine)
     rewards = frames.evaluation_episodes(mine, "docstring").mean(1)
     oracle = rewards.amax(1).mean().item()
