@@ -11,7 +11,6 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from circuitlib.ablation.build import ROUNDING
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.companion.speed import RECORDED, recorded, recorded_machines
 from circuitlib.manifest import load_frame, read_provenance
@@ -199,7 +198,7 @@ def test_a_training_in_parts_is_the_whole(make_table: Callable[..., DamageTable]
     assert parts.found() == pytest.approx(expected)
 
 
-BOUNDS = {"gpt2-mini": 1e-5, "gpt2-shape": 1e-5, SMOLLM2: ROUNDING}
+BOUNDS = {"gpt2-mini": 1e-5, "gpt2-shape": 1e-5, SMOLLM2: 1e-4}
 """How far a sweep may be from hooks in float64: SmolLM2 amplifies rounding."""
 
 
@@ -250,5 +249,5 @@ def test_recorded_tables_say_what_they_were_measured_on() -> None:
     for folder in RECORDED.iterdir():
         parts = {path.stem for path in folder.glob("*.csv")}
         assert {"sweeps"} <= parts <= set(PARTS)
-    for part in PARTS:
-        assert len(recorded(part)), "measured on one processor at least"
+    whole = [folder for folder in RECORDED.iterdir() if all((folder / f"{part}.csv").is_file() for part in PARTS)]
+    assert whole, "everything was measured on one processor at least"
