@@ -48,7 +48,8 @@ def test_a_subject_with_few_heads_is_evaluated_to_its_last(episodes: torch.Tenso
 def test_an_overspent_budget_is_an_error(episodes: torch.Tensor) -> None:
     class Spendthrift(RandomSearcher):
         def search(self, meter: Meter, budget: float | int, generator: torch.Generator) -> None:
-            meter.pay(3)
+            for _ in range(3):
+                meter.measure(torch.zeros(meter.episodes, 1, dtype=torch.int64))
             super().search(meter, budget, generator)
 
     with pytest.raises(ValueError, match=r"random spent 7.0 of a budget of 4"):

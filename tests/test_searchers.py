@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from circuitlib.search import oracle
 from circuitlib.search.episodes import signal_of
-from circuitlib.search.meter import Meter
+from circuitlib.search.meter import Estimate, Meter
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.policy import PolicySearcher
+from circuitlib.search.rivals import Halving, LayersInOrder, Verified, schedule
 from circuitlib.search.searchers import SEARCHERS, RandomSearcher, Searcher, StaticPrior, kind_of
 
 HEADS, BATCH = 12, 8
@@ -31,16 +32,15 @@ def eager(seed: int = 0) -> ActorCritic:
     return network
 
 
-class Halving:
-    """Successive halving: every head on a quarter of the prompts, the better half on half, the best of those on all."""
+PRICES = {"gradient": 3, "direct": 1}
 
-    name = "halving"
 
-    def search(self, meter: Meter, budget: float | int, generator: torch.Generator) -> None:
-        heads = torch.arange(meter.heads).expand(meter.episodes, -1)
-        for prompts in (meter.batch // 4, meter.batch // 2, meter.batch):
-            answers = meter.measure(heads, prompts)
-            heads = heads.gather(1, answers.topk(heads.shape[1] // 2).indices)
+def metered(rows: torch.Tensor, seed: int = 0) -> Meter:
+    """A meter at which estimates can be bought that err by as much as heads differ."""
+    g = torch.Generator().manual_seed(seed + 1_000)
+    noise = {name: torch.randn(rows.shape, generator=g) for name in PRICES}
+    estimates = {name: Estimate(PRICES[name], rows + noise[name], 0.1 * rows) for name in PRICES}
+    return Meter(rows, estimates)
 
 
 def searchers() -> list[Searcher]:
@@ -50,7 +50,10 @@ def searchers() -> list[Searcher]:
         PolicySearcher(eager(), NOTHING),
         PolicySearcher(eager(), NOTHING, greedy=True),
         PolicySearcher(eager(), NOTHING, candidates=5),
-        Halving(),
+        LayersInOrder(torch.tensor([2, 0, 1])),
+        Verified("gradient", "attribution"),
+        Halving(8, "halving"),
+        Halving(4, "halving from attribution", "gradient", always=(0, 5)),
     ]
 
 
@@ -74,97 +77,183 @@ def test_oracle_is_brute_force() -> None:
 )
 def test_what_was_not_measured_changes_no_choice(seed: int, index: int, budget: int, change: float) -> None:
     rows = drawn_rows(seed)
-    first = Meter(rows)
+    first = metered(rows)
     searchers()[index].search(first, budget, torch.Generator().manual_seed(seed))
-    measured = torch.zeros(rows.shape, dtype=torch.bool)
-    for head, prompts in zip(first.log.head.T, first.log.prompts.tolist(), strict=True):
-        measured[torch.arange(len(rows)), :prompts, head] = True
-    again = Meter(rows.where(measured, rows + change))
+    if not first.price.any():
+        return
+    measured = torch.arange(BATCH)[:, None] < first.readings().count[:, None]
+    again = Meter(rows.where(measured, rows + change), first._estimates)
     searchers()[index].search(again, budget, torch.Generator().manual_seed(seed))
     assert torch.equal(first.log.head, again.log.head)
     assert torch.equal(first.log.answer, again.log.answer)
+    assert len(first.log.names) == len(again.log.names)
+    for (price, head), (price_again, head_again) in zip(first.log.names, again.log.names, strict=True):
+        assert torch.equal(price, price_again)
+        assert torch.equal(head, head_again)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 1000), index=st.integers(0, len(searchers()) - 1), k=st.integers(1, 60))
+def test_no_searcher_spends_more_than_its_budget(seed: int, index: int, k: int) -> None:
+    meter = metered(drawn_rows(seed))
+    searchers()[index].search(meter, k, torch.Generator().manual_seed(seed))
+    assert meter.price.max() <= k
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 1000), index=st.integers(0, len(searchers()) - 1), k=st.integers(1, 60))
 def test_found_is_monotone_and_ends_at_the_oracle(seed: int, index: int, k: int) -> None:
     rows = drawn_rows(seed)
-    rewards, meter = rows.mean(1), Meter(rows)
+    rewards, meter = rows.mean(1), metered(rows)
     searchers()[index].search(meter, k, torch.Generator().manual_seed(seed))
-    found = meter.log.found(rewards)
-    assert (found.diff() >= 0)[found.diff().isfinite()].all()
     meter.measure(torch.arange(HEADS).expand(len(rows), -1))
-    found, named = meter.log.found(rewards), meter.log.named(rewards)
+    found = meter.log.found(rewards).value
+    assert (found.diff() >= 0)[found.diff().isfinite()].all()
     assert torch.equal(found[:, -1], rewards.amax(1))
-    assert torch.equal(named[:, -1], rewards.amax(1))
     assert (found[:, -1:] >= found).all()
+    if not meter.log.names:
+        assert torch.equal(meter.log.named(rewards).value[:, -1], rewards.amax(1))
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_meter_by_brute_force(data: st.DataObject) -> None:
-    """Any calls: answers, price, found and named."""
+    """Any calls: answers, prices, readings, found and named."""
     rows = drawn_rows(data.draw(st.integers(0, 1000)), 2)
-    rewards, meter, price = rows.mean(1), Meter(rows), 0.0
-    best, estimates = [-np.inf] * 2, [dict[int, tuple[int, float]]() for _ in range(2)]
-    expected: list[tuple[float, list[float], list[float]]] = []
-    for _ in range(data.draw(st.integers(1, 5))):
-        if data.draw(st.booleans()):
-            meter.pay(3)
-            price += 3
-        prompts, k = data.draw(st.integers(1, BATCH)), data.draw(st.integers(1, 4))
-        some = st.lists(st.integers(0, HEADS - 1), min_size=k, max_size=k)
-        heads = [data.draw(some), data.draw(some)]
-        answers = meter.measure(torch.tensor(heads), prompts)
+    rewards, meter = rows.mean(1), metered(rows)
+    price, bought, count = [0.0, 0.0], set[str](), torch.zeros(2, HEADS, dtype=torch.int64)
+    best, known = [-np.inf] * 2, [dict[int, tuple[int, float]]() for _ in range(2)]
+    expected: list[tuple[list[float], list[float], list[float]]] = []
+    for _ in range(data.draw(st.integers(1, 6))):
+        kind = data.draw(st.sampled_from(["estimate", "measure", "further"]))
+        if kind == "estimate":
+            name = data.draw(st.sampled_from(sorted(PRICES)))
+            meter.estimate(name)
+            price = [p + PRICES[name] * (name not in bought) for p in price]
+            bought.add(name)
+            continue
+        k = data.draw(st.integers(1, 4))
+        some = st.lists(st.integers(0, HEADS - 1), min_size=k, max_size=k, unique=kind == "further")
+        heads = torch.tensor([data.draw(some), data.draw(some)])
+        left = BATCH - count.gather(1, heads)
+        if kind == "measure":
+            paid = torch.full_like(heads, BATCH)
+            answers = meter.measure(heads)
+        else:
+            paid = torch.tensor([[data.draw(st.integers(0, most)) for most in row] for row in left.tolist()])
+            answers = meter.further(heads, paid)
         for j in range(k):
-            price += prompts / BATCH
             named = []
             for e in range(2):
-                head = heads[e][j]
-                answer = rows[e, :prompts, head].mean().item()
+                head = int(heads[e, j])
+                count[e, head] = BATCH if kind == "measure" else count[e, head] + paid[e, j]
+                seen = int(count[e, head])
+                price[e] += int(paid[e, j]) / BATCH
+                answer = rows[e, :seen, head].mean().item() if seen else 0.0
                 assert answers[e, j].item() == pytest.approx(answer, abs=1e-6)
-                if prompts == BATCH:
+                if seen == BATCH:
                     best[e] = max(best[e], rewards[e, head].item())
-                if estimates[e].get(head, (0, 0.0))[0] <= prompts:
-                    estimates[e][head] = prompts, answer
-                top = max(estimates[e], key=lambda h: estimates[e][h][1])
-                named.append(rewards[e, top].item())
-            expected.append((price, list(best), named))
+                if seen:
+                    known[e][head] = seen, answer
+                top = max(known[e], key=lambda h: known[e][h][1], default=None)
+                named.append(np.nan if top is None else rewards[e, top].item())
+            expected.append((list(price), list(best), named))
+    readings = meter.readings()
+    assert torch.equal(readings.count, count)
+    for e in range(2):
+        for head in range(HEADS):
+            seen = rows[e, : count[e, head], head]
+            assert readings.mean[e, head].item() == pytest.approx(seen.mean().item() if len(seen) else 0.0, abs=1e-6)
+            deviation = (seen - seen.mean()).square().sum().item() if len(seen) else 0.0
+            assert readings.deviation[e, head].item() == pytest.approx(deviation, abs=1e-5)
+    assert meter.price.tolist() == price
     log = meter.log
-    assert meter.price == price
-    assert log.price.tolist() == [price for price, _, _ in expected]
-    assert log.found(rewards).T.tolist() == [found for _, found, _ in expected]
-    assert log.named(rewards).T.tolist() == [named for _, _, named in expected]
-    for price, found, _ in expected:
-        later = [f for p, f, _ in expected if p <= price + 0.01]
-        assert log.at(log.found(rewards), price + 0.01).tolist() == later[-1]
-        assert found
+    assert log.head.shape == (2, len(expected))
+    assert log.price.T.tolist() == [prices for prices, _, _ in expected]
+    assert log.found(rewards).value.T.tolist() == [found for _, found, _ in expected]
+    assert np.array_equal(
+        log.named(rewards).value.T, np.float32([named for _, _, named in expected]).reshape(-1, 2), equal_nan=True
+    )
+    for at in {p for prices, _, _ in expected for p in prices}:
+        for e in range(2):
+            until = [found[e] for prices, found, _ in expected if prices[e] <= at + 0.01]
+            value = log.found(rewards).at(at + 0.01)[e].item()
+            assert value == until[-1] if until else np.isnan(value)
+
+
+def test_a_head_that_is_named_counts_from_then_on() -> None:
+    rows = drawn_rows(0)
+    rewards, meter = rows.mean(1), Meter(rows)
+    first, second = torch.zeros(5, dtype=torch.int64), torch.full((5,), 7)
+    meter.name(first)
+    meter.measure(second[:, None])
+    meter.name(second)
+    named = meter.log.named(rewards)
+    assert torch.equal(named.at(0.9), rewards[:, 0])
+    assert torch.equal(named.at(1), rewards[:, 7])
+    assert meter.log.found(rewards).at(0.9).isnan().all()
 
 
 def test_meter_refuses() -> None:
-    meter = Meter(drawn_rows(0), features=torch.ones(5, HEADS, 2), features_price=3)
+    meter = metered(drawn_rows(0))
     heads = torch.zeros(5, 1, dtype=torch.int64)
-    for prompts in (0, BATCH + 1):
-        with pytest.raises(ValueError, match="prompts must be between 1 and 8"):
-            meter.measure(heads, prompts)
+    for prompts in (-1, BATCH + 1):
+        with pytest.raises(ValueError, match="0 further pairs or more, up to 8"):
+            meter.further(heads, prompts)
+    with pytest.raises(ValueError, match="must be different"):
+        meter.further(heads.expand(-1, 2), 1)
     for head in (-1, HEADS):
         with pytest.raises(ValueError, match="heads must be between 0 and 11"):
             meter.measure(heads + head)
     for other in (heads[:3], heads[:, 0], heads[None]):
         with pytest.raises((ValueError, TypeError), match=r"heads must be \[5, k\]|heads"):
             meter.measure(other)
-    with pytest.raises(ValueError, match="negative"):
-        meter.pay(-1)
-    with pytest.raises(ValueError, match="nothing has been measured"):
-        _ = meter.log
-    assert meter.features is None
-    assert meter.price == 0
-    meter.pay(3)
-    assert meter.features is not None
+    with pytest.raises(ValueError, match="there are \\['direct', 'gradient'\\]"):
+        meter.estimate("norms")
+    assert meter.log.head.shape == (5, 0)
+    assert meter.log.found(torch.ones(5, HEADS)).at(1).isnan().all()
+    assert not meter.price.any()
+    meter.estimate("gradient")
+    meter.estimate("gradient")
     meter.measure(heads)
-    assert meter.price == 4
-    with pytest.raises(ValueError, match="for a price of 3"):
-        meter.log.at(meter.log.found(torch.ones(5, HEADS)), 3)
+    meter.measure(heads)  # again, and charged again, as the paper's planner does
+    assert meter.price.tolist() == [5.0] * 5
+    with pytest.raises(ValueError, match="0 further pairs"):
+        meter.further(heads, 1)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(candidates=st.integers(1, 300), pairs=st.integers(0, 2000))
+def test_schedule_of_halving(candidates: int, pairs: int) -> None:
+    rounds, left, known = schedule(candidates, pairs, 32), candidates, 0
+    spent = 0
+    for more, kept in rounds:
+        spent, known = spent + more * left, known + more
+        assert more >= 1
+        assert kept == max(1, (left + 1) // 2)
+        left = kept
+    assert spent <= pairs
+    assert known <= 32
+    assert bool(rounds) == (candidates <= pairs)
+
+
+def test_estimates_are_bought_only_where_the_budget_suffices() -> None:
+    for searcher in (Verified("gradient", "attribution"), Halving(4, "halving", "gradient")):
+        meter = metered(drawn_rows(0))
+        searcher.search(meter, 2.9, torch.Generator())
+        assert not meter.price.any()
+        searcher.search(meter, 3, torch.Generator())
+        assert meter.price.tolist() == [3.0] * 5
+        assert torch.equal(meter.log.names[-1][1], meter.estimate("gradient").rewards.mean(1).argmax(1))
+
+
+def test_layers_in_order() -> None:
+    meter = Meter(drawn_rows(0))
+    LayersInOrder(torch.tensor([2, 0, 1])).search(meter, HEADS, torch.Generator().manual_seed(0))
+    layers = meter.log.head // 4
+    assert (layers == torch.tensor([2, 0, 1]).repeat_interleave(4)).all()
+    assert (meter.log.head.sort(1).values == torch.arange(HEADS)).all()
+    assert len({tuple(row) for row in meter.log.head.tolist()}) > 1
 
 
 def test_searchers_measure_what_they_are_charged_for() -> None:
@@ -174,14 +263,14 @@ def test_searchers_measure_what_they_are_charged_for() -> None:
         meter = Meter(rows)
         searcher.search(meter, 10, torch.Generator().manual_seed(0))
         assert meter.log.head.shape == (5, 10)
-        assert meter.price == 10
+        assert meter.price.tolist() == [10.0] * 5
         assert all(len(set(row)) == 10 for row in meter.log.head.tolist())
         exhausted = Meter(rows)
         searcher.search(exhausted, 50, torch.Generator().manual_seed(0))
-        assert exhausted.price == HEADS
+        assert exhausted.price.tolist() == [HEADS] * 5
     meter = Meter(rows)
     PolicySearcher(eager(), NOTHING, candidates=4).search(meter, 10, torch.Generator().manual_seed(0))
-    assert meter.price == 10
+    assert meter.price.tolist() == [10.0] * 5
     for row, episode in zip(meter.log.head.tolist(), rewards, strict=True):
         first, second, third = row[:4], row[4:8], row[8:]
         assert len(set(first)) == len(set(second)) == 4
@@ -195,8 +284,8 @@ def test_planning_ends_with_the_heads() -> None:
     rows = drawn_rows(0)
     meter = Meter(rows)
     PolicySearcher(eager(), NOTHING, 5).search(meter, 1000, torch.Generator().manual_seed(0))
-    assert meter.price == 8 * 5 + 4 + 3 + 2 + 1
-    assert torch.equal(meter.log.found(rows.mean(1))[:, -1], rows.mean(1).amax(1))
+    assert meter.price.tolist() == [8 * 5 + 4 + 3 + 2 + 1] * 5
+    assert torch.equal(meter.log.found(rows.mean(1)).value[:, -1], rows.mean(1).amax(1))
 
 
 def test_a_greedy_policy_takes_the_most_probable_head() -> None:

@@ -10,23 +10,40 @@ For zero-ablation this is the head importance of Michel et al. 2019 (arXiv 1905.
 attribution patching (Syed et al. 2023, arXiv 2310.10348) with zero as the other prompt. It is exact where the score
 is linear in the gate, and wrong where it saturates: a softmax or a norm that makes up for what is missing.
 
+Two coarser estimates follow by cutting the backward pass (``through``): with norms and attention patterns held as they are
+(what relevance propagation does in transformers, Achtibat et al. 2024, arXiv 2402.05602), and through the residual stream
+alone, which is direct logit attribution (Elhage et al. 2021) with its slope through the last norm.
+
 Price: a backward pass is two forward passes, so all heads on n prompts and n spans, that is one gradient of
-m + lambda L, cost as much as measuring 3 heads; a resample ablation adds one forward pass, of the counterfactuals.
+m + lambda L, cost as much as measuring 3 heads; a resample ablation adds one forward pass, of the counterfactuals. The direct
+effect needs a forward pass and products with each head's output: 1.
 """
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuitlib.ablation.engine import ZERO, Ablation, Scores
-from circuitlib.ablation.hooks import HOOKED, Score, hook_z, refuse_without_heads, run, task_score, values_of
+from circuitlib.ablation.engine import ZERO, Ablation, Scores, some_heads
+from circuitlib.ablation.hooks import HOOKED, Hook, Score, hook_z, refuse_without_heads, run, task_score, values_of
 from circuitlib.subjects.load import Subject
 from circuitlib.subjects.types import Bridge
 from circuitlib.tasks.base import Metric, Prompts
+
+Through = Literal["everything", "frozen", "residual"]
+"""What the backward pass goes through: ``everything``; all but norms' scales and attention patterns (``frozen``); the residual
+stream alone (``residual``, the direct effect)."""
+
+CUT: dict[Through, tuple[str, ...]] = {
+    "everything": (),
+    "frozen": (".hook_scale", ".hook_pattern"),
+    "residual": (".ln1.hook_in", ".ln2.hook_in"),
+}
+"""Ends of the names of the hook points at which it stops."""
 
 
 class Attribution:
@@ -34,13 +51,18 @@ class Attribution:
 
     ``Scores.clean`` is exact; ``Scores.ablated`` is where the tangent ends, so that ``Scores.damage`` is the slope.
     The bridge is left as it was: no hook, no gradient, no parameter that wants one.
+
+    Raises ``ValueError`` for a ``through`` whose hook points the bridge does not have.
     """
 
-    def __init__(self, subject: Subject, ablation: Ablation = ZERO) -> None:
+    def __init__(self, subject: Subject, ablation: Ablation = ZERO, through: Through = "everything") -> None:
         self.subject, self.ablation = subject, ablation
+        self.cuts = [name for name in subject.bridge.hook_dict if name.endswith(CUT[through])] if CUT[through] else []
+        if missing := [end for end in CUT[through] if not any(name.endswith(end) for name in self.cuts)]:
+            raise ValueError(f"{subject.name} has no hook point {missing[0]!r}, so attribution cannot be {through!r}")
         self.means = values_of(subject, ablation, None) if ablation.kind == "mean" else None
 
-    def task(self, prompts: Prompts, metric: Metric) -> Scores:
+    def task(self, prompts: Prompts, metric: Metric, heads: Sequence[int] | None = None) -> Scores:
         """See :class:`Engine`. Raises ``ValueError`` for a metric that has no gradient, and for prompts without
         counterfactuals when the ablation is ``resample``."""
         measure = task_score(prompts, metric)
@@ -53,10 +75,14 @@ class Attribution:
                 )
             return scores
 
-        return Scores(*self._clean_and_ablated(prompts.tokens, prompts.counterfactual, score), loss=False)
+        clean, ablated = self._clean_and_ablated(prompts.tokens, prompts.counterfactual, score)
+        return Scores(clean, ablated[:, some_heads(heads, self.subject.heads)], loss=False)
 
     def control(
-        self, spans: Int[Tensor, "spans pos"], counterfactual: Int[Tensor, "spans pos"] | None = None
+        self,
+        spans: Int[Tensor, "spans pos"],
+        counterfactual: Int[Tensor, "spans pos"] | None = None,
+        heads: Sequence[int] | None = None,
     ) -> Scores:
         """See :class:`Engine`. Raises ``ValueError`` for a ``resample`` ablation without counterfactuals."""
 
@@ -65,7 +91,8 @@ class Attribution:
             losses = F.cross_entropy(logits[:, :-1].flatten(0, 1), targets.flatten(), reduction="none")
             return losses.view(targets.shape).mean(1)
 
-        return Scores(*self._clean_and_ablated(spans, counterfactual, score), loss=True)
+        clean, ablated = self._clean_and_ablated(spans, counterfactual, score)
+        return Scores(clean, ablated[:, some_heads(heads, self.subject.heads)], loss=True)
 
     @torch.inference_mode(False)
     @torch.enable_grad()
@@ -94,11 +121,17 @@ class Attribution:
             refuse_without_heads(subject, z, hook)
             return torch.lerp(left[layer], z, gates[layer])
 
-        hooks = [(hook_z(layer), partial(gated, layer=layer)) for layer in range(subject.layers)]
+        hooks: list[Hook] = [(hook_z(layer), partial(gated, layer=layer)) for layer in range(subject.layers)]
+        hooks += [(name, _constant) for name in self.cuts]
         scores = score(run(subject.bridge, tokens, hooks, gradient=True), rows)
         slopes = torch.cat(torch.autograd.grad(scores.sum(), gates), 2).flatten(1)
         clean = scores.detach()
         return clean, clean[:, None] - slopes
+
+
+def _constant(value: Tensor, hook: Any) -> Tensor:
+    """The same value, as far as a gradient is concerned a constant."""
+    return value.detach()
 
 
 def _forget_graph(bridge: Bridge) -> None:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from circuitlib.ablation.engine import Ablation, AblationKind, Scores
+from circuitlib.ablation.engine import Ablation, AblationKind, Engine, Scores
 from circuitlib.ablation.sweep import engine
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.manifest import (
@@ -94,12 +94,12 @@ def ablation_of(kind: AblationKind, tokenizer: Tokenizer, text: Text) -> Ablatio
 
 
 class Measurement:
-    """A recipe on a subject: any rows of its table, measured."""
+    """A recipe on a subject: any rows of its table, measured, or estimated by another ``engine``."""
 
-    def __init__(self, subject: Subject, recipe: Recipe) -> None:
+    def __init__(self, subject: Subject, recipe: Recipe, by: Engine | None = None) -> None:
         self.recipe = recipe
         tokenizer, seed = subject.tokenizer, SEEDS[recipe.part]
-        self.engine = engine(subject, ablation_of(recipe.ablation, tokenizer, recipe.text))
+        self.engine = by or engine(subject, ablation_of(recipe.ablation, tokenizer, recipe.text))
         if recipe.task is None:
             self.spans = control_spans(tokenizer, recipe.count, seed, recipe.part, recipe.text)
             # For a resample ablation: another span of the same length.

@@ -66,8 +66,8 @@ def evaluate(
         meter = Meter(episodes)
         budget = max(*measured, picks * max(entry.planned_k, 1))
         entry.searcher.search(meter, budget, torch.Generator().manual_seed(EPISODE_SEED + entry.seed))
-        if meter.price > budget:
-            raise ValueError(f"{entry.searcher.name} spent {meter.price} of a budget of {budget}")
+        if (most := meter.price.max().item()) > budget:
+            raise ValueError(f"{entry.searcher.name} spent {most} of a budget of {budget}")
         return meter
 
     with threads_of_one_core(len(entries)) as pool:
@@ -76,13 +76,14 @@ def evaluate(
     for entry, meter in zip(entries, meters, strict=True):
         log = meter.log
         best = log.found(rewards)
-        short = (best < 0.9 * oracle[:, None]).sum(1)  # entries before 90% was reached
-        first = torch.cat([log.price, torch.tensor([torch.nan])])[short]
+        short = (best.value < 0.9 * oracle[:, None]).sum(1, keepdim=True)  # entries before 90% was reached
+        never = torch.full_like(log.price[:, :1], torch.nan)
+        first = torch.cat([log.price, never], 1).gather(1, short)[:, 0]
         condition = {"task": task, "signal": entry.signal, "searcher": entry.searcher.name}
         condition |= {name: getattr(entry, name) for name in ("trained_k", "planned_k", "seed")}
-        picked = min(picks * max(entry.planned_k, 1), int(meter.price))
+        picked = min(picks * max(entry.planned_k, 1), int(meter.price.min()))
         for count in sorted({*(min(count, heads) for count in measured), picked}):
-            seen = {"episode": range(len(rewards)), "measured": count, "best": log.at(best, count).numpy()}
+            seen = {"episode": range(len(rewards)), "measured": count, "best": best.at(count).numpy()}
             paired = {"oracle": oracle.numpy(), "reached_90": first.numpy()}
             frames.append(pd.DataFrame(condition | seen | paired))
     return pd.concat(frames, ignore_index=True)

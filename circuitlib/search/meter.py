@@ -1,11 +1,13 @@
 """The meter: hidden rewards, answered head by head, and a bill.
 
 One unit of price is one head measured on the 32 prompts and 32 control spans of an episode; n prompts bring n spans and
-cost n / 32. Searchers see nothing but the answers; comparing them means reading the log.
+cost n / 32. Estimates of all heads at once have prices of their own. Searchers see nothing but the answers; comparing them
+means reading the log.
 
-Shapes: e episodes, h heads, k heads of one call, n entries of a log.
+Shapes: e episodes, b pairs of a prompt and a span, h heads, k heads of one call, n entries of a log.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,110 +16,185 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Log:
-    """Every head that was measured, in order.
+class Estimate:
+    """What a cheap method says that each head would do, on every prompt (``task``, the metric's unit) and every span
+    (``general``, nats) of the episodes. price: of having it for all heads."""
 
-    price: paid per episode once the entry was answered. head, answer: one per episode. whole: whether on all prompts.
+    price: int
+    task: Float[Tensor, "e b h"]
+    general: Float[Tensor, "e b h"]
+    penalty: float = 1.0
+
+    @property
+    def rewards(self) -> Float[Tensor, "e b h"]:
+        """Estimated rewards on each pair."""
+        return self.task - self.penalty * self.general
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What has been measured of each head: on how many pairs, the mean of its rewards there (0 of none), and the sum of their
+    squared deviations from it."""
+
+    count: Int[Tensor, "e h"]
+    mean: Float[Tensor, "e h"]
+    deviation: Float[Tensor, "e h"]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Something of each episode that changes as it pays: ``value[:, i]`` from ``price[:, i]`` on."""
+
+    price: Float[Tensor, "e n"]
+    value: Float[Tensor, "e n"]
+
+    def at(self, price: float | int) -> Float[Tensor, " e"]:
+        """The value once so much has been paid; not a number where it is too little for any."""
+        paid = (self.price <= price).sum(1, keepdim=True)
+        before = torch.full_like(self.value[:, :1], torch.nan) if self.value.shape[1] else paid * torch.nan
+        return torch.cat([before, self.value], 1).gather(1, paid)[:, 0]
+
+
+@dataclass(frozen=True)
+class Log:
+    """Every head that was measured, in order, and every head that was named.
+
+    price: paid by each episode once the entry was answered. answer: the mean over all pairs on which the head is known then,
+    ``count`` of them; whole: whether those are all.
     """
 
-    price: Float[Tensor, " n"]
+    price: Float[Tensor, "e n"]
     head: Int[Tensor, "e n"]
     answer: Float[Tensor, "e n"]
-    prompts: Int[Tensor, " n"]
-    whole: Bool[Tensor, " n"]
+    count: Int[Tensor, "e n"]
+    whole: Bool[Tensor, "e n"]
+    names: tuple[tuple[Float[Tensor, " e"], Int[Tensor, " e"]], ...] = ()
 
-    def found(self, rewards: Float[Tensor, "e h"]) -> Float[Tensor, "e n"]:
-        """After each entry, the largest reward among heads measured on all prompts; minus infinity before the first.
-        Never falls, and ends at the oracle once all heads are measured."""
+    def found(self, rewards: Float[Tensor, "e h"]) -> Curve:
+        """The largest reward among heads measured on all pairs; minus infinity before the first. Never falls, and ends at
+        the oracle once all heads are measured."""
         paid = rewards.gather(1, self.head)
-        return paid.where(self.whole, -torch.inf).cummax(1).values
+        return Curve(self.price, paid.where(self.whole, -torch.inf).cummax(1).values)
 
-    def named(self, rewards: Float[Tensor, "e h"]) -> Float[Tensor, "e n"]:
-        """After each entry, the true reward of the head that a searcher would name: the one whose estimate is largest,
-        each head's estimate being its answer on the most prompts. May fall."""
-        estimate = torch.full_like(rewards, -torch.inf)
-        prompts = torch.zeros(rewards.shape, dtype=torch.int64)
-        values = []
-        for head, answer, count in zip(self.head.T, self.answer.T, self.prompts, strict=True):
-            head = head[:, None]
-            better = count >= prompts.gather(1, head)
-            estimate.scatter_(1, head, answer[:, None].where(better, estimate.gather(1, head)))
-            prompts.scatter_(1, head, prompts.gather(1, head).clamp(min=count))
-            values.append(rewards.gather(1, estimate.argmax(1, keepdim=True)))
-        return torch.cat(values, 1)
+    def named(self, rewards: Float[Tensor, "e h"]) -> Curve:
+        """The true reward of the head that a searcher names; may fall, and is not a number before the first."""
+        price, head = self.naming(rewards.shape[1])
+        return Curve(price, rewards.gather(1, head.clamp(min=0)).where(head >= 0, torch.nan))
 
-    def at(self, curve: Float[Tensor, "e n"], price: float | int) -> Float[Tensor, " e"]:
-        """A curve's value once so much has been paid. Raises ``ValueError`` before the first entry."""
-        entries = int(torch.searchsorted(self.price, price, right=True))
-        if not entries:
-            raise ValueError(f"nothing was measured for a price of {price}")
-        return curve[:, entries - 1]
+    def naming(self, heads: int) -> tuple[Float[Tensor, "e n"], Int[Tensor, "e n"]]:
+        """The head that a searcher names, of so many ``heads``, and from which price on; -1 before the first. For one that names
+        none, the head whose answer is largest, each head's answer being the one on the most pairs."""
+        if self.names:
+            prices, named = zip(*self.names, strict=True)
+            return torch.stack(prices, 1), torch.stack(named, 1)
+        answers = torch.full((len(self.head), heads), -torch.inf)
+        known = torch.zeros(answers.shape, dtype=torch.int64)
+        columns = [torch.full((len(self.head), 0), -1)]
+        for head, answer, count in zip(self.head.T, self.answer.T, self.count.T, strict=True):
+            head, count = head[:, None], count[:, None]
+            better = (count >= known.gather(1, head)) & (count > 0)
+            answers.scatter_(1, head, answer[:, None].where(better, answers.gather(1, head)))
+            known.scatter_(1, head, known.gather(1, head).maximum(count))
+            columns.append(answers.argmax(1, keepdim=True).where(known.any(1, keepdim=True), -1))
+        return self.price, torch.cat(columns, 1)
 
 
 class Meter:
-    """Answers for a batch of episodes in step; each call charges every episode the same.
+    """Answers for a batch of episodes in step, and charges each for what it asked.
 
-    rows: what each head pays on each pair of a prompt and a span; an episode's reward is their mean.
-    features: what ``features_price`` buys before anything is measured, such as gradients.
+    rows: what each head pays on each pair of a prompt and a span; an episode's reward is their mean. estimates: what can be
+    bought of all heads at once, by name.
     """
 
-    def __init__(
-        self,
-        rows: Float[Tensor, "e batch h"],
-        features: Float[Tensor, "e h features"] | None = None,
-        features_price: float | int = 0,
-    ) -> None:
+    def __init__(self, rows: Float[Tensor, "e b h"], estimates: Mapping[str, Estimate] | None = None) -> None:
         self.episodes, self.batch, self.heads = rows.shape
-        self.features_price = features_price
-        self._rows, self._features = rows, features
-        self._means: dict[int, Tensor] = {}
-        self._passes = 0.0
-        self._measured = 0  # pairs of a prompt and a span, an integer, so that prices are exact
-        self._entries: list[tuple[Tensor, Tensor, Tensor, int]] = []
+        self._whole = rows.mean(1)
+        self._rows = rows
+        self._estimates = dict(estimates or {})
+        self._bought: set[str] = set()
+        self._passes = 0
+        self._pairs = torch.zeros(self.episodes, dtype=torch.int64)  # measured; integers, so that prices are exact
+        self._count = torch.zeros(self.episodes, self.heads, dtype=torch.int64)
+        self._sum, self._squares = (torch.zeros(self.episodes, self.heads, dtype=torch.float64) for _ in range(2))
+        self._entries: list[tuple[Tensor, ...]] = []
+        self._names: list[tuple[Tensor, Tensor]] = []
 
     @property
-    def price(self) -> float:
+    def price(self) -> Float[Tensor, " e"]:
         """What each episode has been charged."""
-        return self._passes + self._measured / self.batch
+        return self._passes + self._pairs / self.batch
 
-    @property
-    def features(self) -> Float[Tensor, "e h features"] | None:
-        """The features, once :meth:`pay` has been called for them, and None before."""
-        return self._features if self._passes >= self.features_price else None
+    def price_of(self, estimate: str) -> int:
+        """What an estimate would cost now: nothing once it has been bought. Raises ``ValueError``, naming those there are, for
+        one that cannot be."""
+        if estimate not in self._estimates:
+            raise ValueError(f"no estimate {estimate!r} can be bought; there are {sorted(self._estimates) or 'none'}")
+        return 0 if estimate in self._bought else self._estimates[estimate].price
 
-    def pay(self, passes: float | int) -> None:
-        """Charge every episode for forward passes over its batch that were not heads measured; a gradient is 3."""
-        if passes < 0:
-            raise ValueError(f"passes must not be negative, and {passes} is")
-        self._passes += passes
+    def estimate(self, name: str) -> Estimate:
+        """An estimate of all heads, charged the first time. Raises as :meth:`price_of` does."""
+        self._passes += self.price_of(name)
+        self._bought.add(name)
+        return self._estimates[name]
 
-    def measure(self, heads: Int[Tensor, "e k"], prompts: int | None = None) -> Float[Tensor, "e k"]:
-        """The mean of each head's first ``prompts`` rows, by default all; charges k x ``prompts`` / batch.
+    def measure(self, heads: Int[Tensor, "e k"]) -> Float[Tensor, "e k"]:
+        """The reward of each head, on all pairs, charged whole whatever is known of it already.
 
-        Raises ``ValueError`` for heads or prompts that are not there.
+        Raises ``ValueError`` for heads that are not there.
         """
-        count = self.batch if prompts is None else prompts
-        if not 1 <= count <= self.batch:
-            raise ValueError(f"prompts must be between 1 and {self.batch}, not {count}")
-        if heads.shape[:1] != (self.episodes,) or heads.dim() != 2:
-            raise ValueError(f"heads must be [{self.episodes}, k], some for each episode, not {list(heads.shape)}")
-        if heads.numel() and not 0 <= int(heads.min()) <= int(heads.max()) < self.heads:
-            raise ValueError(f"heads must be between 0 and {self.heads - 1}, not {heads.tolist()}")
-        if count not in self._means:
-            self._means[count] = self._rows[:, :count].mean(1)
-        answer = self._means[count].gather(1, heads)
-        turn = torch.arange(1, heads.shape[1] + 1, dtype=torch.float64)
-        price = self._passes + (self._measured + count * turn) / self.batch
-        self._measured += count * heads.shape[1]
-        self._entries.append((price, heads.clone(), answer, count))
-        return answer.clone()
+        self._check(heads)
+        count = torch.full_like(heads, self.batch)
+        return self._answer(heads, count, paid=count)
+
+    def further(self, heads: Int[Tensor, "e k"], prompts: int | Int[Tensor, "e k"]) -> Float[Tensor, "e k"]:
+        """Measure each head on so many further pairs, the first that are not yet measured, and charge for those: the mean
+        over all that are then. An episode that is over asks for 0, and pays nothing.
+
+        Raises ``ValueError`` for heads that are not there, the same twice, or more pairs than there are left.
+        """
+        self._check(heads)
+        paid, known = torch.as_tensor(prompts).expand(heads.shape), self._count.gather(1, heads)
+        if not bool(((paid >= 0) & (known + paid <= self.batch)).all()):
+            raise ValueError(f"a head can be measured on 0 further pairs or more, up to {self.batch} with those before")
+        if bool((heads.sort(1).values.diff(dim=1) == 0).any()):
+            raise ValueError("the heads of one call must be different")
+        return self._answer(heads, known + paid, paid)
+
+    def readings(self) -> Readings:
+        """What is known of every head from what was measured."""
+        mean = self._sum / self._count.clamp(min=1)
+        deviation = (self._squares - self._count * mean.square()).clamp(min=0)
+        return Readings(self._count.clone(), mean.to(self._rows.dtype), deviation.to(self._rows.dtype))
+
+    def name(self, heads: Int[Tensor, " e"]) -> None:
+        """Say which head is best, as far as is known now. The last word counts."""
+        self._check(heads[:, None])
+        self._names.append((self.price, heads.clone()))
 
     @property
     def log(self) -> Log:
-        """What was measured so far. Raises ``ValueError`` when that is nothing."""
-        if not self._entries:
-            raise ValueError("nothing has been measured")
-        prices, heads, answers, counts = zip(*self._entries, strict=True)
-        prompts = torch.tensor(counts).repeat_interleave(torch.tensor([len(x) for x in prices]))
-        whole = prompts == self.batch
-        return Log(torch.cat(prices), torch.cat(heads, 1), torch.cat(answers, 1), prompts, whole)
+        """What was measured and named so far."""
+        nothing = torch.zeros(self.episodes, 0, dtype=torch.int64)
+        entries = [(nothing.double(), nothing, nothing.to(self._rows), nothing), *self._entries]
+        price, head, answer, count = (torch.cat(column, 1) for column in zip(*entries, strict=True))
+        return Log(price, head, answer, count, count == self.batch, tuple(self._names))
+
+    def _check(self, heads: Tensor) -> None:
+        if heads.dim() != 2 or heads.shape[:1] != (self.episodes,):
+            raise ValueError(f"heads must be [{self.episodes}, k], some for each episode, not {list(heads.shape)}")
+        if heads.numel() and not 0 <= int(heads.min()) <= int(heads.max()) < self.heads:
+            raise ValueError(f"heads must be between 0 and {self.heads - 1}, not {heads.tolist()}")
+
+    def _answer(self, heads: Tensor, count: Tensor, paid: Tensor) -> Float[Tensor, "e k"]:
+        """Know the heads' first ``count`` pairs, having paid for so many."""
+        rows = self._rows.gather(2, heads[:, None].expand(-1, self.batch, -1)).double()
+        rows = rows * (torch.arange(self.batch)[:, None] < count[:, None])
+        self._count.scatter_(1, heads, count)
+        self._sum.scatter_(1, heads, rows.sum(1))
+        self._squares.scatter_(1, heads, rows.square().sum(1))
+        mean = (rows.sum(1) / count.clamp(min=1)).to(self._rows.dtype)
+        answer = self._whole.gather(1, heads).where(count == self.batch, mean)
+        pairs = self._pairs[:, None] + paid.cumsum(1)
+        self._pairs = pairs[:, -1] if heads.shape[1] else self._pairs
+        self._entries.append((self._passes + pairs / self.batch, heads.clone(), answer.clone(), count.clone()))
+        return answer

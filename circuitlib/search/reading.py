@@ -97,4 +97,4 @@ def play(
     searcher = PolicySearcher(Blindfold(network, heads, shown, others), signal.numpy(), greedy=greedy)
     searcher.search(meter, budget_for(heads), torch.Generator().manual_seed(seed))
     shape = (plays, episodes, -1)
-    return Plays(meter.log.head.view(shape), meter.log.found(every).view(shape))
+    return Plays(meter.log.head.view(shape), meter.log.found(every).value.view(shape))

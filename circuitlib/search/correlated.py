@@ -1,0 +1,87 @@
+"""Thompson sampling and upper bounds on a Gaussian over all heads together, whose mean and covariance are those of training prompts.
+
+What one head pays says something of the others: heads that pay together on training tasks are expected to pay together here.
+
+Shapes: e episodes, h heads, n training prompts.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from circuitlib.search.meter import Meter
+
+AT_ONCE = 4
+"""Further prompts per step."""
+
+BOUND = 2.0
+"""Standard deviations that an upper bound adds."""
+
+RIDGE = 0.05
+"""Of the mean variance, added to every head's: training tasks are few, and say too surely which heads do nothing."""
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """The rewards that training prompts lead to expect. noise: standard deviation of one pair's reward about its head's mean."""
+
+    mean: Float[Tensor, " h"]
+    covariance: Float[Tensor, "h h"]
+    noise: float
+
+    @classmethod
+    def of(cls, rows: Float[Tensor, "tasks n h"], estimated: Float[Tensor, "tasks n h"] | None = None) -> "Gaussian":
+        """Of the rewards of single prompts of each task; with ``estimated`` ones, of how much these fall short. Prompts vary about
+        their task's mean, which is noise, and tasks' means about each other, which is not."""
+        short = rows if estimated is None else rows - estimated
+        flat = short.flatten(0, 1).double()
+        covariance = flat.T.cov()
+        ridge = RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance), dtype=torch.float64)
+        noise = (rows - rows.mean(1, keepdim=True)).square().mean().sqrt().item()
+        return cls(flat.mean(0).float(), (covariance + ridge).float(), noise)
+
+
+@dataclass(frozen=True)
+class Correlated:
+    """Measures, a few prompts at a time, the head that is best in a draw from the belief (``thompson``) or by its upper bound
+    (``ucb``); names the one of the largest mean. estimate: bought first and added to the mean."""
+
+    belief: Gaussian
+    rule: Literal["thompson", "ucb"]
+    name: str
+    estimate: str | None = None
+
+    def search(self, meter: Meter, budget: float | int, generator: Generator) -> None:
+        """See :class:`circuitlib.search.searchers.Searcher`. With a budget too small for the estimate nothing is done."""
+        mean = self.belief.mean.expand(meter.episodes, -1)
+        if self.estimate is not None:
+            if meter.price_of(self.estimate) > budget:
+                return
+            mean = mean + meter.estimate(self.estimate).rewards.mean(1)
+        covariance = self.belief.covariance.repeat(meter.episodes, 1, 1)
+        meter.name(mean.argmax(1))
+        each, known = torch.arange(meter.episodes), torch.zeros(meter.episodes, meter.heads)
+        for _ in range(int((budget - meter.price.max().item()) * meter.batch) // AT_ONCE):
+            possible = meter.readings().count + AT_ONCE <= meter.batch
+            if not possible.any(1).all():
+                return
+            head = self._keys(mean, covariance, generator).where(possible, -torch.inf).argmax(1)
+            before, total = meter.readings().count[each, head], known[each, head]
+            answer = meter.further(head[:, None], AT_ONCE)[:, 0]
+            known[each, head] = answer * (before + AT_ONCE)
+            seen = (known[each, head] - total) / AT_ONCE
+            column = covariance[each, head]
+            gain = column / (column[each, head] + self.belief.noise**2 / AT_ONCE)[:, None]
+            mean = mean + gain * (seen - mean[each, head])[:, None]
+            covariance = covariance - gain[:, :, None] * column[:, None]
+            meter.name(mean.argmax(1))
+
+    def _keys(self, mean: Tensor, covariance: Tensor, generator: Generator) -> Tensor:
+        if self.rule == "ucb":
+            return mean + BOUND * covariance.diagonal(dim1=1, dim2=2).clamp(min=0).sqrt()
+        size = covariance.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
+        root = torch.linalg.cholesky(covariance + 1e-4 * size * torch.eye(covariance.shape[1]))
+        return mean + (root @ torch.randn(*mean.shape, 1, generator=generator))[..., 0]

@@ -1,0 +1,86 @@
+"""A policy network that sees heads, not numbers: one scorer for every head, and what the heads of an episode have in common.
+
+The paper's network has a weight per head and observation, so that nothing it learns of one task can carry over to another. This
+one sees of each head what is believed and known of it, and gives it the same weights wherever it stands; it plays on models with
+any number of heads.
+
+Shapes: n observations, h heads, f features, d width, a amounts.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from circuitlib.search.belief import Belief
+from circuitlib.search.lookahead import AMOUNTS, rates
+from circuitlib.search.meter import Readings
+
+GLOBALS, PER_HEAD = 3, 11 + 2 * len(AMOUNTS)
+"""Numbers of an observation for the whole episode, and per head."""
+
+
+def observe(
+    belief: Belief, readings: Readings, possible: Tensor, left: Float[Tensor, " n"], layers: int
+) -> Float[Tensor, "n o"]:
+    """The observation: the share of the price that is left, how many heads have been measured, the best mean; then, per head,
+    what is believed before and after measuring, on how many prompts it was measured and how much that surprised, how much the
+    measured heads of its layer did, its depth, what looking ahead says of each amount, and which amounts are possible.
+
+    possible: ``[n, h, a]``. left: as a share of what there was after the estimates."""
+    mean, deviation = belief.given(readings)
+    heads, measured = mean.shape[1], (readings.count > 0).to(mean)
+    best = mean.amax(1, keepdim=True)
+    surprise = (readings.mean / belief.scale - belief.mean) * measured
+    layer = surprise.unflatten(1, (layers, -1)).sum(2) / measured.unflatten(1, (layers, -1)).sum(2).clamp(min=1)
+    depth = torch.arange(heads) // (heads // layers) / max(layers - 1, 1)
+    columns = (
+        mean - best,
+        deviation,
+        ((mean - best) / deviation).clamp(-10, 0) / 10,
+        mean,
+        belief.mean,
+        belief.deviation,
+        belief.noise,
+        readings.count / 32,
+        surprise.clamp(-3, 3),
+        layer.repeat_interleave(heads // layers, 1).clamp(-3, 3),
+        depth.expand_as(mean),
+    )
+    per_head = torch.cat([torch.stack(columns, 2), rates(belief, readings).clamp(min=-20) / 10, possible.to(mean)], 2)
+    whole = torch.stack([left.to(mean), measured.sum(1) / 32, best[:, 0]], 1)
+    return torch.cat([whole, per_head.flatten(1)], 1)
+
+
+class Headwise(nn.Module):
+    """A :class:`circuitlib.search.network.PolicyNetwork` over heads times amounts, with a shared scorer and attention pooling.
+
+    It begins as a softmax of what looking one measurement ahead says of each action, and learns what to add.
+    """
+
+    def __init__(self, seed: int, width: int = 32) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+
+        def linear(fan_in: int, fan_out: int, gain: float = 2**0.5) -> nn.Linear:
+            layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
+            nn.init.orthogonal_(layer.weight, gain, generator)
+            nn.init.zeros_(layer.bias)
+            return layer
+
+        self.embed, self.weigh = linear(PER_HEAD, width), linear(width, 4, 1.0)
+        self.pool = linear(4 * width + GLOBALS, width)
+        self.join = linear(2 * width, width)
+        self.actor, self.critic = linear(width, len(AMOUNTS), 0.01), linear(width, 1, 1.0)
+        self.trust = nn.Parameter(torch.tensor(3.0))
+
+    def forward(self, observations: Float[Tensor, "n o"]) -> tuple[Float[Tensor, "n actions"], Float[Tensor, " n"]]:
+        """Log-probabilities of each head and amount, and values."""
+        whole, heads = observations[:, :GLOBALS], observations[:, GLOBALS:].unflatten(1, (-1, PER_HEAD))
+        ahead, possible = heads[..., -2 * len(AMOUNTS) : -len(AMOUNTS)] * 10, heads[..., -len(AMOUNTS) :]
+        x = F.silu(self.embed(heads))
+        pooled = (self.weigh(x).softmax(1).mT @ x).flatten(1)
+        context = F.silu(self.pool(torch.cat([pooled, whole], 1)))
+        joined = F.silu(self.join(torch.cat([x, context[:, None].expand_as(x)], 2)))
+        logits = self.actor(joined) + self.trust * ahead - 1e9 * (1 - possible)
+        return logits.flatten(1).log_softmax(-1), self.critic(context)[:, 0]

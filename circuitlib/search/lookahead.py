@@ -1,0 +1,95 @@
+"""Which head to measure next, and on how many prompts, where beliefs are Gaussian: looking one measurement ahead.
+
+The knowledge gradient (Frazier, Powell and Dayanik 2008) of n further prompts of one head is how much better the head named
+afterwards is expected to be. Per price, it says at once where to measure and how much.
+
+Shapes: e episodes, h heads, a amounts.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Generator, Tensor
+from torch.distributions import Normal
+
+from circuitlib.search.belief import DIRECT, GRADIENT, Belief, Prior
+from circuitlib.search.meter import Meter, Readings
+
+AMOUNTS = (2, 4, 8)
+"""On how many further prompts a head can be measured at once."""
+
+LEAST = 1e-12
+"""A gain below this is none."""
+
+
+def gains(belief: Belief, readings: Readings) -> Float[Tensor, "e h a"]:
+    """The knowledge gradient of each head and amount, in units of the belief's scale."""
+    mean, deviation = belief.given(readings)
+    two = mean.topk(2).values
+    rival = torch.where(mean == two[:, :1], two[:, 1:], two[:, :1])  # the best of the others
+    further = torch.tensor(AMOUNTS, dtype=mean.dtype)
+    variance = deviation.square()[..., None]
+    # How far the posterior mean is expected to move: what n prompts take from the variance.
+    moves = variance / (variance + belief.noise.square()[..., None] / further).sqrt()
+    behind = -(mean - rival).abs()[..., None] / moves
+    normal = Normal(torch.zeros(()), torch.ones(()))
+    return moves * (behind * normal.cdf(behind) + normal.log_prob(behind).exp())
+
+
+def allowed(readings: Readings, left: Int[Tensor, " e"], batch: int) -> Bool[Tensor, "e h a"]:
+    """Which amounts there are left to measure, and to pay. left: pairs that can still be paid."""
+    further = torch.tensor(AMOUNTS)
+    return (readings.count[..., None] + further <= batch) & (further <= left[:, None, None])
+
+
+def rates(belief: Belief, readings: Readings) -> Float[Tensor, "e h a"]:
+    """The logarithm of the knowledge gradient per prompt."""
+    return (gains(belief, readings) + LEAST).log() - torch.tensor(AMOUNTS, dtype=torch.float32).log()
+
+
+@dataclass(frozen=True)
+class LookAhead:
+    """Buys both estimates, believes a :class:`Prior`, and measures where the knowledge gradient per price is largest.
+
+    thompson: instead, 4 prompts at a time, the head that is best in a draw from the belief (Thompson 1933).
+    """
+
+    prior: Prior
+    layers: int
+    name: str = "look ahead"
+    thompson: bool = False
+
+    @torch.no_grad()
+    def search(self, meter: Meter, budget: float | int, generator: Generator) -> None:
+        """See :class:`circuitlib.search.searchers.Searcher`. With a budget too small for the estimates nothing is done."""
+        if sum(map(meter.price_of, (GRADIENT, DIRECT))) > budget:
+            return
+        belief = self.prior({name: meter.estimate(name) for name in (GRADIENT, DIRECT)}, self.layers)
+        meter.name(belief.mean.argmax(1))
+        while True:
+            readings = meter.readings()
+            left = pairs_left(meter, budget)
+            possible = allowed(readings, left, meter.batch)
+            if self.thompson:
+                mean, deviation = belief.given(readings)
+                drawn = mean + deviation * torch.randn(mean.shape, generator=generator)
+                keys = drawn[..., None] - torch.tensor([float(amount != 4) for amount in AMOUNTS]) * 1e6
+            else:
+                keys = rates(belief, readings)
+            going = possible.flatten(1).any(1)
+            if not going.any():
+                return
+            measure(meter, keys.where(possible, -torch.inf).flatten(1).argmax(1), going)
+            meter.name(belief.given(meter.readings())[0].argmax(1))
+
+
+def pairs_left(meter: Meter, budget: float | int) -> Int[Tensor, " e"]:
+    """Pairs of a prompt and a span that each episode can still pay."""
+    return ((budget - meter.price) * meter.batch).long()
+
+
+def measure(meter: Meter, actions: Int[Tensor, " e"], going: Bool[Tensor, " e"]) -> None:
+    """Do what an action says, a head times the amounts plus an amount, in the episodes that are ``going`` on."""
+    amounts = torch.tensor(AMOUNTS)[actions % len(AMOUNTS)] * going
+    meter.further((actions // len(AMOUNTS))[:, None], amounts[:, None])
