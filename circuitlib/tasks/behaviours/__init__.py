@@ -1,0 +1,10 @@
+"""Short behaviours of SmolLM2-135M, by name: many mechanisms, on which a policy may learn to search for heads."""
+
+from circuitlib.tasks.base import Task
+from circuitlib.tasks.behaviours import context, facts, morphology, sequences, syntax
+
+BEHAVIOURS: dict[str, Task] = {
+    task.name: task for kind in (facts, morphology, sequences, syntax, context) for task in kind.TASKS
+}
+
+__all__ = ["BEHAVIOURS"]

@@ -1,0 +1,131 @@
+"""Behaviours that are a relation between words: cues, their answer, and a sentence that asks for it.
+
+A row is one or more cues and their answer: ``("France", "Paris")``, or ``("one", "two", "three")``.
+"""
+
+import re
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from itertools import chain
+
+from numpy.random import Generator
+
+from circuitlib.tasks.base import LOGIT_DIFFERENCE, MIN_WORDS, Example, Task, Tokenizer, fill, pick, single_token_words
+
+PROJECT = "this project"
+FUNCTION_VECTORS = "Todd et al. 2024, arXiv 2310.15213"
+SUCCESSORS = "Gould et al. 2023, arXiv 2312.09230"
+ROLES = "ABC"
+"""Of a row's cues, in order."""
+
+Row = tuple[str, ...]
+
+
+def rows(block: str) -> list[Row]:
+    """A row per run of non-space, its words separated by colons.
+
+    >>> rows("France:Paris Italy:Rome")
+    [('France', 'Paris'), ('Italy', 'Rome')]
+    """
+    return [tuple(row.split(":")) for row in block.split()]
+
+
+def windows(words: Sequence[str], cues: int = len(ROLES)) -> list[Row]:
+    """Every run of an ordered list: ``cues`` words and the next one, the answer."""
+    return [tuple(words[at : at + cues + 1]) for at in range(len(words) - cues)]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Prompts that ask for the answer of a row. The wrong answer is another row's, and the roles are the cues'.
+
+    templates: sentences with ``{A}``, ``{B}``, ... for the cues and ``{Y}`` for the answer, where the prompt ends.
+    shots: so many other rows are written before it, each as the whole template.
+    fillers: words for other roles of the templates, which do not change the answer.
+    against_cue: the wrong answer is the last cue, such as the verb whose past is asked for.
+    joined: the answer follows without a space.
+    """
+
+    rows: Sequence[Row]
+    templates: Sequence[str]
+    shots: int = 0
+    fillers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    against_cue: bool = False
+    joined: bool = False
+
+    def task(self, name: str, description: str, source: str = PROJECT) -> Task:
+        return Task(name, description, source, LOGIT_DIFFERENCE, self.example, self.counterfactual)
+
+    def example(self, tokenizer: Tokenizer, rng: Generator) -> Example:
+        """One prompt. Raises ``ValueError`` when too few words are single tokens."""
+        kept = self.single_tokens(tokenizer)
+        row = _pick(rng, kept)
+        right = {answer for *cues, answer in kept if cues == [*row[:-1]]}
+        other = _pick(rng, [some for some in kept if some[-1] not in right])
+        template = pick(rng, self.templates)
+        before = ""
+        said = {*row, *other}
+        for shot in _draw(rng, [some for some in kept if said.isdisjoint(some[:-1])], self.shots):
+            before += fill(template, _roles(shot) | {"Y": shot[-1]})[0]
+        words = _roles(row) | self._fillers(tokenizer, rng, said)
+        text, ends = fill(template.partition("{Y}")[0], words)
+        space = "" if self.joined else " "
+        candidates = [space + row[-1], space + (row[-2] if self.against_cue else other[-1])]
+        return Example(
+            before + text,
+            candidates[0],
+            candidates,
+            [1.0, -1.0],
+            {role: len(before) + ends[role] for role in _roles(row)},
+        )
+
+    def counterfactual(self, tokenizer: Tokenizer, example: Example, rng: Generator) -> str:
+        """The cues of another row, of which the text does not have all: the answer is the wrong one, or, where that is
+        the cue itself, a third."""
+        right, wrong = (answer.removeprefix(" ") for answer in example.candidates)
+        seen = set(re.findall(r"\S+", re.sub(r"[,.:;]", " ", example.text)))
+        others = [
+            row
+            for row in self.single_tokens(tokenizer)
+            if (row[-1] != right if self.against_cue else row[-1] == wrong) and not set(row[:-1]) <= seen
+        ]
+        text = example.text
+        for role, word in reversed(_roles(_pick(rng, others)).items()):
+            end = example.roles[role] + 1
+            text = text[: text.rindex(" ", 0, end) + 1] + word + text[end:]
+        return text
+
+    def single_tokens(self, tokenizer: Tokenizer) -> list[Row]:
+        """The rows of which every word is one token.
+
+        Raises ``ValueError`` when fewer than eight of them remain, or than all where there are fewer.
+        """
+        single = set(single_token_words(tokenizer, list(dict.fromkeys(chain(*self.rows))), at_least=0))
+        kept = [row for row in self.rows if single.issuperset(row)]
+        if len(kept) < (needed := min(MIN_WORDS, len(self.rows))):
+            dropped = ", ".join(":".join(row) for row in self.rows if row not in kept)
+            raise ValueError(
+                f"only {len(kept)} of {len(self.rows)} rows are single tokens for this tokenizer and {needed} are "
+                f"needed; these are not: {dropped}"
+            )
+        return kept
+
+    def _fillers(self, tokenizer: Tokenizer, rng: Generator, taken: Set[str]) -> dict[str, str]:
+        """Different words, none of those taken."""
+        drawn: dict[str, str] = {}
+        for role, words in self.fillers.items():
+            free = [word for word in single_token_words(tokenizer, words) if word not in taken | {*drawn.values()}]
+            drawn[role] = pick(rng, free)
+        return drawn
+
+
+def _roles(row: Row) -> dict[str, str]:
+    return dict(zip(ROLES, row[:-1], strict=False))
+
+
+def _pick(rng: Generator, some: Sequence[Row]) -> Row:
+    return some[int(rng.integers(len(some)))]
+
+
+def _draw(rng: Generator, some: Sequence[Row], count: int) -> list[Row]:
+    return [some[int(at)] for at in rng.choice(len(some), count, replace=False)]
