@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from circuitlib.search.meter import Meter
 
-AT_ONCE = 4
+AT_ONCE = 8
 """Further prompts per step."""
 
 BOUND = 2.0
@@ -80,8 +80,8 @@ class Correlated:
             meter.name(mean.argmax(1))
 
     def _keys(self, mean: Tensor, covariance: Tensor, generator: Generator) -> Tensor:
+        """Where to measure; draws are of each head by itself, as drawing all together takes a root of every covariance."""
+        deviation = covariance.diagonal(dim1=1, dim2=2).clamp(min=0).sqrt()
         if self.rule == "ucb":
-            return mean + BOUND * covariance.diagonal(dim1=1, dim2=2).clamp(min=0).sqrt()
-        size = covariance.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
-        root = torch.linalg.cholesky(covariance + 1e-4 * size * torch.eye(covariance.shape[1]))
-        return mean + (root @ torch.randn(*mean.shape, 1, generator=generator))[..., 0]
+            return mean + BOUND * deviation
+        return mean + deviation * torch.randn(mean.shape, generator=generator)

@@ -1,0 +1,82 @@
+"""The policy that searches with a price: trained by our PPO, frozen, and played at a meter."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator
+from torch.optim import Adam
+
+from circuitlib.search.belief import DIRECT, GRADIENT, Prior
+from circuitlib.search.headwise import Headwise, observe
+from circuitlib.search.lookahead import allowed, measure, pairs_left
+from circuitlib.search.meter import Meter, Readings
+from circuitlib.search.network import PolicyNetwork
+from circuitlib.search.ppo import PPOConfig, rollout, update
+from circuitlib.search.priced_env import PricedEnv
+from circuitlib.search.trials import Trials
+
+CONFIG = PPOConfig(
+    total_timesteps=102_400, num_envs=32, num_steps=32, num_minibatches=8, learning_rate=1e-3, gamma=1.0, ent_coef=0.002
+)
+"""The paper's PPO with what a short search needs: no discount, since what counts is what is known in the end, and little entropy,
+since the policy begins as a rule that explores."""
+
+
+def train(
+    trials: Sequence[Trials], prior: Prior, layers: int, budget: float, seed: int, config: PPOConfig = CONFIG
+) -> tuple[Headwise, list[dict[str, Any]]]:
+    """A :class:`Headwise` policy trained on trials of several tasks, each with the same price; and its history, a row per update:
+    the mean of what was known in the end, as a fraction of the oracle, and PPO's diagnostics."""
+    network, env = Headwise(seed), PricedEnv(trials, prior, layers, config.num_envs, budget)
+    optimizer = Adam(network.parameters(), eps=config.adam_eps)
+    generator, observation = Generator().manual_seed(seed), env.reset(seed)
+    history = []
+    for done in range(config.updates):
+        batch, observation, ended = rollout(network, env, observation, config, generator)  # type: ignore[arg-type]
+        optimizer.param_groups[0]["lr"] = config.annealed(done)
+        diagnostics = update(network, optimizer, batch, config, generator)
+        known = float(np.mean([best for _, best in ended])) if ended else float("nan")
+        history.append({"seed": seed, "update": done + 1, "known": known} | diagnostics)
+    return network, history
+
+
+@dataclass(frozen=True)
+class PricedPolicy:
+    """Buys both estimates, plays the most probable action until its budget is spent, and names the head of the largest mean.
+
+    blind: the policy is shown what it would see had nothing been measured; what it names rests on what it measured.
+    """
+
+    network: PolicyNetwork
+    prior: Prior
+    layers: int
+    name: str = "headwise policy"
+    blind: bool = False
+
+    @torch.no_grad()
+    def search(self, meter: Meter, budget: float | int, generator: Generator) -> None:
+        """See :class:`circuitlib.search.searchers.Searcher`. With a budget too small for the estimates nothing is done."""
+        if sum(map(meter.price_of, (GRADIENT, DIRECT))) > budget:
+            return
+        belief = self.prior({name: meter.estimate(name) for name in (GRADIENT, DIRECT)}, self.layers)
+        meter.name(belief.mean.argmax(1))
+        all_pairs = pairs_left(meter, budget).clamp(min=1)
+        while True:
+            readings, left = meter.readings(), pairs_left(meter, budget)
+            possible = allowed(readings, left, meter.batch)
+            going = possible.flatten(1).any(1)
+            if not going.any():
+                return
+            seen = _nothing(readings) if self.blind else readings
+            keys, _ = self.network(observe(belief, seen, possible, left / all_pairs, self.layers))
+            keys = keys.where(possible.flatten(1), -torch.inf)
+            measure(meter, keys.argmax(1), going)
+            meter.name(belief.given(meter.readings())[0].argmax(1))
+
+
+def _nothing(readings: Readings) -> Readings:
+    zeros = torch.zeros_like(readings.mean)
+    return replace(readings, count=torch.zeros_like(readings.count), mean=zeros, deviation=zeros)
