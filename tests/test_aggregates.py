@@ -1,6 +1,7 @@
 """Aggregates of scores against brute force."""
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,7 +50,7 @@ def evaluation() -> pd.DataFrame:
 
 
 def test_aggregates_of_an_evaluation(evaluation: pd.DataFrame) -> None:
-    table = aggregates(evaluation.sample(frac=1, random_state=0))
+    table: Any = aggregates(evaluation.sample(frac=1, random_state=0))
     assert len(table) == 6
     of = {key: rows for key, rows in evaluation.groupby(["searcher", "measured"])}
     for measured in (10, 50):

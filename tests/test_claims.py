@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -131,13 +132,13 @@ def test_every_number_of_the_paper_has_a_row(ledger: tuple[pd.DataFrame, pd.Data
     """With our number and interval from the evaluation, and the verdict that follows from what the row says."""
     claims, summary = ledger
     assert list(claims) == COLUMNS
-    rows = claims[claims["unit"] == "fraction of oracle"].set_index("claim")
+    rows: Any = claims[claims["unit"] == "fraction of oracle"].set_index("claim")
     assert len(rows) == len(paper_fractions()) == 11
     for (task, k, told), paper in paper_fractions().items():
         words = f"policy trained with k={k}, told {told.replace('none', 'nothing')}" if k else "random"
         row = rows.loc[f"{task}, {words}, after 50 heads"]
-        ours = summary.query("task == @task and signal == @told and trained_k == @k and planned_k <= 1")
-        ours = ours[(ours["measured"] == 50) & (ours["searcher"] == ("policy" if k else "random"))].iloc[0]
+        of = summary.query("task == @task and signal == @told and trained_k == @k and planned_k <= 1")
+        ours = of[(of["measured"] == 50) & (of["searcher"] == ("policy" if k else "random"))].iloc[0]
         assert row["paper"] == pytest.approx(paper, abs=1e-5)
         assert row[["ours", "low", "high"]].tolist() == pytest.approx(ours[["ratio", "low", "high"]].tolist(), abs=1e-5)
         assert row["verdict"] == verdicts.agreement(row["low"] - paper, row["high"] - paper)

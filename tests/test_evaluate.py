@@ -1,6 +1,7 @@
 """The evaluation's tables against brute force."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,13 +64,13 @@ def test_a_head_never_reached_is_missing_not_zero() -> None:
     assert summarise(frame, None)["reached_90_share"].item() == 0.5
 
 
-CONDITION = {"task": "t", "signal": "none", "searcher": "s", "trained_k": 0, "planned_k": 0}
+CONDITION: dict[str, Any] = {"task": "t", "signal": "none", "searcher": "s", "trained_k": 0, "planned_k": 0}
 
 
 def rows_of(best: np.ndarray, oracle: float = 2.0, reached: np.ndarray | float = np.nan) -> pd.DataFrame:
     """The rows of one condition after ten heads, of ``best [seeds, episodes]``."""
-    index = pd.MultiIndex.from_product(map(range, best.shape), names=["seed", "episode"])
-    columns = {
+    index = pd.MultiIndex.from_product([range(n) for n in best.shape], names=["seed", "episode"])
+    columns: dict[str, Any] = {
         "measured": 10,
         "best": best.ravel(),
         "oracle": oracle,

@@ -273,7 +273,8 @@ def drawn_intervals(axis: Axes) -> dict[float, tuple[str, float, float, float]]:
         if isinstance(some, ErrorbarContainer):
             segments = some[2][0].get_segments()
             for (x, y), segment in zip(np.asarray(some[0].get_xydata()), segments, strict=True):
-                found[float(y)] = (str(some.get_label()), float(x), *map(float, segment[:, 0]))
+                low, high = segment[:, 0]
+                found[float(y)] = (str(some.get_label()), float(x), float(low), float(high))
     return found
 
 

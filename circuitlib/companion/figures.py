@@ -246,12 +246,12 @@ def claims_chart(claims: pd.DataFrame) -> Figure:
     sizes = [max(len(rows), 1) for rows in panels]
     figure, axes = plt.subplots(2, 1, figsize=(8.6, 0.42 * sum(sizes) + 1.9), height_ratios=sizes)
     for axis, rows, count in zip(axes, panels, sizes, strict=True):
-        y = pd.Series(np.arange(len(rows))[::-1], index=rows.index)
+        heights = pd.Series(np.arange(len(rows))[::-1], index=rows.index)
         for words, (colour, marker, fill_style) in VERDICTS.items():
             some = rows[rows["verdict"].isin(words)]
             look: dict[str, Any] = {"color": colour, "fmt": marker, "fillstyle": fill_style, "label": ", ".join(words)}
-            axis.errorbar(some["ours"], y[some.index], xerr=_errors(some, "ours"), capsize=3, **look)
-        axis.set_yticks(y, [fill(claim, 66) for claim in rows["claim"]])
+            axis.errorbar(some["ours"], heights[some.index], xerr=_errors(some, "ours"), capsize=3, **look)
+        axis.set_yticks(heights, [fill(claim, 66) for claim in rows["claim"]])
         axis.set_ylim(-0.6, count - 0.4)
     (beside, gained), y = axes, np.arange(len(panels[0]))[::-1]
     band = f"the paper's (GPT-2 small), within {100 * MARGIN:.0f} points"
