@@ -59,7 +59,7 @@ def test_a_difference_in_any_frame_is_noticed(copied: Run) -> None:
     _rewrite(copied, "detections", column("detections", "score", 1e-5))
     _rewrite(copied, "pairs", column("pairs", "first", 1))
     claims = load_frame(copied.folder / "claims.csv")
-    claims.loc[0, "verdict"] = "undecided"
+    claims.loc[0, "verdict"] = "another"
     _rewrite(copied, "claims", claims)
     _rewrite(copied, "behaviours", load_frame(copied.folder / "behaviours.csv").iloc[1:])
     remove(copied.folder / "conventions.csv")

@@ -68,5 +68,5 @@ def test_a_known_head_is_found() -> None:
 def test_the_literature_is_read_as_published() -> None:
     oracle = mechrl()["transfer_docstring_30_episodes"]["oracle_15_episodes"]
     assert oracle["best_action_every_episode"] == 10  # L0.H10
-    assert best_head_share("induction") == 0.75
-    assert best_head_share("docstring") == 1.0
+    assert best_head_share("induction") == (0.75, 20)
+    assert best_head_share("docstring") == (1.0, 20)

@@ -1,6 +1,7 @@
 """The evaluation's tables against brute force."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,8 @@ import torch
 
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.search.episodes import signal_of
-from circuitlib.search.evaluate import Entry, bootstrap_ratio, draw_episodes, evaluate, summarise
+from circuitlib.search.evaluate import Entry, ahead, draw_episodes, evaluate, summarise
+from circuitlib.search.intervals import fraction
 from circuitlib.search.meter import Meter
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.policy import PolicySearcher
@@ -60,30 +62,53 @@ def test_a_head_never_reached_is_missing_not_zero() -> None:
     episodes = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])[:, None]
     frame = evaluate("ioi", episodes, [Entry(StaticPrior(torch.arange(3)))], measured=(1,), picks=1)
     assert frame["reached_90"].isna().tolist() == [False, True]
-    assert summarise(frame)["reached_90_share"].item() == 0.5
+    assert summarise(frame, None)["reached_90_share"].item() == 0.5
 
 
-def test_summary_and_intervals() -> None:
-    ratio, low, high = bootstrap_ratio(np.full((3, 8), 3.0), np.full(8, 4.0))
-    assert ratio == low == high == 0.75
-    rng = np.random.default_rng(0)
-    oracle = rng.uniform(2, 3, 40)
-    best = oracle * rng.uniform(0.6, 1.0, (3, 40))
-    ratio, low, high = bootstrap_ratio(best, oracle)
-    assert ratio == pytest.approx(best.mean() / oracle.mean())
-    assert low < ratio < high
-    assert high - low < 0.15
-    condition = {"task": "t", "signal": "none", "searcher": "s", "trained_k": 0, "planned_k": 0}
-    rows = [
-        condition | {"measured": 10, "seed": s, "episode": e, "best": b, "oracle": 2.0, "reached_90": r}
-        for s, e, b, r in [(0, 0, 1.0, 4.0), (0, 1, 2.0, 6.0), (1, 0, 1.5, 8.0), (1, 1, 1.5, 9.0)]
-    ]
-    summary = summarise(pd.DataFrame(rows)).iloc[0]
-    assert summary["ratio"] == pytest.approx(0.75)
-    assert summary["reached_90_heads"] == 7
-    early = summarise(pd.DataFrame(rows).assign(measured=5)).iloc[0]
+CONDITION: dict[str, Any] = {"task": "t", "signal": "none", "searcher": "s", "trained_k": 0, "planned_k": 0}
+
+
+def rows_of(best: np.ndarray, oracle: float = 2.0, reached: np.ndarray | float = np.nan) -> pd.DataFrame:
+    """The rows of one condition after ten heads, of ``best [seeds, episodes]``."""
+    index = pd.MultiIndex.from_product([range(n) for n in best.shape], names=["seed", "episode"])
+    columns: dict[str, Any] = {
+        "measured": 10,
+        "best": best.ravel(),
+        "oracle": oracle,
+        "reached_90": np.broadcast_to(reached, best.shape).ravel(),
+    }
+    return index.to_frame(index=False).assign(**CONDITION, **columns)
+
+
+def test_summary() -> None:
+    best, reached = np.array([[1.0, 2.0], [1.5, 1.2]]), np.array([[4.0, 6.0], [8.0, 9.0]])
+    frame = rows_of(best, reached=reached)
+    for pool in (None, 160):
+        row = summarise(frame, pool).iloc[0]
+        assert row[["ratio", "low", "high"]].tolist() == list(fraction(best, np.full(2, 2.0), pool))
+    assert row["best"] == best.mean()
+    assert row["reached_90_heads"] == 7
+    early = summarise(frame.assign(measured=5), 160).iloc[0]
     assert early["reached_90_share"] == 0.25, "what is reached later has not been reached by then"
     assert np.isnan(early["reached_90_heads"])
+    shuffled = summarise(frame.sample(frac=1, random_state=0), 160)
+    assert shuffled.equals(summarise(frame, 160)), "in whatever order the rows are"
+
+
+def test_one_searcher_ahead_of_another() -> None:
+    one, other = np.array([[1.0, 2.0, 1.5], [1.5, 1.2, 1.1]]), np.array([[0.5, 1.0, 1.0]])
+    ours = rows_of(one)
+    twice = np.repeat(other, 2, axis=0)
+    expected = fraction(one, np.full(3, 2.0), 96, against=twice)
+    assert ahead(ours, rows_of(other), 96) == expected, "a searcher without seeds is the same for all"
+    assert ahead(ours, rows_of(twice), 96) == expected
+    assert expected.value == pytest.approx((one.mean() - other.mean()) / 2)
+    back = ahead(rows_of(other), ours, 96)
+    assert back == pytest.approx([-expected.value, -expected.high, -expected.low])
+    with pytest.raises(ValueError, match="duplicate"):
+        ahead(pd.concat([ours, ours]), rows_of(other), 96)
+    with pytest.raises(ValueError, match="broadcast"):
+        ahead(rows_of(np.ones((3, 3))), ours, 96)
 
 
 def test_episodes_are_the_same_for_everyone(make_table: Callable[..., DamageTable]) -> None:

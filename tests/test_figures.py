@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 mpl.use("Agg")
 
 from circuitlib.companion import figures, show
+from circuitlib.companion.verdicts import MARGIN
 from circuitlib.paths import FIGURES
 from circuitlib.search.searchers import SEARCHERS
 
@@ -242,44 +243,85 @@ def test_pair_maps(layers: int, across: int) -> None:
         assert [text.get_text() for text in axis.get_xticklabels()] == [f"h{i}" for i in top]
 
 
+LEDGER = pd.DataFrame(
+    {
+        "claim": ["first", "gain", "pairs", "second", "third", "share", "loss"],
+        "unit": ["fraction of oracle", "fraction of oracle, paired", "share of pairs"]
+        + ["fraction of oracle"] * 2
+        + ["share of episodes", "fraction of oracle, paired"],
+        "paper": [0.9, np.nan, np.nan, 0.7, 0.3, 1.0, np.nan],
+        "ours": [0.88, 0.2, 0.3, 0.6, 0.6, 0.9, -0.4],
+        "low": [0.87, 0.1, np.nan, 0.5, 0.5, 0.4, -0.5],
+        "high": [0.94, 0.3, np.nan, 0.9, 0.7, 1.0, -0.1],
+        "verdict": [
+            "consistent",
+            "holds",
+            "undecided",
+            "undecided",
+            "inconsistent",
+            "undecided",
+            "the other way round",
+        ],
+    }
+)
+
+
+def drawn_intervals(axis: Axes) -> dict[float, tuple[str, float, float, float]]:
+    """By height: the verdict of each interval, and its middle and ends."""
+    found = {}
+    for some in axis.containers:
+        if isinstance(some, ErrorbarContainer):
+            segments = some[2][0].get_segments()
+            for (x, y), segment in zip(np.asarray(some[0].get_xydata()), segments, strict=True):
+                low, high = segment[:, 0]
+                found[float(y)] = (str(some.get_label()), float(x), float(low), float(high))
+    return found
+
+
 def test_claims_chart() -> None:
-    claims = pd.DataFrame(
-        {
-            "claim": ["first", "a share", "second"],
-            "unit": ["fraction of oracle", "share of pairs", "fraction of oracle"],
-            "paper": [0.9, np.nan, 0.7],
-            "ours": [0.8, 0.3, 0.6],
-            "low": [0.7, np.nan, 0.5],
-            "high": [0.95, np.nan, 0.9],
-        }
+    figure = figures.claims_chart(LEDGER)
+    beside, gained = figure.axes
+    rows = {beside: LEDGER[LEDGER["paper"].notna()], gained: LEDGER[LEDGER["unit"].str.endswith("paired")]}
+    for axis, some in rows.items():
+        names = [text.get_text() for text in axis.get_yticklabels()]
+        drawn = {name: drawn_intervals(axis)[y] for y, name in zip(axis.get_yticks(), names, strict=True)}
+        assert list(drawn) == some["claim"].tolist()
+        for (label, *ends), row in zip(drawn.values(), some.to_dict("records"), strict=True):
+            assert row["verdict"] in label.split(", ")
+            assert ends == pytest.approx([row["ours"], row["low"], row["high"]])
+    (bands,) = (some for some in beside.containers if isinstance(some, BarContainer))
+    paper = rows[beside]["paper"]
+    edges = [(bar.get_x(), bar.get_x() + bar.get_width(), bar.get_y() + bar.get_height() / 2) for bar in bands]
+    assert np.allclose(edges, np.stack([paper - MARGIN, paper + MARGIN, beside.get_yticks()], axis=1))
+    words = text_of(figure)
+    assert "here (my-subject)" in words
+    assert f"within {100 * MARGIN:.0f} points" in words
+
+
+def test_verdicts_differ_in_grey() -> None:
+    """By marker or filling, and by lightness."""
+    looks = list(figures.VERDICTS.values())
+    assert sorted(word for words in figures.VERDICTS for word in words) == sorted(
+        ["consistent", "inconsistent", "undecided", "holds", "the other way round"]
     )
-    figure = figures.claims_chart(claims)
-    (axis,) = figure.axes
-    ticks = [text.get_text() for text in axis.get_yticklabels()]
-    assert dict(zip(axis.get_yticks(), ticks, strict=True)) == {1: "first", 0: "second"}
-    (ours,) = (some for some in axis.containers if isinstance(some, ErrorbarContainer))
-    assert np.allclose(np.asarray(ours[0].get_xydata()), [(0.8, 1), (0.6, 0)])
-    ends = np.array([segment[:, 0] for segment in ours[2][0].get_segments()])
-    assert np.allclose(ends, [(0.7, 0.95), (0.5, 0.9)])
-    paper = axis.collections[-1].get_offsets()
-    assert np.allclose(paper, [(0.9, 1), (0.7, 0)])
-    assert "here (my-subject)" in text_of(figure)
+    grey = [float(np.dot(mpl.colors.to_rgb(colour), (0.299, 0.587, 0.114))) for colour, *_ in looks]
+    for one, other in combinations(range(len(looks)), 2):
+        assert looks[one][1:] != looks[other][1:]
+        assert abs(grey[one] - grey[other]) > 0.15
 
 
 def test_long_claims_and_names_leave_room_for_the_chart() -> None:
     show.set_style("a-subject-with-a-name-of-some-length-q4_1")
-    numbers = {"unit": "fraction of oracle", "paper": 0.9, "ours": 0.8, "low": 0.7, "high": 0.95}
-    figure = figures.claims_chart(pd.DataFrame([numbers | {"claim": "many words of a claim " * 4}] * 7))
+    figure = figures.claims_chart(LEDGER.assign(claim="many words of a claim " * 4))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         figure.canvas.draw()
-    (axis,) = figure.axes
-    assert axis.get_window_extent().width > figure.get_window_extent().width / 3
+    for axis in figure.axes:
+        assert axis.get_window_extent().width > figure.get_window_extent().width / 3
 
 
 def test_claims_chart_without_any() -> None:
-    columns = ["claim", "unit", "paper", "ours", "low", "high"]
-    text_of(figures.claims_chart(pd.DataFrame(columns=columns)))
+    text_of(figures.claims_chart(LEDGER.iloc[:0]))
 
 
 def test_speed_bars() -> None:

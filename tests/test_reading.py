@@ -1,6 +1,5 @@
 """What a policy is shown is what it is said to be shown; a hand-made reader gains by reading exactly what it should."""
 
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from circuitlib.companion import planted, verdicts
+from circuitlib.companion import planted
 from circuitlib.manifest import load_frame
 from circuitlib.search.intervals import fraction
 from circuitlib.search.network import ActorCritic
@@ -208,39 +207,3 @@ def test_the_positive_control_in_small(tmp_path: Path, monkeypatch: pytest.Monke
     assert load_frame(tmp_path / "planted.csv", planted._provenance(config)).equals(
         load_frame(tmp_path / "planted.csv")
     )
-
-
-STRENGTH = dict.fromkeys(
-    ["consistent", "inconsistent", "gains nothing", "gains", "loses", "holds", "the other way round"], 1
-)
-STRENGTH |= {"undecided": 0}
-
-
-@settings(max_examples=200, deadline=None, derandomize=True)
-@given(
-    low=st.floats(-1, 1),
-    width=st.floats(0, 1),
-    below=st.floats(0, 1),
-    above=st.floats(0, 1),
-    rule=st.sampled_from([verdicts.agreement, verdicts.beats, partial(verdicts.gains, blind=0.5)]),
-)
-def test_a_wider_interval_is_never_a_stronger_word(low: float, width: float, below: float, above: float, rule) -> None:  # type: ignore[no-untyped-def]
-    narrow, wide = rule(low, low + width), rule(low - below, low + width + above)
-    assert STRENGTH[wide] <= STRENGTH[narrow]
-    if STRENGTH[wide] == STRENGTH[narrow] == 1 and narrow != "gains nothing":
-        assert wide == narrow
-
-
-def test_verdicts() -> None:
-    unknown = float("nan")
-    assert {verdicts.agreement(unknown, unknown), verdicts.beats(unknown, unknown)} == {"undecided"}
-    assert verdicts.gains(unknown, unknown, 1.0) == "undecided"
-    assert [verdicts.beats(*ends) for ends in ((0.1, 0.2), (-0.2, -0.1))] == ["holds", "the other way round"]
-    assert verdicts.agreement(-0.05, 0.05) == "consistent"
-    assert verdicts.agreement(0.01, 0.06) == "undecided"
-    assert verdicts.agreement(-0.2, -0.051) == "inconsistent"
-    assert verdicts.gains(-0.01, 0.01, 0.9) == "gains nothing"
-    assert verdicts.gains(-0.01, 0.01, 0.995) == "at the ceiling"
-    assert verdicts.gains(0.002, 0.02, 0.995) == "gains"
-    assert verdicts.gains(-0.02, -0.002, 0.995) == "loses"
-    assert verdicts.gains(-0.02, 0.002, 0.995) == "undecided"

@@ -17,7 +17,8 @@ from circuitlib.companion.speed import recorded
 from circuitlib.companion.verdicts import beats, gains
 from circuitlib.manifest import load_frame
 from circuitlib.paths import RESULTS, ROOT, SUBJECTS
-from circuitlib.search.evaluate import summarise
+from circuitlib.search.evaluate import ahead, summarise
+from circuitlib.search.intervals import Interval
 from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
 from circuitlib.tasks.base import LOGIT_DIFFERENCE
 
@@ -37,7 +38,9 @@ class Found:
 
     def __init__(self, subject: str) -> None:
         self.run = Run(PUBLISHED[subject])
-        self.summary = summarise(load_frame(self.run.frame_path("evaluation")))
+        self.evaluation, self.pool = load_frame(self.run.frame_path("evaluation")), self.run.settings.evaluation_prompts
+        self.summary = summarise(self.evaluation, self.pool)
+        self.claims = load_frame(self.run.frame_path("claims"))
 
     def row(
         self, task: str, searcher: str, measured: int, policy: tuple[int, int] = (0, 0), signal: str = "none"
@@ -48,6 +51,20 @@ class Found:
         rows = rows[(rows["trained_k"] == policy[0]) & (rows["planned_k"] == policy[1])]
         assert len(rows) == 1
         return rows.iloc[0]
+
+    def ahead(self, task: str, measured: int, other: str, policy: tuple[int, int] = (0, 0)) -> Interval:
+        """How much more the headline's policy finds than another searcher, told nothing."""
+        rows = self.evaluation.query("task == @task and measured == @measured and signal == 'none'")
+        keys = zip(("policy", other), (HEADLINE, policy), strict=True)
+        one, two = (
+            rows.query(f"searcher == {name!r} and trained_k == {k} and planned_k == {p}") for name, (k, p) in keys
+        )
+        return ahead(one, two, self.pool)
+
+    def verdicts(self) -> tuple[int, ...]:
+        """How many of the paper's fractions are consistent, inconsistent and undecided."""
+        words = self.claims.loc[self.claims["unit"] == "fraction of oracle", "verdict"]
+        return tuple(int((words == word).sum()) for word in ("consistent", "inconsistent", "undecided"))
 
     def policy(self, task: str, measured: int, policy: tuple[int, int] = HEADLINE) -> str:
         return f"{100 * self.row(task, 'policy', measured, policy)['ratio']:.0f}"
@@ -111,6 +128,43 @@ def said(found: dict[str, Found]) -> list[str]:
     ]
 
 
+def _points(interval: Interval, sign: int = 1) -> str:
+    """In points, as what is found more, or, with a ``sign`` of -1, less."""
+    low, high = sorted(100 * sign * end for end in interval[1:])
+    return f"{100 * sign * interval.value:z.0f} ({low:z.0f} to {high:z.0f})"
+
+
+def said_of_verdicts(found: dict[str, Found]) -> list[str]:
+    """What README says of the ledger, and of the headline's policy beside its rivals, word for word."""
+    mini, real = found[MINI], found[REAL]
+    told_ioi = "docstring, policy trained with k=1, told ioi, after 50 heads"
+    rows = [one.claims.set_index("claim").loc[told_ioi] for one in (mini, real)]
+    assert [row["verdict"] for row in rows] == ["inconsistent"] * 2
+    headline = "docstring, policy trained with k=5, told nothing, after 50 heads"
+    assert {one.claims.set_index("claim").loc[headline, "verdict"] for one in (mini, real)} == {"undecided"}
+    one, two = mini.verdicts(), real.verdicts()
+    assert sum(one) == sum(two) == 11
+    more = {(name, n): found[name].ahead("docstring", n, "static prior") for name in (MINI, REAL) for n in (10, 50)}
+    words = [beats(*interval[1:]) for interval in more.values()]
+    assert words == ["undecided", "holds", "the other way round", "undecided"]
+    for subject in (mini, real):
+        for n in (10, 50):
+            assert beats(*subject.ahead("docstring", n, "random")[1:]) == "holds"
+    return [
+        f"Of the paper's eleven fractions, {one[0]} are consistent, {one[1]} inconsistent and {one[2]} undecided on `gpt2-mini`, "
+        f"{two[0]}, {two[1]} and {two[2]} on SmolLM2",
+        f"told IOI: {100 * rows[0]['ours']:.0f}% and {100 * rows[1]['ours']:.0f}%, in the paper {100 * rows[0]['paper']:.0f}%",
+        f"After ten heads it finds {_points(more[MINI, 10])} points more than the list on `gpt2-mini`, undecided, and "
+        f"{_points(more[REAL, 10], -1)} points *less* on SmolLM2; after fifty, {_points(more[MINI, 50])} more and "
+        f"{_points(more[REAL, 50], -1)} less, undecided.",
+    ]
+
+
+def test_verdicts(readme: str, found: dict[str, Found]) -> None:
+    for sentence in said_of_verdicts(found):
+        assert sentence in readme, sentence
+
+
 def test_findings(readme: str, found: dict[str, Found]) -> None:
     for sentence in said(found):
         assert sentence in readme
@@ -120,8 +174,15 @@ def test_findings(readme: str, found: dict[str, Found]) -> None:
         for measured in (10, 50):
             assert float(one.policy("docstring", measured, PLANNED)) <= float(one.policy("docstring", measured))
     tried = [(one, task) for one in found.values() for task in one.run.further_tasks if one.stands_out(task)]
-    below = [float(one.policy(task, 50)) < float(one.random(task, 50)) for one, task in tried]
-    assert (sum(below), len(below)) == (3, 5), "three of five"
+    words = [beats(*one.ahead(task, 50, "random")[1:]) for one, task in tried]
+    assert sorted(words) == ["holds"] * 2 + ["undecided"] * 3, "two of five"
+    decided = {
+        (one.run.settings.subject, measured)
+        for one in found.values()
+        for measured in (10, 50)
+        if beats(*one.ahead("docstring", measured, "policy", PLANNED)[1:]) == "holds"
+    }
+    assert decided == {(REAL, 10)}
 
 
 def test_redundancy(readme: str) -> None:

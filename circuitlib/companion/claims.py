@@ -1,7 +1,12 @@
-"""The ledger of claims: the paper's number, ours, how ours was measured, and the verdict.
+"""The ledger of claims: the paper's number, ours, how ours was measured, and the verdict, which is computed, never written by hand.
 
-Rewards of different models have different scales, so what is compared is a fraction of the oracle of
-the same run. Verdicts are computed, never written by hand.
+One rule for all rows: beside a number of the paper, ours is consistent where the 95% interval of the difference lies within
+:data:`circuitlib.companion.verdicts.MARGIN` of zero, inconsistent where all of it lies outside, and otherwise undecided. A claim
+without one holds where the interval of what it says is more lies above zero, is the other way round where it lies below, and is
+otherwise undecided.
+
+Rewards of different models have different scales, so what is compared is a fraction of the oracle of the same run. The paper's
+fractions are taken as given, because it publishes no spread of them; of its shares of episodes the interval is counted too.
 """
 
 from collections.abc import Iterator
@@ -9,26 +14,23 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from circuitlib.companion import verdicts
 from circuitlib.companion.frames import closer_prompts, evaluation, evaluation_episodes, pairs
-from circuitlib.companion.paper import PAPER, best_head_share, paper_fractions
+from circuitlib.companion.paper import PAPER, best_head_share, in_words, mechrl, paper_fractions
 from circuitlib.companion.run import Run
 from circuitlib.manifest import content_hash
-from circuitlib.search.evaluate import after_picks, bootstrap_ratio, summarise
+from circuitlib.search.env import BUDGET
+from circuitlib.search.episodes import NOTHING
+from circuitlib.search.evaluate import after_picks, ahead, summarise
+from circuitlib.search.intervals import Interval, difference, share
 from circuitlib.search.oracle import best_head
 from circuitlib.tasks.control_text import CONTROL
 
-VERDICTS = {True: "reproduced", False: "not reproduced"}
-"""Of claims for which the paper has a number."""
+COUNTS = (10, BUDGET)
+"""Heads measured after which the headline's policy is set beside its rivals."""
 
-UNTESTED = {True: "holds", False: "does not hold"}
-"""Of claims for which it has none."""
-
-TOLERANCE = 0.05
-"""A fraction is reproduced when the paper's lies within our interval widened by this much; in a claim to find
-the oracle's head, when our interval so widened reaches the paper's, or 1."""
-
-SHARE_TOLERANCE = 0.25
-"""A share of episodes is reproduced when it is so near the paper's, which counts a handful of episodes."""
+RIVALS = {"static prior": "a fixed list", "random": "random search"}
+"""Searchers that the paper has none or too little of, told nothing."""
 
 SUPERADDITIVE = 0.1
 """A pair counts as superadditive when its interaction exceeds this share of the larger damage of the two."""
@@ -38,8 +40,6 @@ BACKED_UP = 0.1
 
 COLUMNS = ["claim", "unit", "paper", "ours", "low", "high", "verdict", "measured_in", "rests_on", "note"]
 
-TITLES = {"induction": "induction", "ioi": "IOI", "docstring": "docstring"}
-
 Row = tuple[object, ...]
 """The ``COLUMNS`` of one claim."""
 
@@ -47,7 +47,7 @@ Row = tuple[object, ...]
 def claims(run: Run) -> pd.DataFrame:
     """The ledger, one row per claim about tasks that the subject does.
 
-    Columns: claim, unit, paper, ours, low, high (95% interval, missing where there is none), verdict,
+    Columns: claim, unit, paper, ours, low, high (95% interval of ours, missing where it is not known), verdict,
     measured_in (the notebook), rests_on (``policies``, which another processor trains differently, or
     ``tables``, which it measures alike), note.
     """
@@ -65,90 +65,67 @@ def claims(run: Run) -> pd.DataFrame:
 
 
 def _rows(run: Run) -> Iterator[Row]:
-    summary, paper = summarise(evaluation(run)), paper_fractions()
-    for task in run.training_tasks:
-        if (task, 5, task) in paper:
-            claim = f"a policy finds the oracle's head on {TITLES[task]} in 50 picks"
-            ours = _policy(summary, task, task, 5)
-            yield _fraction(claim, paper[task, 5, task], ours, "trained on this task", at_least=True)
-    if run.settings.held_out_task == "docstring" and "docstring" in run.main_tasks:
-        yield from _transfer(run, summary)
-        yield _against_the_list(run)
+    yield from _fractions(run)
+    if run.settings.held_out_task in run.main_tasks:
+        yield from _rivals(run)
     yield from _one_best_head(run)
     if "ioi" in run.main_tasks:
         yield _superadditive(run)
 
 
-def _fraction(claim: str, paper: float, ours: pd.Series, note: str, at_least: bool = False) -> Row:
-    """A claim about a fraction of the oracle. ``at_least``: reaching the paper's is enough."""
-    low, high = ours["low"], ours["high"]
-    reached = high >= min(paper, 1.0) - TOLERANCE
-    good = reached if at_least else low - TOLERANCE <= min(paper, 1.0) <= high + TOLERANCE
-    rests_on = "policies" if ours["searcher"] == "policy" else "tables"
-    numbers = (paper, ours["ratio"], low, high)
-    return claim, "fraction of oracle", *numbers, VERDICTS[good], "notebook 05", rests_on, note
+def agrees(ours: Interval, paper: Interval) -> str:
+    """The verdict on a row with a number of the paper's."""
+    _, low, high = difference(ours, paper)
+    return verdicts.agreement(low, high)
 
 
-def _policy(summary: pd.DataFrame, task: str, signal: str, trained: int) -> pd.Series:
-    """The one row of a policy without planning, after 50 heads, or all where there are fewer."""
-    rows = after_picks(summary.query("planned_k == 1"))
-    rows = rows.query("task == @task and signal == @signal and searcher == 'policy' and trained_k == @trained")
-    if len(rows) != 1:
-        found = f"{len(rows)} rows of the summary, not one"
-        raise ValueError(f"on {task}, told {signal}, the policy trained with k={trained} has {found}")
-    return rows.iloc[0]
+def _fractions(run: Run) -> Iterator[Row]:
+    """What the paper has a fraction of, in the conditions that this run has: as many heads as picks, without planning."""
+    summary = after_picks(summarise(evaluation(run), run.settings.evaluation_prompts).query("planned_k <= 1"))
+    for (task, k, told), given in paper_fractions().items():
+        trained_on = task in run.training_tasks
+        if task not in run.main_tasks or told not in ([task] if trained_on else [NOTHING, *run.training_tasks]):
+            continue
+        searcher = "policy" if k else "random"
+        row = summary.query("task == @task and signal == @told and searcher == @searcher and trained_k == @k")
+        ours, n = Interval(*row[["ratio", "low", "high"]].to_numpy().squeeze(0)), row["measured"].item()
+        claim = f"{task}, {in_words(searcher, k, told)}, after {n} heads"
+        verdict = agrees(ours, Interval(given, given, given))
+        rests_on = ("notebook 05", "policies" if k else "tables")
+        note = ("trained on" if trained_on else "never trained on") if k else f"of {run.card.heads} heads"
+        yield claim, "fraction of oracle", given, *ours, verdict, *rests_on, note
 
 
-def _transfer(run: Run, summary: pd.DataFrame) -> Iterator[Row]:
-    paper = paper_fractions()
-    conditions = {
-        ("none", 5): "told nothing, policy trained with k=5 (the 96% headline)",
-        ("none", 1): "told nothing, policy trained with k=1",
-        ("induction", 5): "told induction, k=5",
-        ("ioi", 5): "told IOI, k=5",
-    }
-    for (signal, k), words in conditions.items():
-        if signal in ("none", *run.training_tasks):
-            ours = _policy(summary, "docstring", signal, k)
-            yield _fraction(f"docstring, {words}", paper["docstring", k, signal], ours, "never trained on")
-    random = after_picks(summary.query("task == 'docstring' and searcher == 'random'")).iloc[0]
-    claim = f"random search on docstring, {random['measured']} heads"
-    note = f"of {run.card.heads}: an exhaustive search measures them all"
-    yield _fraction(claim, paper["docstring", 0, "random"], random, note)
-
-
-def _against_the_list(run: Run) -> Row:
-    most = min(10, run.card.heads)
-    rows = evaluation(run).query(f"task == 'docstring' and measured == {most} and signal == 'none'")
-    policy = rows.query("searcher == 'policy' and trained_k == 5 and planned_k == 1")
-    prior = rows.query("searcher == 'static prior'").set_index("episode")["best"]
-    best, listed = policy.pivot(index="seed", columns="episode", values="best"), prior.sort_index()
-    ratio, low, high = bootstrap_ratio(best.to_numpy(), listed.to_numpy())
-    claim = "docstring, told nothing: the policy trained with k=5 beats a fixed list after 10 heads"
-    numbers = (np.nan, ratio - 1, low - 1, high - 1)
-    note = "the paper has no such baseline"
-    return claim, "relative gain, paired", *numbers, UNTESTED[low > 1], "notebook 05", "policies", note
+def _rivals(run: Run) -> Iterator[Row]:
+    """The policy of the headline, trained with k=5 and told nothing, beside what the paper lacks at its price."""
+    told_nothing = evaluation(run).query(f"task == {run.settings.held_out_task!r} and signal == {NOTHING!r}")
+    for count in sorted({min(count, run.card.heads) for count in COUNTS}):
+        rows = told_nothing[told_nothing["measured"] == count]
+        policy = rows.query("searcher == 'policy' and trained_k == 5 and planned_k == 1")
+        for searcher, name in RIVALS.items():
+            more = ahead(policy, rows[rows["searcher"] == searcher], run.settings.evaluation_prompts)
+            claim = f"{run.settings.held_out_task}, after {count} heads: the headline's policy finds more than {name}"
+            rests_on = (verdicts.beats(more.low, more.high), "notebook 05", "policies")
+            yield claim, "fraction of oracle, paired", np.nan, *more, *rests_on, "told nothing"
 
 
 def _one_best_head(run: Run) -> Iterator[Row]:
     for task in run.main_tasks:
-        if task in TITLES:
-            episodes = evaluation_episodes(run, task)
-            ours = best_head(episodes.mean(1)).bincount().max().item() / len(episodes)
-            theirs = best_head_share(task)
-            claim = f"one and the same head is the best in as many {task} episodes as in the paper"
-            verdict = VERDICTS[abs(theirs - ours) <= SHARE_TOLERANCE]
-            numbers = (theirs, ours, np.nan, np.nan)
-            yield claim, "share of episodes", *numbers, verdict, "notebook 03", "tables", "its most frequent best head"
+        if task in mechrl()["heads_20_policy_10_oracle_episodes"]:
+            rewards = evaluation_episodes(run, task).mean(1)
+            most = best_head(rewards).bincount().max().item() / len(rewards)
+            ours = share(most, len(rewards), run.settings.evaluation_prompts)
+            paper = share(*best_head_share(task), None)
+            claim = f"{task}: in how many episodes one and the same head is the best"
+            rests_on = (agrees(ours, paper), "notebook 03", "tables")
+            yield claim, "share of episodes", paper.value, *ours, *rests_on, "the head that is it most often"
 
 
 def _superadditive(run: Run) -> Row:
     rows = pairs(run).query("task == 'ioi'")
     larger = rows[["damage_first", "damage_second"]].max(axis=1)
-    share = (rows["interaction"] > SUPERADDITIVE * larger).mean()
-    claim = (
-        "IOI's twelve best heads back each other up (pairs that do more damage than the sum, by a tenth of the larger)"
-    )
-    numbers = (np.nan, share, np.nan, np.nan)
-    note = f"asserted by the paper, not tested; {closer_prompts(run)} prompts"
-    return claim, "share of pairs", *numbers, UNTESTED[share > BACKED_UP], "notebook 07", "tables", note
+    ours = Interval((rows["interaction"] > SUPERADDITIVE * larger).mean(), np.nan, np.nan)
+    claim = "ioi: a tenth of the pairs of its twelve best heads, or more, back each other up"
+    rests_on = (verdicts.beats(ours.low - BACKED_UP, ours.high - BACKED_UP), "notebook 07", "tables")
+    note = f"more damage than the sum, by a tenth of the larger; means over {closer_prompts(run)} prompts, without an interval"
+    return claim, "share of pairs", np.nan, *ours, *rests_on, note

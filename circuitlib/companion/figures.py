@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from circuitlib.companion.show import subject_name
+from circuitlib.companion.verdicts import MARGIN
 from circuitlib.search.env import BUDGET
 from circuitlib.search.evaluate import after_picks
 from circuitlib.search.searchers import SEARCHERS, kind_of
@@ -21,6 +22,13 @@ HERE, PAPER, ORACLE = "#0072B2", "#CC79A7", "#000000"
 """Colours of what is measured here, of the paper's numbers, and of the oracle."""
 
 THEIRS = "paper (GPT-2 small)"
+
+VERDICTS = {
+    ("consistent", "holds"): ("#08306B", "o", "full"),
+    ("undecided",): ("#737373", "o", "none"),
+    ("inconsistent", "the other way round"): ("#E69F00", "s", "full"),
+}
+"""How verdicts are drawn, apart in grey too: colour, marker, whether it is filled."""
 
 
 def _panels(count: int, width: float, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
@@ -231,16 +239,28 @@ def pair_maps(pairs: pd.DataFrame, names: Sequence[str]) -> Figure:
 
 
 def claims_chart(claims: pd.DataFrame) -> Figure:
-    """Claims that are fractions of an oracle: the paper's number and ours, with its interval."""
-    rows = claims[claims["unit"] == "fraction of oracle"]
-    figure, axis = plt.subplots(figsize=(8.6, 0.5 * len(rows) + 1.2))
-    y = np.arange(len(rows))[::-1]
-    axis.errorbar(rows["ours"], y, xerr=_errors(rows, "ours"), fmt="o", color=HERE, capsize=3, label=_here())
-    axis.scatter(rows["paper"], y, marker="D", color=PAPER, label=THEIRS, zorder=3)
-    axis.axvline(1, color=ORACLE, ls=":", lw=1)
-    axis.set_yticks(y, [fill(claim, 42) for claim in rows["claim"]])
-    axis.set(xlabel="fraction of the oracle", ylim=(-0.6, max(len(rows), 1) - 0.4))
-    figure.legend(loc="outside upper right", ncols=2)
+    """The ledger's intervals by verdict. Above, fractions of the oracle, each beside the paper's with the margin that was
+    stated beforehand, or shares of episodes; below, how much more one searcher finds than another, about zero."""
+    paired = claims["unit"].str.endswith("paired")
+    panels = [claims[claims["paper"].notna()], claims[paired]]
+    sizes = [max(len(rows), 1) for rows in panels]
+    figure, axes = plt.subplots(2, 1, figsize=(8.6, 0.42 * sum(sizes) + 1.9), height_ratios=sizes)
+    for axis, rows, count in zip(axes, panels, sizes, strict=True):
+        heights = pd.Series(np.arange(len(rows))[::-1], index=rows.index)
+        for words, (colour, marker, fill_style) in VERDICTS.items():
+            some = rows[rows["verdict"].isin(words)]
+            look: dict[str, Any] = {"color": colour, "fmt": marker, "fillstyle": fill_style, "label": ", ".join(words)}
+            axis.errorbar(some["ours"], heights[some.index], xerr=_errors(some, "ours"), capsize=3, **look)
+        axis.set_yticks(heights, [fill(claim, 66) for claim in rows["claim"]])
+        axis.set_ylim(-0.6, count - 0.4)
+    (beside, gained), y = axes, np.arange(len(panels[0]))[::-1]
+    band = f"the paper's (GPT-2 small), within {100 * MARGIN:.0f} points"
+    beside.barh(y, 2 * MARGIN, 0.7, panels[0]["paper"] - MARGIN, color="0.85", label=band, zorder=0)
+    beside.scatter(panels[0]["paper"], y, marker="|", s=90, color="0.35", zorder=1)
+    beside.set_xlabel(f"fraction of the oracle, or share of episodes, {_here()}")
+    gained.axvline(0, color=ORACLE, ls=":", lw=1)
+    gained.set_xlabel("difference, as a fraction of the oracle")
+    figure.legend(*beside.get_legend_handles_labels(), loc="outside upper right", ncols=2)
     return figure
 
 

@@ -2,9 +2,11 @@
 
 import json
 from functools import cache
+from itertools import product
 from typing import Any
 
 from circuitlib.paths import REFERENCE, require_checkout
+from circuitlib.search.episodes import NOTHING
 
 PAPER = REFERENCE / "mechrl_v1.json"
 
@@ -19,22 +21,28 @@ def mechrl() -> dict[str, Any]:
     return json.loads(PAPER.read_text())
 
 
-def best_head_share(task: str) -> float:
-    """How often the most frequent best head of an episode was the best, in the paper's episodes."""
+def best_head_share(task: str) -> tuple[float, int]:
+    """How often the most frequent best head of an episode was the best in the paper's episodes, and how many these were."""
     counts = mechrl()["heads_20_policy_10_oracle_episodes"][task]["policy_best_head_counts"]
-    return max(counts.values()) / sum(counts.values())
+    return max(counts.values()) / sum(counts.values()), sum(counts.values())
 
 
 def paper_fractions() -> dict[tuple[str, int, str], float]:
-    """The paper's results as fractions of its own oracle: (task, trained k, signal) -> fraction. Signal
-    ``random`` is random search. Its oracle was measured on other episodes than its policy."""
-    transfer = mechrl()["transfer_docstring_30_episodes"]
+    """The paper's results after 50 picks as fractions of its own oracle: (task, trained k, signal) -> fraction, the headline
+    first. A trained k of 0 is random search. Its oracle was measured on other episodes than its policy, so that a fraction may
+    exceed 1; of their spread over episodes only the oracle's is published."""
+    transfer, fractions = mechrl()["transfer_docstring_30_episodes"], {}
     oracle = transfer["oracle_15_episodes"]["mean_best"]
-    fractions = {("docstring", 0, "random"): transfer["random"]["mean_best"] / oracle}
-    for k in (1, 5):
-        for signal, told in {"none": "unknown", "induction": "told_induction", "ioi": "told_ioi"}.items():
+    for k in (5, 1):
+        for signal, told in {NOTHING: "unknown", "induction": "told_induction", "ioi": "told_ioi"}.items():
             fractions["docstring", k, signal] = transfer[f"k{k}"][told] / oracle
-        for task in ("induction", "ioi"):
-            episodes = mechrl()["heads_20_policy_10_oracle_episodes"][task]
-            fractions[task, k, task] = episodes["policy_mean_best"] / episodes["oracle_mean_best"]
+    fractions["docstring", 0, NOTHING] = transfer["random"]["mean_best"] / oracle
+    for task, k in product(("induction", "ioi"), (5, 1)):
+        episodes = mechrl()["heads_20_policy_10_oracle_episodes"][task]
+        fractions[task, k, task] = episodes["policy_mean_best"] / episodes["oracle_mean_best"]
     return fractions
+
+
+def in_words(searcher: str, trained_k: int, told: str) -> str:
+    """A searcher in its condition, as ledgers and tables name it."""
+    return f"{searcher} trained with k={trained_k}, told {told.replace(NOTHING, 'nothing')}" if trained_k else searcher

@@ -8,6 +8,7 @@ import pandas as pd
 from circuitlib.companion import verdicts
 from circuitlib.companion.authors import agreement, replay
 from circuitlib.companion.compare import FRAME_TOLERANCE, frame_difference
+from circuitlib.companion.paper import in_words
 from circuitlib.search.episodes import NOTHING
 
 RIVALS = ("induction's ten and IOI's, in turns", "IOI's ten and induction's, in turns", "layers in order", "random")
@@ -23,12 +24,6 @@ def compared(frames: dict[str, pd.DataFrame]) -> bool:
     return max(differences) <= FRAME_TOLERANCE
 
 
-def _named(searcher: str, trained_k: int, told: str) -> str:
-    if not trained_k:
-        return searcher
-    return f"{searcher} trained with k={trained_k}, told {told.replace(NOTHING, 'nothing')}"
-
-
 def beside_the_paper() -> pd.DataFrame:
     """The paper's docstring numbers and the replay's, after 50 heads, for reading: logits, percent of the oracle, the
     difference with its interval, its probability by chance, and the verdict."""
@@ -36,7 +31,7 @@ def beside_the_paper() -> pd.DataFrame:
     conditions = zip(rows["searcher"], rows["trained_k"], rows["told"], strict=True)
     interval = (100 * rows[["low", "high"]]).map("{:z.0f}".format).agg(" to ".join, axis=1)
     columns = {
-        "searcher": [_named(*condition) for condition in conditions],
+        "searcher": [in_words(*condition) for condition in conditions],
         "paper, logits": rows["paper"],
         "replayed, logits": rows["replayed"],
         "paper, %": (100 * rows["paper_share"]).map("{:.0f}".format),
@@ -63,7 +58,7 @@ def _fractions() -> Iterator[tuple[object, ...]]:
     for row in agreement().itertuples():
         shown = "seeing" if row.trained_k else NOTHING
         ours = curves.loc[(row.searcher, row.trained_k, row.told, shown)]
-        claim = f"docstring, {_named(row.searcher, row.trained_k, row.told)}, after 50 heads"
+        claim = f"docstring, {in_words(row.searcher, row.trained_k, row.told)}, after 50 heads"
         numbers = (row.paper_share, ours["ratio"], ours["low"], ours["high"])
         yield claim, "fraction of oracle", *numbers, verdicts.agreement(row.low, row.high)
 
@@ -82,7 +77,7 @@ def _gains() -> Iterator[tuple[object, ...]]:
     row: Any
     for row in rows.itertuples():
         claim = (
-            f"{row.task}, {_named(row.searcher, row.trained_k, row.told)}: what seeing its rewards gains in 50 heads"
+            f"{row.task}, {in_words(row.searcher, row.trained_k, row.told)}: what seeing its rewards gains in 50 heads"
         )
         numbers = (row.effect, row.effect_low, row.effect_high)
         yield (

@@ -12,6 +12,7 @@ from torch import Tensor
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.search.env import BUDGET
 from circuitlib.search.episodes import NOTHING, TableEpisodes
+from circuitlib.search.intervals import Interval, fraction
 from circuitlib.search.meter import Meter
 from circuitlib.search.oracle import best_reward
 from circuitlib.search.searchers import Searcher
@@ -89,34 +90,36 @@ def evaluate(
     return pd.concat(frames, ignore_index=True)
 
 
-def bootstrap_ratio(
-    best: Float[np.ndarray, "seeds episodes"], oracle: Float[np.ndarray, " episodes"], resamples: int = 2000
-) -> tuple[float, float, float]:
-    """Mean best reward as a fraction of the paired oracle's mean, with its 95% interval: seeds and episodes are both
-    drawn again with replacement (percentile bootstrap, Efron 1979)."""
-    rng = np.random.default_rng(0)
-    seeds, episodes = best.shape
-    s = rng.integers(seeds, size=(resamples, seeds, 1))
-    e = rng.integers(episodes, size=(resamples, 1, episodes))
-    ratios = best[s, e].mean((1, 2)) / oracle[e[:, 0]].mean(1)
-    low, high = np.percentile(ratios, [2.5, 97.5])
-    return float(best.mean() / oracle.mean()), float(low), float(high)
+def by_seed(rows: pd.DataFrame, values: str = "best") -> Float[np.ndarray, "seeds episodes"]:
+    """A column of one condition's rows after one number of heads. Raises ``ValueError`` for rows of several."""
+    return rows.pivot(index="seed", columns="episode", values=values).to_numpy()
 
 
-def summarise(frame: pd.DataFrame) -> pd.DataFrame:
+def summarise(frame: pd.DataFrame, pool: int | None) -> pd.DataFrame:
     """One row per condition and number of heads measured: mean best reward, mean oracle, their ratio with its interval
     (``ratio``, ``low``, ``high``), share of episodes that reached 90% of the oracle by then and the median number of heads that
-    took (missing if fewer than half of the episodes got there)."""
+    took (missing if fewer than half of the episodes got there).
+
+    pool: the prompts that episodes are drawn from, or None where they share none (:mod:`circuitlib.search.intervals`).
+    """
     rows = []
     for key, group in frame.groupby(CONDITION, sort=False):
-        best = group.pivot(index="seed", columns="episode", values="best").to_numpy()
-        oracle = group.drop_duplicates("episode").sort_values("episode")["oracle"].to_numpy()
-        ratio, low, high = bootstrap_ratio(best, oracle)
+        best, oracle = by_seed(group), by_seed(group, "oracle")[0]
         reached = group["reached_90"].where(group["reached_90"] <= group["measured"], np.inf)
-        found = {"best": best.mean(), "oracle": oracle.mean(), "ratio": ratio, "low": low, "high": high}
+        found = {"best": best.mean(), "oracle": oracle.mean()}
+        found |= dict(zip(("ratio", "low", "high"), fraction(best, oracle, pool), strict=True))
         when = {"reached_90_share": np.isfinite(reached).mean(), "reached_90_heads": reached.median()}
         rows.append(dict(zip(CONDITION, key, strict=True)) | found | when)
     return pd.DataFrame(rows).replace({"reached_90_heads": {np.inf: np.nan}})
+
+
+def ahead(one: pd.DataFrame, other: pd.DataFrame, pool: int | None) -> Interval:
+    """How much more one condition finds than another, both rows of one evaluation after one number of heads, as a fraction
+    of the oracle, paired by episode and by seed, or with the one seed that there is. Raises ``ValueError`` for other numbers."""
+    ours, theirs = by_seed(one), by_seed(other)
+    seeds = max(len(ours), len(theirs))
+    ours, theirs = (np.broadcast_to(best, (seeds, best.shape[1])) for best in (ours, theirs))
+    return fraction(ours, by_seed(one, "oracle")[0], pool, against=theirs)
 
 
 def after_picks(summary: pd.DataFrame) -> pd.DataFrame:

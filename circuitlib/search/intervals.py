@@ -1,4 +1,4 @@
-"""Intervals of fractions of an oracle that contain a rerun: other prompts, and policies trained anew.
+"""Intervals that contain a rerun, of other prompts and policies trained anew: of fractions of an oracle, and of shares of episodes.
 
 A fraction is a ratio of means over episodes, and over seeds of policies. Its variance has two parts, by the usual linearisation of a
 ratio (Cochran 1977, "Sampling Techniques", chapter 6), with s^2 the sample variance of best - fraction x oracle over episodes, or of
@@ -11,13 +11,17 @@ the seeds' means over seeds:
 
 The interval is of 95%, by Student's t with the degrees of freedom of the two parts together (Satterthwaite 1946): with five seeds a
 normal one would contain the truth in 84 of 100 reruns.
+
+A share of episodes is counted over as many as that leaves: its variance is that of one episode times the same factor. For means over
+prompts the factor is right, and no other statistic of a batch varies more over pools (Hoeffding 1948, "A class of statistics with
+asymptotically normal distribution").
 """
 
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import t
+from scipy.stats import norm, t
 
 from circuitlib.search.episodes import BATCH
 
@@ -30,6 +34,13 @@ class Interval(NamedTuple):
     high: float
 
 
+def left_over(episodes: int, pool: int | None) -> float:
+    """How much of one episode's variance is left in the mean of so many; not a number for a pool of one batch, which says
+    nothing of other prompts. pool: the prompts that episodes are drawn from, or None where they share none."""
+    overlap = 0.0 if pool is None else BATCH / (pool - BATCH) if pool > BATCH else np.nan
+    return 1 / episodes + overlap
+
+
 def fraction(
     best: Float[np.ndarray, "seeds episodes"],
     oracle: Float[np.ndarray, " episodes"],
@@ -39,15 +50,13 @@ def fraction(
     """Mean best reward over the paired oracle's mean; ``against`` others on the same episodes (of the same seeds), the
     difference of the two fractions.
 
-    pool: the prompts that episodes are drawn from, or None where they share none. No fraction exceeds 1, nor does the
-    interval of one.
+    pool: as in :func:`left_over`. No fraction exceeds 1, nor does the interval of one.
     """
     gain = (best if against is None else best - against).astype(np.float64)
     seeds, episodes = gain.shape
     value = gain.mean() / oracle.mean()
     residuals = gain.mean(0) - value * oracle
-    overlap = 0.0 if pool is None else BATCH / (pool - BATCH) if pool > BATCH else np.nan
-    parts = [(residuals.var(ddof=1) * (1 / episodes + overlap), episodes - 1)]
+    parts = [(residuals.var(ddof=1) * left_over(episodes, pool), episodes - 1)]
     if seeds > 1:
         parts.append((gain.mean(1).var(ddof=1) / seeds, seeds - 1))
     variance = sum(part for part, _ in parts)
@@ -57,3 +66,24 @@ def fraction(
     reach = t.ppf(0.975, freedom) * np.sqrt(variance) / oracle.mean()
     high = value + reach if against is not None else np.minimum(value + reach, 1.0)
     return Interval(float(value), float(value - reach), float(high))
+
+
+def share(value: float, episodes: int, pool: int | None) -> Interval:
+    """A share of episodes with its score interval (Wilson 1927, "Probable inference"), counted over what so many are worth.
+
+    pool: as in :func:`left_over`.
+    """
+    left, z = left_over(episodes, pool), norm.ppf(0.975)
+    middle = (value + z**2 * left / 2) / (1 + z**2 * left)
+    reach = z * np.sqrt(value * (1 - value) * left + (z * left / 2) ** 2) / (1 + z**2 * left)
+    return Interval(float(value), float(middle - reach), float(middle + reach))
+
+
+def difference(one: Interval, other: Interval) -> Interval:
+    """Of two estimates that do not depend on each other, from their intervals (Newcombe 1998, "Interval estimation for the
+    difference between independent proportions", method 10). Wider intervals make a wider one, and a number that is
+    given, whose interval is itself, shifts."""
+    value = one.value - other.value
+    below = np.hypot(one.value - one.low, other.high - other.value)
+    above = np.hypot(one.high - one.value, other.value - other.low)
+    return Interval(value, float(value - below), float(value + above))
