@@ -21,10 +21,7 @@ TASKS: list[Task] = [
         joined=True,
     ).task("quote", "name = 'hello world -> '"),
     Recall({"A": TAGS, "B": TAGS}, ["<{A}><{B}>hello</", "<{A}><{B}>yes</"], ("B", "A"), ("B", "A")).task(
-        "tag", "<div><span>hello</ -> span"
-    ),
-    Recall({"A": NAMES, "B": NAMES}, ["{A}: Hi{B}!{B}: Hi"], ("A", "B"), ("B", "A")).task(
-        "reply", "Mary: Hi John! John: Hi -> Mary"
+        "tag", "< div>< span>hello</ -> span"
     ),
     Recall(
         {"A": NAMES, "B": NAMES},

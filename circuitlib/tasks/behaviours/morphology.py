@@ -12,26 +12,14 @@ OPPOSITES = rows("""
     east:west west:east black:white white:black wet:dry dry:wet happy:sad sad:happy first:last last:first day:night
     night:day love:hate hate:love war:peace peace:war life:death death:life empty:full full:empty
 """)
-PLURALS = [
-    *(
-        (noun, noun + "s")
-        for noun in [*SINGULARS, "book", "garden", "hotel", "dog", "cat", "horse", "bird", "car", "tree"]
-    ),
-    *(
-        (noun, noun + "s")
-        for noun in "ring key ball letter ticket camera phone lamp card gift park house market farm".split()
-    ),
-    *rows(
-        "child:children man:men woman:women mouse:mice foot:feet tooth:teeth box:boxes city:cities leaf:leaves wife:wives"
-    ),
-]
-PAST = rows("""
-    go:went see:saw eat:ate take:took give:gave come:came run:ran write:wrote drink:drank sing:sang swim:swam fly:flew
-    know:knew grow:grew buy:bought bring:brought think:thought teach:taught catch:caught find:found leave:left
-    make:made say:said tell:told sell:sold sleep:slept feel:felt meet:met lose:lost win:won break:broke speak:spoke
-    drive:drove ride:rode rise:rose fall:fell begin:began forget:forgot sit:sat stand:stood build:built send:sent
-    walk:walked play:played work:worked talk:talked call:called ask:asked help:helped
+REGULAR = """
+    book garden hotel dog cat horse bird car tree ring key ball letter ticket camera phone lamp card gift park house market
+    farm
+""".split()
+IRREGULAR = rows("""
+    child:children man:men woman:women mouse:mice foot:feet tooth:teeth box:boxes city:cities leaf:leaves wife:wives
 """)
+PLURALS = [*IRREGULAR, *((noun, noun + "s") for noun in [*SINGULARS, *REGULAR])]
 PARTICIPLES = rows("""
     see:seen eat:eaten take:taken give:given write:written know:known grow:grown break:broken speak:spoken
     drive:driven choose:chosen forget:forgotten steal:stolen hide:hidden do:done buy:bought sell:sold teach:taught
@@ -48,11 +36,6 @@ COMPARATIVES = rows("""
     old:older young:younger high:higher low:lower deep:deeper cheap:cheaper rich:richer hard:harder soft:softer
     light:lighter dark:darker good:better bad:worse wide:wider easy:easier heavy:heavier happy:happier large:larger
     close:closer safe:safer warm:warmer cold:colder hot:hotter clear:clearer
-""")
-SUPERLATIVES = rows("""
-    big:biggest small:smallest tall:tallest short:shortest fast:fastest slow:slowest strong:strongest weak:weakest
-    old:oldest young:youngest rich:richest great:greatest good:best bad:worst heavy:heaviest happy:happiest
-    smart:smartest
 """)
 FEMININES = rows("""
     king:queen man:woman father:mother brother:sister son:daughter uncle:aunt husband:wife boy:girl prince:princess
@@ -76,9 +59,6 @@ TASKS: list[Task] = [
     Pairs(PLURALS, [" one{A}, two{Y};", " this{A}, those{Y};"], shots=1, against_cue=True).task(
         "plural", "one cat, two cats; one dog, two -> dogs", FUNCTION_VECTORS
     ),
-    Pairs(PAST, ["{A}:{Y},"], shots=2, against_cue=True).task(
-        "past", "go: went, sing: sang, take: -> took", FUNCTION_VECTORS
-    ),
     Pairs(
         PARTICIPLES,
         ["{N} will{A} what we have{Y}", "{N} should{A} what I had{Y}"],
@@ -93,7 +73,6 @@ TASKS: list[Task] = [
         ["{N} is{A}, but{M} is even{Y}", "{N} was{A}, but{M} was much{Y}"],
         fillers={"N": NAMES, "M": NAMES},
     ).task("comparative", "Mary is old, but John is even -> older"),
-    Pairs(SUPERLATIVES, ["{A}:{Y},"], shots=2).task("superlative", "big: biggest, old: oldest, fast: -> fastest"),
     Pairs(FEMININES, ["{A}:{Y},"], shots=2).task("feminine", "king: queen, son: daughter, uncle: -> aunt"),
     Pairs(NEGATIONS, ["{A}:{Y},"], shots=3).task(
         "negation", "happy: unhappy, legal: illegal, safe: unsafe, able: -> unable"

@@ -30,6 +30,15 @@ def rows(block: str) -> list[Row]:
     return [tuple(row.split(":")) for row in block.split()]
 
 
+def kinds(blocks: Mapping[str, str]) -> list[Row]:
+    """A row per word of each block, whose key is the answer.
+
+    >>> kinds({"Italy": "Rome Milan", "Spain": "Madrid"})
+    [('Rome', 'Italy'), ('Milan', 'Italy'), ('Madrid', 'Spain')]
+    """
+    return [(cue, answer) for answer, block in blocks.items() for cue in block.split()]
+
+
 def windows(words: Sequence[str], cues: int = len(ROLES)) -> list[Row]:
     """Every run of an ordered list: ``cues`` words and the next one, the answer."""
     return [tuple(words[at : at + cues + 1]) for at in range(len(words) - cues)]
@@ -37,8 +46,9 @@ def windows(words: Sequence[str], cues: int = len(ROLES)) -> list[Row]:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Prompts that ask for the answer of a row. The wrong answer is another row's, and the roles are the cues'.
+    """Prompts that ask for the answer of a row. The wrong answer is another row's; the roles are the cues'.
 
+    rows: cues and their answer; the same cues may have several answers, and an answer several cues.
     templates: sentences with ``{A}``, ``{B}``, ... for the cues and ``{Y}`` for the answer, where the prompt ends.
     shots: so many other rows are written before it, each as the whole template.
     fillers: words for other roles of the templates, which do not change the answer.

@@ -1,57 +1,53 @@
 """Which word may come next, by grammar or idiom."""
 
 from circuitlib.tasks.base import Task
-from circuitlib.tasks.behaviours.pairs import Pairs, Row, rows
+from circuitlib.tasks.behaviours.pairs import Pairs, kinds, rows
 from circuitlib.tasks.words import NAMES, OBJECTS, PLACES
 
-
-def either(**answers: str) -> list[Row]:
-    """Rows of a cue and each of its answers."""
-    return [(cue, answer) for cue, block in answers.items() for answer in block.split()]
-
-
-def kinds(**cues: str) -> list[Row]:
-    """Rows of each cue and the one answer of its kind."""
-    return [(cue, answer) for answer, block in cues.items() for cue in block.split()]
-
-
-ARTICLES = either(
-    an="apple orange egg elephant umbrella idea island engine animal artist actor angel ocean owl eagle onion oven army",
-    a="banana lemon cat dog book house car table river horse tree painter singer devil lake bird train tomato chair",
+ARTICLES = kinds(
+    {
+        "an": "apple orange egg elephant umbrella idea island engine animal artist actor angel ocean owl eagle onion oven",
+        "a": "banana lemon cat dog book house car table river horse tree painter singer devil lake bird train tomato chair",
+    }
 )
-QUANTITIES = either(
-    much="water money time information food air energy work music",
-    many="books people things houses cars dogs students children years days friends cities questions words",
+QUANTITIES = kinds(
+    {
+        "much": "water money time information food air energy work music",
+        "many": "books people things houses cars dogs students children years days friends cities questions words",
+    }
 )
 REFLEXIVES = kinds(
-    himself="king father boy man brother uncle son husband",
-    herself="queen mother girl woman sister aunt daughter wife",
-    themselves="boys girls men women kings children students soldiers",
+    {
+        "himself": "king father boy man brother uncle son husband",
+        "herself": "queen mother girl woman sister aunt daughter wife",
+        "themselves": "boys girls men women kings children students soldiers",
+    }
 )
 RELATIVES = kinds(
-    who="man woman doctor teacher boy girl king lawyer artist soldier student farmer singer writer",
-    which="book house car table river letter building song machine stone chair bridge tower box",
-)
-FEELINGS = kinds(
-    love="great wonderful excellent lovely amazing fantastic brilliant perfect",
-    hate="terrible horrible awful boring bad ugly nasty disgusting",
+    {
+        "who": "man woman doctor teacher boy girl king lawyer artist soldier student farmer singer writer",
+        "which": "book house car table river letter building song machine stone chair bridge tower box",
+    }
 )
 PREPOSITIONS = kinds(
-    on="depend rely focus insist concentrate",
-    to="belong listen refer adapt contribute",
-    of="dispose approve",
-    **{"in": "believe participate succeed invest", "with": "interact interfere cope deal comply"},
-    **{"from": "suffer recover refrain benefit"},
+    {
+        "on": "depend rely focus insist concentrate",
+        "to": "listen refer adapt contribute adhere subscribe",
+        "of": "dispose approve consist",
+        "in": "believe participate invest specialize",
+        "with": "interact cope comply coincide struggle",
+        "from": "suffer recover refrain benefit",
+    }
 )
 POSSESSIVES = rows("I:my you:your we:our they:their he:his she:her")
 CORRELATIVES = rows("either:or neither:nor both:and")
-TENSES = kinds(was="yesterday once", will="tomorrow soon")
+TENSES = kinds({"was": "yesterday once", "will": "tomorrow soon"})
 
 TASKS: list[Task] = [
-    Pairs(ARTICLES, ["{N} saw{A}{Y}", "{N} drew{A}{Y}", "{N} found{A}{Y}"], fillers={"N": NAMES}).task(
-        "article", "Mary saw an -> apple"
-    ),
-    Pairs(QUANTITIES, ["{N} has too{A}{Y}", "{N} asked how{A}{Y}"], fillers={"N": NAMES}).task(
+    Pairs(
+        [row[::-1] for row in ARTICLES], ["{N} saw{A}{Y}", "{N} drew{A}{Y}", "{N} found{A}{Y}"], fillers={"N": NAMES}
+    ).task("article", "Mary saw an -> apple"),
+    Pairs([row[::-1] for row in QUANTITIES], ["{N} has too{A}{Y}", "{N} asked how{A}{Y}"], fillers={"N": NAMES}).task(
         "quantity", "Mary has too many -> books"
     ),
     Pairs(
@@ -59,9 +55,6 @@ TASKS: list[Task] = [
     ).task("reflexive", "Mary says that the king blamed -> himself"),
     Pairs(RELATIVES, ["{N} liked the{A},{Y}", "{N} found the{A},{Y}"], fillers={"N": NAMES}).task(
         "relative", "Mary liked the doctor, -> who"
-    ),
-    Pairs(FEELINGS, ["This{X} is{A}. I{Y}", "That{X} was{A}. I{Y}"], fillers={"X": [*OBJECTS, *PLACES]}).task(
-        "feeling", "This book is awful. I -> hate"
     ),
     Pairs(PREPOSITIONS, ["{N} and{M} will{A}{Y}", "{N} and{M} often{A}{Y}"], fillers={"N": NAMES, "M": NAMES}).task(
         "preposition", "Mary and John often depend -> on"
