@@ -18,8 +18,8 @@ from torch import Generator, Tensor, nn
 from circuitlib.search.meter import Estimate, Readings
 from circuitlib.search.trials import Trials
 
-GRADIENT, DIRECT = "gradient", "direct effect"
-"""The estimates that a prior is made of; see :mod:`circuitlib.ablation.attribution`."""
+GRADIENT, FROZEN, DIRECT = "gradient", "frozen gradient", "direct effect"
+"""Names of estimates, of which a prior is made of the first and the last; see :mod:`circuitlib.ablation.attribution`."""
 
 FEATURES = 12
 """Numbers per head that :func:`features` makes."""

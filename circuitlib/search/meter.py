@@ -103,10 +103,13 @@ class Meter:
     """Answers for a batch of episodes in step, and charges each for what it asked.
 
     rows: what each head pays on each pair of a prompt and a span; an episode's reward is their mean. estimates: what can be
-    bought of all heads at once, by name.
+    bought of all heads at once, by name. repeats_free: whether pairs on which a head was measured before cost nothing more.
     """
 
-    def __init__(self, rows: Float[Tensor, "e b h"], estimates: Mapping[str, Estimate] | None = None) -> None:
+    def __init__(
+        self, rows: Float[Tensor, "e b h"], estimates: Mapping[str, Estimate] | None = None, repeats_free: bool = False
+    ) -> None:
+        self.repeats_free = repeats_free
         self.episodes, self.batch, self.heads = rows.shape
         self._whole = rows.mean(1)
         self._rows = rows
@@ -138,13 +141,16 @@ class Meter:
         return self._estimates[name]
 
     def measure(self, heads: Int[Tensor, "e k"]) -> Float[Tensor, "e k"]:
-        """The reward of each head, on all pairs, charged whole whatever is known of it already.
+        """The reward of each head, on all pairs, charged whole whatever is known of it already, unless ``repeats_free``.
 
-        Raises ``ValueError`` for heads that are not there.
+        Raises ``ValueError`` for heads that are not there, and, with free repeats, for the same twice.
         """
         self._check(heads)
         count = torch.full_like(heads, self.batch)
-        return self._answer(heads, count, paid=count)
+        if not self.repeats_free:
+            return self._answer(heads, count, paid=count)
+        self._check_different(heads)
+        return self._answer(heads, count, paid=count - self._count.gather(1, heads))
 
     def further(self, heads: Int[Tensor, "e k"], prompts: int | Int[Tensor, "e k"]) -> Float[Tensor, "e k"]:
         """Measure each head on so many further pairs, the first that are not yet measured, and charge for those: the mean
@@ -156,8 +162,7 @@ class Meter:
         paid, known = torch.as_tensor(prompts).expand(heads.shape), self._count.gather(1, heads)
         if not bool(((paid >= 0) & (known + paid <= self.batch)).all()):
             raise ValueError(f"a head can be measured on 0 further pairs or more, up to {self.batch} with those before")
-        if bool((heads.sort(1).values.diff(dim=1) == 0).any()):
-            raise ValueError("the heads of one call must be different")
+        self._check_different(heads)
         return self._answer(heads, known + paid, paid)
 
     def readings(self) -> Readings:
@@ -184,6 +189,10 @@ class Meter:
             raise ValueError(f"heads must be [{self.episodes}, k], some for each episode, not {list(heads.shape)}")
         if heads.numel() and not 0 <= int(heads.min()) <= int(heads.max()) < self.heads:
             raise ValueError(f"heads must be between 0 and {self.heads - 1}, not {heads.tolist()}")
+
+    def _check_different(self, heads: Tensor) -> None:
+        if bool((heads.sort(1).values.diff(dim=1) == 0).any()):
+            raise ValueError("the heads of one call must be different")
 
     def _answer(self, heads: Tensor, count: Tensor, paid: Tensor) -> Float[Tensor, "e k"]:
         """Know the heads' first ``count`` pairs, having paid for so many."""

@@ -85,14 +85,13 @@ class PolicySearcher:
     @torch.no_grad()
     def search(self, meter: Meter, budget: float | int, generator: torch.Generator) -> None:
         """See :class:`circuitlib.search.searchers.Searcher`."""
-        left = int(budget)
-        picks = min(-(-left // self.candidates), meter.heads)
-        env = _Metered(meter, self.signal, picks)
+        env = _Metered(meter, self.signal, min(int(budget), meter.heads))
         observation, _ = env.reset(seed=0)
-        for _ in range(picks):
+        for _ in range(env.budget):
+            if (left := int(budget - meter.price.max().item())) < 1:
+                break
             keys, _ = self.network(torch.from_numpy(observation))
             if not self.greedy:
                 keys = keys + gumbel(tuple(keys.shape), generator)
             heads = candidates(env, keys, min(self.candidates, left))
-            left -= heads.shape[1]
             observation = env.step(best_of(env, heads))[0]

@@ -23,10 +23,12 @@ TOP = 5
 
 @dataclass(frozen=True)
 class Player:
-    """A searcher, and the seed of its random numbers."""
+    """A searcher, by a name of its own in the table, the seed of its random numbers, and whether measuring a head again is free."""
 
+    name: str
     searcher: Searcher
     seed: int = 0
+    repeats_free: bool = False
 
 
 def priced(trials: Trials, players: Iterable[Player], prices: Sequence[int] = PRICES) -> pd.DataFrame:
@@ -44,11 +46,11 @@ def priced(trials: Trials, players: Iterable[Player], prices: Sequence[int] = PR
 
     def play(job: tuple[Player, int]) -> pd.DataFrame:
         player, price = job
-        meter = trials.meter()
+        meter = trials.meter(player.repeats_free)
         player.searcher.search(meter, price, torch.Generator().manual_seed(EPISODE_SEED + player.seed))
         if (most := meter.price.max().item()) > price:
-            raise ValueError(f"{player.searcher.name} spent {most} of a budget of {price}")
-        at = {"task": trials.task, "searcher": player.searcher.name, "seed": player.seed, "price": price}
+            raise ValueError(f"{player.name} spent {most} of a budget of {price}")
+        at = {"task": trials.task, "searcher": player.name, "seed": player.seed, "price": price}
         return pd.DataFrame(at | {"episode": range(len(rewards))} | _known(trials, meter))
 
     with threads_of_one_core(len(jobs)) as pool:

@@ -1,5 +1,5 @@
-"""Trials: evaluation episodes with all that can be asked of them. What each head pays on the episode's own prompts, what a cheap
-estimate says of it there, and what it pays on prompts that the episode does not have.
+"""Trials: evaluation episodes with all that can be asked of them. What each head pays on the episode's own prompts, what cheap
+estimates say of it there, and what it pays on prompts that the episode does not have.
 """
 
 from collections.abc import Mapping
@@ -18,19 +18,39 @@ EPISODE_SEED = 20_000  # evaluation episodes are drawn with seeds from here on, 
 
 
 @dataclass(frozen=True)
+class Priced:
+    """The tables of one task that trials are rows of: damages, general damages, and by name the price of each estimate with its two
+    tables, rows and heads as in those.
+
+    Raises ``ValueError`` for tables of fewer rows than an episode takes, and for estimates of other rows or heads.
+    """
+
+    damage: DamageTable
+    general: DamageTable
+    estimates: Mapping[str, tuple[int, DamageTable, DamageTable]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for some in (self.damage, self.general):
+            if len(some) < BATCH:
+                raise ValueError(f"the {some.name} table has {len(some)} rows; an episode takes {BATCH}")
+        for name, (_, task, general) in self.estimates.items():
+            for mine, others in ((self.damage, task), (self.general, general)):
+                if mine.damage.shape != others.damage.shape:
+                    raise ValueError(f"the estimates {name!r} are of other rows or heads than the {mine.name} table")
+
+
+@dataclass(frozen=True)
 class Trials:
     """Episodes of one task, the same for every searcher.
 
-    rows: what each head pays on each pair of a prompt and a span; their means are the rewards. fresh: rewards on as many
-    prompts, or as there are, that the episode does not have, and the same spans. estimates: by name. pool: how many prompts the
-    episodes are drawn from.
+    rows: what each head pays on each pair of a prompt and a span; their means are the rewards. fresh: rewards on up to as many
+    prompts that the episode does not have, and the same spans; not a number where there are none. estimates: by name.
     """
 
     task: str
     rows: Float[Tensor, "e b h"]
     fresh: Float[Tensor, "e h"]
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
-    pool: int | None = None
 
     @property
     def rewards(self) -> Float[Tensor, "e h"]:
@@ -45,51 +65,32 @@ class Trials:
         }
         return replace(self, rows=self.rows[episodes], fresh=self.fresh[episodes], estimates=bought)
 
-    def meter(self) -> Meter:
+    def meter(self, repeats_free: bool = False) -> Meter:
         """A new meter, with nothing paid."""
-        return Meter(self.rows, self.estimates)
+        return Meter(self.rows, self.estimates, repeats_free)
 
 
 def draw_trials(
-    table: DamageTable,
-    control: DamageTable,
-    count: int,
-    penalty: float = 1.0,
-    estimates: Mapping[str, tuple[int, DamageTable, DamageTable]] | None = None,
-    first_seed: int = EPISODE_SEED,
+    tables: Priced, count: int, penalty: float = 1.0, first_seed: int = EPISODE_SEED, again: bool = False
 ) -> Trials:
-    """``count`` trials of a task's table, the i-th drawn with seed ``first_seed`` + i: prompts, spans, then fresh prompts.
+    """``count`` trials of a task, the i-th drawn with seed ``first_seed`` + i: prompts and spans as
+    :class:`circuitlib.search.episodes.TableEpisodes` draws them, then fresh prompts.
 
-    estimates: by name the price and the two tables of estimates, rows as in ``table`` and ``control``.
-    Raises ``ValueError`` for tables of fewer rows than an episode takes, and for estimates of other rows.
+    again: draw prompts with replacement, for training on tables of few rows.
     """
-    for some in (table, control):
-        if len(some) < BATCH:
-            raise ValueError(f"the {some.name} table has {len(some)} rows; an episode takes {BATCH}")
-    for name, (_, task, general) in (estimates or {}).items():
-        if task.damage.shape != table.damage.shape or general.damage.shape != control.damage.shape:
-            raise ValueError(f"the estimates {name!r} are of other rows or heads than the {table.name} table")
-    prompts, spans, others = zip(*(_drawn(len(table), len(control), first_seed + i) for i in range(count)), strict=True)
-    at, along = torch.from_numpy(np.stack(prompts)), torch.from_numpy(np.stack(spans))
-    general = control.damage[along]
-    fresh = (
-        table.damage[torch.from_numpy(np.stack(others))].mean(1)
-        if len(others[0])
-        else torch.full_like(general[:, 0], torch.nan)
-    )
-    bought = {
-        name: Estimate(price, task.damage[at], other.damage[along], penalty)
-        for name, (price, task, other) in (estimates or {}).items()
+    drawn = [_drawn(len(tables.damage), len(tables.general), first_seed + i, again) for i in range(count)]
+    prompts, spans, others = (torch.from_numpy(np.stack(column)) for column in zip(*drawn, strict=True))
+    general = tables.general.damage[spans]
+    estimates = {
+        name: Estimate(price, task.damage[prompts], other.damage[spans], penalty)
+        for name, (price, task, other) in tables.estimates.items()
     }
-    rows = reward(table.damage[at], general, penalty)
-    return Trials(table.name, rows, reward(fresh, general.mean(1), penalty), bought, len(table))
+    fresh = reward(tables.damage.damage[others].mean(1), general.mean(1), penalty)
+    return Trials(tables.damage.name, reward(tables.damage.damage[prompts], general, penalty), fresh, estimates)
 
 
-def _drawn(
-    prompts: int, spans: int, seed: int
-) -> tuple[Int[np.ndarray, " b"], Int[np.ndarray, " b"], Int[np.ndarray, " f"]]:
-    """Prompts and spans of one episode, drawn as :class:`circuitlib.search.episodes.TableEpisodes` draws them, and up to as many
-    other prompts."""
+def _drawn(prompts: int, spans: int, seed: int, again: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Prompts and spans of one episode, and other prompts."""
     rng = np.random.default_rng(seed)
-    own, control = rng.choice(prompts, BATCH, replace=False), rng.choice(spans, BATCH, replace=False)
-    return own, control, rng.permutation(np.setdiff1d(np.arange(prompts), own))[:BATCH]
+    own, control = rng.choice(prompts, BATCH, replace=again), rng.choice(spans, BATCH, replace=False)
+    return own, control, rng.permutation(np.setdiff1d(np.arange(prompts), own))[: BATCH if not again else 0]

@@ -1,0 +1,109 @@
+"""Who searches on the axis of price, and what each knows beforehand; all of them on the same episodes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuitlib.ablation.heads import head_rewards
+from circuitlib.ablation.tables import reward
+from circuitlib.search import priors
+from circuitlib.search.belief import GRADIENT, Prior
+from circuitlib.search.contest import Policies
+from circuitlib.search.correlated import Correlated, Gaussian
+from circuitlib.search.episodes import signal_of
+from circuitlib.search.headwise import Headwise
+from circuitlib.search.lookahead import LookAhead
+from circuitlib.search.oracle import head_order
+from circuitlib.search.policy import PolicySearcher
+from circuitlib.search.priced import Player, priced
+from circuitlib.search.priced_policy import PricedPolicy
+from circuitlib.search.rivals import Halving, LayersInOrder, Verified
+from circuitlib.search.searchers import RandomSearcher, StaticPrior
+from circuitlib.search.trials import Priced, draw_trials
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What was learned on behaviours of a subject, to be used on any: a prior, and a policy of each seed."""
+
+    prior: Prior
+    policies: Mapping[int, Headwise]
+
+
+def priced_contest(
+    evaluation: Mapping[str, Priced],
+    training: Mapping[str, Priced],
+    policies: Policies,
+    learned: Learned | None,
+    layers: int,
+    episodes: int,
+    penalty: float,
+) -> pd.DataFrame:
+    """Every searcher with every budget on the same episodes of every task, told nothing; columns of
+    :func:`circuitlib.search.priced.priced`.
+
+    evaluation, training: by task, the tables of damages and estimates. policies: the paper's, by k and seed. layers: of the subject.
+    episodes: of each task. penalty: lambda.
+    """
+    players = list(_players(training, policies, learned, layers, penalty))
+    frames = [priced(draw_trials(tables, episodes, penalty), players) for tables in evaluation.values()]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _players(
+    training: Mapping[str, Priced], policies: Policies, learned: Learned | None, layers: int, penalty: float
+) -> Iterator[Player]:
+    measured = torch.stack([head_rewards(x.damage, x.general, penalty) for x in training.values()])
+    seeds = list(next(iter(policies.values())))
+    for seed in seeds:
+        yield Player("random", RandomSearcher(), seed)
+        yield Player("layers in order", LayersInOrder(priors.layers_by_mean(measured, layers)), seed)
+    for how, make in priors.LISTS.items():
+        yield Player(f"list, {how}", StaticPrior(make(measured)))
+    for task, rewards in zip(training, measured, strict=True):
+        yield Player(f"list of {task}", StaticPrior(head_order(rewards[None])))
+    estimated = torch.stack([_estimated(x, penalty).mean(0) for x in training.values()])
+    yield Player("list, gradients", StaticPrior(priors.by_normalised_mean(estimated)))
+    for estimate in next(iter(training.values())).estimates:
+        yield Player(f"{estimate}, then verify", Verified(estimate, "verify"))
+    across = measured.shape[1] // layers
+    yield Player("halving, all heads", Halving(measured.shape[1], "halving"))
+    for candidates in (8, 16, 32):
+        yield Player(f"halving, {candidates} by gradient", Halving(candidates, "halving", GRADIENT))
+    yield Player("halving, 16 by gradient and layer 0", Halving(16, "halving", GRADIENT, always=range(across)))
+    fewest = min(len(x.damage) for x in training.values())
+    rows, guesses = (
+        torch.stack([of(x, penalty)[:fewest] for x in training.values()]) for of in (_measured, _estimated)
+    )
+    for rule in ("thompson", "ucb"):
+        yield Player(f"{rule}, training tasks", Correlated(Gaussian.of(rows), rule, rule))
+        yield Player(
+            f"{rule}, training tasks and gradient", Correlated(Gaussian.of(rows, guesses), rule, rule, GRADIENT)
+        )
+    nothing = signal_of(tuple(training))
+    for k, networks in policies.items():
+        for seed, network in networks.items():
+            yield Player(f"policy k={k}", PolicySearcher(network, nothing), seed)
+            if k > 1:
+                planner = PolicySearcher(network, nothing, k)
+                yield Player(f"policy k={k}, planning", planner, seed)
+                yield Player(f"policy k={k}, planning, repeats free", planner, seed, repeats_free=True)
+    if learned is not None:
+        yield Player("belief, thompson", LookAhead(learned.prior, layers, thompson=True))
+        yield Player("belief, look ahead", LookAhead(learned.prior, layers))
+        for seed, headwise in learned.policies.items():
+            yield Player("headwise", PricedPolicy(headwise, learned.prior, layers), seed)
+            yield Player("headwise, blind", PricedPolicy(headwise, learned.prior, layers, blind=True), seed)
+
+
+def _measured(tables: Priced, penalty: float) -> Float[Tensor, "n h"]:
+    return reward(tables.damage.damage, tables.general.damage.mean(0), penalty)
+
+
+def _estimated(tables: Priced, penalty: float) -> Float[Tensor, "n h"]:
+    _, task, general = tables.estimates[GRADIENT]
+    return reward(task.damage, general.damage.mean(0), penalty)
