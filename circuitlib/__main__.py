@@ -85,9 +85,8 @@ def _reproduce_options(commands: Any) -> None:
 
 
 def _reproduce(options: argparse.Namespace) -> int:
-    from circuitlib.companion.notebooks import LIVE, notebook_paths
     from circuitlib.companion.publish import publish
-    from circuitlib.companion.reproduce import adopts, report, reproduce
+    from circuitlib.companion.reproduce import notebooks_of, report, reproduce
     from circuitlib.companion.run import Run
     from circuitlib.companion.settings import PUBLISHED, Settings
     from circuitlib.subjects.checkpoints import find_checkpoint
@@ -102,9 +101,8 @@ def _reproduce(options: argparse.Namespace) -> int:
     output = options.output or "runs/default"
     if RUNS.resolve() not in (ROOT / output).resolve().parents:
         raise ValueError(f"--output must be inside {RUNS.name}/, not {output}")
-    run, notebooks = Run(settings, output), notebook_paths(options.notebooks)
-    if adopts(run, options.full) and not options.notebooks:
-        notebooks = [path for path in notebooks if not path.name.startswith(LIVE)]
+    run = Run(settings, output)
+    notebooks = notebooks_of(run, options.notebooks, options.full)
     find_checkpoint(settings.subject)
     control_paragraphs(settings.text)
     seconds = reproduce(run, notebooks, options.resume, options.full)

@@ -1,6 +1,7 @@
 """A second published subject: drawn beside the first, and reproduced from its committed tables."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from circuitlib.ablation.tables import load_table, save_table
 from circuitlib.companion import compare, frames, publish, reproduce, run, show
+from circuitlib.companion.notebooks import notebook_paths
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED, Settings
 from circuitlib.manifest import StaleResult, load_frame, read_provenance, restamp, save_frame
@@ -68,10 +70,11 @@ def test_its_tables_are_adopted_after_a_few_rows(
     """Nothing is swept whole, slow frames are taken, policies are trained anew, and everything agrees."""
 
     def refuse(*arguments: object) -> None:
-        raise AssertionError("a table is measured whole")
+        raise AssertionError("a table or a slow frame is measured whole")
 
     monkeypatch.setattr(run, "build_table", refuse)
-    monkeypatch.setattr(frames, "measure_rows", refuse)
+    for measure in ("measure_behaviours", "measure_beginnings", "measure_pairs", "measure_conventions"):
+        monkeypatch.setattr(frames, measure, refuse)
     again = again_of(second)
     reproduce.reproduce(again, [])
     assert (
@@ -94,6 +97,17 @@ def test_its_tables_are_adopted_after_a_few_rows(
         reproduce.reproduce(again, [], full=True)
 
 
+def test_notebooks_that_measure_are_executed_on_it_only_when_asked_for(second: Run) -> None:
+    def numbers(run: Run, chosen: Sequence[str] = (), full: bool = False) -> list[str]:
+        return [path.name[:2] for path in reproduce.notebooks_of(run, chosen, full)]
+
+    again, every = again_of(second), [path.name[:2] for path in notebook_paths()]
+    assert numbers(again) == [number for number in every if number not in reproduce.LIVE]
+    assert set(reproduce.LIVE) < set(every)
+    assert numbers(again, ["03", "11"]) == ["03", "11"]
+    assert numbers(again, full=True) == numbers(Run(Settings(), "runs/again")) == every
+
+
 def again_of(published: Run) -> Run:
     return Run(published.settings, "runs/again")
 
@@ -111,7 +125,7 @@ def test_a_slow_frame_of_other_code_is_not_taken(second: Run) -> None:
     path = second.folder / "pairs.csv"
     restamp(path, read_provenance(path) | {"code": "another"})
     again = again_of(second)
-    taken = [frame.__name__ for frame in reproduce.SLOW if again.adopt_frame(frame.__name__, frame.__module__)]
+    taken = [name for name, module in frames.SLOW.items() if again.adopt_frame(name, module)]
     assert taken == ["behaviours", "beginnings", "conventions"]
     assert not (again.folder / "pairs.csv").exists()
     for name in taken:

@@ -278,6 +278,17 @@ def test_pairs_are_ablated_as_the_run_ablates(make_run: Callable[..., Run], monk
         shutil.rmtree(mine.folder)
 
 
+def test_whatever_determines_a_frame_is_an_input(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers that stand in other modules than the one whose code is hashed."""
+    mine = make_run()
+    for name, frame in (("PAIR_HEADS", frames.pairs), ("STUDY_SEED", frames.behaviours)):
+        monkeypatch.setattr(frames, name, 2)
+        frame(mine)
+        monkeypatch.setattr(frames, name, 3)
+        with pytest.raises(StaleResult, match=r"inputs\.(heads|seed)"):
+            frame(mine)
+
+
 def test_heads_are_means_of_rows(make_run: Callable[..., Run]) -> None:
     mine = make_run(penalty=0.5)
     table = frames.heads(mine).set_index(["task", "head"])

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuitlib.companion.paper import PAPER, mechrl
+from circuitlib.companion.paper import PAPER, docstring_oracle, docstring_results, mechrl
 from circuitlib.manifest import code_hash, content_hash, load_frame, made_on, save_frame
 from circuitlib.paths import RESULTS
 from circuitlib.search.env import BUDGET
@@ -196,18 +196,18 @@ def _curves(runs: list[Played], oracle: dict[str, np.ndarray]) -> Iterator[dict[
         for measured in range(1, BUDGET + 1):
             best, other = (plays.found[:, :, measured - 1].mean(0).numpy() for plays in (one.plays, saw))
             row = condition | {"measured": measured, "best": best.mean(), "oracle": ceiling.mean()}
-            row |= _named("ratio low high", fraction(best[None], ceiling, None))
+            row |= _columns("ratio low high", fraction(best[None], ceiling, None))
             ahead = fraction(other[None], ceiling, None, against=best[None])
             if blindfolded:
-                row |= _named("effect effect_low effect_high", ahead)
+                row |= _columns("effect effect_low effect_high", ahead)
                 row |= {"better": int((other > best).sum()), "worse": int((other < best).sum())}
                 row |= {"changed": one.plays.changed(saw, measured)} if measured in CHANGED else {}
             elif not one.trained_k:
-                row |= _named("behind behind_low behind_high", ahead)
+                row |= _columns("behind behind_low behind_high", ahead)
             yield row
 
 
-def _named(names: str, interval: Interval) -> dict[str, float]:
+def _columns(names: str, interval: Interval) -> dict[str, float]:
     return dict(zip(names.split(), interval, strict=True))
 
 
@@ -228,11 +228,7 @@ def by_chance(
 
 def _agreement(runs: list[Played]) -> Iterator[dict[str, Any]]:
     """What :func:`agreement` describes."""
-    transfer = mechrl()["transfer_docstring_30_episodes"]
-    names = {NOTHING: "unknown", "induction": "told_induction", "ioi": "told_ioi"}
-    theirs = {("random", 0, NOTHING): transfer["random"]["mean_best"]}
-    theirs |= {("policy", k, told): transfer[f"k{k}"][name] for k in (1, 5) for told, name in names.items()}
-    ceiling = transfer["oracle_15_episodes"]["mean_best"]
+    theirs, ceiling = docstring_results(), docstring_oracle()
     for one in runs:
         paper = theirs.get((one.searcher, one.trained_k, one.told))
         if one.task == "docstring" and paper is not None and one.shown in (NOTHING, "seeing"):

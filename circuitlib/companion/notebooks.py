@@ -21,10 +21,6 @@ from circuitlib.paths import NOTEBOOKS
 SIDE_BY_SIDE = 2
 """Notebooks executed at once: most of their time is imports and drawing, on one core."""
 
-LIVE = ("09", "10", "11")
-"""Notebooks that measure most of what they show, on any model: on one whose tables take hours they are executed only
-when they are asked for."""
-
 KERNELS = Config()
 # Without encryption where there is none; asking for it would complain once per notebook.
 KERNELS.KernelManager.transport_encryption = "auto" if zmq.has("curve") else "disabled"

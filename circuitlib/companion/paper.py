@@ -27,16 +27,28 @@ def best_head_share(task: str) -> tuple[float, int]:
     return max(counts.values()) / sum(counts.values()), sum(counts.values())
 
 
+def docstring_results() -> dict[tuple[str, int, str], float]:
+    """The paper's mean best rewards on docstring after 50 heads (logits): (searcher, trained k, told) -> reward."""
+    transfer = mechrl()["transfer_docstring_30_episodes"]
+    results = {("random", 0, NOTHING): transfer["random"]["mean_best"]}
+    for k in (1, 5):
+        for told, name in {NOTHING: "unknown", "induction": "told_induction", "ioi": "told_ioi"}.items():
+            results["policy", k, told] = transfer[f"k{k}"][name]
+    return results
+
+
+def docstring_oracle() -> float:
+    """What the paper's oracle finds on docstring (logits)."""
+    return mechrl()["transfer_docstring_30_episodes"]["oracle_15_episodes"]["mean_best"]
+
+
 def paper_fractions() -> dict[tuple[str, int, str], float]:
     """The paper's results after 50 picks as fractions of its own oracle: (task, trained k, signal) -> fraction, the headline
     first. A trained k of 0 is random search. Its oracle was measured on other episodes than its policy, so that a fraction may
     exceed 1; of their spread over episodes only the oracle's is published."""
-    transfer, fractions = mechrl()["transfer_docstring_30_episodes"], {}
-    oracle = transfer["oracle_15_episodes"]["mean_best"]
-    for k in (5, 1):
-        for signal, told in {NOTHING: "unknown", "induction": "told_induction", "ioi": "told_ioi"}.items():
-            fractions["docstring", k, signal] = transfer[f"k{k}"][told] / oracle
-    fractions["docstring", 0, NOTHING] = transfer["random"]["mean_best"] / oracle
+    oracle, fractions = docstring_oracle(), dict[tuple[str, int, str], float]()
+    for (_, k, told), reward in sorted(docstring_results().items(), key=lambda item: -item[0][1]):
+        fractions["docstring", k, told] = reward / oracle
     for task, k in product(("induction", "ioi"), (5, 1)):
         episodes = mechrl()["heads_20_policy_10_oracle_episodes"][task]
         fractions[task, k, task] = episodes["policy_mean_best"] / episodes["oracle_mean_best"]

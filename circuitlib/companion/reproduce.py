@@ -7,7 +7,7 @@ the committed results.
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -17,8 +17,18 @@ import pandas as pd
 from circuitlib.ablation.build import ROWS_AGAIN
 from circuitlib.companion.claims import claims
 from circuitlib.companion.compare import compare
-from circuitlib.companion.frames import beginnings, behaviours, conventions, detections, evaluation, heads, pairs, sizes
-from circuitlib.companion.notebooks import execute
+from circuitlib.companion.frames import (
+    SLOW,
+    beginnings,
+    behaviours,
+    conventions,
+    detections,
+    evaluation,
+    heads,
+    pairs,
+    sizes,
+)
+from circuitlib.companion.notebooks import execute, notebook_paths
 from circuitlib.companion.progress import Progress
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
@@ -34,10 +44,10 @@ ROW, SPAN, UPDATE, FRAME, NOTEBOOK = 0.06, 0.3, 0.06, 8.0, 8.0
 """A guess of the seconds of a row of a task's table, a row of the control table, an update of all seeds of one
 policy, a frame and a notebook. They only decide how the bar is shared out."""
 
-FRAMES = (sizes, behaviours, beginnings, heads, evaluation, seeing, detections, pairs, conventions)
+LIVE = ("09", "10", "11")
+"""Notebooks that measure most of what they show, on any model."""
 
-SLOW = (behaviours, beginnings, pairs, conventions)
-"""Frames that take many passes through the model beside the tables."""
+FRAMES = (sizes, behaviours, beginnings, heads, evaluation, seeing, detections, pairs, conventions)
 
 
 class Step(NamedTuple):
@@ -95,7 +105,7 @@ def reproduce(run: Run, notebooks: list[Path], resume: bool = False, full: bool 
         print(f"left out: {name}. {reason}", flush=True)
     adopt = adopts(run, full)
     if adopt:
-        taken = [frame.__name__ for frame in SLOW if run.adopt_frame(frame.__name__, frame.__module__)]
+        taken = [name for name, module in SLOW.items() if run.adopt_frame(name, module)]
         print(f"committed tables are measured again on {ROWS_AGAIN} rows each; taken as committed: {', '.join(taken)}")
     parts = list(steps(run, notebooks, adopt))
     progress = Progress(sum(step.units * step.weight for step in parts))
@@ -111,6 +121,15 @@ def adopts(run: Run, full: bool) -> bool:
     return not full and run.settings in PUBLISHED.values() and run.settings.subject != EMBEDDED
 
 
+def notebooks_of(run: Run, chosen: Sequence[str] = (), full: bool = False) -> list[Path]:
+    """The notebooks to execute on a run: those that are ``chosen`` by number, otherwise all, of a run that takes committed
+    tables all but the ``LIVE`` ones. Raises ``ValueError`` for a number that no notebook has."""
+    paths = notebook_paths(chosen)
+    if chosen or not adopts(run, full):
+        return paths
+    return [path for path in paths if not path.name.startswith(LIVE)]
+
+
 def report(run: Run, seconds: dict[str, float], full: bool = False) -> bool:
     """Print the ledger, the comparison with the committed results where there is one, where things are, and
     what they took. Returns whether all that was compared agrees."""
@@ -120,7 +139,7 @@ def report(run: Run, seconds: dict[str, float], full: bool = False) -> bool:
         committed = Run(run.settings)
         comparison = compare(run, committed)
         if adopts(run, full):
-            names = [f"{frame.__name__}.csv" for frame in SLOW]
+            names = [f"{name}.csv" for name in SLOW]
             names = [name for name in names if run.hashes(name) == committed.hashes(name)]
             taken = comparison["result"].str.startswith("damage_") | comparison["result"].isin(names)
             comparison = comparison[~taken]

@@ -7,7 +7,7 @@ code has changed and its rows have not.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -334,6 +334,12 @@ class Run:
             return False
         save_frame(ours, load_frame(committed), read_provenance(committed))
         return True
+
+    def table_hashes(self, names: Sequence[str], part: Part) -> dict[str, str]:
+        """Content hashes of the tables of tasks, or of ``control``; measured where they are missing."""
+        for name in names:
+            self.table(name, part)
+        return self.hashes(*(self.table_path(name, part).name for name in names))
 
     def hashes(self, *names: str) -> dict[str, str]:
         """Content hashes of stored results, to be the inputs of others."""

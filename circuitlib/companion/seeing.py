@@ -37,7 +37,10 @@ def seeing(run: Run) -> pd.DataFrame:
     this one's, with its interval (effect_low, effect_high), and changed: the share of its heads that the seeing one did not
     measure. Without planning. Intervals: :mod:`circuitlib.search.intervals`."""
     policies = run.policies()
-    tables = {part: _hashes(run, names, part) for part, names in _tables(run).items()}
+    tables = {
+        "train": run.table_hashes((*run.training_tasks, CONTROL), "train"),
+        "evaluation": run.table_hashes((*run.tasks, CONTROL), "evaluation"),
+    }
 
     def compute() -> pd.DataFrame:
         return pd.DataFrame(row for task in run.tasks for row in _rows(run, policies, task))
@@ -51,16 +54,6 @@ def seeing(run: Run) -> pd.DataFrame:
         episodes=run.settings.episodes,
         penalty=run.settings.penalty,
     )
-
-
-def _tables(run: Run) -> dict[Any, tuple[str, ...]]:
-    return {"train": (*run.training_tasks, CONTROL), "evaluation": (*run.tasks, CONTROL)}
-
-
-def _hashes(run: Run, names: Sequence[str], part: Any) -> dict[str, str]:
-    for name in names:
-        run.table(name, part)
-    return run.hashes(*(run.table_path(name, part).name for name in names))
 
 
 def _rows(run: Run, policies: dict[int, dict[int, ActorCritic]], task: str) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,59 @@
+"""What passes through the model is measured apart from the rest, so that an edit of the rest leaves it as it is."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from circuitlib import manifest
+from circuitlib.ablation.build import SEEDS, Recipe, build_table
+from circuitlib.ablation.conventions import measure_conventions
+from circuitlib.ablation.hooks import Hooks
+from circuitlib.companion import frames
+from circuitlib.manifest import code_hash
+from circuitlib.paths import ROOT
+from circuitlib.subjects.load import load_subject
+from circuitlib.tasks import TASKS
+
+MEASURE = (*frames.SLOW.values(), frames.sizes_of.__module__, frames.detect.__module__)
+
+
+def test_an_edit_of_search_runs_or_figures_leaves_what_passes_through_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one of the ablation or of a task does not."""
+    library = tmp_path / "circuitlib"
+    shutil.copytree(ROOT / "circuitlib", library, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(manifest, "ROOT", tmp_path)
+
+    def hashes(*edited: Path) -> dict[str, str]:
+        for path in edited:
+            path.write_text(path.read_text() + "\nEDITED = True\n")
+        return {module: code_hash(module) for module in (*MEASURE, frames.contest.__module__)}
+
+    before = hashes()
+    companion = (library / "companion" / f"{name}.py" for name in ("run", "frames", "settings", "figures", "claims"))
+    after = hashes(*(library / "search").glob("*.py"), *companion)
+    assert [module for module in before if after[module] != before[module]] == [frames.contest.__module__]
+    before, after = after, hashes(library / "ablation" / "hooks.py", library / "tasks" / "ioi.py")
+    changed = [module for module in MEASURE if after[module] != before[module]]
+    assert changed == [*frames.SLOW.values(), frames.detect.__module__]
+
+
+def test_conventions_are_what_hooks_measure_under_each(checkpoint: Path, tmp_path: Path) -> None:
+    folded, raw = (load_subject(str(checkpoint), convention) for convention in ("folded", "raw"))
+    ioi = TASKS["ioi"]
+    recipe = Recipe(ioi, 8, "evaluation")
+    rows = recipe.some_rows(3)
+    expected = {}
+    for subject in (folded, raw):
+        groups = ioi.prompts(subject.tokenizer, 8, SEEDS["evaluation"])
+        damage = torch.cat([Hooks(subject).task(group, ioi.metric).damage for group in groups])
+        expected[subject.convention] = damage[rows].mean(0).numpy()
+    assert abs(expected["folded"] - expected["raw"]).max() > 1e-3
+    frame = pd.DataFrame({"task": "ioi", "head": range(folded.heads)} | expected)
+    for own, other in ((folded, raw), (raw, folded)):
+        table = build_table(own, recipe, tmp_path / own.convention)
+        pd.testing.assert_frame_equal(measure_conventions(other, [(recipe, table)], 3), frame, rtol=0, atol=2e-5)
