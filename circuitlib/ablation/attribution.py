@@ -45,6 +45,9 @@ CUT: dict[Through, tuple[str, ...]] = {
 }
 """Ends of the names of the hook points at which it stops."""
 
+PRICES: dict[Through, int] = {"everything": 3, "frozen": 3, "residual": 1}
+"""What an estimate of all heads costs, in heads measured on as many prompts and spans."""
+
 
 class Attribution:
     """An :class:`circuitlib.ablation.engine.Engine` that estimates, on every architecture with ``hook_z``.

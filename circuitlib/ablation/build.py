@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from circuitlib.ablation.attribution import Attribution, Through
 from circuitlib.ablation.engine import Ablation, AblationKind, Engine, Scores
 from circuitlib.ablation.sweep import engine
 from circuitlib.ablation.tables import DamageTable
@@ -52,7 +53,8 @@ activations of 20,000 beside others of 1, and between single and double precisio
 class Recipe:
     """What a table is a table of: prompts of a task, or spans of the control text where ``task`` is None.
 
-    count: rows. part: of which prompts, ``train`` or ``evaluation``. text: the control text.
+    count: rows. part: of which prompts, ``train`` or ``evaluation``. text: the control text. through: where damages are estimated
+    by :class:`circuitlib.ablation.attribution.Attribution` rather than measured, what it goes through.
     """
 
     task: Task | None
@@ -60,6 +62,7 @@ class Recipe:
     part: Part
     text: Text = "docstrings"
     ablation: AblationKind = "zero"
+    through: Through | None = None
 
     @property
     def name(self) -> str:
@@ -72,10 +75,12 @@ class Recipe:
         return torch.from_numpy(np.sort(picked))
 
     def provenance(self, card: Card) -> dict[str, Any]:
-        """Everything that determines the table; the text only where it does."""
+        """Everything that determines the table; the text, and an estimate's ``through``, only where they do."""
         text = {"text": self.text} if self.task is None or self.ablation == "mean" else {}
+        through = {"through": self.through} if self.through else {}
         return {
             **text,
+            **through,
             "subject": card.record(),
             "ablation": self.ablation,
             "task": self.name,
@@ -94,12 +99,15 @@ def ablation_of(kind: AblationKind, tokenizer: Tokenizer, text: Text) -> Ablatio
 
 
 class Measurement:
-    """A recipe on a subject: any rows of its table, measured, or estimated by another ``engine``."""
+    """A recipe on a subject: any rows of its table, measured or estimated."""
 
-    def __init__(self, subject: Subject, recipe: Recipe, by: Engine | None = None) -> None:
+    def __init__(self, subject: Subject, recipe: Recipe) -> None:
         self.recipe = recipe
         tokenizer, seed = subject.tokenizer, SEEDS[recipe.part]
-        self.engine = by or engine(subject, ablation_of(recipe.ablation, tokenizer, recipe.text))
+        ablation = ablation_of(recipe.ablation, tokenizer, recipe.text)
+        self.engine: Engine = engine(subject, ablation)
+        if recipe.through:
+            self.engine = Attribution(subject, ablation, recipe.through)
         if recipe.task is None:
             self.spans = control_spans(tokenizer, recipe.count, seed, recipe.part, recipe.text)
             # For a resample ablation: another span of the same length.

@@ -21,8 +21,8 @@ from circuitlib.companion.detectors import detect
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import CANDIDATES
 from circuitlib.search.contest import contest
-from circuitlib.search.evaluate import draw_episodes
 from circuitlib.search.oracle import head_order
+from circuitlib.search.trials import PricedTables, draw_trials
 from circuitlib.subjects.beginning import NOTHING
 from circuitlib.subjects.checkpoints import SMOLLM2
 from circuitlib.subjects.load import load_subject
@@ -116,7 +116,7 @@ def heads(run: Run) -> pd.DataFrame:
 def evaluation_episodes(run: Run, task: str) -> Float[Tensor, "episodes batch heads"]:
     """The rows of a task's evaluation episodes, the same for every searcher; their means are the rewards."""
     table, control = (run.table(name, "evaluation") for name in (task, CONTROL))
-    return draw_episodes(table, control, run.settings.episodes, run.settings.penalty)
+    return draw_trials(PricedTables(table, control), run.settings.episodes, run.settings.penalty).rows
 
 
 def evaluation(run: Run) -> pd.DataFrame:

@@ -16,13 +16,13 @@ import torch
 
 from circuitlib.manifest import code_hash, load_frame, made_on, save_frame
 from circuitlib.paths import RESULTS
-from circuitlib.search.evaluate import EPISODE_SEED
 from circuitlib.search.intervals import fraction
 from circuitlib.search.oracle import best_reward
 from circuitlib.search.planted import Groups
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import Trainer
 from circuitlib.search.reading import Shown, play
+from circuitlib.search.trials import EPISODE_SEED
 
 PATH = RESULTS / "planted" / "planted.csv"
 

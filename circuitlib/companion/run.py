@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from circuitlib.ablation.attribution import PRICES, Through
 from circuitlib.ablation.build import ROUNDING, ROWS_AGAIN, Recipe, build_table, differs_again
 from circuitlib.ablation.check_task import why_left_out
 from circuitlib.ablation.tables import DamageTable, load_table, save_table
@@ -39,17 +40,20 @@ from circuitlib.manifest import (
     written_whole,
 )
 from circuitlib.paths import CACHE, FIGURES, NOTEBOOKS, RESULTS, ROOT, require_checkout
+from circuitlib.search.belief import ESTIMATES
 from circuitlib.search.env import budget_for
-from circuitlib.search.episodes import TableEpisodes
+from circuitlib.search.episodes import BATCH, TableEpisodes
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.policy import load_policy, rounded, save_policy
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import Trainer
+from circuitlib.search.trials import PricedTables
 from circuitlib.subjects.beginning import DEFAULT
 from circuitlib.subjects.card import Card, fingerprint
 from circuitlib.subjects.checkpoints import local_checkpoint
 from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS
+from circuitlib.tasks.behaviours import BEHAVIOURS
 from circuitlib.tasks.control_text import CONTROL, Part
 
 LONG = ("evaluation",)
@@ -200,22 +204,26 @@ class Run:
         """All tasks that the subject does."""
         return (*self.main_tasks, *self.further_tasks)
 
-    def recipe(self, name: str, part: Part) -> Recipe:
-        """What the table of a task, or of ``control``, is made of."""
-        task = None if name == CONTROL else TASKS[name]
-        return Recipe(task, self.settings.rows(task is None, part), part, self.settings.text, self.settings.ablation)
+    def recipe(self, name: str, part: Part, through: Through | None = None) -> Recipe:
+        """What the table of a task or behaviour, or of ``control``, is made of; ``through``: of estimates."""
+        task, settings = None if name == CONTROL else {**TASKS, **BEHAVIOURS}[name], self.settings
+        count = BATCH if name in BEHAVIOURS else settings.rows(task is None, part)
+        return Recipe(task, count, part, settings.text, settings.ablation, through)
 
-    def table_path(self, name: str, part: Part) -> Path:
-        """Where the table of a task, or of ``control``, is."""
-        return self.folder / f"damage_{name}_{part}.safetensors"
+    def table_path(self, name: str, part: Part, through: Through | None = None) -> Path:
+        """Where the table of a task or behaviour, or of ``control``, is."""
+        what = f"estimate_{through}" if through else "damage"
+        return self.folder / f"{what}_{name}_{part}.safetensors"
 
-    def table(self, name: str, part: Part, progress: Progress = lambda units: None) -> DamageTable:
-        """The damage table of a task, or of ``control``.
+    def table(
+        self, name: str, part: Part, progress: Progress = lambda units: None, through: Through | None = None
+    ) -> DamageTable:
+        """The table of damages of a task or behaviour, or of ``control``; ``through``: of estimates of them.
 
         One that other code made is measured again on a few seeded rows; equal to rounding, it is stamped
         anew, otherwise refused (``StaleResult``).
         """
-        path, recipe = self.table_path(name, part), self.recipe(name, part)
+        path, recipe = self.table_path(name, part, through), self.recipe(name, part, through)
         if not self._reads(path):
             save_table(build_table(self.subject, recipe, CACHE, progress), path)
         table, wanted = load_table(path), recipe.provenance(self.card)
@@ -229,12 +237,15 @@ class Run:
             raise StaleResult(f"{path.name} is of another run: {'; '.join(differs)}")
         return table
 
-    def adopted_table(self, name: str, part: Part, progress: Progress = lambda units: None) -> DamageTable:
+    def adopted_table(
+        self, name: str, part: Part, progress: Progress = lambda units: None, through: Through | None = None
+    ) -> DamageTable:
         """The committed table, taken into this run once a few seeded rows have been measured again and are equal to
         rounding; ``StaleResult`` where they are not. For a subject whose tables take hours."""
-        path, recipe = self.table_path(name, part), self.recipe(name, part)
+        path, recipe = self.table_path(name, part, through), self.recipe(name, part, through)
         if not is_stored(path):
-            committed, wanted = load_table(Run(self.settings).table_path(name, part)), recipe.provenance(self.card)
+            committed = load_table(Run(self.settings).table_path(name, part, through))
+            wanted = recipe.provenance(self.card)
             differs = differences(committed.provenance | {"code": ""}, wanted | {"code": ""})
             if not differs and (again := differs_again(self.subject, recipe, committed)) > ROUNDING:
                 differs = [f"rows measured again differ from the committed ones by up to {again:.1e}"]
@@ -242,11 +253,20 @@ class Run:
                 raise StaleResult(f"{path.name} cannot be taken: {'; '.join(differs)}")
             save_table(replace(committed, provenance=wanted), path)
             progress(ROWS_AGAIN)
-        return self.table(name, part)
+        return self.table(name, part, through=through)
 
-    def rows_missing(self, name: str, part: Part) -> int:
+    def rows_missing(self, name: str, part: Part, through: Through | None = None) -> int:
         """Rows of a table that are still to be measured."""
-        return 0 if is_stored(self.table_path(name, part)) else self.recipe(name, part).count
+        return 0 if is_stored(self.table_path(name, part, through)) else self.recipe(name, part, through).count
+
+    def priced_tables(self, name: str, part: Part) -> PricedTables:
+        """All that can be bought of a task's or behaviour's prompts: damages, and estimates by each of ``ESTIMATES``."""
+        damage, general = self.table(name, part), self.table(CONTROL, part)
+        estimates = {
+            title: (PRICES[through], *(self.table(x, part, through=through) for x in (name, CONTROL)))
+            for title, through in ESTIMATES.items()
+        }
+        return PricedTables(damage, general, estimates)
 
     def training_episodes(self) -> TableEpisodes:
         """What policies are trained on: episodes of all training tasks."""
@@ -335,11 +355,11 @@ class Run:
         save_frame(ours, load_frame(committed), read_provenance(committed))
         return True
 
-    def table_hashes(self, names: Sequence[str], part: Part) -> dict[str, str]:
+    def table_hashes(self, names: Sequence[str], part: Part, through: Through | None = None) -> dict[str, str]:
         """Content hashes of the tables of tasks, or of ``control``; measured where they are missing."""
         for name in names:
-            self.table(name, part)
-        return self.hashes(*(self.table_path(name, part).name for name in names))
+            self.table(name, part, through=through)
+        return self.hashes(*(self.table_path(name, part, through).name for name in names))
 
     def hashes(self, *names: str) -> dict[str, str]:
         """Content hashes of stored results, to be the inputs of others."""

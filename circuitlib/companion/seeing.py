@@ -15,12 +15,13 @@ from circuitlib.companion.frames import evaluation_episodes, head_rewards
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import CANDIDATES
 from circuitlib.search.episodes import NOTHING, signal_of
-from circuitlib.search.evaluate import EPISODE_SEED, MEASURED
+from circuitlib.search.evaluate import MEASURED
 from circuitlib.search.intervals import fraction
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.oracle import best_head, best_reward, head_order
 from circuitlib.search.orders import layers_in_order, random_orders
 from circuitlib.search.reading import SHOWN, Plays, play
+from circuitlib.search.trials import EPISODE_SEED
 from circuitlib.tasks.control_text import CONTROL
 from circuitlib.threads import threads_of_one_core
 

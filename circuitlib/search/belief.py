@@ -15,11 +15,13 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
+from circuitlib.ablation.attribution import Through
 from circuitlib.search.meter import Estimate, Readings
 from circuitlib.search.trials import Trials
 
-GRADIENT, FROZEN, DIRECT = "gradient", "frozen gradient", "direct effect"
-"""Names of estimates, of which a prior is made of the first and the last; see :mod:`circuitlib.ablation.attribution`."""
+GRADIENT, DIRECT = "gradient", "direct effect"
+ESTIMATES: dict[str, Through] = {GRADIENT: "everything", DIRECT: "residual"}
+"""The estimates that a prior is made of, and what each goes through; see :mod:`circuitlib.ablation.attribution`."""
 
 FEATURES = 12
 """Numbers per head that :func:`features` makes."""

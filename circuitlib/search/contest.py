@@ -8,11 +8,12 @@ import torch
 from circuitlib.ablation.heads import head_rewards
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.search.episodes import NOTHING, signal_of
-from circuitlib.search.evaluate import MEASURED, Entry, draw_episodes, evaluate
+from circuitlib.search.evaluate import MEASURED, Entry, evaluate
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.oracle import head_order
 from circuitlib.search.policy import PolicySearcher
 from circuitlib.search.searchers import RandomSearcher, StaticPrior
+from circuitlib.search.trials import PricedTables, draw_trials
 from circuitlib.tasks.control_text import CONTROL
 
 Tables = Mapping[str, DamageTable]
@@ -55,7 +56,7 @@ def contest(
                         yield Entry(searcher, signal, seed, trained, planned)
 
     def of(task: str, table: DamageTable) -> pd.DataFrame:
-        drawn = draw_episodes(table, evaluation[CONTROL], episodes, penalty)
+        drawn = draw_trials(PricedTables(table, evaluation[CONTROL]), episodes, penalty).rows
         return evaluate(task, drawn, entries(task), (*MEASURED, drawn.shape[2]))
 
     frames = [of(task, table) for task, table in evaluation.items() if task != CONTROL]

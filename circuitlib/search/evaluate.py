@@ -9,17 +9,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuitlib.ablation.tables import DamageTable
 from circuitlib.search.env import BUDGET
-from circuitlib.search.episodes import NOTHING, TableEpisodes
+from circuitlib.search.episodes import NOTHING
 from circuitlib.search.intervals import Interval, fraction
 from circuitlib.search.meter import Meter
 from circuitlib.search.oracle import best_reward
 from circuitlib.search.searchers import Searcher
+from circuitlib.search.trials import EPISODE_SEED
 from circuitlib.threads import threads_of_one_core
 
 MEASURED = (1, 5, 10, 20, 50, 100)  # heads measured at which the best reward so far is recorded
-EPISODE_SEED = 20_000  # evaluation episodes are drawn with seeds from here on, which training never uses
 CONDITION = ["task", "signal", "searcher", "trained_k", "planned_k", "measured"]
 
 
@@ -33,16 +32,6 @@ class Entry:
     seed: int = 0
     trained_k: int = 0
     planned_k: int = 0
-
-
-def draw_episodes(
-    table: DamageTable, control: DamageTable, count: int, penalty: float = 1.0
-) -> Float[Tensor, "episodes batch heads"]:
-    """The rows of ``count`` evaluation episodes of one task, the same for every searcher: what each head pays on each
-    pair of a prompt and a span. Their means over the batch are the episodes' rewards."""
-    source = TableEpisodes([table], control, penalty)
-    rngs = (np.random.default_rng(EPISODE_SEED + i) for i in range(count))
-    return torch.from_numpy(np.stack([source.draw_rows(table.name, rng) for rng in rngs]))
 
 
 def evaluate(

@@ -23,7 +23,7 @@ from circuitlib.search.priced import Player, priced
 from circuitlib.search.priced_policy import PricedPolicy
 from circuitlib.search.rivals import Halving, LayersInOrder, Verified
 from circuitlib.search.searchers import RandomSearcher, StaticPrior
-from circuitlib.search.trials import Priced, draw_trials
+from circuitlib.search.trials import PricedTables, draw_trials
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Learned:
 
 
 def priced_contest(
-    evaluation: Mapping[str, Priced],
-    training: Mapping[str, Priced],
+    evaluation: Mapping[str, PricedTables],
+    training: Mapping[str, PricedTables],
     policies: Policies,
     learned: Learned | None,
     layers: int,
@@ -55,7 +55,7 @@ def priced_contest(
 
 
 def _players(
-    training: Mapping[str, Priced], policies: Policies, learned: Learned | None, layers: int, penalty: float
+    training: Mapping[str, PricedTables], policies: Policies, learned: Learned | None, layers: int, penalty: float
 ) -> Iterator[Player]:
     measured = torch.stack([head_rewards(x.damage, x.general, penalty) for x in training.values()])
     seeds = list(next(iter(policies.values())))
@@ -100,10 +100,10 @@ def _players(
             yield Player("headwise, blind", PricedPolicy(headwise, learned.prior, layers, blind=True), seed)
 
 
-def _measured(tables: Priced, penalty: float) -> Float[Tensor, "n h"]:
+def _measured(tables: PricedTables, penalty: float) -> Float[Tensor, "n h"]:
     return reward(tables.damage.damage, tables.general.damage.mean(0), penalty)
 
 
-def _estimated(tables: Priced, penalty: float) -> Float[Tensor, "n h"]:
+def _estimated(tables: PricedTables, penalty: float) -> Float[Tensor, "n h"]:
     _, task, general = tables.estimates[GRADIENT]
     return reward(task.damage, general.damage.mean(0), penalty)

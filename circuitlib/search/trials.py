@@ -18,7 +18,7 @@ EPISODE_SEED = 20_000  # evaluation episodes are drawn with seeds from here on, 
 
 
 @dataclass(frozen=True)
-class Priced:
+class PricedTables:
     """The tables of one task that trials are rows of: damages, general damages, and by name the price of each estimate with its two
     tables, rows and heads as in those.
 
@@ -71,7 +71,7 @@ class Trials:
 
 
 def draw_trials(
-    tables: Priced, count: int, penalty: float = 1.0, first_seed: int = EPISODE_SEED, again: bool = False
+    tables: PricedTables, count: int, penalty: float = 1.0, first_seed: int = EPISODE_SEED, again: bool = False
 ) -> Trials:
     """``count`` trials of a task, the i-th drawn with seed ``first_seed`` + i: prompts and spans as
     :class:`circuitlib.search.episodes.TableEpisodes` draws them, then fresh prompts.
