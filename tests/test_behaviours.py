@@ -1,7 +1,7 @@
 """Behaviours ask for what they say: the answer is that of the cues, the wrong one is not, and counterfactuals turn it."""
 
 import re
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 import pytest
@@ -138,7 +138,7 @@ def test_shots_do_not_tell_the_answer_of_the_cue(name: str, tokenizer: PreTraine
     assert isinstance(made, Pairs)
     for example in BEHAVIOURS[name].examples(tokenizer, READ, 0):
         words = re.findall(r"\w+", example.text)
-        after = [*zip(words, words[1:], strict=False), *zip(words, words[2:], strict=False)]
+        after = [*pairwise(words), *zip(words, words[2:], strict=False)]
         assert len({*after} & {*made.rows}) >= made.shots
         assert words.count(example.word("A")) == 1
 

@@ -44,10 +44,6 @@ REFERENCE_SEED, REFERENCE_SPANS = 5, 32
 ROWS_AGAIN = 8
 """Rows on which a table is measured again after an edit of the code."""
 
-ROUNDING = 5e-4
-"""Largest difference (logits, probability or nats) of a row's damage or clean score that rounding explains. SmolLM2 has
-activations of 20,000 beside others of 1, and between single and double precision a damage differs by up to 1.6e-4."""
-
 
 @dataclass(frozen=True)
 class Recipe:

@@ -11,12 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from circuitlib.ablation.build import ROUNDING
 from circuitlib.ablation.tables import load_table
 from circuitlib.companion.run import Run
 from circuitlib.manifest import load_frame
 from circuitlib.search.evaluate import CONDITION
-from circuitlib.subjects.checkpoints import EMBEDDED
 
 FRAME_TOLERANCE = 1e-3
 """Largest difference of a measured number in the other tables."""
@@ -27,10 +25,6 @@ SIGNIFICANCE = 0.01
 SPREAD_FLOOR = 0.01
 """The smallest spread over seeds, in fractions of the oracle, that a difference is measured in: where all
 seeds agree, a tenth of a point is no difference."""
-
-TABLE_TOLERANCE = {EMBEDDED: 1e-4}
-"""Largest difference of a damage or a clean score (logits, probability or nats) from the committed one: float rounding, of
-other subjects what :data:`circuitlib.ablation.build.ROUNDING` allows."""
 
 INFINITE = float("inf")
 
@@ -49,10 +43,9 @@ def compare(run: Run, other: Run) -> pd.DataFrame:
     for name in names:
         ours, theirs = (folder / name for folder in folders)
         both = ours.exists() and theirs.exists()
-        if ours.suffix == ".safetensors" and name.startswith("damage_"):
+        if ours.suffix == ".safetensors" and name.startswith(("damage_", "estimate_")):
             difference = _table_difference(ours, theirs) if both else INFINITE
-            bar = TABLE_TOLERANCE.get(run.settings.subject, ROUNDING)
-            tables.append(_by_difference(ours.stem, difference, bar))
+            tables.append(_by_difference(ours.stem, difference, run.settings.rounding))
         elif ours.suffix == ".csv" and not name.startswith("training_"):
             difference = _stored_difference(ours, theirs, exact) if both else INFINITE
             frames.append(_by_difference(name, difference))

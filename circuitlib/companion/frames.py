@@ -18,10 +18,13 @@ from circuitlib.ablation.heads import head_rewards as rewards_of_tables
 from circuitlib.ablation.pairs import measure_pairs
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.companion.detectors import detect
+from circuitlib.companion.learned import learned, learned_hash
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import CANDIDATES
+from circuitlib.search.belief import ESTIMATES
 from circuitlib.search.contest import contest
 from circuitlib.search.oracle import head_order
+from circuitlib.search.priced_contest import priced_contest
 from circuitlib.search.trials import PricedTables, draw_trials
 from circuitlib.subjects.beginning import NOTHING
 from circuitlib.subjects.checkpoints import SMOLLM2
@@ -136,6 +139,32 @@ def evaluation(run: Run) -> pd.DataFrame:
         settings={"held_out": held_out, "episodes": episodes, "penalty": penalty},
         tables={part: run.table_hashes(some, part) for part, some in names.items()},
         policies=run.hashes(*(run.policy_path(k).name for k in CANDIDATES)),
+    )
+
+
+def rivals(run: Run) -> pd.DataFrame:
+    """Every searcher with every budget, told nothing; see :func:`circuitlib.search.priced_contest.priced_contest`."""
+    names: dict[Part, tuple[str, ...]] = {"evaluation": run.tasks, "train": run.training_tasks}
+    policies, episodes, penalty = run.policies(), run.settings.episodes, run.settings.penalty
+    taught = learned(run)
+
+    def compute() -> pd.DataFrame:
+        tables = {part: {name: run.priced_tables(name, part) for name in some} for part, some in names.items()}
+        contestants = tables["evaluation"], tables["train"], policies, taught
+        return priced_contest(*contestants, run.card.layers, episodes, penalty)
+
+    return run.frame(
+        "rivals",
+        compute,
+        priced_contest.__module__,
+        settings={"episodes": episodes, "penalty": penalty},
+        tables={
+            f"{part}, {through or 'measured'}": run.table_hashes((*some, CONTROL), part, through)
+            for part, some in names.items()
+            for through in (None, *ESTIMATES.values())
+        },
+        policies=run.hashes(*(run.policy_path(k).name for k in CANDIDATES)),
+        learned=learned_hash(run),
     )
 
 

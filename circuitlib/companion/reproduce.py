@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,28 +27,31 @@ from circuitlib.companion.frames import (
     evaluation,
     heads,
     pairs,
+    rivals,
     sizes,
 )
+from circuitlib.companion.learned import adopt_learned
 from circuitlib.companion.notebooks import execute, notebook_paths
 from circuitlib.companion.progress import Progress
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
 from circuitlib.companion.settings import CANDIDATES, PUBLISHED
 from circuitlib.manifest import is_stored, load_frame
+from circuitlib.search.belief import ESTIMATES
 from circuitlib.subjects.checkpoints import EMBEDDED
 from circuitlib.tasks.control_text import CONTROL, Part
 
 IN_ALL = "in all"
 """The name of the whole run's seconds beside those of its parts."""
 
-ROW, SPAN, UPDATE, FRAME, NOTEBOOK = 0.06, 0.3, 0.06, 8.0, 8.0
-"""A guess of the seconds of a row of a task's table, a row of the control table, an update of all seeds of one
+ROW, SPAN, QUICK, UPDATE, FRAME, NOTEBOOK = 0.06, 0.3, 0.03, 0.06, 8.0, 8.0
+"""A guess of the seconds of a row of a task's table, of the control table and of estimates, an update of all seeds of one
 policy, a frame and a notebook. They only decide how the bar is shared out."""
 
 LIVE = ("09", "10", "11")
 """Notebooks that measure most of what they show, on any model."""
 
-FRAMES = (sizes, behaviours, beginnings, heads, evaluation, seeing, detections, pairs, conventions)
+FRAMES = (sizes, behaviours, beginnings, heads, evaluation, rivals, seeing, detections, pairs, conventions)
 
 
 class Step(NamedTuple):
@@ -65,10 +69,12 @@ def steps(run: Run, notebooks: list[Path], adopt: bool = False) -> Iterator[Step
     of new tables the committed ones, once a few of their rows have been measured again."""
     tasks: dict[Part, tuple[str, ...]] = {"train": run.training_tasks, "evaluation": run.tasks}
     for part, names in tasks.items():
-        for name in (*names, CONTROL):
-            units, weight = run.rows_missing(name, part), SPAN if name == CONTROL else ROW
+        for name, through in product((*names, CONTROL), (None, *ESTIMATES.values())):
+            units, weight = run.rows_missing(name, part, through), SPAN if name == CONTROL else ROW
             units, measure = (min(units, ROWS_AGAIN), run.adopted_table) if adopt else (units, run.table)
-            yield Step(f"{name}, {part}", "damage tables", units, weight, partial(measure, name, part))
+            step = partial(measure, name, part, through=through)
+            what = f", estimated through {through}" if through else ""
+            yield Step(f"{name}, {part}{what}", "damage tables", units, weight if not through else QUICK, step)
     updates = sum(run.ppo_config(k).updates for k in CANDIDATES if not is_stored(run.policy_path(k)))
     yield Step("policies", "policies", updates, UPDATE, run.policies)
     for frame in (*FRAMES, claims):
@@ -106,6 +112,7 @@ def reproduce(run: Run, notebooks: list[Path], resume: bool = False, full: bool 
     adopt = adopts(run, full)
     if adopt:
         taken = [name for name, module in SLOW.items() if run.adopt_frame(name, module)]
+        taken += ["learned"] if adopt_learned(run) else []
         print(f"committed tables are measured again on {ROWS_AGAIN} rows each; taken as committed: {', '.join(taken)}")
     parts = list(steps(run, notebooks, adopt))
     progress = Progress(sum(step.units * step.weight for step in parts))

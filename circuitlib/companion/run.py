@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 
 from circuitlib.ablation.attribution import PRICES, Through
-from circuitlib.ablation.build import ROUNDING, ROWS_AGAIN, Recipe, build_table, differs_again
+from circuitlib.ablation.build import ROWS_AGAIN, Recipe, build_table, differs_again
 from circuitlib.ablation.check_task import why_left_out
 from circuitlib.ablation.tables import DamageTable, load_table, save_table
 from circuitlib.companion.settings import CANDIDATES, PUBLISHED, Settings
@@ -56,7 +56,7 @@ from circuitlib.tasks import TASKS
 from circuitlib.tasks.behaviours import BEHAVIOURS
 from circuitlib.tasks.control_text import CONTROL, Part
 
-LONG = ("evaluation",)
+LONG = ("evaluation", "rivals")
 """Frames with so many rows that they are stored as parquet, a fifth of the size of CSV."""
 
 Progress = Callable[[int], object]
@@ -114,7 +114,7 @@ class Run:
         """Where executed notebooks are."""
         return ROOT / self.output / "notebooks" / self._name if self.output else NOTEBOOKS
 
-    def _reads(self, path: Path, code: str = "") -> bool:
+    def reads(self, path: Path, code: str = "") -> bool:
         """Whether to read a result, rather than to measure it. In an output folder what another ``code`` made is
         measured again; among the committed results it is refused when it is read."""
         stored = is_stored(path)
@@ -224,13 +224,15 @@ class Run:
         anew, otherwise refused (``StaleResult``).
         """
         path, recipe = self.table_path(name, part, through), self.recipe(name, part, through)
-        if not self._reads(path):
+        if not self.reads(path):
             save_table(build_table(self.subject, recipe, CACHE, progress), path)
         table, wanted = load_table(path), recipe.provenance(self.card)
         differs = differences(table.provenance, wanted)
         if differs and not differences(table.provenance | {"code": ""}, wanted | {"code": ""}):
             again = differs_again(self.subject, recipe, table)
-            differs = [] if again <= ROUNDING else [f"the code has changed, and its rows by up to {again:.1e}"]
+            differs = (
+                [] if again <= self.settings.rounding else [f"the code has changed, and its rows by up to {again:.1e}"]
+            )
             if not differs:
                 restamp(path, table.provenance | {"code": wanted["code"]})
         if differs:
@@ -247,7 +249,7 @@ class Run:
             committed = load_table(Run(self.settings).table_path(name, part, through))
             wanted = recipe.provenance(self.card)
             differs = differences(committed.provenance | {"code": ""}, wanted | {"code": ""})
-            if not differs and (again := differs_again(self.subject, recipe, committed)) > ROUNDING:
+            if not differs and (again := differs_again(self.subject, recipe, committed)) > self.settings.rounding:
                 differs = [f"rows measured again differ from the committed ones by up to {again:.1e}"]
             if differs:
                 raise StaleResult(f"{path.name} cannot be taken: {'; '.join(differs)}")
@@ -300,7 +302,7 @@ class Run:
         missing, one process for each k, with checkpoints in the cache."""
         source = self.training_episodes()
         wanted = {k: self._policy_provenance(k) for k in CANDIDATES}
-        missing = [k for k in CANDIDATES if not self._reads(self.policy_path(k), wanted[k]["code"])]
+        missing = [k for k in CANDIDATES if not self.reads(self.policy_path(k), wanted[k]["code"])]
         if missing:
             context = get_context("spawn")
             done = context.Value("q", 0)
@@ -342,7 +344,7 @@ class Run:
             "inputs": inputs,
             "code": code_hash(module),
         } | made_on()
-        if not self._reads(path, wanted["code"]):
+        if not self.reads(path, wanted["code"]):
             save_frame(path, compute(), wanted)
         return load_frame(path, wanted)
 

@@ -1,7 +1,6 @@
 """Who searches on the axis of price, and what each knows beforehand; all of them on the same episodes."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import pandas as pd
 import torch
@@ -11,27 +10,18 @@ from torch import Tensor
 from circuitlib.ablation.heads import head_rewards
 from circuitlib.ablation.tables import reward
 from circuitlib.search import priors
-from circuitlib.search.belief import GRADIENT, Prior
+from circuitlib.search.belief import GRADIENT
 from circuitlib.search.contest import Policies
 from circuitlib.search.correlated import Correlated, Gaussian
 from circuitlib.search.episodes import signal_of
-from circuitlib.search.headwise import Headwise
 from circuitlib.search.lookahead import LookAhead
 from circuitlib.search.oracle import head_order
 from circuitlib.search.policy import PolicySearcher
 from circuitlib.search.priced import Player, priced
-from circuitlib.search.priced_policy import PricedPolicy
+from circuitlib.search.priced_policy import Learned, PricedPolicy
 from circuitlib.search.rivals import Halving, LayersInOrder, Verified
 from circuitlib.search.searchers import RandomSearcher, StaticPrior
 from circuitlib.search.trials import PricedTables, draw_trials
-
-
-@dataclass(frozen=True)
-class Learned:
-    """What was learned on behaviours of a subject, to be used on any: a prior, and a policy of each seed."""
-
-    prior: Prior
-    policies: Mapping[int, Headwise]
 
 
 def priced_contest(

@@ -1,12 +1,12 @@
 """The policy that searches with a price: trained by our PPO, frozen, and played at a meter."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Generator
+from torch import Generator, Tensor, nn
 from torch.optim import Adam
 
 from circuitlib.search.belief import DIRECT, GRADIENT, Prior
@@ -23,6 +23,33 @@ CONFIG = PPOConfig(
 )
 """The paper's PPO with what a short search needs: no discount, since what counts is what is known in the end, and little entropy,
 since the policy begins as a rule that explores."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What was learned on behaviours of one subject, to be used on any: a prior, and a policy of each seed."""
+
+    prior: Prior
+    policies: Mapping[int, Headwise]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All weights, as a file holds them."""
+        parts: dict[str, nn.Module] = {"prior": self.prior} | {str(seed): net for seed, net in self.policies.items()}
+        return {f"{part}/{name}": x for part, net in parts.items() for name, x in net.state_dict().items()}
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> "Learned":
+        """From :meth:`tensors`."""
+        states: dict[str, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            part, _, name = key.partition("/")
+            states.setdefault(part, {})[name] = value
+        prior = Prior(0)
+        prior.load_state_dict(states.pop("prior"))
+        policies = {int(seed): Headwise(int(seed)) for seed in states}
+        for seed, policy in policies.items():
+            policy.load_state_dict(states[str(seed)])
+        return cls(prior, policies)
 
 
 def train(

@@ -1,0 +1,122 @@
+"""What is learned on behaviours of the real model: a prior and policies that search with a price, and where they are stored.
+
+Trained on behaviours that none of the six tasks is, once, on one subject; played, frozen, on both.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from circuitlib.companion.run import Run
+from circuitlib.companion.settings import PUBLISHED
+from circuitlib.manifest import (
+    code_hash,
+    content_hash,
+    is_stored,
+    load_frame,
+    load_tensors,
+    made_on,
+    read_provenance,
+    save_frame,
+    save_tensors,
+)
+from circuitlib.search.belief import ESTIMATES, fit_prior
+from circuitlib.search.priced_policy import CONFIG, Learned, train
+from circuitlib.search.trials import Trials, draw_trials
+from circuitlib.subjects.checkpoints import SMOLLM2
+from circuitlib.tasks.behaviours import TAUGHT
+from circuitlib.tasks.control_text import CONTROL
+
+BUDGET = 8
+"""The price for which policies are trained."""
+
+SEEDS = 5
+"""Policies that are trained, each with a prior of its own seed 0."""
+
+LEARNED, HISTORY = "learned.safetensors", "training_learned.csv"
+CODE = "circuitlib.search.priced_policy"
+
+TRIALS, TRIAL_SEED = 64, 50_000
+"""Training episodes per behaviour, drawn with replacement from its 32 prompts, and the seed of the first."""
+
+
+def training_trials(run: Run) -> list[Trials]:
+    """Episodes of every behaviour that is learned from."""
+    return [
+        draw_trials(run.priced_tables(name, "train"), TRIALS, run.settings.penalty, TRIAL_SEED, again=True)
+        for name in TAUGHT
+    ]
+
+
+def learn(run: Run) -> tuple[Learned, pd.DataFrame]:
+    """The prior and the policies, trained on a run's behaviours; and the policies' history."""
+    trials, layers = training_trials(run), run.card.layers
+    prior = fit_prior(trials, layers, seed=0)
+    trained = {seed: train(trials, prior, layers, BUDGET, seed) for seed in range(SEEDS)}
+    history = pd.DataFrame([row for _, rows in trained.values() for row in rows])
+    return Learned(prior, {seed: network for seed, (network, _) in trained.items()}), history
+
+
+def learned(run: Run) -> Learned:
+    """What was learned on the real model: in a run of it with a folder of its own, learned there if it is not yet; in every
+    other run, as committed.
+
+    Raises ``StaleResult`` when what is stored is corrupt, or of other code or tables.
+    """
+    home = _home(run)
+    path, wanted = home.folder / LEARNED, None
+    if home is run:
+        wanted = _provenance(run)
+        if not run.reads(path, wanted["code"]):
+            found, history = learn(run)
+            save_frame(run.folder / HISTORY, history, wanted)
+            save_tensors(path, found.tensors(), wanted)
+    return Learned.of(load_tensors(path, wanted)[0])
+
+
+def learned_hash(run: Run) -> str:
+    """The content of what :func:`learned` reads."""
+    return content_hash(_home(run).folder / LEARNED)
+
+
+def adopt_learned(run: Run) -> bool:
+    """Take what is committed into a run of the real model, as it is, and say whether it was: not if the run has its own, or the
+    code is another."""
+    home = Run(PUBLISHED[SMOLLM2])
+    ours, committed = run.folder / LEARNED, home.folder / LEARNED
+    if is_stored(ours) or not is_stored(committed):
+        return False
+    provenance = read_provenance(committed)
+    if provenance["code"] != code_hash(CODE):
+        return False
+    save_frame(run.folder / HISTORY, load_frame(home.folder / HISTORY), provenance)
+    save_tensors(ours, load_tensors(committed)[0], provenance)
+    return True
+
+
+def learning_history(run: Run) -> pd.DataFrame:
+    """How the policies learned: columns seed, update, known (the fraction of the oracle that is named in the end, mean over
+    the episodes that ended), and PPO's diagnostics."""
+    return load_frame(_home(run).folder / HISTORY)
+
+
+def _home(run: Run) -> Run:
+    real = PUBLISHED[SMOLLM2]
+    return run if run.settings == real else Run(real)
+
+
+def _provenance(run: Run) -> dict[str, Any]:
+    tables = run.table_hashes([*TAUGHT, CONTROL], "train")
+    for through in ESTIMATES.values():
+        tables |= run.table_hashes([*TAUGHT, CONTROL], "train", through)
+    return {
+        "subject": run.card.record(),
+        "config": asdict(CONFIG),
+        "budget": BUDGET,
+        "trials": [TRIALS, TRIAL_SEED],
+        "seeds": list(range(SEEDS)),
+        "penalty": run.settings.penalty,
+        "tables": tables,
+        "code": code_hash(CODE),
+    } | made_on()

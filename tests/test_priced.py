@@ -1,0 +1,316 @@
+"""The search with a price: trials, beliefs, looking ahead, the environment and the policy, against closed forms and brute force."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from circuitlib.ablation.tables import DamageTable
+from circuitlib.search import priors
+from circuitlib.search.belief import DIRECT, GRADIENT, Belief, Prior, features, fit_prior, likelihood
+from circuitlib.search.correlated import AT_ONCE, Correlated, Gaussian
+from circuitlib.search.episodes import TableEpisodes
+from circuitlib.search.headwise import GLOBALS, PER_HEAD, Headwise, observe
+from circuitlib.search.lookahead import AMOUNTS, LookAhead, allowed, gains, measure
+from circuitlib.search.meter import Estimate, Meter, Readings
+from circuitlib.search.ppo import PPOConfig
+from circuitlib.search.priced import Player, priced
+from circuitlib.search.priced_env import PricedEnv
+from circuitlib.search.priced_policy import Learned, PricedPolicy, train
+from circuitlib.search.rivals import Verified
+from circuitlib.search.searchers import RandomSearcher, StaticPrior
+from circuitlib.search.trials import PricedTables, Trials, draw_trials
+
+LAYERS, HEADS, BATCH = 3, 12, 32
+
+
+def drawn(seed: int, episodes: int = 6, error: float = 0.5, task: str = "planted", heads: int = HEADS) -> Trials:
+    """Trials whose estimates err: of each head by as much as heads differ, times ``error``."""
+    g = torch.Generator().manual_seed(seed)
+
+    def noise(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=g)
+
+    mean = noise(episodes, 1, heads).exp()
+    rows = mean + 0.5 * noise(episodes, BATCH, heads)
+    general = 0.01 * noise(episodes, BATCH, heads)
+    gradient = Estimate(3, rows + error * noise(episodes, 1, heads), general)
+    direct = Estimate(1, rows + 2 * noise(episodes, 1, heads), general)
+    return Trials(task, rows, rows.mean(1), {GRADIENT: gradient, DIRECT: direct})
+
+
+def some_readings(trials: Trials, seed: int) -> Readings:
+    """What is known after some random measurements."""
+    g = torch.Generator().manual_seed(seed)
+    meter = trials.meter()
+    for _ in range(5):
+        meter.further(torch.randint(HEADS, (len(trials.rows), 1), generator=g), 3)
+    return meter.readings()
+
+
+def test_trials_are_the_episodes_of_training(make_table: Callable[..., DamageTable]) -> None:
+    task, control = make_table("ioi", prompts=80), make_table("control", prompts=40)
+    estimate, general = make_table("ioi", prompts=80), make_table("control", prompts=40)
+    trials = draw_trials(PricedTables(task, control, {"x": (3, estimate, general)}), 3, 0.5, first_seed=7)
+    source, same = TableEpisodes([task], control, 0.5), TableEpisodes([estimate], general, 0.5)
+    for i in range(3):
+        rows = torch.from_numpy(source.draw_rows("ioi", np.random.default_rng(7 + i)))
+        torch.testing.assert_close(trials.rows[i], rows)
+        estimated = torch.from_numpy(same.draw_rows("ioi", np.random.default_rng(7 + i)))
+        torch.testing.assert_close(trials.estimates["x"].rewards[i], estimated)
+    again = draw_trials(PricedTables(task, control), 3, 0.5, first_seed=7)
+    assert torch.equal(again.rows, trials.rows)
+    assert torch.equal(trials.some(torch.tensor([2, 0])).rewards, trials.rewards[[2, 0]])
+
+
+def test_fresh_prompts_are_others(make_table: Callable[..., DamageTable]) -> None:
+    """Prompt i pays i: the mean of all other prompts follows from the mean of the episode's."""
+    table, control = make_table("ioi", prompts=64), make_table("control", prompts=32)
+    number = torch.arange(64.0)[:, None].expand_as(table.damage)
+    trials = draw_trials(PricedTables(DamageTable(table.clean, number.clone(), table.provenance), control), 4, 0.0)
+    torch.testing.assert_close(trials.fresh + trials.rewards, torch.full_like(trials.fresh, 63.0))
+    few = PricedTables(make_table("ioi", prompts=32), control)
+    assert draw_trials(few, 2).fresh.isnan().all()
+
+
+def test_tables_that_do_not_fit_are_refused(make_table: Callable[..., DamageTable]) -> None:
+    control = make_table("control", prompts=32)
+    with pytest.raises(ValueError, match="ioi table has 31 rows; an episode takes 32"):
+        PricedTables(make_table("ioi", prompts=31), control)
+    with pytest.raises(ValueError, match="estimates 'x' are of other rows or heads than the ioi table"):
+        PricedTables(make_table("ioi", prompts=40), control, {"x": (3, make_table("ioi", prompts=41), control)})
+
+
+def test_lists_by_hand() -> None:
+    rewards = torch.tensor([[10.0, 9.0, 0.0, 1.0], [0.0, 0.1, 1.0, 0.2]])
+    assert priors.by_mean(rewards).tolist() == [0, 1, 3, 2]
+    assert priors.by_normalised_mean(rewards).tolist() == [0, 2, 1, 3]
+    assert priors.by_maximum(rewards).tolist() == [0, 2, 1, 3]
+    assert priors.in_turns(rewards).tolist() == [0, 2, 1, 3]
+    assert priors.layers_by_mean(rewards, 2).tolist() == [0, 1]
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 1000))
+def test_posterior_is_bayes_on_a_grid(seed: int) -> None:
+    trials = drawn(seed, 1)
+    readings = some_readings(trials, seed)
+    g = torch.Generator().manual_seed(seed)
+    shape = (1, HEADS)
+    belief = Belief(*(torch.rand(shape, generator=g) + 0.2 for _ in range(3)), torch.full((1, 1), 2.0))
+    mean, deviation = belief.given(readings)
+    grid = torch.linspace(-8, 8, 40_001, dtype=torch.float64)
+    for head in range(HEADS):
+        at = 0, head
+        log = -0.5 * ((grid - belief.mean[at]) / belief.deviation[at]).square()
+        count = int(readings.count[at])
+        rows = trials.rows[0, :count, head].double() / 2.0
+        log = log - 0.5 * ((rows[:, None] - grid) / belief.noise[at]).square().sum(0)
+        weight = (log - log.max()).exp()
+        weight = weight / weight.sum()
+        expected = (weight * grid).sum()
+        spread = ((grid - expected).square() * weight).sum().sqrt()
+        assert mean[at].item() == pytest.approx(expected.item(), abs=2e-4)
+        assert deviation[at].item() == pytest.approx(spread.item(), rel=1e-3)
+
+
+def test_knowledge_gradient_by_simulation() -> None:
+    """What naming is expected to gain by n further prompts, drawn many times."""
+    trials = drawn(3, 1)
+    g = torch.Generator().manual_seed(1)
+    belief = Belief(
+        torch.rand(1, HEADS, generator=g),
+        0.3 + torch.rand(1, HEADS, generator=g),
+        torch.ones(1, HEADS),
+        torch.ones(1, 1),
+    )
+    readings = some_readings(trials, 1)
+    mean, deviation = belief.given(readings)
+    found, draws = gains(belief, readings)[0], 400_000
+    for head in (int(mean.argmax()), 0, 5, 11):
+        for column, amount in enumerate(AMOUNTS):
+            true = mean[0, head] + deviation[0, head] * torch.randn(draws, generator=g)
+            seen = true + torch.randn(draws, generator=g) / amount**0.5
+            precision = deviation[0, head] ** -2
+            then = (precision * mean[0, head] + amount * seen) / (precision + amount)
+            others = torch.cat([mean[0, :head], mean[0, head + 1 :]]).max()
+            expected = torch.maximum(then, others).mean() - mean.max()
+            assert found[head, column].item() == pytest.approx(expected.item(), abs=4e-3)
+
+
+def test_a_prior_learns_which_estimates_to_distrust() -> None:
+    """Heads of the first layer are worth three times their estimate, those of others what it says."""
+
+    def task(seed: int) -> Trials:
+        trials = drawn(seed, 16, error=0.1)
+        factor = torch.ones(HEADS)
+        factor[: HEADS // LAYERS] = 3.0
+        return Trials("planted", trials.rows * factor, trials.fresh * factor, trials.estimates)
+
+    prior = fit_prior([task(seed) for seed in range(8)], LAYERS, seed=0, steps=200)
+    held_out = task(99)
+    belief = prior(held_out.estimates, LAYERS)
+    plain = held_out.estimates[GRADIENT].rewards.mean(1) / belief.scale
+    true = held_out.rewards / belief.scale
+    assert (belief.mean - true).square().mean() < 0.3 * (plain - true).square().mean()
+    assert likelihood(belief, held_out) > likelihood(Prior(0)(held_out.estimates, LAYERS), held_out)
+    best = held_out.rewards.argmax(1)
+    right = [(x.argmax(1) == best).double().mean() for x in (belief.mean, plain)]
+    assert right[0] > right[1]
+
+
+def test_features_do_not_depend_on_the_scale() -> None:
+    trials = drawn(0)
+    larger = {n: Estimate(e.price, 7 * e.task, 7 * e.general) for n, e in trials.estimates.items()}
+    (first, scale), (second, other) = features(trials.estimates, LAYERS), features(larger, LAYERS)
+    torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(7 * scale, other)
+
+
+def observation_of(trials: Trials, seed: int, heads: int = HEADS, layers: int = LAYERS) -> torch.Tensor:
+    with torch.no_grad():
+        belief = Prior(0)(trials.estimates, layers)
+    nothing = torch.zeros(len(trials.rows), heads)
+    readings = Readings(nothing.long(), nothing, nothing)
+    left = torch.full((len(trials.rows),), 100)
+    return observe(belief, readings, allowed(readings, left, BATCH), left / 100, layers)
+
+
+def test_heads_of_a_layer_are_alike_to_the_network() -> None:
+    """Exchanging two heads' observations exchanges their probabilities, and changes nothing else."""
+    network, observation = Headwise(0), observation_of(drawn(1), 1)
+    for parameter in network.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2))
+    swapped = observation.clone()
+    per_head = swapped[:, GLOBALS:].unflatten(1, (HEADS, PER_HEAD))
+    per_head[:, [1, 2]] = per_head[:, [2, 1]].clone()
+    (one, value), (two, other) = network(observation), network(swapped)
+    order = [0, 2, 1, *range(3, HEADS)]
+    torch.testing.assert_close(one.unflatten(1, (HEADS, -1))[:, order].flatten(1), two, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(value, other, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(one.exp().sum(1), torch.ones(len(one)))
+
+
+def test_one_network_plays_models_of_any_shape() -> None:
+    network = Headwise(0)
+    for layers, across in ((3, 4), (5, 7)):
+        trials = drawn(0, heads=layers * across)
+        meter = trials.meter()
+        PricedPolicy(network, Prior(0), layers).search(meter, 6, torch.Generator())
+        assert 5.5 < meter.price.min() <= meter.price.max() <= 6
+
+
+def test_the_environment_is_the_meter() -> None:
+    """The same actions: the same observations, and rewards that add up to what the meter's log names."""
+    trials, prior = drawn(5, 1), Prior(0)
+    env = PricedEnv([trials], prior, LAYERS, num_envs=1, budget=5.0)
+    observation, meter = env.reset(0), trials.meter()
+    with torch.no_grad():
+        belief = prior({name: meter.estimate(name) for name in (GRADIENT, DIRECT)}, LAYERS)
+    rng, share = np.random.default_rng(0), trials.rewards / trials.rewards.max()
+    total = share[0, belief.mean.argmax()].item()
+    for _ in range(100):
+        left = torch.round((5 - meter.price) * BATCH).long()
+        possible = allowed(meter.readings(), left, BATCH)
+        expected = observe(belief, meter.readings(), possible, left / BATCH, LAYERS)
+        torch.testing.assert_close(torch.from_numpy(observation), expected, rtol=1e-4, atol=1e-4)
+        action = rng.choice(np.flatnonzero(possible.flatten()))
+        observation, reward, over, _, info = env.step(np.array([action]))
+        measure(meter, torch.tensor([action]), torch.tensor([True]))
+        total += reward.item()
+        named = share[0, belief.given(meter.readings())[0].argmax()].item()
+        assert total == pytest.approx(named, abs=1e-5)
+        if over:
+            assert info["final_task"].tolist() == ["planted"]
+            assert info["final_best"].item() == pytest.approx(named, abs=1e-5)
+            return
+    raise AssertionError("an episode did not end")
+
+
+def test_training_finds_more_than_it_began_with_and_repeats() -> None:
+    """A few updates on planted trials: the same seed learns the same, and what is known in the end does not fall."""
+    trials, prior = [drawn(seed, 32, task=f"task {seed}") for seed in range(4)], Prior(0)
+    config = PPOConfig(total_timesteps=2560, num_envs=16, num_steps=16, num_minibatches=4, gamma=1.0, ent_coef=0.002)
+    (one, history), (two, _) = (train(trials, prior, LAYERS, 5, 0, config) for _ in range(2))
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        assert torch.equal(a, b)
+    fresh = Headwise(0)
+    assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), fresh.parameters(), strict=True))
+    assert np.isfinite([row["known"] for row in history[-3:]]).any()
+    tensors = Learned(prior, {0: one, 3: fresh}).tensors()
+    again = Learned.of(tensors)
+    assert sorted(again.policies) == [0, 3]
+    assert all(torch.equal(x, again.tensors()[name]) for name, x in tensors.items())
+
+
+def test_correlated_belief_by_brute_force() -> None:
+    """After every step the mean is the conditional mean of a joint Gaussian of heads and of what was seen."""
+    trials = drawn(2, 1)
+    rows = torch.stack([drawn(seed, 1).rows[0] for seed in (10, 11)])
+    gaussian = Gaussian.of(rows)
+    meter = trials.meter()
+    Correlated(gaussian, "ucb", "ucb").search(meter, 2, torch.Generator())
+    log = meter.log
+    seen, heads = [], log.head[0].tolist()
+    count = dict[int, int]()
+    for head in heads:
+        first = count.get(head, 0)
+        seen.append(trials.rows[0, first : first + AT_ONCE, head].mean().item())
+        count[head] = first + AT_ONCE
+    cov, mean = gaussian.covariance.double(), gaussian.mean.double()
+    among = cov[heads][:, heads] + gaussian.noise**2 / AT_ONCE * torch.eye(len(heads), dtype=torch.float64)
+    shift = torch.tensor(seen, dtype=torch.float64) - mean[heads]
+    posterior = mean + cov[:, heads] @ torch.linalg.solve(among, shift)
+    assert log.names[-1][1].item() == posterior.argmax().item()
+    assert len(log.names) == len(heads) + 1 == 2 * BATCH // AT_ONCE + 1
+
+
+def test_priced_by_hand() -> None:
+    trials = drawn(4, 5)
+    order, rewards = torch.arange(HEADS), trials.rewards
+    players = [
+        Player("list", StaticPrior(order)),
+        Player("attribution", Verified(GRADIENT, "verify")),
+        Player("random", RandomSearcher(), seed=3),
+    ]
+    frame = priced(trials, players, prices=(1, 3, 5))
+    assert len(frame) == 3 * 3 * 5
+    assert np.allclose(frame["oracle"], np.tile(rewards.amax(1), 9))
+    of_list = frame.query("searcher == 'list' and price == 3")
+    assert np.allclose(of_list["named"], rewards[:, :3].amax(1))
+    assert np.allclose(of_list["found"], of_list["named"])
+    best = rewards.argmax(1)
+    assert of_list["measured_best"].tolist() == (best < 3).tolist()
+    five = rewards.topk(5).indices
+    assert np.allclose(of_list["recall"], (five < 3).double().mean(1))
+    unpaid = frame.query("searcher == 'attribution' and price == 1")
+    assert unpaid[["named", "fresh", "found"]].isna().all().all()
+    assert not unpaid["measured_best"].any()
+    bought = frame.query("searcher == 'attribution' and price == 3")
+    estimate = trials.estimates[GRADIENT].rewards.mean(1)
+    assert np.allclose(bought["named"], rewards.gather(1, estimate.argmax(1, keepdim=True))[:, 0])
+    assert bought["found"].isna().all()
+
+
+def test_overspending_is_an_error() -> None:
+    class Spendthrift(RandomSearcher):
+        def search(self, meter: Meter, budget: float | int, generator: torch.Generator) -> None:
+            super().search(meter, budget + 1, generator)
+
+    with pytest.raises(ValueError, match=r"spendthrift spent 3.0 of a budget of 2"):
+        priced(drawn(0), [Player("spendthrift", Spendthrift())], prices=(2,))
+
+
+@pytest.mark.parametrize("thompson", [False, True])
+def test_looking_ahead_spends_its_budget_and_gains(thompson: bool) -> None:
+    trials = drawn(6, 40, error=1.0)
+    searcher = LookAhead(Prior(0), LAYERS, thompson=thompson)
+    frame = priced(trials, [Player("look ahead", searcher)], prices=(4, 6))
+    before, after = (frame.query("price == @price")["named"].mean() for price in (4, 6))
+    assert before < after <= trials.rewards.amax(1).mean()
+    meter = trials.meter()
+    searcher.search(meter, 3.9, torch.Generator())
+    assert not meter.price.any()
