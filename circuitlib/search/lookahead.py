@@ -34,7 +34,8 @@ def gains(belief: Belief, readings: Readings) -> Float[Tensor, "e h a"]:
     moves = variance / (variance + belief.noise.square()[..., None] / further).sqrt()
     behind = -(mean - rival).abs()[..., None] / moves
     normal = Normal(torch.zeros(()), torch.ones(()))
-    return moves * (behind * normal.cdf(behind) + normal.log_prob(behind).exp())
+    # Where nothing can be gained, rounding may say less than nothing.
+    return (moves * (behind * normal.cdf(behind) + normal.log_prob(behind).exp())).clamp(min=0)
 
 
 def allowed(readings: Readings, left: Int[Tensor, " e"], batch: int) -> Bool[Tensor, "e h a"]:

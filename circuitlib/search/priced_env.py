@@ -6,11 +6,10 @@ known in the end. It is told nothing of its task.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuitlib.search.belief import DIRECT, GRADIENT, Belief, Prior
@@ -21,24 +20,16 @@ from circuitlib.search.oracle import best_reward
 from circuitlib.search.trials import Trials
 
 
-@dataclass(frozen=True)
-class Source:
-    """What :mod:`circuitlib.search.ppo` asks of where episodes come from. heads: the number of actions."""
-
-    tasks: tuple[str, ...]
-    heads: int
-
-
 class PricedEnv:
     """Many episodes side by side, each begun anew when its price is spent; trials of all tasks in turns by chance.
 
     prior: frozen. layers: of the subject. budget: units of price, estimates included.
     """
 
-    def __init__(self, trials: Sequence[Trials], prior: Prior, layers: int, num_envs: int, budget: float) -> None:
+    def __init__(self, trials: Sequence[Trials], prior: Prior, layers: int, num_envs: int, budget: float | int) -> None:
         self.num_envs, self.layers = num_envs, layers
         self.batch, heads = trials[0].rows.shape[1:]
-        self.source = Source(tuple(some.task for some in trials), heads * len(AMOUNTS))
+        self.tasks = len(trials)
         spent = sum(trials[0].estimates[name].price for name in (GRADIENT, DIRECT))
         self.pairs = int((budget - spent) * self.batch)
         with torch.no_grad():
@@ -46,7 +37,6 @@ class PricedEnv:
         self._beliefs = [torch.cat([getattr(b, name).expand(-1, heads) for b in beliefs]) for name in _BELIEF]
         self._rows = torch.cat([some.rows for some in trials])
         self._true = torch.cat([some.rewards / best_reward(some.rewards)[:, None] for some in trials])
-        self._task = np.repeat(np.array(self.source.tasks), [len(some.rows) for some in trials])
         self._episode = torch.zeros(num_envs, dtype=torch.int64)
         self._count = torch.zeros(num_envs, heads, dtype=torch.int64)
         self._sum = torch.zeros(num_envs, heads)
@@ -54,24 +44,20 @@ class PricedEnv:
         self._named = torch.zeros(num_envs)
         self._rng = np.random.default_rng(0)
 
-    def reset(self, seed: int) -> np.ndarray:
-        """Begin all episodes anew; the observations."""
+    def reset(self, seed: int) -> Float[Tensor, "n o"]:
+        """Begin all episodes anew; the observations, of :func:`circuitlib.search.headwise.observe`."""
         self._rng = np.random.default_rng(seed)
         self._begin(torch.ones(self.num_envs, dtype=torch.bool))
         return self._observe()
 
-    def measure(self, actions: np.ndarray) -> np.ndarray:
-        """Nothing is known of an action before it is paid: planning ahead is not allowed here."""
-        return np.zeros(actions.shape, dtype=np.float32)
-
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """One action per episode: a head times the amounts, plus an amount. Its ``info`` is as that of
-        :class:`circuitlib.search.env.HeadAblationVectorEnv`, with an empty task where no episode ended."""
-        head, amount = np.divmod(actions, len(AMOUNTS))
-        each, column = torch.arange(self.num_envs), torch.from_numpy(head)
-        more = torch.tensor(AMOUNTS)[torch.from_numpy(amount)]
-        known = self._count[each, column]
-        at = torch.arange(self.batch)
+    def step(
+        self, actions: Int[Tensor, " n"]
+    ) -> tuple[Float[Tensor, "n o"], Float[Tensor, " n"], Bool[Tensor, " n"], list[float]]:
+        """One action per episode: a head times the amounts, plus an amount, which must be possible. Observations, rewards, which
+        episodes are over (and begun anew), and what was known at the end of those, as fractions of the oracle."""
+        each, column = torch.arange(self.num_envs), actions // len(AMOUNTS)
+        more = torch.tensor(AMOUNTS)[actions % len(AMOUNTS)]
+        known, at = self._count[each, column], torch.arange(self.batch)
         fresh = (at >= known[:, None]) & (at < (known + more)[:, None])
         self._sum[each, column] += (self._rows[self._episode, :, column] * fresh).sum(1)
         self._count[each, column] += more
@@ -80,17 +66,14 @@ class PricedEnv:
         named = self._true[self._episode, belief.given(readings)[0].argmax(1)]
         rewards, self._named = named - self._named, named
         over = ~allowed(readings, self._left, self.batch).flatten(1).any(1)
-        info: dict[str, Any] = {}
         if over.any():
-            tasks = np.where(over.numpy(), self._task[self._episode.numpy()], "")
-            info = {"final_best": named.numpy().copy(), "final_task": tasks}
             self._begin(over)
-        return self._observe(), rewards.numpy(), over.numpy(), np.zeros(self.num_envs, dtype=bool), info
+        return self._observe(), rewards, over, named[over].tolist()
 
     def _begin(self, these: Tensor) -> None:
         count = int(these.sum())
-        tasks = self._rng.integers(len(self.source.tasks), size=count)
-        each = len(self._rows) // len(self.source.tasks)
+        tasks = self._rng.integers(self.tasks, size=count)
+        each = len(self._rows) // self.tasks
         self._episode[these] = torch.from_numpy(tasks * each + self._rng.integers(each, size=count))
         self._count[these], self._sum[these], self._left[these] = 0, 0.0, self.pairs
         belief, readings = self._now()
@@ -102,10 +85,10 @@ class PricedEnv:
         mean = self._sum / self._count.clamp(min=1)
         return belief, Readings(self._count, mean, torch.zeros_like(mean))
 
-    def _observe(self) -> np.ndarray:
+    def _observe(self) -> Float[Tensor, "n o"]:
         belief, readings = self._now()
         possible = allowed(readings, self._left, self.batch)
-        return observe(belief, readings, possible, self._left / self.pairs, self.layers).numpy()
+        return observe(belief, readings, possible, self._left / self.pairs, self.layers)
 
 
 _BELIEF = ("mean", "deviation", "noise", "scale")

@@ -14,7 +14,8 @@ from circuitlib.search.headwise import Headwise, observe
 from circuitlib.search.lookahead import allowed, measure, pairs_left
 from circuitlib.search.meter import Meter, Readings
 from circuitlib.search.network import PolicyNetwork
-from circuitlib.search.ppo import PPOConfig, rollout, update
+from circuitlib.search.planning import gumbel
+from circuitlib.search.ppo import PPOConfig, advantages, update
 from circuitlib.search.priced_env import PricedEnv
 from circuitlib.search.trials import Trials
 
@@ -53,7 +54,7 @@ class Learned:
 
 
 def train(
-    trials: Sequence[Trials], prior: Prior, layers: int, budget: float, seed: int, config: PPOConfig = CONFIG
+    trials: Sequence[Trials], prior: Prior, layers: int, budget: float | int, seed: int, config: PPOConfig = CONFIG
 ) -> tuple[Headwise, list[dict[str, Any]]]:
     """A :class:`Headwise` policy trained on trials of several tasks, each with the same price; and its history, a row per update:
     the mean of what was known in the end, as a fraction of the oracle, and PPO's diagnostics."""
@@ -62,12 +63,34 @@ def train(
     generator, observation = Generator().manual_seed(seed), env.reset(seed)
     history = []
     for done in range(config.updates):
-        batch, observation, ended = rollout(network, env, observation, config, generator)  # type: ignore[arg-type]
+        batch, observation, known = rollout(network, env, observation, config, generator)
         optimizer.param_groups[0]["lr"] = config.annealed(done)
         diagnostics = update(network, optimizer, batch, config, generator)
-        known = float(np.mean([best for _, best in ended])) if ended else float("nan")
-        history.append({"seed": seed, "update": done + 1, "known": known} | diagnostics)
+        history.append({"seed": seed, "update": done + 1, "known": float(np.mean(known or [np.nan]))} | diagnostics)
     return network, history
+
+
+@torch.no_grad()
+def rollout(
+    network: PolicyNetwork, env: PricedEnv, observation: Tensor, config: PPOConfig, generator: Generator
+) -> tuple[dict[str, Tensor], Tensor, list[float]]:
+    """Play ``num_steps`` steps: a batch ``[t * n, ...]`` as :func:`circuitlib.search.ppo.update` learns from, the observation
+    after it, and what was known at the end of each episode that ended."""
+    steps: list[tuple[Tensor, ...]] = []
+    known: list[float] = []
+    for _ in range(config.num_steps):
+        log_probs, value = network(observation)
+        action = (log_probs + gumbel(tuple(log_probs.shape), generator)).argmax(1)
+        chosen = log_probs.gather(1, action[:, None])[:, 0]
+        before = observation
+        observation, reward, over, final = env.step(action)
+        known += final
+        steps.append((before, action, chosen, value, reward, over.float()))
+    x, action, chosen, value, reward, ended = (torch.stack(column) for column in zip(*steps, strict=True))
+    gain = advantages(reward, value, ended, network(observation)[1], config.gamma, config.gae_lambda)
+    batch = {"observation": x, "head": action, "log_prob": chosen, "value": value}
+    batch |= {"advantage": gain, "return": gain + value}
+    return {name: x.flatten(0, 1) for name, x in batch.items()}, observation, known
 
 
 @dataclass(frozen=True)
