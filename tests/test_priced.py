@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.search import priors
-from circuitlib.search.belief import DIRECT, GRADIENT, Belief, Prior, features, fit_prior, likelihood
+from circuitlib.search.belief import DIRECT, GRADIENT, Belief, Prior, fit_prior, likelihood, see
 from circuitlib.search.correlated import AT_ONCE, Correlated, Gaussian
 from circuitlib.search.episodes import TableEpisodes
 from circuitlib.search.headwise import GLOBALS, PER_HEAD, Headwise, observe
@@ -152,11 +152,13 @@ def test_a_prior_learns_which_estimates_to_distrust() -> None:
 
     prior = fit_prior([task(seed) for seed in range(8)], LAYERS, seed=0, steps=200)
     held_out = task(99)
-    belief = prior(held_out.estimates, LAYERS)
+    seen = see(held_out.estimates, LAYERS)
+    belief = prior(seen)
     plain = held_out.estimates[GRADIENT].rewards.mean(1) / belief.scale
     true = held_out.rewards / belief.scale
     assert (belief.mean - true).square().mean() < 0.3 * (plain - true).square().mean()
-    assert likelihood(belief, held_out) > likelihood(Prior(0)(held_out.estimates, LAYERS), held_out)
+    variance = held_out.rows.var(1) / belief.scale.square()
+    assert likelihood(belief, true, variance) > likelihood(Prior(0)(seen), true, variance)
     best = held_out.rewards.argmax(1)
     right = [(x.argmax(1) == best).double().mean() for x in (belief.mean, plain)]
     assert right[0] > right[1]
@@ -165,14 +167,15 @@ def test_a_prior_learns_which_estimates_to_distrust() -> None:
 def test_features_do_not_depend_on_the_scale() -> None:
     trials = drawn(0)
     larger = {n: Estimate(e.price, 7 * e.task, 7 * e.general) for n, e in trials.estimates.items()}
-    (first, scale), (second, other) = features(trials.estimates, LAYERS), features(larger, LAYERS)
-    torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(7 * scale, other)
+    first, second = see(trials.estimates, LAYERS), see(larger, LAYERS)
+    for name in ("features", "mean", "spread"):
+        torch.testing.assert_close(getattr(first, name), getattr(second, name), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(7 * first.scale, second.scale)
 
 
 def observation_of(trials: Trials, seed: int, heads: int = HEADS, layers: int = LAYERS) -> torch.Tensor:
     with torch.no_grad():
-        belief = Prior(0)(trials.estimates, layers)
+        belief = Prior(0)(see(trials.estimates, layers))
     nothing = torch.zeros(len(trials.rows), heads)
     readings = Readings(nothing.long(), nothing, nothing)
     left = torch.full((len(trials.rows),), 100)
@@ -206,10 +209,10 @@ def test_one_network_plays_models_of_any_shape() -> None:
 def test_the_environment_is_the_meter() -> None:
     """The same actions: the same observations, and rewards that add up to what the meter's log names."""
     trials, prior = drawn(5, 1), Prior(0)
-    env = PricedEnv([trials], prior, LAYERS, num_envs=1, budget=5.0)
+    env = PricedEnv([trials], [prior], LAYERS, num_envs=1, budget=5.0)
     observation, meter = env.reset(0), trials.meter()
     with torch.no_grad():
-        belief = prior({name: meter.estimate(name) for name in (GRADIENT, DIRECT)}, LAYERS)
+        belief = prior(see({name: meter.estimate(name) for name in (GRADIENT, DIRECT)}, LAYERS))
     rng, share = np.random.default_rng(0), trials.rewards / trials.rewards.max()
     total = share[0, belief.mean.argmax()].item()
     for _ in range(100):
@@ -234,7 +237,7 @@ def test_training_finds_more_than_it_began_with_and_repeats() -> None:
     """A few updates on planted trials: the same seed learns the same, and what is known in the end does not fall."""
     trials, prior = [drawn(seed, 32, task=f"task {seed}") for seed in range(4)], Prior(0)
     config = PPOConfig(total_timesteps=2560, num_envs=16, num_steps=16, num_minibatches=4, gamma=1.0, ent_coef=0.002)
-    (one, history), (two, _) = (train(trials, prior, LAYERS, 5, 0, config) for _ in range(2))
+    (one, history), (two, _) = (train(trials, [prior] * 4, LAYERS, 5, 0, config) for _ in range(2))
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.equal(a, b)
     fresh = Headwise(0)

@@ -257,7 +257,7 @@ def test_a_task_that_is_left_out_is_left_out_everywhere(make_run: Callable[..., 
     assert set(evaluation["task"]) == {"induction", "ioi", "pronoun", "agreement"}
     found = claims.claims(mine)
     assert not found["claim"].str.contains("docstring").any()
-    assert {"notebook 03", "notebook 05", "notebook 07"} <= set(found["measured_in"])
+    assert {"notebook 03", "notebook 05", "notebook 08"} <= set(found["measured_in"])
     report.loc[report["task"].isin(["induction", "ioi"]), "left_out"] = "Nor this."
     save_frame(path, report, read_provenance(path))
     with pytest.raises(ValueError, match=r"does no task that policies are trained on\. Nor this\."):

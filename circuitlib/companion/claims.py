@@ -126,6 +126,6 @@ def _superadditive(run: Run) -> Row:
     larger = rows[["damage_first", "damage_second"]].max(axis=1)
     ours = Interval((rows["interaction"] > SUPERADDITIVE * larger).mean(), np.nan, np.nan)
     claim = "ioi: a tenth of the pairs of its twelve best heads, or more, back each other up"
-    rests_on = (verdicts.beats(ours.low - BACKED_UP, ours.high - BACKED_UP), "notebook 07", "tables")
+    rests_on = (verdicts.beats(ours.low - BACKED_UP, ours.high - BACKED_UP), "notebook 08", "tables")
     note = f"more damage than the sum, by a tenth of the larger; means over {closer_prompts(run)} prompts, without an interval"
     return claim, "share of pairs", np.nan, *ours, *rests_on, note

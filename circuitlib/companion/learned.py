@@ -27,12 +27,13 @@ from circuitlib.search.trials import Trials, draw_trials
 from circuitlib.subjects.checkpoints import SMOLLM2
 from circuitlib.tasks.behaviours import TAUGHT
 from circuitlib.tasks.control_text import CONTROL
+from circuitlib.threads import threads_of_one_core
 
 BUDGET = 8
 """The price for which policies are trained."""
 
-SEEDS = 5
-"""Policies that are trained, each with a prior of its own seed 0."""
+SEEDS = 3
+"""Policies that are trained."""
 
 LEARNED, HISTORY = "learned.safetensors", "training_learned.csv"
 CODE = "circuitlib.search.priced_policy"
@@ -50,10 +51,13 @@ def training_trials(run: Run) -> list[Trials]:
 
 
 def learn(run: Run) -> tuple[Learned, pd.DataFrame]:
-    """The prior and the policies, trained on a run's behaviours; and the policies' history."""
+    """The prior and the policies, trained on a run's behaviours; and the policies' history. In training each behaviour's episodes
+    are believed by a prior fitted to the others, so that policies meet beliefs that err as they will on a new task."""
     trials, layers = training_trials(run), run.card.layers
     prior = fit_prior(trials, layers, seed=0)
-    trained = {seed: train(trials, prior, layers, BUDGET, seed) for seed in range(SEEDS)}
+    others = [fit_prior([*trials[:i], *trials[i + 1 :]], layers, seed=0) for i in range(len(trials))]
+    with threads_of_one_core(SEEDS) as pool:
+        trained = dict(enumerate(pool.map(lambda seed: train(trials, others, layers, BUDGET, seed), range(SEEDS))))
     history = pd.DataFrame([row for _, rows in trained.values() for row in rows])
     return Learned(prior, {seed: network for seed, (network, _) in trained.items()}), history
 

@@ -48,7 +48,7 @@ ROW, SPAN, QUICK, UPDATE, FRAME, NOTEBOOK = 0.06, 0.3, 0.03, 0.06, 8.0, 8.0
 """A guess of the seconds of a row of a task's table, of the control table and of estimates, an update of all seeds of one
 policy, a frame and a notebook. They only decide how the bar is shared out."""
 
-LIVE = ("09", "10", "11")
+LIVE = ("10", "11", "12")
 """Notebooks that measure most of what they show, on any model."""
 
 FRAMES = (sizes, behaviours, beginnings, heads, evaluation, rivals, seeing, detections, pairs, conventions)

@@ -7,13 +7,15 @@ episodes differ in scale; inside, everything is in units of the episode's own :f
 Shapes: e episodes, b pairs of a prompt and a span, h heads.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
+from torch.distributions import StudentT
 
 from circuitlib.ablation.attribution import Through
 from circuitlib.search.meter import Estimate, Readings
@@ -24,7 +26,7 @@ ESTIMATES: dict[str, Through] = {GRADIENT: "everything", DIRECT: "residual"}
 """The estimates that a prior is made of, and what each goes through; see :mod:`circuitlib.ablation.attribution`."""
 
 FEATURES = 12
-"""Numbers per head that :func:`features` makes."""
+"""Numbers per head that :func:`see` makes."""
 
 
 @dataclass(frozen=True)
@@ -49,36 +51,48 @@ def scale_of(rewards: Float[Tensor, "e h"]) -> Float[Tensor, "e 1"]:
     return rewards.abs().topk(min(10, rewards.shape[1])).values.square().mean(1, keepdim=True).sqrt()
 
 
-def features(estimates: Mapping[str, Estimate], layers: int) -> tuple[Float[Tensor, "e h f"], Float[Tensor, "e 1"]]:
-    """What a prior is made of, for every head, and the episode's scale: estimated rewards by gradient and by direct effect,
-    of the task and in general, their errors over prompts, the head's rank, its depth, and its layer's and the whole model's
-    estimates."""
+@dataclass(frozen=True)
+class Seen:
+    """What a prior is made of. features: ``FEATURES`` numbers per head. scale: the episode's unit. mean, spread: of each head's
+    estimated rewards by gradient over its pairs, in that unit."""
+
+    features: Float[Tensor, "e h f"]
+    scale: Float[Tensor, "e 1"]
+    mean: Float[Tensor, "e h"]
+    spread: Float[Tensor, "e h"]
+
+    def __getitem__(self, episodes: Int[Tensor, " some"]) -> "Seen":
+        return Seen(*(getattr(self, name)[episodes] for name in ("features", "scale", "mean", "spread")))
+
+
+def see(estimates: Mapping[str, Estimate], layers: int) -> Seen:
+    """Of every head: its estimated reward by gradient and by direct effect, of the task and in general, their errors over
+    prompts, its rank, its depth, and its layer's estimates."""
     gradient, direct = estimates[GRADIENT], estimates[DIRECT]
     reward = gradient.rewards.mean(1)
     scale, (episodes, batch, heads) = scale_of(reward), gradient.task.shape
-    unit = scale[:, None]
 
     def error(x: Tensor) -> Tensor:
-        return x.std(1) / batch**0.5
+        return x.std(1) / batch**0.5 / scale
 
-    depth = torch.arange(heads) // (heads // layers) / max(layers - 1, 1)
-    layer = reward.unflatten(1, (layers, -1))
-    rank = reward.argsort(descending=True).argsort() / heads
+    across = heads // layers
+    depth = torch.arange(heads) // across / max(layers - 1, 1)
+    layer = reward.unflatten(1, (layers, -1)) / scale[..., None]
     columns = (
         _squashed(gradient.task.mean(1) / scale),
         _squashed(10 * gradient.general.mean(1) / scale),
         _squashed(direct.task.mean(1) / scale),
-        _squashed(3 * error(gradient.task) / scale),
-        _squashed(3 * error(direct.task) / scale),
-        (gradient.task / unit).sign().mean(1),
-        rank,
+        _squashed(3 * error(gradient.task)),
+        _squashed(3 * error(direct.task)),
+        gradient.task.sign().mean(1),
+        reward.argsort(descending=True).argsort() / heads,
         depth.expand(episodes, -1),
         (depth == 0).to(reward).expand(episodes, -1),
         torch.exp(-8 * depth).expand(episodes, -1),
-        _squashed((layer.sum(2) / scale).repeat_interleave(heads // layers, 1)),
-        _squashed((layer.abs().sum(2) / scale).repeat_interleave(heads // layers, 1)),
+        _squashed(layer.sum(2).repeat_interleave(across, 1)),
+        _squashed(layer.abs().sum(2).repeat_interleave(across, 1)),
     )
-    return torch.stack(columns, 2), scale
+    return Seen(torch.stack(columns, 2), scale, reward / scale, gradient.rewards.std(1) / scale)
 
 
 def _squashed(x: Tensor) -> Tensor:
@@ -87,8 +101,8 @@ def _squashed(x: Tensor) -> Tensor:
 
 
 class Prior(nn.Module):
-    """From features to a belief; the same function of every head. A belief starts at the estimate by gradient and departs from
-    it as far as training tasks say."""
+    """From what is seen to a belief; the same function of every head. A belief starts at the estimate by gradient and departs
+    from it as far as training tasks say."""
 
     def __init__(self, seed: int, hidden: int = 48) -> None:
         super().__init__()
@@ -100,41 +114,43 @@ class Prior(nn.Module):
             nn.init.zeros_(layer.bias)
         self.layers[-1].weight.data *= 0.01
 
-    def forward(self, estimates: Mapping[str, Estimate], layers: int) -> Belief:
-        """The belief before anything is measured; layers: of the subject."""
-        seen, scale = features(estimates, layers)
-        x = seen
+    def forward(self, seen: Seen) -> Belief:
+        """The belief before anything is measured."""
+        x = seen.features
         for layer in self.layers[:-1]:
-            x = torch.nn.functional.silu(layer(x))
+            x = F.silu(layer(x))
         shift, slope, deviation, noise = self.layers[-1](x).unbind(2)
-        reward = estimates[GRADIENT].rewards
-        mean = reward.mean(1) / scale * (1 + slope) + shift
-        spread = reward.std(1) / scale
-        return Belief(mean, 0.1 * deviation.exp(), (spread + 0.05) * noise.exp(), scale)
+        mean = seen.mean * (1 + slope) + shift
+        return Belief(mean, 0.1 * deviation.exp(), (seen.spread + 0.05) * noise.exp(), seen.scale)
 
 
-def likelihood(belief: Belief, trials: Trials) -> Float[Tensor, ""]:
-    """The mean log-likelihood of what heads really pay: of their means under the prior and of single pairs about them."""
-    true = trials.rewards / belief.scale
-    pairs = trials.rows / belief.scale[:, None]
-    means = torch.distributions.StudentT(4.0, belief.mean, belief.deviation).log_prob(true)
-    about = torch.distributions.Normal(true[:, None], belief.noise[:, None]).log_prob(pairs)
+TAILS = 4.0
+"""Degrees of freedom of the t distribution by which a prior is fitted: a few heads are far from what any estimate says."""
+
+
+def likelihood(belief: Belief, true: Float[Tensor, "e h"], variance: Float[Tensor, "e h"]) -> Float[Tensor, ""]:
+    """The mean log-likelihood of what heads really pay, in units of the scale: of their means under the prior, and of single
+    pairs, with this ``variance``, about them."""
+    means = StudentT(TAILS, belief.mean, belief.deviation).log_prob(true)
+    about = -belief.noise.log() - 0.5 * variance / belief.noise.square()
     return means.mean() + about.mean()
 
 
-def fit_prior(trials: list[Trials], layers: int, seed: int, steps: int = 600, batch: int = 16) -> Prior:
-    """A prior learned from trials of several tasks: each step a few episodes of each of four tasks, Adam."""
+def fit_prior(trials: Sequence[Trials], layers: int, seed: int, steps: int = 800, batch: int = 32) -> Prior:
+    """A prior learned from trials of several tasks: each step ``batch`` episodes of any of them, AdamW."""
     prior, generator = Prior(seed), Generator().manual_seed(seed)
+    seen = [see(some.estimates, layers) for some in trials]
+    everything = Seen(
+        *(torch.cat([getattr(x, name) for x in seen]) for name in ("features", "scale", "mean", "spread"))
+    )
+    true = torch.cat([some.rewards for some in trials]) / everything.scale
+    variance = torch.cat([some.rows.var(1, correction=0) for some in trials]) / everything.scale.square()
     optimizer = torch.optim.AdamW(prior.parameters(), lr=3e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
-        loss = torch.zeros(())
-        for task in torch.randperm(len(trials), generator=generator)[:4].tolist():
-            rows = torch.randperm(len(trials[task].rows), generator=generator)[:batch]
-            some = trials[task].some(rows)
-            loss = loss - likelihood(prior(some.estimates, layers), some)
+        rows = torch.randint(len(true), (batch,), generator=generator)
         optimizer.zero_grad()
-        loss.backward()
+        (-likelihood(prior(everything[rows]), true[rows], variance[rows])).backward()
         optimizer.step()
         schedule.step()
     return prior

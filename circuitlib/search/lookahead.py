@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 from torch.distributions import Normal
 
-from circuitlib.search.belief import DIRECT, GRADIENT, Belief, Prior
+from circuitlib.search.belief import DIRECT, GRADIENT, Belief, Prior, see
 from circuitlib.search.meter import Meter, Readings
 
 AMOUNTS = (2, 4, 8)
@@ -66,7 +66,7 @@ class LookAhead:
         """See :class:`circuitlib.search.searchers.Searcher`. With a budget too small for the estimates nothing is done."""
         if sum(map(meter.price_of, (GRADIENT, DIRECT))) > budget:
             return
-        belief = self.prior({name: meter.estimate(name) for name in (GRADIENT, DIRECT)}, self.layers)
+        belief = self.prior(see({name: meter.estimate(name) for name in (GRADIENT, DIRECT)}, self.layers))
         meter.name(belief.mean.argmax(1))
         while True:
             readings = meter.readings()

@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuitlib.search.intervals import Interval, fraction
 from circuitlib.search.meter import Meter
 from circuitlib.search.oracle import best_reward
 from circuitlib.search.searchers import Searcher
@@ -76,3 +78,36 @@ def _known(trials: Trials, meter: Meter) -> dict[str, object]:
         "recall": measured.float().mean(1).numpy(),
         "oracle": best_reward(rewards).numpy(),
     }
+
+
+def summarise_priced(frame: pd.DataFrame, pool: int, score: str = "named") -> pd.DataFrame:
+    """One row per task, searcher and price: the mean of a score (``named``, ``fresh`` or ``found``) as a fraction of the paired
+    oracle with its 95% interval (``ratio``, ``low``, ``high``; :mod:`circuitlib.search.intervals`), the share of episodes whose
+    best head has been measured (``measured_best``), and of the five best heads (``recall``). Missing where the price buys nothing.
+
+    pool: prompts that a task's episodes are drawn from.
+    """
+    rows = []
+    for (task, searcher, price), group in frame.groupby(["task", "searcher", "price"], sort=False):
+        best = group.pivot(index="seed", columns="episode", values=score).to_numpy()
+        oracle = group.drop_duplicates("episode").sort_values("episode")["oracle"].to_numpy()
+        interval = Interval(np.nan, np.nan, np.nan) if np.isnan(best).any() else fraction(best, oracle, pool)
+        row = {"task": task, "searcher": searcher, "price": price} | dict(
+            zip(("ratio", "low", "high"), interval, strict=True)
+        )
+        rows.append(row | {"measured_best": group["measured_best"].mean(), "recall": group["recall"].mean()})
+    return pd.DataFrame(rows)
+
+
+def price_to(summary: pd.DataFrame, share: float) -> pd.DataFrame:
+    """Per searcher and task the smallest of the prices from which on the named head is worth so large a ``share`` of the oracle,
+    on average, at every larger price too; missing where none is enough. Rows searchers, columns tasks."""
+
+    def first(group: pd.DataFrame) -> float:
+        group = group.sort_values("price")
+        short = group.loc[~(group["ratio"] >= share), "price"]
+        enough = group.loc[group["price"] > short.max(), "price"] if len(short) else group["price"]
+        return float(enough.min()) if len(enough) else np.nan
+
+    found = summary.groupby(["searcher", "task"], sort=False)[["price", "ratio"]].apply(first)
+    return found.unstack("task")

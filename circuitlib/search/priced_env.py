@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from circuitlib.search.belief import DIRECT, GRADIENT, Belief, Prior
+from circuitlib.search.belief import DIRECT, GRADIENT, Belief, Prior, see
 from circuitlib.search.headwise import observe
 from circuitlib.search.lookahead import AMOUNTS, allowed
 from circuitlib.search.meter import Readings
@@ -23,17 +23,20 @@ from circuitlib.search.trials import Trials
 class PricedEnv:
     """Many episodes side by side, each begun anew when its price is spent; trials of all tasks in turns by chance.
 
-    prior: frozen. layers: of the subject. budget: units of price, estimates included.
+    priors: one per task, frozen; better one that was not fitted to it, since in a new task it will err. layers: of the subject.
+    budget: units of price, estimates included.
     """
 
-    def __init__(self, trials: Sequence[Trials], prior: Prior, layers: int, num_envs: int, budget: float | int) -> None:
+    def __init__(
+        self, trials: Sequence[Trials], priors: Sequence[Prior], layers: int, num_envs: int, budget: float | int
+    ) -> None:
         self.num_envs, self.layers = num_envs, layers
         self.batch, heads = trials[0].rows.shape[1:]
         self.tasks = len(trials)
         spent = sum(trials[0].estimates[name].price for name in (GRADIENT, DIRECT))
         self.pairs = int((budget - spent) * self.batch)
         with torch.no_grad():
-            beliefs = [prior(some.estimates, layers) for some in trials]
+            beliefs = [prior(see(some.estimates, layers)) for prior, some in zip(priors, trials, strict=True)]
         self._beliefs = [torch.cat([getattr(b, name).expand(-1, heads) for b in beliefs]) for name in _BELIEF]
         self._rows = torch.cat([some.rows for some in trials])
         self._true = torch.cat([some.rewards / best_reward(some.rewards)[:, None] for some in trials])

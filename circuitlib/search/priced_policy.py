@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Adam
 
-from circuitlib.search.belief import DIRECT, GRADIENT, Prior
+from circuitlib.search.belief import DIRECT, GRADIENT, Prior, see
 from circuitlib.search.headwise import Headwise, observe
 from circuitlib.search.lookahead import allowed, measure, pairs_left
 from circuitlib.search.meter import Meter, Readings
@@ -20,7 +20,7 @@ from circuitlib.search.priced_env import PricedEnv
 from circuitlib.search.trials import Trials
 
 CONFIG = PPOConfig(
-    total_timesteps=102_400, num_envs=32, num_steps=32, num_minibatches=8, learning_rate=1e-3, gamma=1.0, ent_coef=0.002
+    total_timesteps=61_440, num_envs=32, num_steps=32, num_minibatches=8, learning_rate=1e-3, gamma=1.0, ent_coef=0.002
 )
 """The paper's PPO with what a short search needs: no discount, since what counts is what is known in the end, and little entropy,
 since the policy begins as a rule that explores."""
@@ -54,11 +54,16 @@ class Learned:
 
 
 def train(
-    trials: Sequence[Trials], prior: Prior, layers: int, budget: float | int, seed: int, config: PPOConfig = CONFIG
+    trials: Sequence[Trials],
+    priors: Sequence[Prior],
+    layers: int,
+    budget: float | int,
+    seed: int,
+    config: PPOConfig = CONFIG,
 ) -> tuple[Headwise, list[dict[str, Any]]]:
-    """A :class:`Headwise` policy trained on trials of several tasks, each with the same price; and its history, a row per update:
+    """A :class:`Headwise` policy trained on trials of several tasks, each with a prior and the same price; and its history, a row per update:
     the mean of what was known in the end, as a fraction of the oracle, and PPO's diagnostics."""
-    network, env = Headwise(seed), PricedEnv(trials, prior, layers, config.num_envs, budget)
+    network, env = Headwise(seed), PricedEnv(trials, priors, layers, config.num_envs, budget)
     optimizer = Adam(network.parameters(), eps=config.adam_eps)
     generator, observation = Generator().manual_seed(seed), env.reset(seed)
     history = []
@@ -111,7 +116,7 @@ class PricedPolicy:
         """See :class:`circuitlib.search.searchers.Searcher`. With a budget too small for the estimates nothing is done."""
         if sum(map(meter.price_of, (GRADIENT, DIRECT))) > budget:
             return
-        belief = self.prior({name: meter.estimate(name) for name in (GRADIENT, DIRECT)}, self.layers)
+        belief = self.prior(see({name: meter.estimate(name) for name in (GRADIENT, DIRECT)}, self.layers))
         meter.name(belief.mean.argmax(1))
         all_pairs = pairs_left(meter, budget).clamp(min=1)
         while True:

@@ -63,7 +63,20 @@ KINDS = (
     Kind("random", "random", "#7F7F7F", "^"),
 )
 SEARCHERS = {kind.key: kind for kind in KINDS}
-"""Every searcher that is compared, in the order of legends."""
+"""The searchers on the axis of picks, in the order of legends."""
+
+RIVALS = (
+    Kind("policy k=5", "policy, k=5", "#0072B2", "o"),
+    Kind("policy k=1", "policy, k=1", "#56B4E9", "s"),
+    Kind("list, normalised", "the best honest list", "#D55E00", "D"),
+    Kind("layers in order", "layers in order", "#009E73", "v"),
+    Kind("gradient, then verify", "attribution, then verify", "#E69F00", "P"),
+    Kind("halving, 16 by gradient", "halving of 16 by attribution", "#CC79A7", "X"),
+    Kind("belief, thompson", "learned belief, Thompson", "#000000", "*"),
+    Kind("headwise", "headwise policy", "#882255", "h"),
+    Kind("random", "random", "#7F7F7F", "^"),
+)
+"""Those of the main text on the axis of price."""
 
 
 def kind_of(searcher: str, trained_k: int = 0) -> Kind:

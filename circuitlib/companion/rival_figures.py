@@ -1,0 +1,57 @@
+"""Figures and tables of the rivals: what is named once so much is paid."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from circuitlib.search.searchers import RIVALS
+
+ACROSS = 3
+"""Panels in a row."""
+
+
+def rival_curves(summary: pd.DataFrame) -> Figure:
+    """The true reward of the head named, as a fraction of the paired oracle, against the price paid; one panel a task, the
+    searchers of the main text. summary: of :func:`circuitlib.search.priced.summarise_priced`."""
+    tasks = list(summary["task"].unique())
+    down = -(-len(tasks) // ACROSS)
+    across = min(ACROSS, len(tasks))
+    figure, axes = plt.subplots(
+        down, across, figsize=(3.4 * across + 1.6, 2.9 * down), sharex=True, sharey=True, squeeze=False
+    )
+    prices = sorted(summary["price"].unique())
+    for axis, task in zip(axes.flat, tasks, strict=False):
+        of_task = summary[summary["task"] == task]
+        for kind in RIVALS:
+            line = of_task[of_task["searcher"] == kind.key].sort_values("price")
+            # Below zero is as good as nothing; how far below would only squeeze the rest.
+            axis.plot(
+                line["price"],
+                line["ratio"].clip(lower=-0.05),
+                color=kind.colour,
+                marker=kind.marker,
+                ms=4,
+                lw=1.4,
+                label=kind.title,
+            )
+        axis.axhline(1, color="black", lw=0.8, ls=":")
+        axis.set(title=task, xscale="log", ylim=(-0.08, 1.05))
+        axis.set_xticks(prices, [f"{price}" for price in prices])
+        axis.xaxis.set_minor_locator(NullLocator())
+    for axis in axes.flat[len(tasks) :]:
+        axis.set_axis_off()
+    for axis in axes[:, 0]:
+        axis.set_ylabel("named / oracle")
+    for axis in axes[-1]:
+        axis.set_xlabel("price (heads measured)")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", fontsize="small")
+    return figure
+
+
+def rival_table(summary: pd.DataFrame, price: int) -> pd.DataFrame:
+    """What every searcher names at a price, in percent of the oracle: a column a task, their mean and the lowest."""
+    at = summary[summary["price"] == price]
+    table = 100 * at.pivot_table("ratio", "searcher", "task", sort=False, dropna=False)
+    return table.assign(mean=table.mean(axis=1, skipna=False), lowest=table.min(axis=1, skipna=False))
