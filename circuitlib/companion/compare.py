@@ -19,6 +19,9 @@ from circuitlib.search.evaluate import CONDITION
 FRAME_TOLERANCE = 1e-3
 """Largest difference of a measured number in the other tables."""
 
+RIVALS_TOLERANCE = 0.03
+"""Largest difference of what a searcher names on average over a task's episodes, as a fraction of the oracle: one episode of thirty."""
+
 SIGNIFICANCE = 0.01
 """Probability with which two draws of one distribution are taken for different, all conditions together."""
 
@@ -49,7 +52,8 @@ def compare(run: Run, other: Run) -> pd.DataFrame:
         elif ours.suffix == ".csv" and not name.startswith("training_"):
             difference = _stored_difference(ours, theirs, exact) if both else INFINITE
             frames.append(_by_difference(name, difference))
-    return pd.DataFrame([*tables, *frames, *evaluation], columns=["result", "by", "value", "bar", "agrees"])
+    rivals = [_rivals(*folders)] if "rivals.parquet" in names else []
+    return pd.DataFrame([*tables, *frames, *evaluation, *rivals], columns=["result", "by", "value", "bar", "agrees"])
 
 
 def _by_difference(result: str, difference: float, bar: float = FRAME_TOLERANCE) -> Row:
@@ -106,6 +110,21 @@ def _evaluation(ours: Path, theirs: Path) -> list[Row]:
         return [by_difference, _by_difference(name, 0.0)]
     p = same_distribution(here.to_numpy(), there.to_numpy())
     return [by_difference, (name, "distribution", p, SIGNIFICANCE, p > SIGNIFICANCE)]
+
+
+def _rivals(ours: Path, theirs: Path) -> Row:
+    """Searchers on the axis of price, those without a trained policy: what they name on average, as a fraction of the oracle. One
+    that adapts may turn elsewhere on a rounding, which an episode feels and their mean hardly."""
+    paths = [folder / "rivals.parquet" for folder in (ours, theirs)]
+    if not all(path.exists() for path in paths):
+        return _by_difference("rivals.parquet", INFINITE)
+    means = []
+    for path in paths:
+        frame = load_frame(path)
+        plain = frame[~frame["searcher"].str.startswith(("policy", "headwise"))]
+        by = plain.groupby(["task", "searcher", "price"])[["named", "oracle"]].mean()
+        means.append((by["named"] / by["oracle"]).rename("named").reset_index())
+    return _by_difference("rivals, without policies", frame_difference(*means), RIVALS_TOLERANCE)
 
 
 def fractions_by_seed(evaluation: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
+from circuitlib.ablation.attribution import Through
 from circuitlib.ablation.beginnings import measure_beginnings
 from circuitlib.ablation.behaviours import measure_behaviours
 from circuitlib.ablation.build import Recipe
@@ -55,9 +56,10 @@ def closer_prompts(run: Run) -> int:
     return run.settings.evaluation_prompts // 10
 
 
-def head_rewards(run: Run, task: str, part: Part) -> Float[Tensor, " heads"]:
-    """The mean reward of each head over all rows of a task's and the control's tables."""
-    return rewards_of_tables(run.table(task, part), run.table(CONTROL, part), run.settings.penalty)
+def head_rewards(run: Run, task: str, part: Part, through: Through | None = None) -> Float[Tensor, " heads"]:
+    """The mean reward of each head over all rows of a task's and the control's tables; ``through``: as it is estimated."""
+    tables = (run.table(name, part, through=through) for name in (task, CONTROL))
+    return rewards_of_tables(*tables, run.settings.penalty)
 
 
 def _main_tables(run: Run) -> list[tuple[Recipe, DamageTable]]:

@@ -89,7 +89,7 @@ def adopt_learned(run: Run) -> bool:
     code is another."""
     home = Run(PUBLISHED[SMOLLM2])
     ours, committed = run.folder / LEARNED, home.folder / LEARNED
-    if is_stored(ours) or not is_stored(committed):
+    if run.settings != home.settings or is_stored(ours) or not is_stored(committed):
         return False
     provenance = read_provenance(committed)
     if provenance["code"] != code_hash(CODE):

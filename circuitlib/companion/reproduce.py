@@ -94,9 +94,8 @@ def _one_frame(frame: Callable[[Run], object], run: Run, done: Callable[[int], o
 def reproduce(run: Run, notebooks: list[Path], resume: bool = False, full: bool = False) -> dict[str, float]:
     """Measure what is missing, which without ``resume`` is everything, and execute the notebooks.
 
-    full: measure a published run whole. Otherwise only the embedded subject's is, which takes minutes. For another, which
-    takes hours, committed tables are taken once a few rows have been measured again, ``SLOW`` frames as they are, and
-    the rest is redone from them.
+    full: measure a published run whole. Otherwise its committed tables are taken once a few rows of each have been measured
+    again, ``SLOW`` frames and what was learned on behaviours as they are, and the rest is redone from them.
 
     Returns the seconds of each group of parts, and in all. Raises ``ValueError`` for a run without an output folder.
     """
@@ -124,15 +123,15 @@ def reproduce(run: Run, notebooks: list[Path], resume: bool = False, full: bool 
 
 
 def adopts(run: Run, full: bool) -> bool:
-    """Whether a run takes committed tables: one of a published subject whose tables take hours, unless it is ``full``."""
-    return not full and run.settings in PUBLISHED.values() and run.settings.subject != EMBEDDED
+    """Whether a run takes committed tables: a published one, unless it is ``full``."""
+    return not full and run.settings in PUBLISHED.values()
 
 
 def notebooks_of(run: Run, chosen: Sequence[str] = (), full: bool = False) -> list[Path]:
-    """The notebooks to execute on a run: those that are ``chosen`` by number, otherwise all, of a run that takes committed
-    tables all but the ``LIVE`` ones. Raises ``ValueError`` for a number that no notebook has."""
+    """The notebooks to execute on a run: those that are ``chosen`` by number, otherwise all, of the published run of a subject
+    that is not embedded all but the ``LIVE`` ones, unless it is ``full``. Raises ``ValueError`` for a number that no notebook has."""
     paths = notebook_paths(chosen)
-    if chosen or not adopts(run, full):
+    if chosen or run.settings.subject == EMBEDDED or not adopts(run, full):
         return paths
     return [path for path in paths if not path.name.startswith(LIVE)]
 
@@ -148,12 +147,12 @@ def report(run: Run, seconds: dict[str, float], full: bool = False) -> bool:
         if adopts(run, full):
             names = [f"{name}.csv" for name in SLOW]
             names = [name for name in names if run.hashes(name) == committed.hashes(name)]
-            taken = comparison["result"].str.startswith("damage_") | comparison["result"].isin(names)
+            taken = comparison["result"].str.match("damage_|estimate_") | comparison["result"].isin(names)
             comparison = comparison[~taken]
             print(
                 f"\ntaken from the committed results: tables, after {ROWS_AGAIN} rows of each were equal to rounding when"
             )
-            print(f"measured again, and, as they are, {', '.join(names)}; --full measures them")
+            print(f"measured again, and, as they are, what was learned and {', '.join(names)}; --full measures them")
         agrees = bool(comparison["agrees"].all())
         print("\nagainst the committed results (tables: the largest difference; policies, where they")
         print("are not the same to the last digit: the probability of one distribution over seeds):")
