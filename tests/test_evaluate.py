@@ -10,12 +10,13 @@ import torch
 
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.search.episodes import signal_of
-from circuitlib.search.evaluate import Entry, ahead, draw_episodes, evaluate, summarise
+from circuitlib.search.evaluate import Entry, ahead, evaluate, summarise
 from circuitlib.search.intervals import fraction
 from circuitlib.search.meter import Meter
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.policy import PolicySearcher
 from circuitlib.search.searchers import RandomSearcher, StaticPrior
+from circuitlib.search.trials import PricedTables, draw_trials
 
 
 @pytest.fixture
@@ -113,11 +114,11 @@ def test_one_searcher_ahead_of_another() -> None:
 
 def test_episodes_are_the_same_for_everyone(make_table: Callable[..., DamageTable]) -> None:
     task, control = make_table("ioi"), make_table("control", scale=0.1)
-    first, again = draw_episodes(task, control, 5), draw_episodes(task, control, 5)
+    first, again = (draw_trials(PricedTables(task, control), 5).rows for _ in range(2))
     assert torch.equal(first, again)
     assert first.shape == (5, 32, 12)
     assert not torch.equal(first[0], first[1])
-    free = draw_episodes(task, control, 1, penalty=0.0)[0]
+    free = draw_trials(PricedTables(task, control), 1, penalty=0.0).rows[0]
     rows = {tuple(row) for row in task.damage.tolist()}
     assert {tuple(row) for row in free.tolist()} < rows
     assert len({tuple(row) for row in free.tolist()}) == 32

@@ -100,7 +100,8 @@ def test_posterior_is_bayes_on_a_grid(seed: int) -> None:
     readings = some_readings(trials, seed)
     g = torch.Generator().manual_seed(seed)
     shape = (1, HEADS)
-    belief = Belief(*(torch.rand(shape, generator=g) + 0.2 for _ in range(3)), torch.full((1, 1), 2.0))
+    mean, deviation, noise = (torch.rand(shape, generator=g) + 0.2 for _ in range(3))
+    belief = Belief(mean, deviation, noise, torch.full((1, 1), 2.0))
     mean, deviation = belief.given(readings)
     grid = torch.linspace(-8, 8, 40_001, dtype=torch.float64)
     for head in range(HEADS):

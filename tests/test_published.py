@@ -84,7 +84,9 @@ def test_its_tables_are_adopted_after_a_few_rows(
     assert compare.compare(again, second)["agrees"].all()
     assert reproduce.report(again, {})
     said = capsys.readouterr().out
-    assert "as they are, behaviours.csv, beginnings.csv, pairs.csv, conventions.csv; --full" in said
+    assert (
+        "as they are, what was learned and behaviours.csv, beginnings.csv, pairs.csv, conventions.csv; --full" in said
+    )
     compared = said.partition("against the committed results")[2]
     assert "heads.csv" in compared
     assert "damage_" not in compared

@@ -162,18 +162,18 @@ def test_meter_by_brute_force(data: st.DataObject) -> None:
     assert torch.equal(readings.count, count)
     for e in range(2):
         for head in range(HEADS):
-            seen = rows[e, : count[e, head], head]
-            assert readings.mean[e, head].item() == pytest.approx(seen.mean().item() if len(seen) else 0.0, abs=1e-6)
-            deviation = (seen - seen.mean()).square().sum().item() if len(seen) else 0.0
+            paid_for = rows[e, : count[e, head], head]
+            mean = paid_for.mean().item() if len(paid_for) else 0.0
+            assert readings.mean[e, head].item() == pytest.approx(mean, abs=1e-6)
+            deviation = (paid_for - mean).square().sum().item()
             assert readings.deviation[e, head].item() == pytest.approx(deviation, abs=1e-5)
     assert meter.price.tolist() == price
     log = meter.log
     assert log.head.shape == (2, len(expected))
     assert log.price.T.tolist() == [prices for prices, _, _ in expected]
     assert log.found(rewards).value.T.tolist() == [found for _, found, _ in expected]
-    assert np.array_equal(
-        log.named(rewards).value.T, np.float32([named for _, _, named in expected]).reshape(-1, 2), equal_nan=True
-    )
+    expected_names = np.array([named for _, _, named in expected], dtype=np.float32).reshape(-1, 2)
+    assert np.array_equal(log.named(rewards).value.T, expected_names, equal_nan=True)
     for at in {p for prices, _, _ in expected for p in prices}:
         for e in range(2):
             until = [found[e] for prices, found, _ in expected if prices[e] <= at + 0.01]

@@ -58,8 +58,8 @@ def closer_prompts(run: Run) -> int:
 
 def head_rewards(run: Run, task: str, part: Part, through: Through | None = None) -> Float[Tensor, " heads"]:
     """The mean reward of each head over all rows of a task's and the control's tables; ``through``: as it is estimated."""
-    tables = (run.table(name, part, through=through) for name in (task, CONTROL))
-    return rewards_of_tables(*tables, run.settings.penalty)
+    damage, general = (run.table(name, part, through=through) for name in (task, CONTROL))
+    return rewards_of_tables(damage, general, run.settings.penalty)
 
 
 def _main_tables(run: Run) -> list[tuple[Recipe, DamageTable]]:

@@ -4,12 +4,13 @@ Trained on behaviours that none of the six tasks is, once, on one subject; playe
 """
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from circuitlib.companion.run import Run
-from circuitlib.companion.settings import PUBLISHED
+from circuitlib.companion.settings import Settings
 from circuitlib.manifest import (
     code_hash,
     content_hash,
@@ -21,6 +22,7 @@ from circuitlib.manifest import (
     save_frame,
     save_tensors,
 )
+from circuitlib.paths import RESULTS
 from circuitlib.search.belief import ESTIMATES, fit_prior
 from circuitlib.search.priced_policy import CONFIG, Learned, train
 from circuitlib.search.trials import Trials, draw_trials
@@ -34,6 +36,9 @@ BUDGET = 8
 
 SEEDS = 3
 """Policies that are trained."""
+
+REAL = Settings(subject=SMOLLM2)
+"""The run on whose behaviours a search is learned."""
 
 LEARNED, HISTORY = "learned.safetensors", "training_learned.csv"
 CODE = "circuitlib.search.priced_policy"
@@ -68,46 +73,43 @@ def learned(run: Run) -> Learned:
 
     Raises ``StaleResult`` when what is stored is corrupt, or of other code or tables.
     """
-    home = _home(run)
-    path, wanted = home.folder / LEARNED, None
-    if home is run:
+    folder, wanted = _home(run), None
+    if run.settings == REAL:
         wanted = _provenance(run)
-        if not run.reads(path, wanted["code"]):
+        if not run.reads(folder / LEARNED, wanted["code"]):
             found, history = learn(run)
-            save_frame(run.folder / HISTORY, history, wanted)
-            save_tensors(path, found.tensors(), wanted)
-    return Learned.of(load_tensors(path, wanted)[0])
+            save_frame(folder / HISTORY, history, wanted)
+            save_tensors(folder / LEARNED, found.tensors(), wanted)
+    return Learned.of(load_tensors(folder / LEARNED, wanted)[0])
 
 
 def learned_hash(run: Run) -> str:
     """The content of what :func:`learned` reads."""
-    return content_hash(_home(run).folder / LEARNED)
-
-
-def adopt_learned(run: Run) -> bool:
-    """Take what is committed into a run of the real model, as it is, and say whether it was: not if the run has its own, or the
-    code is another."""
-    home = Run(PUBLISHED[SMOLLM2])
-    ours, committed = run.folder / LEARNED, home.folder / LEARNED
-    if run.settings != home.settings or is_stored(ours) or not is_stored(committed):
-        return False
-    provenance = read_provenance(committed)
-    if provenance["code"] != code_hash(CODE):
-        return False
-    save_frame(run.folder / HISTORY, load_frame(home.folder / HISTORY), provenance)
-    save_tensors(ours, load_tensors(committed)[0], provenance)
-    return True
+    return content_hash(_home(run) / LEARNED)
 
 
 def learning_history(run: Run) -> pd.DataFrame:
     """How the policies learned: columns seed, update, known (the fraction of the oracle that is named in the end, mean over
     the episodes that ended), and PPO's diagnostics."""
-    return load_frame(_home(run).folder / HISTORY)
+    return load_frame(_home(run) / HISTORY)
 
 
-def _home(run: Run) -> Run:
-    real = PUBLISHED[SMOLLM2]
-    return run if run.settings == real else Run(real)
+def adopt_learned(run: Run) -> bool:
+    """Take what is committed into a run of the real model, as it is, and say whether it was: not if the run has its own, or the
+    code is another."""
+    ours, committed = run.folder / LEARNED, RESULTS / SMOLLM2 / LEARNED
+    if run.settings != REAL or is_stored(ours) or not is_stored(committed):
+        return False
+    provenance = read_provenance(committed)
+    if provenance["code"] != code_hash(CODE):
+        return False
+    save_frame(run.folder / HISTORY, load_frame(committed.with_name(HISTORY)), provenance)
+    save_tensors(ours, load_tensors(committed)[0], provenance)
+    return True
+
+
+def _home(run: Run) -> Path:
+    return run.folder if run.settings == REAL else RESULTS / SMOLLM2
 
 
 def _provenance(run: Run) -> dict[str, Any]:

@@ -265,7 +265,11 @@ class Run:
         """All that can be bought of a task's or behaviour's prompts: damages, and estimates by each of ``ESTIMATES``."""
         damage, general = self.table(name, part), self.table(CONTROL, part)
         estimates = {
-            title: (PRICES[through], *(self.table(x, part, through=through) for x in (name, CONTROL)))
+            title: (
+                PRICES[through],
+                self.table(name, part, through=through),
+                self.table(CONTROL, part, through=through),
+            )
             for title, through in ESTIMATES.items()
         }
         return PricedTables(damage, general, estimates)

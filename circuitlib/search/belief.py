@@ -108,11 +108,12 @@ class Prior(nn.Module):
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         sizes = (FEATURES, hidden, hidden, 4)
-        self.layers = nn.ModuleList(nn.utils.skip_init(nn.Linear, a, b) for a, b in pairwise(sizes))
-        for layer in self.layers:
+        layers = [nn.utils.skip_init(nn.Linear, a, b) for a, b in pairwise(sizes)]
+        for layer in layers:
             nn.init.orthogonal_(layer.weight, 1.0, generator)
             nn.init.zeros_(layer.bias)
-        self.layers[-1].weight.data *= 0.01
+        layers[-1].weight.data *= 0.01
+        self.layers = nn.ModuleList(layers)
 
     def forward(self, seen: Seen) -> Belief:
         """The belief before anything is measured."""

@@ -84,9 +84,10 @@ class PricedEnv:
         self._named = torch.where(these, named, self._named)
 
     def _now(self) -> tuple[Belief, Readings]:
-        belief = Belief(*(values[self._episode] for values in self._beliefs[:3]), self._beliefs[3][self._episode, :1])
-        mean = self._sum / self._count.clamp(min=1)
-        return belief, Readings(self._count, mean, torch.zeros_like(mean))
+        mean, deviation, noise, scale = (values[self._episode] for values in self._beliefs)
+        belief = Belief(mean, deviation, noise, scale[:, :1])
+        seen = self._sum / self._count.clamp(min=1)
+        return belief, Readings(self._count, seen, torch.zeros_like(seen))
 
     def _observe(self) -> Float[Tensor, "n o"]:
         belief, readings = self._now()
