@@ -20,7 +20,7 @@ AMOUNTS = (2, 4, 8)
 """On how many further prompts a head can be measured at once."""
 
 LEAST = 1e-12
-"""A gain below this is none."""
+"""Added to gains before their logarithm is taken."""
 
 
 def gains(belief: Belief, readings: Readings) -> Float[Tensor, "e h a"]:

@@ -25,12 +25,14 @@ TOP = 5
 
 @dataclass(frozen=True)
 class Player:
-    """A searcher, by a name of its own in the table, the seed of its random numbers, and whether measuring a head again is free."""
+    """A searcher, by a name of its own in the table, and the seed of its random numbers. repeats_free: whether measuring a head
+    again is. most: the largest budget that it plays with."""
 
     name: str
     searcher: Searcher
     seed: int = 0
     repeats_free: bool = False
+    most: int = PRICES[-1]
 
 
 def priced(trials: Trials, players: Iterable[Player], prices: Sequence[int] = PRICES) -> pd.DataFrame:
@@ -44,7 +46,7 @@ def priced(trials: Trials, players: Iterable[Player], prices: Sequence[int] = PR
     Raises ``ValueError`` for a searcher that spends more than its budget.
     """
     rewards, players = trials.rewards, list(players)
-    jobs = [(player, price) for player in players for price in prices]
+    jobs = [(player, price) for player in players for price in prices if price <= player.most]
 
     def play(job: tuple[Player, int]) -> pd.DataFrame:
         player, price = job

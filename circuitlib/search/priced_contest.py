@@ -23,6 +23,9 @@ from circuitlib.search.rivals import Halving, LayersInOrder, Verified
 from circuitlib.search.searchers import RandomSearcher, StaticPrior
 from circuitlib.search.trials import PricedTables, draw_trials
 
+FEW = 20
+"""The largest price for those that choose every few prompts: they are made for small ones, and take long with large ones."""
+
 
 def priced_contest(
     evaluation: Mapping[str, PricedTables],
@@ -83,11 +86,11 @@ def _players(
                 yield Player(f"policy k={k}, planning", planner, seed)
                 yield Player(f"policy k={k}, planning, repeats free", planner, seed, repeats_free=True)
     if learned is not None:
-        yield Player("belief, thompson", LookAhead(learned.prior, layers, thompson=True))
-        yield Player("belief, look ahead", LookAhead(learned.prior, layers))
+        for rule, thompson in (("thompson", True), ("look ahead", False)):
+            yield Player(f"belief, {rule}", LookAhead(learned.prior, layers, thompson=thompson), most=FEW)
         for seed, headwise in learned.policies.items():
-            yield Player("headwise", PricedPolicy(headwise, learned.prior, layers), seed)
-            yield Player("headwise, blind", PricedPolicy(headwise, learned.prior, layers, blind=True), seed)
+            for shown, blind in (("headwise", False), ("headwise, blind", True)):
+                yield Player(shown, PricedPolicy(headwise, learned.prior, layers, blind=blind), seed, most=FEW)
 
 
 def _measured(tables: PricedTables, penalty: float) -> Float[Tensor, "n h"]:

@@ -1,0 +1,98 @@
+"""Everyone on the axis of price: all that the figure draws is played, summaries and prices against brute force, the figure's numbers."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from circuitlib.ablation.tables import DamageTable
+from circuitlib.companion import rival_figures
+from circuitlib.search.belief import ESTIMATES, Prior
+from circuitlib.search.headwise import Headwise
+from circuitlib.search.intervals import fraction
+from circuitlib.search.network import ActorCritic
+from circuitlib.search.priced import PRICES, price_to, summarise_priced
+from circuitlib.search.priced_contest import priced_contest
+from circuitlib.search.priced_policy import Learned
+from circuitlib.search.searchers import RIVALS
+from circuitlib.search.trials import PricedTables
+
+
+@pytest.fixture
+def contest(make_table: Callable[..., DamageTable]) -> pd.DataFrame:
+    """A small contest: two training tasks, one of them and another to be tried on; three layers of four heads."""
+
+    def tables(name: str, seed: int) -> PricedTables:
+        def table(task: str, rows: int, of: int) -> DamageTable:
+            return make_table(task, prompts=rows, seed=of, scale=0.1 if task == "control" else 1.0)
+
+        estimates = {
+            title: (3 - 2 * i, table(name, 40, seed), table("control", 32, 9)) for i, title in enumerate(ESTIMATES)
+        }
+        return PricedTables(table(name, 40, seed), table("control", 32, 9), estimates)
+
+    training = {name: tables(name, i) for i, name in enumerate(("induction", "ioi"))}
+    evaluation = {name: tables(name, 5 + i) for i, name in enumerate(("ioi", "docstring"))}
+    policies = {k: {seed: ActorCritic(2, 12, 8, seed) for seed in range(2)} for k in (1, 5)}
+    learned = Learned(Prior(0), {seed: Headwise(seed) for seed in range(2)})
+    return priced_contest(evaluation, training, policies, learned, layers=3, episodes=3, penalty=1.0)
+
+
+def test_everyone_plays_the_same_episodes(contest: pd.DataFrame) -> None:
+    assert {kind.key for kind in RIVALS} <= set(contest["searcher"])
+    assert set(contest["price"]) == set(PRICES)
+    assert contest.groupby(["task", "episode"])["oracle"].nunique().eq(1).all()
+    paid = contest.dropna(subset="named")
+    assert (paid["named"] <= paid["oracle"] + 1e-6).all()
+    exact = contest.query("searcher == 'list, normalised' and price == 20")
+    assert np.allclose(exact["named"], exact["oracle"]), "all twelve heads have been measured"
+    seeds = contest.groupby("searcher")["seed"].nunique()
+    assert seeds["headwise"] == seeds["policy k=5"] == seeds["random"] == 2
+    assert seeds["list, mean"] == 1
+    perfect = contest.query("searcher == 'gradient, then verify' and price == 3")
+    assert np.allclose(perfect["named"], perfect["oracle"]), "these estimates are the damages themselves"
+
+
+def test_summary_is_the_interval_of_each_condition(contest: pd.DataFrame) -> None:
+    summary = summarise_priced(contest, pool=40).set_index(["task", "searcher", "price"])
+    some = contest.query("task == 'ioi' and searcher == 'policy k=5' and price == 8")
+    best = some.pivot(index="seed", columns="episode", values="named").to_numpy()
+    expected = fraction(best, some["oracle"].to_numpy()[:3], 40)
+    row = summary.loc["ioi", "policy k=5", 8]
+    assert row[["ratio", "low", "high"]].tolist() == pytest.approx(list(expected))
+    assert row["measured_best"] == some["measured_best"].mean()
+    assert summary.loc[("ioi", "gradient, then verify", 2), "ratio"] != 0
+    assert np.isnan(summary.loc[("ioi", "gradient, then verify", 2), "ratio"]), "two do not buy a gradient"
+
+
+def test_price_to_a_share_by_hand() -> None:
+    def rows(searcher: str, ratios: list[float]) -> pd.DataFrame:
+        return pd.DataFrame({"task": "ioi", "searcher": searcher, "price": (1, 2, 3), "ratio": ratios})
+
+    summary = pd.concat(
+        [rows("falls", [0.95, 0.5, 0.96]), rows("never", [0.1, 0.2, np.nan]), rows("at once", [0.9, 1, 1])]
+    )
+    found = price_to(summary, 0.9)["ioi"]
+    assert found["falls"] == 3
+    assert np.isnan(found["never"])
+    assert found["at once"] == 1
+
+
+def test_the_figure_draws_the_summary(contest: pd.DataFrame) -> None:
+    summary = summarise_priced(contest, pool=40)
+    figure = rival_figures.rival_curves(summary)
+    axes = [axis for axis in figure.axes if axis.axison]
+    assert [axis.get_title() for axis in axes] == ["ioi", "docstring"]
+    for axis in axes:
+        lines = {line.get_label(): line for line in axis.get_lines()}
+        for kind in RIVALS:
+            expected = summary.query("task == @axis.get_title() and searcher == @kind.key")["ratio"].clip(lower=-0.05)
+            np.testing.assert_allclose(np.asarray(lines[kind.title].get_ydata(), dtype=float), expected)
+    table = rival_figures.rival_table(summary, 8)
+    row = summary.query("searcher == 'random' and price == 8").set_index("task")["ratio"]
+    assert table.loc["random", ["ioi", "docstring"]].tolist() == pytest.approx((100 * row).tolist())
+    assert table.loc["random", "mean"] == pytest.approx(100 * row.mean())
+    assert table.loc["random", "lowest"] == pytest.approx(100 * row.min())
+    for field in ("key", "title", "colour", "marker"):
+        assert len({getattr(kind, field) for kind in RIVALS}) == len(RIVALS)
