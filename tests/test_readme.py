@@ -10,7 +10,9 @@ from circuitlib.ablation.check_task import LEAST_DAMAGE
 from circuitlib.ablation.tables import load_table
 from circuitlib.ablation.top import top_heads
 from circuitlib.companion.authors import agreement, replay
+from circuitlib.companion.learned import BUDGET
 from circuitlib.companion.planted import planted
+from circuitlib.companion.rival_figures import rival_table
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED, Settings
 from circuitlib.companion.speed import recorded
@@ -19,6 +21,7 @@ from circuitlib.manifest import load_frame
 from circuitlib.paths import RESULTS, ROOT, SUBJECTS
 from circuitlib.search.evaluate import ahead, summarise
 from circuitlib.search.intervals import Interval
+from circuitlib.search.priced import summarise_priced
 from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
 from circuitlib.tasks.base import LOGIT_DIFFERENCE
 
@@ -357,3 +360,35 @@ def test_seeing(readme: str) -> None:
 def test_the_replay(readme: str) -> None:
     for sentence in said_of_the_replay():
         assert sentence in readme, sentence
+
+
+RIVALS = {
+    "halving, 16 by gradient and layer 0": "halving of 16 by attribution and the first layer",
+    "gradient, then verify": "attribution, then verify",
+    "belief, look ahead": "a belief learned on other behaviours, looking ahead",
+    "headwise": "the headwise policy, trained on other behaviours",
+    "headwise, blind": "the same, blind",
+    "list, normalised": "a fixed list: heads by mean normalised reward in training",
+    "policy k=5": "the paper's policy, trained with best-of-5",
+    "random": "random search",
+}
+
+
+def test_rivals(readme: str) -> None:
+    tables, plays = {}, {}
+    for subject in (MINI, REAL):
+        run = Run(PUBLISHED[subject])
+        plays[subject] = load_frame(run.frame_path("rivals"))
+        tables[subject] = rival_table(summarise_priced(plays[subject], run.settings.evaluation_prompts), BUDGET)
+    for searcher, words in RIVALS.items():
+        cells = [
+            f"{table.loc[searcher, 'mean']:.0f} ({table.loc[searcher, 'lowest']:.0f})" for table in tables.values()
+        ]
+        assert f"| {words} | {' | '.join(cells)} |" in readme
+    real = plays[REAL].query("price == @BUDGET")
+    by = real.groupby(["searcher", "task"])["named"].mean()
+    assert (by["headwise"] > by["headwise, blind"] - 0.01).all()
+    best_rule = max(tables[REAL].loc[name, "mean"] for name in RIVALS if name.startswith(("halving", "gradient")))
+    assert tables[REAL].loc["headwise", "mean"] < best_rule + 2
+    assert tables[REAL].loc["headwise", "mean"] < 97
+    assert tables[MINI].loc["gradient, then verify", "mean"] > 95
