@@ -8,6 +8,7 @@ import pytest
 
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.companion import rival_figures
+from circuitlib.companion.verdicts import beats
 from circuitlib.search.belief import ESTIMATES, Prior
 from circuitlib.search.headwise import Headwise
 from circuitlib.search.intervals import fraction
@@ -95,3 +96,17 @@ def test_the_figure_draws_the_summary(contest: pd.DataFrame) -> None:
     np.testing.assert_allclose(shown, [*ratios, ratios.mean(), ratios.min()])
     for field in ("key", "title", "colour", "marker"):
         assert len({getattr(kind, field) for kind in RIVALS}) == len(RIVALS)
+
+
+def test_gains_over_others_are_paired_intervals(contest: pd.DataFrame) -> None:
+    table = rival_figures.gains_over(contest, "headwise", ("policy k=5", "list, mean"), 8, 40)
+    at = contest.query("task == 'ioi' and price == 8").set_index("searcher")
+    mine, theirs, listed = (
+        at.loc[name].pivot(index="seed", columns="episode", values="named").to_numpy()
+        for name in ("headwise", "policy k=5", "list, mean")
+    )
+    oracle = at.loc["list, mean"].sort_values("episode")["oracle"].to_numpy()
+    for name, others in (("policy k=5", theirs), ("list, mean", np.repeat(listed, 2, axis=0))):
+        value, low, high = fraction(mine, oracle, 40, against=others)
+        expected = f"{100 * value:z.0f} ({100 * low:z.0f} to {100 * high:z.0f}) {beats(low, high)}"
+        assert table.loc["ioi", name] == expected

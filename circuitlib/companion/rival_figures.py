@@ -1,10 +1,15 @@
 """Figures and tables of the rivals: what is named once so much is paid."""
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from circuitlib.companion.verdicts import beats
+from circuitlib.search.intervals import fraction
 from circuitlib.search.searchers import RIVALS
 
 ACROSS = 3
@@ -55,3 +60,24 @@ def rival_table(summary: pd.DataFrame, price: int) -> pd.DataFrame:
     at = summary[summary["price"] == price]
     table = 100 * at.pivot_table("ratio", "searcher", "task", sort=False, dropna=False)
     return table.assign(mean=table.mean(axis=1, skipna=False), lowest=table.min(axis=1, skipna=False))
+
+
+def gains_over(frame: pd.DataFrame, one: str, others: Sequence[str], price: int, pool: int) -> pd.DataFrame:
+    """How much more one searcher names than each of the others at a price, on the same episodes, in points of the oracle with
+    the 95% interval and its word: rows tasks, columns the others. A searcher without as many seeds as the one stands beside each of
+    them with its first.
+
+    frame: of :func:`circuitlib.search.priced.priced`. pool: prompts that a task's episodes are drawn from.
+    """
+    at = frame[frame["price"] == price]
+    cells: dict[tuple[str, str], str] = {}
+    for task, of_task in at.groupby("task", sort=False):
+        oracle = of_task.groupby("episode")["oracle"].first().to_numpy()
+        named = of_task.set_index(["searcher", "seed", "episode"])["named"].unstack("episode")
+        mine = named.loc[one].to_numpy()
+        for other in others:
+            theirs = named.loc[other].to_numpy()
+            theirs = theirs[: len(mine)] if len(theirs) >= len(mine) else np.broadcast_to(theirs[:1], mine.shape)
+            value, low, high = fraction(mine, oracle, pool, against=theirs)
+            cells[str(task), other] = f"{100 * value:z.0f} ({100 * low:z.0f} to {100 * high:z.0f}) {beats(low, high)}"
+    return pd.Series(cells).unstack(sort=False)
