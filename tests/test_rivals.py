@@ -100,12 +100,12 @@ def test_the_figure_draws_the_summary(contest: pd.DataFrame) -> None:
 
 def test_gains_over_others_are_paired_intervals(contest: pd.DataFrame) -> None:
     table = rival_figures.gains_over(contest, "headwise", ("policy k=5", "list, mean"), 8, 40)
-    at = contest.query("task == 'ioi' and price == 8").set_index("searcher")
+    at = contest.query("task == 'ioi' and price == 8")
     mine, theirs, listed = (
-        at.loc[name].pivot(index="seed", columns="episode", values="named").to_numpy()
+        at[at["searcher"] == name].pivot(index="seed", columns="episode", values="named").to_numpy()
         for name in ("headwise", "policy k=5", "list, mean")
     )
-    oracle = at.loc["list, mean"].sort_values("episode")["oracle"].to_numpy()
+    oracle = at[at["searcher"] == "list, mean"].sort_values("episode")["oracle"].to_numpy()
     for name, others in (("policy k=5", theirs), ("list, mean", np.repeat(listed, 2, axis=0))):
         value, low, high = fraction(mine, oracle, 40, against=others)
         expected = f"{100 * value:z.0f} ({100 * low:z.0f} to {100 * high:z.0f}) {beats(low, high)}"
