@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import numpy as np
@@ -416,3 +417,59 @@ def test_is_an_engine_and_says_what_it_cannot_do(checkpoint: Path) -> None:
     flat = replace(subject, card=replace(subject.card, heads_per_layer=4))
     with pytest.raises(ValueError, match=r"odd has no hook_z per head.*not \[batch, pos, 4, d_head\]"):
         Attribution(flat).task(prompts, LOGIT_DIFFERENCE)
+
+
+@pytest.mark.parametrize("family", ["checkpoint", "llama_checkpoint"])
+def test_through_the_residual_stream_it_is_the_direct_effect(family: str, request: pytest.FixtureRequest) -> None:
+    """Each head's output, as it reaches the last norm, along the score's gradient there."""
+    subject = load(request.getfixturevalue(family), "folded")
+    prompts, bridge = ioi(subject.tokenizer, 3), subject.bridge
+    last = f"blocks.{subject.layers - 1}.hook_out"
+    names = [last, *(f"blocks.{layer}.attn.hook_z" for layer in range(subject.layers))]
+    with torch.no_grad():
+        _, cache = bridge.run_with_cache(prompts.tokens, names_filter=lambda name: name in names)
+    end = cache[last].clone().requires_grad_()
+    score = logit_difference(prompts, bridge.unembed(bridge.ln_final(end)))
+    (gradient,) = torch.autograd.grad(score.sum(), end)
+    expected = [
+        torch.einsum("bphd,hdm,bpm->bh", cache[name], bridge.blocks[layer].attn.W_O, gradient)
+        for layer, name in enumerate(names[1:])
+    ]
+    found = Attribution(subject, through="residual").task(prompts, LOGIT_DIFFERENCE).damage
+    assert_close(found, torch.cat(expected, 1).detach(), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:A forward hook edited")
+@pytest.mark.parametrize("family", ["checkpoint", "llama_checkpoint"])
+def test_frozen_it_is_the_slope_with_norms_and_patterns_held(family: str, request: pytest.FixtureRequest) -> None:
+    """Differences of the score with gates a little closed, every norm's scale and every pattern what it is in the clean pass."""
+    subject = load(request.getfixturevalue(family), "folded")
+    prompts, bridge, step = ioi(subject.tokenizer, 2), subject.bridge, 1e-5
+    held = [name for name in bridge.hook_dict if name.endswith((".hook_scale", ".hook_pattern"))]
+    with torch.no_grad():
+        _, cache = bridge.run_with_cache(prompts.tokens, names_filter=lambda name: name in held)
+
+    def score(head: int, gate: float) -> Tensor:
+        layer, column = divmod(head, subject.heads_per_layer)
+
+        def close(z: Tensor, hook: Any) -> Tensor:
+            z = z.clone()
+            z[:, :, column] *= gate
+            return z
+
+        hooks = [(name, partial(lambda value, hook, kept: kept, kept=cache[name])) for name in held]
+        hooks.append((f"blocks.{layer}.attn.hook_z", close))
+        with torch.no_grad():
+            return logit_difference(prompts, bridge.run_with_hooks(prompts.tokens, fwd_hooks=hooks))
+
+    found = Attribution(subject, through="frozen").task(prompts, LOGIT_DIFFERENCE).damage
+    for head in range(0, subject.heads, 3):
+        slope = (score(head, 1 + step) - score(head, 1 - step)) / (2 * step)
+        assert_close(found[:, head], slope, rtol=1e-4, atol=1e-7)
+
+
+def test_what_cannot_be_cut_is_refused(request: pytest.FixtureRequest) -> None:
+    subject = load(request.getfixturevalue("checkpoint"), "folded")
+    without = replace(subject, bridge=SimpleNamespace(hook_dict={"blocks.0.attn.hook_z": None}))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"has no hook point '.ln1.hook_in', so attribution cannot be 'residual'"):
+        Attribution(without, through="residual")
