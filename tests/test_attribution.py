@@ -457,7 +457,9 @@ def test_frozen_it_is_the_slope_with_norms_and_patterns_held(family: str, reques
             z[:, :, column] *= gate
             return z
 
-        hooks = [(name, partial(lambda value, hook, kept: kept, kept=cache[name])) for name in held]
+        hooks: list[tuple[str, Callable[..., Tensor]]] = [
+            (name, partial(lambda value, hook, kept: kept, kept=cache[name])) for name in held
+        ]
         hooks.append((f"blocks.{layer}.attn.hook_z", close))
         with torch.no_grad():
             return logit_difference(prompts, bridge.run_with_hooks(prompts.tokens, fwd_hooks=hooks))
@@ -470,6 +472,6 @@ def test_frozen_it_is_the_slope_with_norms_and_patterns_held(family: str, reques
 
 def test_what_cannot_be_cut_is_refused(request: pytest.FixtureRequest) -> None:
     subject = load(request.getfixturevalue("checkpoint"), "folded")
-    without = replace(subject, bridge=SimpleNamespace(hook_dict={"blocks.0.attn.hook_z": None}))  # type: ignore[arg-type]
+    without = replace(subject, bridge=SimpleNamespace(hook_dict={"blocks.0.attn.hook_z": None}))
     with pytest.raises(ValueError, match=r"has no hook point '.ln1.hook_in', so attribution cannot be 'residual'"):
         Attribution(without, through="residual")
