@@ -141,7 +141,7 @@ def test_a_small_run_that_is_killed_goes_on(tmp_path: Path) -> None:
             assert f"{part}: " in done.stdout, "not a terminal: a line per finished part"
         assert "KeyboardInterrupt" not in done.stdout + done.stderr
         assert "\r" not in done.stdout + done.stderr
-        assert "a policy finds the oracle's head on IOI" in done.stdout
+        assert "ioi, policy trained with k=5, told ioi, after" in done.stdout
         (notebook,) = folder.glob("notebooks/*/00_overview.ipynb")
         assert '"output_type": "error"' not in notebook.read_text()
     finally:
@@ -152,7 +152,9 @@ def test_steps_count_what_is_missing() -> None:
     """Of the published run nothing is."""
     steps = list(reproduce.steps(Run(), []))
     assert sum(step.units for step in steps) == 0
-    assert [step.name for step in steps][:3] == ["induction, train", "ioi, train", "control, train"]
+    measured = [step.name for step in steps if "estimated" not in step.name]
+    assert measured[:3] == ["induction, train", "ioi, train", "control, train"]
+    assert len([step for step in steps if step.name.startswith("ioi, train")]) == 3, "and both estimates"
     assert steps[-1].name == "notebooks"
 
 
