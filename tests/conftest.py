@@ -1,8 +1,10 @@
 """Subjects made in the test: random weights, odd shapes, the embedded subject's tokenizer."""
 
+import shutil
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -19,9 +21,14 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from circuitlib.ablation.tables import DamageTable
+from circuitlib.ablation.tables import DamageTable, load_table, save_table
+from circuitlib.companion import run
+from circuitlib.companion.run import Run
+from circuitlib.companion.settings import Settings
+from circuitlib.manifest import is_stored, read_provenance, restamp
 from circuitlib.paths import SUBJECTS
 from circuitlib.search.episodes import TableEpisodes
+from circuitlib.tasks.control_text import Part
 
 LAYERS, HEADS = 7, 5
 CONTEXT = 96
@@ -154,6 +161,39 @@ def opt_checkpoint(
 
 
 @pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Runs are written to a folder of the test's own."""
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setattr(run, "CACHE", tmp_path / "cache")
+    return tmp_path
+
+
+@pytest.fixture
+def make_run(elsewhere: Path) -> Callable[..., Run]:
+    """A run of the embedded subject on its committed tables, cut to 32 rows: nothing is swept."""
+
+    def make(**changes: object) -> Run:
+        small = {"train_prompts": 32, "evaluation_prompts": 32, "episodes": 3, "seeds": 1, "steps": 400}
+        mine, public = Run(Settings.of(small | changes), "runs/small"), Run()
+        mine.folder.mkdir(parents=True)
+        shutil.copy(public.folder / "subject.json", mine.folder)
+        for suffix in (".csv", ".json"):
+            shutil.copy(public.folder / f"tasks{suffix}", mine.folder)
+        tasks = mine.folder / "tasks.csv"
+        restamp(tasks, read_provenance(tasks) | {"ablation": mine.settings.ablation})
+        parts: tuple[Part, ...] = get_args(Part)
+        for name, part in product((*public.tasks, "control"), parts):
+            if is_stored(public.table_path(name, part)):
+                table, recipe = load_table(public.table_path(name, part)), mine.recipe(name, part)
+                clean, damage = table.clean[: recipe.count], table.damage[: recipe.count]
+                provenance = recipe.provenance(mine.card)
+                save_table(DamageTable(clean, damage, provenance), mine.table_path(name, part))
+        return mine
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def make_table() -> Callable[..., DamageTable]:
     """Tables of random damages, for tests of what only looks things up."""
 

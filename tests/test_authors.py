@@ -149,6 +149,7 @@ def test_what_is_said_of_the_committed_replay() -> None:
         assert not replayed.compared(frames)
 
 
+@pytest.mark.long
 def test_the_command(
     clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,7 @@
 """What a prompt begins with is the caller's choice, and part of the subject."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -96,10 +97,11 @@ def test_a_tokenizer_of_its_own_keeps_its_beginning() -> None:
 
 
 @torch.inference_mode()
-def test_the_robustness_table_is_measured_on_the_same_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_robustness_table_is_measured_on_the_same_text(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its loss against the plain model's, paragraph by paragraph; its damages against a call for users."""
-    monkeypatch.setattr("circuitlib.companion.run.ROOT", tmp_path)
-    run = Run(Settings(evaluation_prompts=32, training_tasks=("ioi",), check_tasks=False), RUNS.name)
+    run = make_run(training_tasks=("ioi",))
     monkeypatch.setitem(frames.BEGINNINGS, "gpt2-mini", ("Ġthe",))
     frame = frames.beginnings(run)
     assert list(frame["bos"].unique()) == ["<|endoftext|>", "Ġthe", "none"]

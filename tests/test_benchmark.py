@@ -117,6 +117,7 @@ def test_growth_runs_what_it_says(tmp_path: Path, method: str) -> None:
     assert 0 < row["loaded"] <= row["resident"]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_small_products")
 def test_a_stop_keeps_the_rows_that_were_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -166,6 +167,7 @@ def test_the_reference_has_the_same_network_and_updates(source: TableEpisodes) -
     assert theirs.lr_schedule(0.0) == pytest.approx(config.learning_rate * config.lr_min_frac)
 
 
+@pytest.mark.long
 def test_a_training_in_parts_is_the_whole(make_table: Callable[..., DamageTable]) -> None:
     tasks = [make_table(name, heads=60) for name in ("induction", "ioi")]
     source = TableEpisodes(tasks, make_table("control", heads=60))

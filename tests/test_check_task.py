@@ -131,7 +131,16 @@ CASES: dict[str, Case] = {
 }
 
 
-@pytest.mark.parametrize(("task", "count", "fails", "message"), CASES.values(), ids=CASES)
+MANY_PROMPTS = {"noisy prompts", "every head matters little"}
+
+
+@pytest.mark.parametrize(
+    ("task", "count", "fails", "message"),
+    [
+        pytest.param(*case, marks=[pytest.mark.long] if name in MANY_PROMPTS else [], id=name)
+        for name, case in CASES.items()
+    ],
+)
 def test_what_is_wrong_fails_its_checks_alone(
     task: Task, count: int, fails: list[str], message: str, subject: Subject
 ) -> None:

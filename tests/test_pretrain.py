@@ -86,6 +86,7 @@ def test_measured_as_by_hand(rows: Rows, tokenizer: PreTrainedTokenizerFast) -> 
     assert measured["prose_loss"] == pytest.approx(loss, abs=1e-5)
 
 
+@pytest.mark.long
 def test_resumed_training_is_uninterrupted_training(
     tmp_path: Path, rows: Rows, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
 ) -> None:

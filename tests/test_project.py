@@ -159,6 +159,7 @@ def test_types_go_with_the_package() -> None:
     assert (LIBRARY / "py.typed").is_file()
 
 
+@pytest.mark.long
 def test_without_its_checkout_the_package_loads_and_ablates(checkpoint: Path, tmp_path: Path) -> None:
     """What ``pip install .`` gives: the package alone, in a folder that is not the checkout."""
     shutil.copytree(LIBRARY, tmp_path / "circuitlib", ignore=shutil.ignore_patterns("__pycache__"))

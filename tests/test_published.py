@@ -16,6 +16,8 @@ from circuitlib.manifest import StaleResult, load_frame, read_provenance, restam
 from circuitlib.paths import RESULTS
 from circuitlib.subjects.checkpoints import SMOLLM2
 
+pytestmark = pytest.mark.long
+
 SMALL = {"check_tasks": False, "further_tasks": (), "train_prompts": 32, "evaluation_prompts": 32, "episodes": 2}
 
 

@@ -14,7 +14,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, LlamaConfig, PretrainedConfig, Qwen2Config
 
 from circuitlib.ablation import decoder
-from circuitlib.ablation.decoder import PROBE, PROBE_TOLERANCE, HookedBridge, UnknownArchitecture
+from circuitlib.ablation.decoder import PROBE, PROBE_UNITS, Decoder, HookedBridge, UnknownArchitecture, in_type
 from circuitlib.ablation.hooks import Hooks, hooks_of_users
 from circuitlib.ablation.sweep import Sweep, engine
 from circuitlib.ablation.variants import not_done
@@ -172,11 +172,34 @@ def test_a_model_that_amplifies_rounding_is_swept_and_its_variants_are_refused(
     subject = load_subject(str(directory), "raw")
     sweep = Sweep(subject)
     ours, theirs = sweep.decoder._log_probabilities(_tokens(1, PROBE))
-    assert (ours - theirs).abs().max() > 3 * PROBE_TOLERANCE * theirs.abs().max()
+    assert (ours - theirs).abs().max() > 3 * PROBE_UNITS * torch.finfo(torch.float32).eps * theirs.abs().max()
     sweep.decoder.compare(_tokens(1, PROBE))
     subject.bridge.cfg.eps = 0.1
     with pytest.raises(UnknownArchitecture, match="variant that the sweep does not know"):
         Sweep(subject)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gpt_neox"])
+def test_double_precision_is_compared_to_its_own_rounding(family: str, small: dict[str, Path]) -> None:
+    """Where transformers computes all of it in double; its RMSNorm is in float32."""
+    bridge = in_type(load_subject(str(small[family]), "raw").bridge, torch.float64)
+    Decoder(bridge).compare(_tokens(4, 80))
+    bridge.cfg.eps *= 1 + 1e-3
+    with pytest.raises(UnknownArchitecture, match="variant that the sweep does not know"):
+        Decoder(bridge)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_edited_after_the_sweep_was_made_are_noticed(family: str, small: dict[str, Path]) -> None:
+    """The sweep multiplies with copies, so that it would go on measuring the model as it was."""
+    subject = load_subject(str(small[family]))
+    sweep, tokens = Sweep(subject), _tokens(2, 40)
+    before = sweep.control(tokens).clean
+    with torch.no_grad():
+        subject.bridge.blocks[1].attn.W_V.mul_(1.01)
+    with pytest.raises(UnknownArchitecture, match="edited since the sweep was made"):
+        sweep.control(tokens)
+    assert (Sweep(subject).control(tokens).clean - before).abs().max() > 1e-5
 
 
 # Hooks of the user --------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from circuitlib.search.searchers import RIVALS
 from circuitlib.search.trials import PricedTables
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def contest(make_table: Callable[..., DamageTable]) -> pd.DataFrame:
     """A small contest: two training tasks, one of them and another to be tried on; three layers of four heads."""
 

@@ -6,9 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -17,7 +15,7 @@ import torch
 
 from circuitlib.ablation.build import ablation_of
 from circuitlib.ablation.sweep import Sweep
-from circuitlib.ablation.tables import DamageTable, load_table, save_table
+from circuitlib.ablation.tables import DamageTable, save_table
 from circuitlib.companion import claims, frames, run
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import PLAYS, seeing
@@ -30,17 +28,8 @@ from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import Trainer
 from circuitlib.search.reading import play
 from circuitlib.tasks import TASKS
-from circuitlib.tasks.control_text import Part
 
 PUBLIC = [Run(settings) for settings in PUBLISHED.values()]
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Runs are written to a folder of the test's own."""
-    monkeypatch.setattr(run, "ROOT", tmp_path)
-    monkeypatch.setattr(run, "CACHE", tmp_path / "cache")
-    return tmp_path
 
 
 def test_subjects_do_not_share_folders(checkpoint: Path, tmp_path: Path) -> None:
@@ -105,8 +94,12 @@ def test_reading_loads_no_model(public: Run) -> None:
 
 
 def test_committed_results_are_small() -> None:
+    """A subject's, and beside them those of the behaviours that a search was learned on."""
     for folder in filter(Path.is_dir, RESULTS.iterdir()):
-        assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 10e6, folder
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        taught = [path for path in files if path.parent.name == "behaviours"]
+        assert sum(path.stat().st_size for path in taught) < 3e6, folder
+        assert sum(path.stat().st_size for path in files if path not in taught) < 10e6, folder
     for path in [*RESULTS.rglob("*.csv"), *RESULTS.rglob("*.parquet")]:
         assert is_stored(path), f"{path} has no manifest"
         read_provenance(path)
@@ -199,31 +192,6 @@ def test_policies_are_what_the_trainer_learns(make_run: Callable[..., Run]) -> N
     path.write_bytes(content)
     with pytest.raises(StaleResult, match="is corrupt"):
         load_policy(path)
-
-
-@pytest.fixture
-def make_run(elsewhere: Path) -> Callable[..., Run]:
-    """A run of the embedded subject on its committed tables, cut to 32 rows: nothing is swept."""
-
-    def make(**changes: object) -> Run:
-        small = {"train_prompts": 32, "evaluation_prompts": 32, "episodes": 3, "seeds": 1, "steps": 400}
-        mine, public = Run(Settings.of(small | changes), "runs/small"), Run()
-        mine.folder.mkdir(parents=True)
-        shutil.copy(public.folder / "subject.json", mine.folder)
-        for suffix in (".csv", ".json"):
-            shutil.copy(public.folder / f"tasks{suffix}", mine.folder)
-        tasks = mine.folder / "tasks.csv"
-        restamp(tasks, read_provenance(tasks) | {"ablation": mine.settings.ablation})
-        parts: tuple[Part, ...] = get_args(Part)
-        for name, part in product((*public.tasks, "control"), parts):
-            if is_stored(public.table_path(name, part)):
-                table, recipe = load_table(public.table_path(name, part)), mine.recipe(name, part)
-                clean, damage = table.clean[: recipe.count], table.damage[: recipe.count]
-                provenance = recipe.provenance(mine.card)
-                save_table(DamageTable(clean, damage, provenance), mine.table_path(name, part))
-        return mine
-
-    return make
 
 
 def test_frames_are_measured_once(make_run: Callable[..., Run]) -> None:

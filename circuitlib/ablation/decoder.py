@@ -40,16 +40,16 @@ FAMILIES = ("GPT2LMHeadModel", "GPTNeoXForCausalLM", "LlamaForCausalLM", "Qwen2F
 PROBE = 64
 """Length of the random sequence on which a new decoder is compared with its bridge."""
 
-PROBE_TOLERANCE = 1.5e-5
-"""Largest difference of their log-probabilities, as a share of the largest, that goes without a second look: 128 units of
-float32's rounding."""
+PROBE_UNITS = 128
+"""Largest difference of their log-probabilities that goes without a second look, as a share of the largest in units of rounding:
+1.5e-5 in float32."""
 
 VOCABULARY = {"cpu": 1024, "cuda": 1 << 15}
 """Tokens whose logits are held at once where only the sum of their exponentials is wanted: on a processor, so few that
 they stay in its cache."""
 
 AMPLIFIED = 4
-"""How many times as far two may be apart by rounding as either is from itself in double precision."""
+"""How many times as far the two may be apart by rounding as the bridge is from itself in double precision."""
 
 Norm = tuple[Tensor, Tensor | None]
 """A norm's gain and bias, ``[d_model]``."""
@@ -82,13 +82,14 @@ class Decoder:
     """A forward pass that can start after any block's heads.
 
     matmul: the type in which weights are kept and matrices multiplied; the residual stream, norms and
-    attention stay in the bridge's. Anything narrower than the bridge's is inexact.
+    attention stay in the bridge's. Anything narrower than the bridge's is inexact. probe: whether to compare it with its
+    bridge at once.
 
     Raises :class:`UnknownArchitecture` when the bridge is not of a family above, is configured to do something
     that the decoder does not, or does not compute the same, and :class:`HookedBridge` when it has hooks.
     """
 
-    def __init__(self, bridge: Bridge, matmul: torch.dtype | None = None) -> None:
+    def __init__(self, bridge: Bridge, matmul: torch.dtype | None = None, probe: bool = True) -> None:
         cfg = bridge.cfg
         # A GPT-2 of TransformerLens' own configuration says so in one field, a Hugging Face one in the other.
         family = {cfg.architecture, cfg.original_architecture}.intersection(FAMILIES)
@@ -115,8 +116,9 @@ class Decoder:
         self.blocks = [self._block(block) for block in bridge.blocks]
         self._rotations: dict[int, tuple[Tensor, Tensor]] = {}
         self._compared = 0
-        shape, generator = (1, min(PROBE, self.context)), torch.Generator().manual_seed(0)
-        self.compare(torch.randint(len(self.embedding), shape, generator=generator))
+        if probe:
+            shape, generator = (1, min(PROBE, self.context)), torch.Generator().manual_seed(0)
+            self.compare(torch.randint(len(self.embedding), shape, generator=generator))
 
     def _unembedding_in_parts(self) -> list[Linear]:
         weight, bias = self.unembedding
@@ -150,11 +152,11 @@ class Decoder:
 
         In a type narrower than float32 rounding would hide what is wrong, so copies in float32 are compared
         then; as they are large, only with tokens that are longer than any before. Some models amplify rounding on some
-        prompts (SmolLM2 on one of twenty): there the two may differ by a few times as much as each changes in double
+        prompts (SmolLM2 on one of twenty): there the two may differ by a few times as much as the bridge changes in double
         precision, if in double precision they differ by less than that.
 
         Raises :class:`HookedBridge` when the bridge has hooks, and :class:`UnknownArchitecture` when the two differ
-        by more than rounding explains.
+        by more than rounding explains, also because the bridge's weights are others than when the decoder was made.
         """
         if names := hooks_of_users(self.bridge):
             raise HookedBridge(
@@ -170,18 +172,25 @@ class Decoder:
         ours, theirs = self._log_probabilities(tokens)
         largest = theirs.abs().max()
         difference = (ours - theirs).abs().max() / largest
-        if difference <= PROBE_TOLERANCE:
+        if difference <= PROBE_UNITS * self._unit:
             return
         if not (self.matmul == torch.float32 and self._is_rounding(tokens, ours, theirs)):
             raise UnknownArchitecture(
-                f"this {self.bridge.cfg.architecture} is a variant that the sweep does not know: on "
-                f"{tokens.shape[1]} tokens its log-probabilities differ by {difference:.1e} of the largest"
+                f"this {self.bridge.cfg.architecture} is a variant that the sweep does not know, or its weights have been "
+                f"edited since the sweep was made: on {tokens.shape[1]} tokens its log-probabilities differ by "
+                f"{difference:.1e} of the largest"
             )
 
+    @property
+    def _unit(self) -> float:
+        """A unit of rounding, relative. Transformers computes an RMSNorm in float32, whatever the model's type."""
+        return _rounding(torch.float32 if self.rms else self.embedding.dtype)
+
     def _is_rounding(self, tokens: Int[Tensor, "n pos"], ours: Tensor, theirs: Tensor) -> bool:
-        """Whether their difference vanishes, or nearly, in double precision, and is not more than rounding does to either."""
-        in_double = Decoder(in_type(self.bridge, torch.float64))._log_probabilities(tokens)
-        changed = max((single - double).abs().max() for single, double in zip((ours, theirs), in_double, strict=True))
+        """Whether their difference vanishes, or nearly, in double precision, and is not more than rounding does to the bridge."""
+        in_double = Decoder(in_type(self.bridge, torch.float64), probe=False)._log_probabilities(tokens)
+        # Not what it does to ours: a copy of weights that have since been edited is further from the double than any rounding.
+        changed = (theirs - in_double[1]).abs().max()
         # Not to nothing: in double precision, too, transformers computes some of a Llama in float32.
         left = (in_double[0] - in_double[1]).abs().max()
         return bool((ours - theirs).abs().max() <= AMPLIFIED * changed and left <= changed)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from circuitlib.ablation.build import apart
 from circuitlib.ablation.tables import load_table
 from circuitlib.companion.run import Run
 from circuitlib.manifest import load_frame
@@ -39,17 +40,17 @@ def compare(run: Run, other: Run) -> pd.DataFrame:
     """Columns: result, by (``difference`` or ``distribution``), value (the largest difference, or the
     probability), bar, agrees. A result that one run lacks has an infinite difference."""
     folders = (run.folder, other.folder)
-    names = sorted({path.name for folder in folders for path in folder.glob("*.*")})
+    names = sorted({str(path.relative_to(folder)) for folder in folders for path in folder.rglob("*.*")})
     evaluation = _evaluation(*folders) if "evaluation.parquet" in names else []
     exact = all(by == "difference" and value == 0 for _, by, value, *_ in evaluation)
     tables, frames = [], []
     for name in names:
         ours, theirs = (folder / name for folder in folders)
         both = ours.exists() and theirs.exists()
-        if ours.suffix == ".safetensors" and name.startswith(("damage_", "estimate_")):
-            difference = _table_difference(ours, theirs) if both else INFINITE
-            tables.append(_by_difference(ours.stem, difference, run.settings.rounding))
-        elif ours.suffix == ".csv" and not name.startswith("training_"):
+        if ours.suffix == ".safetensors" and ours.name.startswith(("damage_", "estimate_")):
+            difference = apart(load_table(ours), load_table(theirs)) if both else INFINITE
+            tables.append(_by_difference(name.removesuffix(".safetensors"), difference, run.settings.rounding))
+        elif ours.suffix == ".csv":
             difference = _stored_difference(ours, theirs, exact) if both else INFINITE
             frames.append(_by_difference(name, difference))
     rivals = [_rivals(*folders)] if "rivals.parquet" in names else []
@@ -58,13 +59,6 @@ def compare(run: Run, other: Run) -> pd.DataFrame:
 
 def _by_difference(result: str, difference: float, bar: float = FRAME_TOLERANCE) -> Row:
     return result, "difference", difference, bar, difference <= bar
-
-
-def _table_difference(ours: Path, theirs: Path) -> float:
-    here, there = load_table(ours), load_table(theirs)
-    if here.damage.shape != there.damage.shape:
-        return INFINITE
-    return max((here.damage - there.damage).abs().max().item(), (here.clean - there.clean).abs().max().item())
 
 
 def _stored_difference(ours: Path, theirs: Path, exact: bool) -> float:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from circuitlib.ablation.build import code_of
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import Settings
 from circuitlib.manifest import (
-    code_hash,
     content_hash,
     is_stored,
     load_frame,
@@ -40,7 +40,7 @@ SEEDS = 3
 REAL = Settings(subject=SMOLLM2)
 """The run on whose behaviours a search is learned."""
 
-LEARNED, HISTORY = "learned.safetensors", "training_learned.csv"
+LEARNED, HISTORY = "learned.safetensors", "training_learned.parquet"
 CODE = "circuitlib.search.priced_policy"
 
 TRIALS, TRIAL_SEED = 64, 50_000
@@ -101,7 +101,7 @@ def adopt_learned(run: Run) -> bool:
     if run.settings != REAL or is_stored(ours) or not is_stored(committed):
         return False
     provenance = read_provenance(committed)
-    if provenance["code"] != code_hash(CODE):
+    if provenance["code"] != code_of(CODE):
         return False
     save_frame(run.folder / HISTORY, load_frame(committed.with_name(HISTORY)), provenance)
     save_tensors(ours, load_tensors(committed)[0], provenance)
@@ -124,5 +124,5 @@ def _provenance(run: Run) -> dict[str, Any]:
         "seeds": list(range(SEEDS)),
         "penalty": run.settings.penalty,
         "tables": tables,
-        "code": code_hash(CODE),
+        "code": code_of(CODE),
     } | made_on()

@@ -19,14 +19,13 @@ import pandas as pd
 import torch
 
 from circuitlib.ablation.attribution import PRICES, Through
-from circuitlib.ablation.build import ROWS_AGAIN, Recipe, build_table, differs_again
+from circuitlib.ablation.build import ROWS_AGAIN, Recipe, build_table, code_of, differs_again
 from circuitlib.ablation.check_task import why_left_out
 from circuitlib.ablation.tables import DamageTable, load_table, save_table
 from circuitlib.companion.settings import CANDIDATES, PUBLISHED, Settings
 from circuitlib.manifest import (
     StaleResult,
     as_json,
-    code_hash,
     content_hash,
     differences,
     is_stored,
@@ -211,9 +210,10 @@ class Run:
         return Recipe(task, count, part, settings.text, settings.ablation, through)
 
     def table_path(self, name: str, part: Part, through: Through | None = None) -> Path:
-        """Where the table of a task or behaviour, or of ``control``, is."""
+        """Where the table of a task or ``control`` is, or, in a folder of their own, of a behaviour."""
         what = f"estimate_{through}" if through else "damage"
-        return self.folder / f"{what}_{name}_{part}.safetensors"
+        folder = self.folder / "behaviours" if name in BEHAVIOURS else self.folder
+        return folder / f"{what}_{name}_{part}.safetensors"
 
     def table(
         self, name: str, part: Part, progress: Progress = lambda units: None, through: Through | None = None
@@ -237,7 +237,7 @@ class Run:
                 restamp(path, table.provenance | {"code": wanted["code"]})
         if differs:
             raise StaleResult(f"{path.name} is of another run: {'; '.join(differs)}")
-        return table
+        return replace(table, damage=table.damage.float())
 
     def adopted_table(
         self, name: str, part: Part, progress: Progress = lambda units: None, through: Through | None = None
@@ -288,7 +288,7 @@ class Run:
         return self.folder / f"policy_k{candidates}.safetensors"
 
     def _history_path(self, candidates: int) -> Path:
-        return self.folder / f"training_k{candidates}.csv"
+        return self.folder / f"training_k{candidates}.parquet"
 
     def _policy_provenance(self, candidates: int) -> dict[str, Any]:
         names = [self.table_path(name, "train").name for name in (*self.training_tasks, CONTROL)]
@@ -298,7 +298,7 @@ class Run:
             "penalty": self.settings.penalty,
             "seeds": list(range(self.settings.seeds)),
             "tables": self.hashes(*names),
-            "code": code_hash("circuitlib.search.ppo_seeds"),
+            "code": code_of("circuitlib.search.ppo_seeds"),
         } | made_on()
 
     def policies(self, progress: Progress = lambda units: None) -> dict[int, dict[int, ActorCritic]]:
@@ -346,7 +346,7 @@ class Run:
             "text": self.settings.text,
             "ablation": self.settings.ablation,
             "inputs": inputs,
-            "code": code_hash(module),
+            "code": code_of(module),
         } | made_on()
         if not self.reads(path, wanted["code"]):
             save_frame(path, compute(), wanted)
@@ -356,7 +356,7 @@ class Run:
         """Take a committed frame into this run as it is, and say whether it was: not if it is here already, or is not
         committed, or by other code."""
         ours, committed = self.frame_path(name), Run(self.settings).frame_path(name)
-        if is_stored(ours) or not is_stored(committed) or read_provenance(committed)["code"] != code_hash(module):
+        if is_stored(ours) or not is_stored(committed) or read_provenance(committed)["code"] != code_of(module):
             return False
         save_frame(ours, load_frame(committed), read_provenance(committed))
         return True
@@ -365,7 +365,8 @@ class Run:
         """Content hashes of the tables of tasks, or of ``control``; measured where they are missing."""
         for name in names:
             self.table(name, part, through=through)
-        return self.hashes(*(self.table_path(name, part, through).name for name in names))
+        paths = [self.table_path(name, part, through) for name in names]
+        return {path.name: content_hash(path) for path in paths}
 
     def hashes(self, *names: str) -> dict[str, str]:
         """Content hashes of stored results, to be the inputs of others."""
