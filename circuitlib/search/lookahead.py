@@ -6,6 +6,7 @@ afterwards is expected to be. Per price, it says at once where to measure and ho
 Shapes: e episodes, h heads, a amounts.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -61,28 +62,41 @@ class LookAhead:
     name: str = "look ahead"
     thompson: bool = False
 
-    @torch.no_grad()
     def search(self, meter: Meter, budget: float | int, generator: Generator) -> None:
         """See :class:`circuitlib.search.searchers.Searcher`. With a budget too small for the estimates nothing is done."""
-        if sum(map(meter.price_of, (GRADIENT, DIRECT))) > budget:
+
+        def keys(belief: Belief, readings: Readings, possible: Tensor, left: Tensor) -> Tensor:
+            if not self.thompson:
+                return rates(belief, readings).flatten(1)
+            mean, deviation = belief.given(readings)
+            drawn = mean + deviation * torch.randn(mean.shape, generator=generator)
+            return (drawn[..., None] - torch.tensor([float(amount != 4) for amount in AMOUNTS]) * 1e6).flatten(1)
+
+        play(meter, budget, self.prior, self.layers, keys)
+
+
+Keys = Callable[[Belief, Readings, Bool[Tensor, "e h a"], Float[Tensor, " e"]], Float[Tensor, "e actions"]]
+"""How good each action is, by what is believed, what has been read, what is possible, and the share of the price that is left."""
+
+
+@torch.no_grad()
+def play(meter: Meter, budget: float | int, prior: Prior, layers: int, keys: Keys) -> None:
+    """Buy both estimates; then do the possible action of the largest key until nothing more can be paid, naming the head of the
+    largest mean after each. With a budget too small for the estimates nothing is done."""
+    if sum(map(meter.price_of, (GRADIENT, DIRECT))) > budget:
+        return
+    belief = prior(see({name: meter.estimate(name) for name in (GRADIENT, DIRECT)}, layers))
+    meter.name(belief.mean.argmax(1))
+    whole = pairs_left(meter, budget).clamp(min=1)
+    while True:
+        readings, left = meter.readings(), pairs_left(meter, budget)
+        possible = allowed(readings, left, meter.batch)
+        going = possible.flatten(1).any(1)
+        if not going.any():
             return
-        belief = self.prior(see({name: meter.estimate(name) for name in (GRADIENT, DIRECT)}, self.layers))
-        meter.name(belief.mean.argmax(1))
-        while True:
-            readings = meter.readings()
-            left = pairs_left(meter, budget)
-            possible = allowed(readings, left, meter.batch)
-            if self.thompson:
-                mean, deviation = belief.given(readings)
-                drawn = mean + deviation * torch.randn(mean.shape, generator=generator)
-                keys = drawn[..., None] - torch.tensor([float(amount != 4) for amount in AMOUNTS]) * 1e6
-            else:
-                keys = rates(belief, readings)
-            going = possible.flatten(1).any(1)
-            if not going.any():
-                return
-            measure(meter, keys.where(possible, -torch.inf).flatten(1).argmax(1), going)
-            meter.name(belief.given(meter.readings())[0].argmax(1))
+        best = keys(belief, readings, possible, left / whole).where(possible.flatten(1), -torch.inf).argmax(1)
+        measure(meter, best, going)
+        meter.name(belief.given(meter.readings())[0].argmax(1))
 
 
 def pairs_left(meter: Meter, budget: float | int) -> Int[Tensor, " e"]:

@@ -9,9 +9,9 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Adam
 
-from circuitlib.search.belief import DIRECT, GRADIENT, Prior, see
+from circuitlib.search.belief import Belief, Prior
 from circuitlib.search.headwise import Headwise, observe
-from circuitlib.search.lookahead import allowed, measure, pairs_left
+from circuitlib.search.lookahead import play
 from circuitlib.search.meter import Meter, Readings
 from circuitlib.search.network import PolicyNetwork
 from circuitlib.search.planning import gumbel
@@ -111,25 +111,14 @@ class PricedPolicy:
     name: str = "headwise policy"
     blind: bool = False
 
-    @torch.no_grad()
     def search(self, meter: Meter, budget: float | int, generator: Generator) -> None:
         """See :class:`circuitlib.search.searchers.Searcher`. With a budget too small for the estimates nothing is done."""
-        if sum(map(meter.price_of, (GRADIENT, DIRECT))) > budget:
-            return
-        belief = self.prior(see({name: meter.estimate(name) for name in (GRADIENT, DIRECT)}, self.layers))
-        meter.name(belief.mean.argmax(1))
-        all_pairs = pairs_left(meter, budget).clamp(min=1)
-        while True:
-            readings, left = meter.readings(), pairs_left(meter, budget)
-            possible = allowed(readings, left, meter.batch)
-            going = possible.flatten(1).any(1)
-            if not going.any():
-                return
+
+        def keys(belief: Belief, readings: Readings, possible: Tensor, left: Tensor) -> Tensor:
             seen = _nothing(readings) if self.blind else readings
-            keys, _ = self.network(observe(belief, seen, possible, left / all_pairs, self.layers))
-            keys = keys.where(possible.flatten(1), -torch.inf)
-            measure(meter, keys.argmax(1), going)
-            meter.name(belief.given(meter.readings())[0].argmax(1))
+            return self.network(observe(belief, seen, possible, left, self.layers))[0]
+
+        play(meter, budget, self.prior, self.layers, keys)
 
 
 def _nothing(readings: Readings) -> Readings:
