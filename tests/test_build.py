@@ -7,7 +7,8 @@ import torch
 from torch.testing import assert_close
 
 from circuitlib.ablation import build
-from circuitlib.ablation.build import REFERENCE_SEED, SEEDS, Recipe, build_table, differs_again
+from circuitlib.ablation.attribution import Attribution
+from circuitlib.ablation.build import REFERENCE_SEED, SEEDS, Recipe, apart, build_table, differs_again
 from circuitlib.ablation.engine import Ablation, Scores
 from circuitlib.ablation.hooks import Hooks, hooked_control, hooked_task
 from circuitlib.ablation.tables import DamageTable, load_table, reward, save_table
@@ -144,6 +145,38 @@ def test_rows_measured_again_show_what_an_edit_changed(subject: Subject, tmp_pat
     assert differs_again(subject, control, spans) < 1e-5
     shifted = DamageTable(spans.clean + 0.5, spans.damage, spans.provenance)
     assert differs_again(subject, control, shifted) == pytest.approx(0.5, abs=1e-4)
+
+
+def test_estimates_are_kept_in_half_precision_and_compared_to_its_last_bit(
+    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A damage that is measured is not forgiven a thousandth of itself."""
+    recipe = Recipe(IOI, 20, "train", through="everything")
+    table = build_table(subject, recipe, tmp_path)
+    whole = Attribution(subject, through="everything")
+    exact = torch.cat([whole.task(group, IOI.metric).damage for group in IOI.prompts(subject.tokenizer, 20, 1)])
+    assert table.damage.dtype == torch.float16
+    assert_close(table.damage.float(), exact, atol=1e-6, rtol=2**-11)
+    assert not torch.equal(table.damage.float(), exact), "it is rounded"
+    save_table(table, tmp_path / "t.safetensors")
+    assert torch.equal(load_table(tmp_path / "t.safetensors").damage, table.damage)
+    assert differs_again(subject, recipe, table) < 1e-6
+    other = DamageTable(table.clean, table.damage * 1.1, table.provenance)
+    assert differs_again(subject, recipe, other) > 1e-3
+
+    damage = torch.tensor([[8.0, -2.0]])
+    for provenance, expected in (({}, 0.01), ({"through": "everything"}, 0.01 - 8 * 2**-10)):
+        one, changed = (DamageTable(torch.ones(1), x, provenance) for x in (damage, damage + torch.tensor([0.01, 0])))
+        assert apart(changed, one) == pytest.approx(expected, abs=1e-6)
+    assert apart(one, DamageTable(torch.ones(1), damage[:, :1], {})) == float("inf")
+
+    monkeypatch.setattr(
+        Attribution,
+        "task",
+        lambda self, group, metric: Scores(torch.ones(len(group)), -1e6 * torch.ones(len(group), 35), False),
+    )
+    with pytest.raises(ValueError, match="not finite, or estimates beyond half precision"):
+        build_table(subject, Recipe(IOI, 8, "train", through="everything"), tmp_path)
 
 
 def test_a_table_without_its_tensors_is_refused(tmp_path: Path) -> None:
