@@ -55,7 +55,11 @@ def test_committed_results_cannot_be_overwritten() -> None:
 @pytest.mark.parametrize("public", PUBLIC, ids=lambda one: one.settings.subject)
 def test_every_committed_result_is_what_the_code_makes(public: Run) -> None:
     """Reading checks content and provenance: subject, seeds, settings and hashes of the code."""
-    before = {path: path.read_bytes() for path in public.folder.iterdir()}
+
+    def files() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in public.folder.rglob("*") if path.is_file()}
+
+    before = files()
     for task in (*public.training_tasks, "control"):
         assert len(public.table(task, "train")) == public.recipe(task, "train").count
     for task in (*public.tasks, "control"):
@@ -72,11 +76,11 @@ def test_every_committed_result_is_what_the_code_makes(public: Run) -> None:
         claims.claims,
     ):
         assert len(measure(public)) > 5
-    assert before == {path: path.read_bytes() for path in public.folder.iterdir()}
-    results = {path for path in public.folder.iterdir() if path.suffix != ".json"}
+    assert before == files()
+    results = {path for path in before if path.suffix != ".json"}
     assert all(is_stored(path) for path in results)
     manifests = {path.with_suffix(".json") for path in results}
-    assert set(public.folder.iterdir()) == results | manifests | {public.folder / "subject.json"}
+    assert set(before) == results | manifests | {public.folder / "subject.json"}
 
 
 @pytest.mark.parametrize("public", PUBLIC, ids=lambda one: one.settings.subject)
