@@ -170,7 +170,8 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def make_run(elsewhere: Path) -> Callable[..., Run]:
-    """A run of the embedded subject on its committed tables, cut to 32 rows: nothing is swept."""
+    """A run of the embedded subject on its committed tables, cut to 32 rows: nothing is swept. (They are not the rows that 32
+    prompts would have: those are drawn otherwise.)"""
 
     def make(**changes: object) -> Run:
         small = {"train_prompts": 32, "evaluation_prompts": 32, "episodes": 3, "seeds": 1, "steps": 400}

@@ -75,6 +75,7 @@ def test_nothing_in_a_file_is_executed(clone: Path, tmp_path: Path, monkeypatch:
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.long
 def test_replay_by_brute_force(clone: Path, tmp_path: Path) -> None:
     frames = authors.measure(clone, tmp_path / "out")
     replay, files = frames["replay"], Files.read(clone)

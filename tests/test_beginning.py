@@ -1,7 +1,6 @@
 """What a prompt begins with is the caller's choice, and part of the subject."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -96,12 +95,12 @@ def test_a_tokenizer_of_its_own_keeps_its_beginning() -> None:
     assert torch.tensor(beginning(tokenizer)).tolist() == [tokenizer.bos_token_id]
 
 
+@pytest.mark.long
 @torch.inference_mode()
-def test_the_robustness_table_is_measured_on_the_same_text(
-    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_robustness_table_is_measured_on_the_same_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Its loss against the plain model's, paragraph by paragraph; its damages against a call for users."""
-    run = make_run(training_tasks=("ioi",))
+    monkeypatch.setattr("circuitlib.companion.run.ROOT", tmp_path)
+    run = Run(Settings(evaluation_prompts=32, training_tasks=("ioi",), check_tasks=False), RUNS.name)
     monkeypatch.setitem(frames.BEGINNINGS, "gpt2-mini", ("Ġthe",))
     frame = frames.beginnings(run)
     assert list(frame["bos"].unique()) == ["<|endoftext|>", "Ġthe", "none"]

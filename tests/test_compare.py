@@ -124,6 +124,7 @@ def test_policies_that_are_worse_do_not_agree(copied: Run) -> None:
     assert list(comparison.index[~comparison["agrees"]]) == ["evaluation, policies"]
 
 
+@pytest.mark.long
 def test_the_test_of_distributions_keeps_its_level() -> None:
     """Two draws of one distribution are told apart no more often than promised, over 400 of them."""
     rng = np.random.default_rng(0)

@@ -10,7 +10,7 @@ from circuitlib.subjects.load import load_subject
 
 torch.set_num_threads(2)
 subject = load_subject("gpt2-mini")
-sweep, spans = Sweep(subject), torch.randint(2000, (4, 65))
+sweep, spans = Sweep(subject), torch.randint(2000, (2, 65))
 for _ in range(2):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     sweep.control(spans)

@@ -195,6 +195,7 @@ def test_the_first_rewards_tell_the_group() -> None:
         Groups(groups=4)
 
 
+@pytest.mark.long
 def test_the_positive_control_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two updates teach nothing: what is measured is measured on the same episodes, and the table is whole."""
     monkeypatch.setattr(planted, "SOURCES", planted.SOURCES[:2])

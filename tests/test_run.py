@@ -213,8 +213,12 @@ def test_frames_are_measured_once(make_run: Callable[..., Run]) -> None:
         mine.frame("study", compute, "circuitlib.search.oracle", size=4)
 
 
-def test_a_task_that_is_left_out_is_left_out_everywhere(make_run: Callable[..., Run]) -> None:
+@pytest.mark.long
+def test_a_task_that_is_left_out_is_left_out_everywhere(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The held-out task among them: the ledger then has no row about it, and nothing fails."""
+    monkeypatch.setattr("circuitlib.companion.seeing.PLAYS", 1)
     mine = make_run()
     path = mine.folder / "tasks.csv"
     report = load_frame(path)
@@ -251,8 +255,10 @@ def test_pairs_are_ablated_as_the_run_ablates(make_run: Callable[..., Run], monk
 
 
 def test_whatever_determines_a_frame_is_an_input(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Numbers that stand in other modules than the one whose code is hashed."""
+    """Numbers that stand in other modules than the one whose code is hashed; whatever is measured."""
     mine = make_run()
+    for measure in ("measure_pairs", "measure_behaviours"):
+        monkeypatch.setattr(frames, measure, lambda *arguments: pd.DataFrame({"a": [1.0]}))
     for name, frame in (("PAIR_HEADS", frames.pairs), ("STUDY_SEED", frames.behaviours)):
         monkeypatch.setattr(frames, name, 2)
         frame(mine)
