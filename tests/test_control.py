@@ -1,5 +1,6 @@
 """Control text: held out, never shared between parts, never silently replaced."""
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,3 +112,40 @@ def test_the_papers_text_is_the_default_but_for_the_embedded_subject(checkpoint:
     assert default_text("gpt2-mini") == default_text(str(SUBJECTS / "gpt2-mini")) == "docstrings"
     for other in ("gpt2", "somebody/gpt2-mini", str(checkpoint)):
         assert default_text(other) == "wikitext-2"
+
+
+def test_what_was_read_is_kept_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package, cache = tmp_path / "some_package", tmp_path / "cache"
+    package.mkdir()
+    told = "A paragraph of more than a dozen words, so that it is taken for prose, about %s and nothing else at all."
+    source = package / "__init__.py"
+    source.write_text(f'"""{told % "a module"}"""\n\nclass A:\n    def f(self):\n        """{told % "a method"}"""\n')
+    (package / "deep.py").write_text(
+        "match 1:\n    case 1:\n        try:\n            pass\n        except OSError:\n            def f():\n"
+        f'                """{told % "a handler"}"""\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(corpus, "PACKAGES", ("some_package",))
+    monkeypatch.setattr(corpus, "CACHE", cache)
+    monkeypatch.setattr(corpus, "HOLD_OUT_ONE_IN", 1)
+    first = [told % what for what in ("a module", "a method", "a handler")]
+    assert corpus.prose_paragraphs("held_out") == first
+    with monkeypatch.context() as patch:
+        patch.setattr(corpus, "_read", lambda *files: pytest.fail("read again"))
+        assert corpus.prose_paragraphs("held_out") == first
+    kept = cache / "held_out_prose.csv"
+    kept.write_bytes(kept.read_bytes().replace(b"a method", b"a methud"))
+    assert corpus.prose_paragraphs("held_out") == first
+    source.write_text(f'"""{told % "something else"}"""\n')
+    assert corpus.prose_paragraphs("held_out") == [told % "something else", first[2]]
+    monkeypatch.setattr(corpus, "CACHE", Path("/proc/no/such/place"))
+    assert corpus.prose_paragraphs("held_out") == [told % "something else", first[2]]
+
+
+def test_docstrings_come_in_the_order_of_ast_walk() -> None:
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    path = Path(ast.__file__)
+    every = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    plain = [text for node in every if isinstance(node, kinds) and (text := ast.get_docstring(node))]
+    assert list(corpus._docstrings(path)) == plain
+    assert len(plain) > 30

@@ -1,24 +1,29 @@
 """Natural English that every user of the project already has: the docstrings of installed packages.
 
-The text is read from the installed sources at run time and is never copied into the repository. All packages are pinned
-in ``constraints.txt``, so two machines read the same text. One file in ``HOLD_OUT_ONE_IN`` is held out by a hash of its
+The text is read from the installed sources at run time and is never copied into the repository; a checkout's cache keeps what was
+held out, as long as the files are the same. All packages are pinned in ``constraints.txt``, so two machines read the same text. One file in ``HOLD_OUT_ONE_IN`` is held out by a hash of its
 path: the embedded subject trains on the rest and is measured, and its heads are ablated, on the held-out part.
 """
 
 import ast
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence, Set
+from contextlib import suppress
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from circuitlib.manifest import StaleResult, load_frame, save_frame, short_hash
+from circuitlib.paths import CACHE, in_checkout
 from circuitlib.subjects.beginning import beginning
 from circuitlib.subjects.types import Tokenizer
 from circuitlib.tasks.base import encode_texts
@@ -49,10 +54,13 @@ def _docstrings(path: Path) -> Iterator[str]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError:  # templates and fixtures of broken code ship inside some packages
         return
-    for node in ast.walk(tree):
+    waiting = deque[ast.AST]([tree])
+    while waiting:  # as ast.walk does, without expressions: they are most of a tree, and define nothing
+        node = waiting.popleft()
         kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
         if isinstance(node, kinds) and (text := ast.get_docstring(node)):
             yield text
+        waiting.extend(child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr))
 
 
 def _is_prose(paragraph: str) -> bool:
@@ -70,9 +78,24 @@ def prose_paragraphs(split: Split) -> list[str]:
     A paragraph that stands in both a training file and a held-out file is held out.
     Raises ``FileNotFoundError`` when a package of ``PACKAGES`` is not installed.
     """
-    held_out = set(prose_paragraphs("held_out")) if split == "train" else set()
+    files = list(_source_files(split))
+    if split == "train":
+        return _read(files, set(prose_paragraphs("held_out")))
+    stats = [(path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    made_of = {"files": short_hash(repr(stats).encode()), "code": short_hash(Path(__file__).read_bytes())}
+    kept = CACHE / "held_out_prose.csv"
+    with suppress(StaleResult):  # nothing is there, or of other files: read them
+        return list(load_frame(kept, made_of)["paragraph"])
+    paragraphs = _read(files)
+    if in_checkout():
+        with suppress(OSError):  # reading again takes seconds, and needs no disk
+            save_frame(kept, pd.DataFrame({"paragraph": paragraphs}), made_of)
+    return paragraphs
+
+
+def _read(files: Iterable[Path], held_out: Set[str] = frozenset()) -> list[str]:
     seen: dict[str, None] = {}
-    for path in _source_files(split):
+    for path in files:
         for docstring in _docstrings(path):
             for block in re.split(r"\n\s*\n", docstring):
                 paragraph = " ".join(block.split())
