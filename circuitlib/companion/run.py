@@ -249,7 +249,8 @@ class Run:
             committed = load_table(Run(self.settings).table_path(name, part, through))
             wanted = recipe.provenance(self.card)
             differs = differences(committed.provenance | {"code": ""}, wanted | {"code": ""})
-            if not differs and (again := differs_again(self.subject, recipe, committed)) > self.settings.rounding:
+            again = 0.0 if differs else differs_again(self.subject, recipe, committed)
+            if not again <= self.settings.rounding:  # what is not a number is refused, too
                 differs = [f"rows measured again differ from the committed ones by up to {again:.1e}"]
             if differs:
                 raise StaleResult(f"{path.name} cannot be taken: {'; '.join(differs)}")

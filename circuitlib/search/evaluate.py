@@ -81,7 +81,12 @@ def evaluate(
 
 def by_seed(rows: pd.DataFrame, values: str = "best") -> Float[np.ndarray, "seeds episodes"]:
     """A column of one condition's rows after one number of heads. Raises ``ValueError`` for rows of several."""
-    return rows.pivot(index="seed", columns="episode", values=values).to_numpy()
+    order = np.lexsort((rows["episode"].to_numpy(), rows["seed"].to_numpy()))
+    seeds, episodes = rows["seed"].nunique(), rows["episode"].nunique()
+    at = rows["episode"].to_numpy()[order]
+    if len(at) != seeds * episodes or (at.reshape(seeds, episodes) != at[:episodes]).any():
+        raise ValueError(f"{len(rows)} rows are not one for each of {seeds} seeds and {episodes} episodes")
+    return rows[values].to_numpy()[order].reshape(seeds, episodes)
 
 
 def summarise(frame: pd.DataFrame, pool: int | None) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuitlib.search.evaluate import by_seed
 from circuitlib.search.intervals import Interval, fraction
 from circuitlib.search.meter import Meter
 from circuitlib.search.oracle import best_reward
@@ -91,8 +92,7 @@ def summarise_priced(frame: pd.DataFrame, pool: int, score: str = "named") -> pd
     """
     rows = []
     for (task, searcher, price), group in frame.groupby(["task", "searcher", "price"], sort=False):
-        best = group.pivot(index="seed", columns="episode", values=score).to_numpy()
-        oracle = group.drop_duplicates("episode").sort_values("episode")["oracle"].to_numpy()
+        best, oracle = by_seed(group, score), by_seed(group, "oracle")[0]
         interval = Interval(np.nan, np.nan, np.nan) if np.isnan(best).any() else fraction(best, oracle, pool)
         row = {"task": task, "searcher": searcher, "price": price} | dict(
             zip(("ratio", "low", "high"), interval, strict=True)
