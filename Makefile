@@ -28,7 +28,7 @@ reproduce: setup
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist worksteal tests
 	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
 

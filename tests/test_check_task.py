@@ -57,8 +57,8 @@ def test_a_good_task_passes(subject: Subject) -> None:
     assert verdict(frame) == (None, None)
     assert frame["passed"].all()
     assert not frame["passed"].isna().any()
-    again = check_task(subject, TASKS["agreement"], 32)
-    assert frame.equals(again)
+    once, again = (check_task(subject, TASKS["agreement"], 8) for _ in range(2))
+    assert once.equals(again)
 
 
 def _one_of_twelve(tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator) -> Example:

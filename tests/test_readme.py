@@ -378,13 +378,13 @@ def test_rivals(readme: str) -> None:
     tables, plays = {}, {}
     for subject in (MINI, REAL):
         run = Run(PUBLISHED[subject])
-        plays[subject] = load_frame(run.frame_path("rivals"))
+        plays[subject] = load_frame(run.frame_path("rivals")).query("price == @BUDGET")
         tables[subject] = rival_table(summarise_priced(plays[subject], run.settings.evaluation_prompts), BUDGET)
     for searcher, words in RIVALS.items():
         numbers = (table.loc[[searcher], ["mean", "lowest"]].to_numpy()[0] for table in tables.values())
         cells = [f"{mean:.0f} ({lowest:.0f})" for mean, lowest in numbers]
         assert f"| {words} | {' | '.join(cells)} |" in readme
-    real, pool = plays[REAL].query("price == @BUDGET"), PUBLISHED[REAL].evaluation_prompts
+    real, pool = plays[REAL], PUBLISHED[REAL].evaluation_prompts
     gains_of_seeing = gains_over(real, "headwise", ["headwise, blind"], BUDGET, pool)["headwise, blind"]
     assert gains_of_seeing.str.endswith("undecided").all()
     means = {name: float(value) for name, value in tables[REAL]["mean"].items()}

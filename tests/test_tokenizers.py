@@ -115,7 +115,7 @@ SPECIALS = st.lists(
 )
 
 
-@settings(max_examples=20, deadline=None, derandomize=True, phases=[Phase.generate])
+@settings(max_examples=12, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(
     keep=st.sampled_from([1.0, 1.0, 0.9, 0.6, 0.2]),
     pattern=st.sampled_from([GPT2, IN_PAIRS, IN_THREES, DIGITS, SPACED_DIGITS, None]),

@@ -99,9 +99,9 @@ def test_engines_ablate_the_heads_that_they_are_asked_for(checkpoint: Path, slow
             engine.task(prompts, LOGIT_DIFFERENCE, bad)
 
 
-def test_the_top_of_a_call_for_users() -> None:
-    """On the embedded subject: the rows of the full table, for less work; general damage and reward of the same heads."""
-    subject = load_subject()
+def test_the_top_of_a_call_for_users(checkpoint: Path) -> None:
+    """The rows of the full table, for less work; general damage and reward of the same heads."""
+    subject = load_subject(str(checkpoint))
     prompts = TASKS["ioi"].prompts(subject.tokenizer, 16, 5)
     control = ["Return the number of items that are in the list.", "Read the file, and close it."]
     whole = head_damage(subject, prompts, control).nlargest(2, "damage").reset_index(drop=True)

@@ -1,7 +1,6 @@
 """Do this run's policies read their rewards? Table ``seeing``: each policy with the truth, nothing and lies before its eyes."""
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -14,16 +13,16 @@ from torch import Tensor
 from circuitlib.companion.frames import evaluation_episodes, head_rewards
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import CANDIDATES
+from circuitlib.processes import in_processes
+from circuitlib.search.contest import Policies
 from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.search.evaluate import MEASURED
 from circuitlib.search.intervals import fraction
-from circuitlib.search.network import ActorCritic
 from circuitlib.search.oracle import best_head, best_reward, head_order
 from circuitlib.search.orders import layers_in_order, random_orders
 from circuitlib.search.reading import SHOWN, Plays, play
 from circuitlib.search.trials import EPISODE_SEED
 from circuitlib.tasks.control_text import CONTROL
-from circuitlib.threads import threads_of_one_core
 
 PLAYS = 10
 """Plays of each episode by each policy that draws; the same random numbers whatever it is shown."""
@@ -44,7 +43,7 @@ def seeing(run: Run) -> pd.DataFrame:
     }
 
     def compute() -> pd.DataFrame:
-        return pd.DataFrame(row for task in run.tasks for row in _rows(run, policies, task))
+        return pd.DataFrame(row for rows in in_processes(_rows, list(_tasks(run, policies))) for row in rows)
 
     return run.frame(
         "seeing",
@@ -57,10 +56,30 @@ def seeing(run: Run) -> pd.DataFrame:
     )
 
 
-def _rows(run: Run, policies: dict[int, dict[int, ActorCritic]], task: str) -> Iterator[dict[str, Any]]:
-    rewards = evaluation_episodes(run, task).mean(1)
-    oracle, pool = best_reward(rewards).numpy(), run.settings.evaluation_prompts
-    measured = [count for count in MEASURED if count <= run.ppo_config(1).budget]
+def _tasks(run: Run, policies: Policies) -> Iterator[tuple[Any, ...]]:
+    """Of each task, what :func:`_rows` needs."""
+    pool, measured = run.settings.evaluation_prompts, [n for n in MEASURED if n <= run.ppo_config(1).budget]
+    for task in run.tasks:
+        told = [NOTHING]
+        if task in run.main_tasks:
+            told += [task] if task in run.training_tasks else run.training_tasks
+        rewards = evaluation_episodes(run, task).mean(1)
+        others = dict(_without_policy(run, task, rewards, max(measured)))
+        signals = {signal: torch.from_numpy(signal_of(run.training_tasks, signal)) for signal in told}
+        yield task, rewards, others, policies, signals, measured, pool
+
+
+def _rows(
+    task: str,
+    rewards: Float[Tensor, "e h"],
+    others: Mapping[str, Plays],
+    policies: Policies,
+    signals: Mapping[str, Float[Tensor, " tasks"]],
+    measured: Sequence[int],
+    pool: int,
+) -> list[dict[str, Any]]:
+    """The table's rows of one task. others: plays without a policy. signals: by what policies are told."""
+    oracle = best_reward(rewards).numpy()
 
     def summary(some: Sequence[Plays], **condition: Any) -> Iterator[dict[str, Any]]:
         """Of the plays of each seed."""
@@ -71,20 +90,18 @@ def _rows(run: Run, policies: dict[int, dict[int, ActorCritic]], task: str) -> I
             row |= dict(zip(("ratio", "low", "high"), fraction(_best(some, count), oracle, pool), strict=True))
             yield row | {"best_head": hit[..., count - 1].mean().item()}
 
-    for name, plays in _without_policy(run, task, rewards, max(measured)):
-        yield from summary([plays], searcher=name, trained_k=0, told=NOTHING, shown=NOTHING)
-
-    told = {NOTHING: None}
-    if task in run.main_tasks:
-        told |= dict.fromkeys([task] if task in run.training_tasks else run.training_tasks)
-    for (k, networks), signal, greedy in product(policies.items(), told, (False, True)):
-        signals = torch.from_numpy(signal_of(run.training_tasks, signal))
+    rows: list[dict[str, Any]] = []
+    for name, plays in others.items():
+        rows += summary([plays], searcher=name, trained_k=0, told=NOTHING, shown=NOTHING)
+    for (k, networks), told, greedy in product(policies.items(), signals, (False, True)):
         saw: list[Plays] = []
         for shown in SHOWN:
-            one = partial(play, signal=signals, rewards=rewards, shown=shown, plays=PLAYS, greedy=greedy)
-            some = _of_all(one, networks)
+            some = [
+                play(network, signals[told], rewards, EPISODE_SEED + seed, shown, PLAYS, greedy)
+                for seed, network in networks.items()
+            ]
             saw = saw or some
-            condition = {"searcher": "policy, greedy" if greedy else "policy", "trained_k": k, "told": signal}
+            condition = {"searcher": "policy, greedy" if greedy else "policy", "trained_k": k, "told": told}
             for row in summary(some, **condition, shown=shown):
                 if shown != "seeing":
                     count = row["measured"]
@@ -92,7 +109,8 @@ def _rows(run: Run, policies: dict[int, dict[int, ActorCritic]], task: str) -> I
                     row |= dict(zip(("effect", "effect_low", "effect_high"), effect, strict=True))
                     changed = [plays.changed(other, count) for plays, other in zip(some, saw, strict=True)]
                     row["changed"] = sum(changed) / len(changed)
-                yield row
+                rows.append(row)
+    return rows
 
 
 def _best(some: Sequence[Plays], count: int) -> Float[np.ndarray, "seeds episodes"]:
@@ -115,9 +133,3 @@ def _without_policy(run: Run, task: str, rewards: Float[Tensor, "e h"], most: in
     for name, order in orders.items():
         order = order[..., :most]
         yield name, Plays(order, rewards.expand(len(order), -1, -1).gather(-1, order).cummax(-1).values)
-
-
-def _of_all(one: Any, networks: dict[int, ActorCritic]) -> list[Plays]:
-    """Plays of each seed's policy, a core each."""
-    with threads_of_one_core(len(networks)) as pool:
-        return list(pool.map(lambda seed: one(networks[seed], seed=EPISODE_SEED + seed), networks))

@@ -15,7 +15,6 @@ from circuitlib.search.meter import Meter
 from circuitlib.search.oracle import best_reward
 from circuitlib.search.searchers import Searcher
 from circuitlib.search.trials import EPISODE_SEED, Trials
-from circuitlib.threads import threads_of_one_core
 
 PRICES = (1, 2, 3, 5, 8, 10, 20, 50)
 """Budgets, in heads measured on 32 prompts and 32 spans."""
@@ -58,8 +57,7 @@ def priced(trials: Trials, players: Iterable[Player], prices: Sequence[int] = PR
         at = {"task": trials.task, "searcher": player.name, "seed": player.seed, "price": price}
         return pd.DataFrame(at | {"episode": range(len(rewards))} | _known(trials, meter))
 
-    with threads_of_one_core(len(jobs)) as pool:
-        return pd.concat(pool.map(play, jobs), ignore_index=True)
+    return pd.concat(map(play, jobs), ignore_index=True)
 
 
 def _known(trials: Trials, meter: Meter) -> dict[str, object]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from circuitlib.ablation.heads import head_rewards
 from circuitlib.ablation.tables import reward
+from circuitlib.processes import in_processes
 from circuitlib.search import priors
 from circuitlib.search.belief import GRADIENT
 from circuitlib.search.contest import Policies
@@ -43,8 +44,8 @@ def priced_contest(
     episodes: of each task. penalty: lambda.
     """
     players = list(_players(training, policies, learned, layers, penalty))
-    frames = [priced(draw_trials(tables, episodes, penalty), players) for tables in evaluation.values()]
-    return pd.concat(frames, ignore_index=True)
+    tasks = [(draw_trials(tables, episodes, penalty), players) for tables in evaluation.values()]
+    return pd.concat(in_processes(priced, tasks), ignore_index=True)
 
 
 def _players(

@@ -1,0 +1,35 @@
+"""Independent work on a process per core: what is many short operations holds Python's lock, and threads of it wait for each other."""
+
+import pickle
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any, TypeVar
+
+import torch
+
+Value = TypeVar("Value")
+
+
+def in_processes(call: Callable[..., Value], jobs: Sequence[tuple[Any, ...]]) -> list[Value]:
+    """``call(*job)`` of each job, in their order, in as many new processes as torch may use cores here, each on one core; on one
+    core, or for one job, here. An error cancels the jobs that have not begun.
+
+    A new process imports all anew, some seconds, and sees nothing of this one but what it is given.
+    """
+    count = min(torch.get_num_threads(), len(jobs))
+    if count <= 1:
+        return [call(*job) for job in jobs]
+    # Pickled here: multiprocessing would hand over every tensor in shared memory, with a file of its own.
+    packed = [pickle.dumps((call, job)) for job in jobs]
+    with ProcessPoolExecutor(count, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        try:
+            return list(pool.map(_unpacked, packed))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _unpacked(packed: bytes) -> Any:
+    call, job = pickle.loads(packed)
+    return call(*job)
