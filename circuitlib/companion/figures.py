@@ -11,6 +11,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from circuitlib.companion.show import subject_name
 from circuitlib.companion.verdicts import MARGIN
@@ -235,6 +236,46 @@ def pair_maps(pairs: pd.DataFrame, names: Sequence[str]) -> Figure:
         _map(axis, grid, "interaction (logits)\n(red: the pair hurts more)", [names[head] for head in order])
         axis.set(title=task)
         axis.tick_params(labelsize=7)
+    return figure
+
+
+RANKINGS = {
+    "damage": ("by damage", "#000000", "o"),
+    "attribution": ("by attribution", "#E69F00", "P"),
+    "policy": ("by the policy's picks", "#0072B2", "s"),
+    "random": ("at random", "#7F7F7F", "^"),
+}
+"""How rankings of heads are drawn: title, colour, marker."""
+
+
+def circuit_curves(shares: pd.DataFrame) -> Figure:
+    """What circuits keep of a task's score, and what the model is short of without them, against their number of heads; a column
+    a task, with 95% intervals. shares: of :func:`circuitlib.search.circuits.shares`."""
+    tasks, whats = list(shares["task"].unique()), {"kept": "kept by these heads alone", "lost": "lost without them"}
+    figure, axes = plt.subplots(
+        2, len(tasks), figsize=(3.3 * len(tasks) + 1.2, 5.2), sharex=True, sharey="row", squeeze=False
+    )
+    for (row, what), (column, task) in product(enumerate(whats), enumerate(tasks)):
+        axis = axes[row][column]
+        some = shares.query("task == @task and what == @what")
+        for ranking, line in some.groupby("ranking", sort=False):
+            title, colour, marker = RANKINGS.get(str(ranking), (str(ranking), "#882255", "d"))
+            axis.plot(line["heads"], line["share"], color=colour, marker=marker, ms=4, lw=1.4, label=title)
+            axis.fill_between(line["heads"], line["low"], line["high"], color=colour, alpha=0.12, lw=0)
+        for level in (0, 1):
+            axis.axhline(level, color="black", lw=0.7, ls=":")
+        axis.set(xscale="log", ylim=(-0.5, 1.9))
+        sizes = sorted(some["heads"].unique())
+        axis.set_xticks(sizes, [f"{size}" for size in sizes])
+        axis.xaxis.set_minor_locator(NullLocator())
+        if row == 0:
+            axis.set_title(task)
+        else:
+            axis.set_xlabel("heads in the circuit")
+        if column == 0:
+            axis.set_ylabel(f"share of the score\n{whats[what]}")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", fontsize="small")
     return figure
 
 

@@ -23,9 +23,10 @@ from circuitlib.companion.learned import learned, learned_hash
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import CANDIDATES
 from circuitlib.search.belief import ESTIMATES
+from circuitlib.search.circuits import measure_shares
 from circuitlib.search.contest import contest
 from circuitlib.search.oracle import head_order
-from circuitlib.search.priced_contest import priced_contest
+from circuitlib.search.priced_contest import RIVAL_ESTIMATES, priced_contest
 from circuitlib.search.trials import PricedTables, draw_trials
 from circuitlib.subjects.beginning import NOTHING
 from circuitlib.subjects.checkpoints import SMOLLM2
@@ -38,8 +39,12 @@ SLOW = {
     "beginnings": measure_beginnings.__module__,
     "pairs": measure_pairs.__module__,
     "conventions": measure_conventions.__module__,
+    "circuits": measure_shares.__module__,
 }
 """Frames that take many passes through the model beside the tables, and the modules that measure them."""
+
+BUYABLE: dict[Part, dict[str, Through]] = {"train": ESTIMATES, "evaluation": RIVAL_ESTIMATES}
+"""The estimates that there are tables of, by part."""
 
 PAIR_HEADS = 12
 """Best heads of a task that are ablated in pairs."""
@@ -146,12 +151,14 @@ def evaluation(run: Run) -> pd.DataFrame:
 
 def rivals(run: Run) -> pd.DataFrame:
     """Every searcher with every budget, told nothing; see :func:`circuitlib.search.priced_contest.priced_contest`."""
-    names: dict[Part, tuple[str, ...]] = {"evaluation": run.tasks, "train": run.training_tasks}
     policies, episodes, penalty = run.policies(), run.settings.episodes, run.settings.penalty
     taught = learned(run)
 
     def compute() -> pd.DataFrame:
-        tables = {part: {name: run.priced_tables(name, part) for name in some} for part, some in names.items()}
+        tables = {
+            part: {name: run.priced_tables(name, part, buyable) for name in run.tasks_of(part)}
+            for part, buyable in BUYABLE.items()
+        }
         contestants = tables["evaluation"], tables["train"], policies, taught
         return priced_contest(*contestants, run.card.layers, episodes, penalty)
 
@@ -161,9 +168,9 @@ def rivals(run: Run) -> pd.DataFrame:
         priced_contest.__module__,
         settings={"episodes": episodes, "penalty": penalty},
         tables={
-            f"{part}, {through or 'measured'}": run.table_hashes((*some, CONTROL), part, through)
-            for part, some in names.items()
-            for through in (None, *ESTIMATES.values())
+            f"{part}, {through or 'measured'}": run.table_hashes((*run.tasks_of(part), CONTROL), part, through)
+            for part, buyable in BUYABLE.items()
+            for through in (None, *buyable.values())
         },
         policies=run.hashes(*(run.policy_path(k).name for k in CANDIDATES)),
         learned=learned_hash(run),

@@ -16,9 +16,11 @@ from typing import NamedTuple
 import pandas as pd
 
 from circuitlib.ablation.build import ROWS_AGAIN
+from circuitlib.companion.circuits import circuits, policy_circuits
 from circuitlib.companion.claims import claims
 from circuitlib.companion.compare import compare
 from circuitlib.companion.frames import (
+    BUYABLE,
     SLOW,
     beginnings,
     behaviours,
@@ -37,9 +39,8 @@ from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
 from circuitlib.companion.settings import CANDIDATES, PUBLISHED
 from circuitlib.manifest import is_stored, load_frame
-from circuitlib.search.belief import ESTIMATES
 from circuitlib.subjects.checkpoints import EMBEDDED
-from circuitlib.tasks.control_text import CONTROL, Part
+from circuitlib.tasks.control_text import CONTROL
 
 IN_ALL = "in all"
 """The name of the whole run's seconds beside those of its parts."""
@@ -51,7 +52,20 @@ policy, a frame and a notebook. They only decide how the bar is shared out."""
 LIVE = ("10", "11", "12")
 """Notebooks that measure most of what they show, on any model."""
 
-FRAMES = (sizes, behaviours, beginnings, heads, evaluation, rivals, seeing, detections, pairs, conventions)
+FRAMES = (
+    sizes,
+    behaviours,
+    beginnings,
+    heads,
+    evaluation,
+    rivals,
+    seeing,
+    detections,
+    pairs,
+    conventions,
+    circuits,
+    policy_circuits,
+)
 
 
 class Step(NamedTuple):
@@ -67,9 +81,8 @@ class Step(NamedTuple):
 def steps(run: Run, notebooks: list[Path], adopt: bool = False) -> Iterator[Step]:
     """What is missing of a run, in the order in which one part needs another. What is there is read. ``adopt``: instead
     of new tables the committed ones, once a few of their rows have been measured again."""
-    tasks: dict[Part, tuple[str, ...]] = {"train": run.training_tasks, "evaluation": run.tasks}
-    for part, names in tasks.items():
-        for name, through in product((*names, CONTROL), (None, *ESTIMATES.values())):
+    for part, buyable in BUYABLE.items():
+        for name, through in product((*run.tasks_of(part), CONTROL), (None, *buyable.values())):
             units, weight = run.rows_missing(name, part, through), SPAN if name == CONTROL else ROW
             units, measure = (min(units, ROWS_AGAIN), run.adopted_table) if adopt else (units, run.table)
             step = partial(measure, name, part, through=through)

@@ -7,7 +7,7 @@ code has changed and its rows have not.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -203,6 +203,10 @@ class Run:
         """All tasks that the subject does."""
         return (*self.main_tasks, *self.further_tasks)
 
+    def tasks_of(self, part: Part) -> tuple[str, ...]:
+        """The tasks that there are tables of: all, and to train on, the training tasks."""
+        return self.tasks if part == "evaluation" else self.training_tasks
+
     def recipe(self, name: str, part: Part, through: Through | None = None) -> Recipe:
         """What the table of a task or behaviour, or of ``control``, is made of; ``through``: of estimates."""
         task, settings = None if name == CONTROL else {**TASKS, **BEHAVIOURS}[name], self.settings
@@ -262,8 +266,8 @@ class Run:
         """Rows of a table that are still to be measured."""
         return 0 if is_stored(self.table_path(name, part, through)) else self.recipe(name, part, through).count
 
-    def priced_tables(self, name: str, part: Part) -> PricedTables:
-        """All that can be bought of a task's or behaviour's prompts: damages, and estimates by each of ``ESTIMATES``."""
+    def priced_tables(self, name: str, part: Part, buyable: Mapping[str, Through] = ESTIMATES) -> PricedTables:
+        """All that can be bought of a task's or behaviour's prompts: damages, and estimates, by name and what they go through."""
         damage, general = self.table(name, part), self.table(CONTROL, part)
         estimates = {
             title: (
@@ -271,7 +275,7 @@ class Run:
                 self.table(name, part, through=through),
                 self.table(CONTROL, part, through=through),
             )
-            for title, through in ESTIMATES.items()
+            for title, through in buyable.items()
         }
         return PricedTables(damage, general, estimates)
 

@@ -1,17 +1,18 @@
 """Who searches on the axis of price, and what each knows beforehand; all of them on the same episodes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuitlib.ablation.attribution import Through
 from circuitlib.ablation.heads import head_rewards
 from circuitlib.ablation.tables import reward
 from circuitlib.processes import in_processes
 from circuitlib.search import priors
-from circuitlib.search.belief import GRADIENT
+from circuitlib.search.belief import ESTIMATES, GRADIENT
 from circuitlib.search.contest import Policies
 from circuitlib.search.correlated import Correlated, Gaussian
 from circuitlib.search.episodes import signal_of
@@ -23,6 +24,10 @@ from circuitlib.search.priced_policy import Learned, PricedPolicy
 from circuitlib.search.rivals import Halving, LayersInOrder, Verified
 from circuitlib.search.searchers import RandomSearcher, StaticPrior
 from circuitlib.search.trials import PricedTables, draw_trials
+
+FROZEN = "frozen gradient"
+RIVAL_ESTIMATES: dict[str, Through] = ESTIMATES | {FROZEN: "frozen"}
+"""What rivals can buy of an evaluation task: what priors are made of, and the gradient with norms and attention patterns held."""
 
 FEW = 20
 """The largest price for those that choose every few prompts: they are made for small ones, and take long with large ones."""
@@ -43,13 +48,19 @@ def priced_contest(
     evaluation, training: by task, the tables of damages and estimates. policies: the paper's, by k and seed. layers: of the subject.
     episodes: of each task. penalty: lambda.
     """
-    players = list(_players(training, policies, learned, layers, penalty))
+    buyable = list(next(iter(evaluation.values())).estimates)
+    players = list(_players(training, buyable, policies, learned, layers, penalty))
     tasks = [(draw_trials(tables, episodes, penalty), players) for tables in evaluation.values()]
     return pd.concat(in_processes(priced, tasks), ignore_index=True)
 
 
 def _players(
-    training: Mapping[str, PricedTables], policies: Policies, learned: Learned | None, layers: int, penalty: float
+    training: Mapping[str, PricedTables],
+    buyable: Sequence[str],
+    policies: Policies,
+    learned: Learned | None,
+    layers: int,
+    penalty: float,
 ) -> Iterator[Player]:
     measured = torch.stack([head_rewards(x.damage, x.general, penalty) for x in training.values()])
     seeds = list(next(iter(policies.values())))
@@ -62,7 +73,7 @@ def _players(
         yield Player(f"list of {task}", StaticPrior(head_order(rewards[None])))
     estimated = torch.stack([_estimated(x, penalty).mean(0) for x in training.values()])
     yield Player("list, gradients", StaticPrior(priors.by_normalised_mean(estimated)))
-    for estimate in next(iter(training.values())).estimates:
+    for estimate in buyable:
         yield Player(f"{estimate}, then verify", Verified(estimate, "verify"))
     across = measured.shape[1] // layers
     yield Player("halving, all heads", Halving(measured.shape[1], "halving"))

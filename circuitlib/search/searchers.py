@@ -68,7 +68,7 @@ SEARCHERS = {kind.key: kind for kind in KINDS}
 RIVALS = (
     Kind("policy k=5", "policy, k=5", "#0072B2", "o"),
     Kind("policy k=1", "policy, k=1", "#56B4E9", "s"),
-    Kind("list, normalised", "the best honest list", "#D55E00", "D"),
+    Kind("list, normalised", "list, by normalised reward", "#D55E00", "D"),
     Kind("layers in order", "layers in order", "#009E73", "v"),
     Kind("gradient, then verify", "attribution, then verify", "#E69F00", "P"),
     Kind("halving, 16 by gradient", "halving of 16 by attribution", "#CC79A7", "X"),

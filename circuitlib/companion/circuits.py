@@ -1,0 +1,77 @@
+"""Tables ``circuits`` and ``policy_circuits``: the first heads of several rankings, kept or ablated together. Is a head that pays by
+itself part of a circuit?"""
+
+from collections.abc import Mapping
+
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuitlib.ablation.circuits import Rankings
+from circuitlib.companion.frames import STUDY_SEED, closer_prompts, evaluation_episodes, head_rewards
+from circuitlib.companion.run import Run
+from circuitlib.search import circuits as search
+from circuitlib.search.episodes import NOTHING, signal_of
+from circuitlib.search.oracle import head_order
+from circuitlib.search.orders import random_orders
+from circuitlib.search.reading import play
+from circuitlib.search.trials import EPISODE_SEED
+
+SIZES = (1, 2, 3, 5, 10, 20, 30, 50)
+"""Heads of a circuit; no more than the paper's policy picks."""
+
+DRAWS = 3
+"""Random orders."""
+
+PLANNED = 5
+"""The k of the policies that are asked: the paper's headline."""
+
+
+def circuits(run: Run) -> pd.DataFrame:
+    """The main tasks' heads by damage (mean reward over the evaluation tables), by attribution (the same, estimated by one gradient)
+    and at random: columns of :func:`circuitlib.search.circuits.shares`, and rests_on as in :func:`circuitlib.companion.claims.claims`."""
+    rankings: dict[str, Rankings] = {}
+    for i, task in enumerate(run.main_tasks):
+        numbers = torch.Generator().manual_seed(EPISODE_SEED + i)
+        rankings[task] = {
+            "damage": _first(head_order(head_rewards(run, task, "evaluation")[None])[None]),
+            "attribution": _first(head_order(head_rewards(run, task, "evaluation", "everything")[None])[None]),
+            "random": _first(random_orders(DRAWS, run.card.heads, numbers)),
+        }
+    return _measured(run, "circuits", rankings, "tables")
+
+
+def policy_circuits(run: Run) -> pd.DataFrame:
+    """The same of the order in which the policy measures heads, told the task where it was trained on it, otherwise nothing."""
+    rankings = {task: {"policy": _first(head_order(-_places(run, task)[None])[None])} for task in run.main_tasks}
+    return _measured(run, "policy_circuits", rankings, "policies")
+
+
+def _first(orders: Tensor) -> list[list[int]]:
+    return orders[:, : max(SIZES)].tolist()
+
+
+def _measured(run: Run, name: str, rankings: Mapping[str, Rankings], rests_on: str) -> pd.DataFrame:
+    count, settings = closer_prompts(run), run.settings
+    sizes = [size for size in SIZES if size < run.card.heads]
+
+    def compute() -> pd.DataFrame:
+        return search.measure_shares(
+            run.subject, rankings, sizes, count, STUDY_SEED, settings.ablation, settings.text
+        ).assign(rests_on=rests_on)
+
+    asked = {"rankings": rankings, "sizes": sizes, "prompts": count, "seed": STUDY_SEED}
+    return run.frame(name, compute, search.__name__, **asked)
+
+
+def _places(run: Run, task: str) -> Float[Tensor, " heads"]:
+    """How late each head is measured, on average over seeds and episodes; one that is not, after all that are."""
+    rewards = evaluation_episodes(run, task).mean(1)
+    signal = torch.from_numpy(signal_of(run.training_tasks, task if task in run.training_tasks else NOTHING))
+    places = []
+    for seed, network in run.policies()[PLANNED].items():
+        heads = play(network, signal, rewards, EPISODE_SEED + seed).head[0]
+        late = torch.full(rewards.shape, float(heads.shape[1]))
+        places.append(late.scatter(1, heads, torch.arange(heads.shape[1]).float().expand(heads.shape)).mean(0))
+    return torch.stack(places).mean(0)

@@ -1,0 +1,152 @@
+"""Circuits kept and ablated: a transformer whose circuit is known, sets of heads one at a time, shares in closed form."""
+
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from by_hand import INDUCTION, PREVIOUS, induction_transformer
+from transformers import PreTrainedTokenizerBase
+
+from circuitlib import head_damage
+from circuitlib.ablation.attribution import Attribution
+from circuitlib.ablation.circuits import measure_circuits
+from circuitlib.ablation.engine import Engine
+from circuitlib.ablation.hooks import Hooks, ablated_logits, task_score
+from circuitlib.ablation.sweep import engine
+from circuitlib.companion import figures
+from circuitlib.search.belief import GRADIENT
+from circuitlib.search.circuits import shares
+from circuitlib.search.meter import Estimate, Meter
+from circuitlib.search.network import ActorCritic
+from circuitlib.search.oracle import head_order
+from circuitlib.search.policy import PolicySearcher
+from circuitlib.search.rivals import Halving, LayersInOrder, Verified
+from circuitlib.search.searchers import RandomSearcher, Searcher, StaticPrior
+from circuitlib.subjects.load import Subject, load_subject
+from circuitlib.tasks import TASKS
+
+KNOWN = {PREVIOUS, INDUCTION}
+TASK = TASKS["induction"]
+
+
+@pytest.fixture(scope="module")
+def by_hand(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerBase) -> Subject:
+    return load_subject(str(induction_transformer(tmp_path_factory.mktemp("by_hand"), tokenizer, sharp=12)))
+
+
+def test_it_does_induction_and_every_engine_finds_its_two_heads(by_hand: Subject) -> None:
+    prompts = TASK.prompts(by_hand.tokenizer, 16, 0)
+    for one in (engine(by_hand), Hooks(by_hand), Attribution(by_hand)):
+        scores = one.task(prompts[0], TASK.metric)
+        assert (scores.clean > 1).all()
+        assert set(scores.damage.mean(0).topk(2).indices.tolist()) == KNOWN
+    frame = head_damage(by_hand, prompts)
+    assert set(frame.nlargest(2, "damage").index) == KNOWN
+    assert frame["damage"].nlargest(3).iloc[-1] < 0.01 * frame["damage"].max()
+
+
+def test_a_gradient_does_not_see_what_saturated_attention_hides(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """Sharper attention is the same circuit; but the slope of a saturated pattern says nothing of its collapse: the gradient takes the
+    loss of the first head for a gain."""
+    subject = load_subject(str(induction_transformer(tmp_path, tokenizer, sharp=30)))
+    prompts = TASK.prompts(subject.tokenizer, 16, 0)[0]
+    measured, estimated = (
+        one.task(prompts, TASK.metric).damage.mean(0) for one in (engine(subject), Attribution(subject))
+    )
+    assert set(measured.topk(2).indices.tolist()) == KNOWN
+    assert measured[PREVIOUS] > 0.9 * measured[INDUCTION]
+    assert estimated[PREVIOUS] < 0 < estimated[INDUCTION]
+
+
+def test_every_searcher_that_measures_all_heads_names_one_of_them(by_hand: Subject) -> None:
+    prompts = TASK.prompts(by_hand.tokenizer, 32, 0)[0]
+    engines: dict[str, Engine] = {"damage": engine(by_hand), GRADIENT: Attribution(by_hand)}
+    rows = {name: one.task(prompts, TASK.metric).damage[None] for name, one in engines.items()}
+    estimates = {GRADIENT: Estimate(3, rows[GRADIENT], torch.zeros_like(rows[GRADIENT]))}
+    heads = by_hand.heads
+    layers = torch.arange(by_hand.layers).flip(0)
+    searchers: list[Searcher] = [
+        RandomSearcher(),
+        StaticPrior(torch.arange(heads).flip(0)),
+        LayersInOrder(layers),
+        Verified(GRADIENT, "verify"),
+        Halving(heads, "halving"),
+        PolicySearcher(ActorCritic(2, heads, 8, 0), np.zeros(2, dtype=np.float32)),
+    ]
+    for searcher in searchers:
+        meter = Meter(rows["damage"], estimates)
+        searcher.search(meter, heads + 3, torch.Generator().manual_seed(0))
+        assert int(meter.log.naming(heads)[1][0, -1]) in KNOWN, searcher.name
+
+
+def test_the_known_circuit_is_faithful_and_complete_and_others_are_not(by_hand: Subject) -> None:
+    others = [head for head in range(by_hand.heads) if head not in KNOWN]
+    rankings = {"known": [[*KNOWN, *others]], "others": [[*others, *KNOWN]], "half": [[INDUCTION, *others]]}
+    frame = measure_circuits(by_hand, {"induction": rankings}, (2, 5), 16, 3, "zero", "docstrings")
+    share = shares(frame).set_index(["ranking", "heads", "what"])["share"]
+    assert share["known", 2, "kept"] == pytest.approx(1, abs=0.05)
+    assert share["known", 2, "lost"] == pytest.approx(1, abs=0.05)
+    for ranking in ("others", "half"):
+        assert share[ranking, 5, "kept"] == pytest.approx(0, abs=0.1)
+    assert share["others", 5, "lost"] == pytest.approx(0, abs=0.1)
+    assert share["half", 2, "lost"] == pytest.approx(1, abs=0.1)
+    damage = engine(by_hand).task(TASK.prompts(by_hand.tokenizer, 16, 0)[0], TASK.metric).damage
+    assert set(head_order(damage)[:2].tolist()) == KNOWN
+
+
+def test_scores_are_those_of_each_set_by_itself(checkpoint: Path) -> None:
+    subject, order = load_subject(str(checkpoint)), [3, 30, 11, 17, 0]
+    rankings = {"one": [order], "two": [order[::-1], [5, 6, 7, 8, 9]]}
+    frame = measure_circuits(subject, {"ioi": rankings}, (1, 3), 5, 3, "zero", "docstrings")
+    assert len(frame) == 3 * 2 * 5
+    groups = TASKS["ioi"].prompts(subject.tokenizer, 5, 3)
+
+    def by_itself(heads: list[int]) -> np.ndarray:
+        scores = [
+            task_score(group, TASKS["ioi"].metric)(ablated_logits(subject, group.tokens, heads), slice(None))
+            for group in groups
+        ]
+        return torch.cat(scores).numpy()
+
+    for names, rows in frame.groupby(["ranking", "order", "heads"]):
+        ranking, i, n = cast(tuple[str, int, int], names)
+        circuit = rankings[ranking][i][:n]
+        rest = [head for head in range(subject.heads) if head not in circuit]
+        wanted = {"kept": rest, "ablated": circuit, "clean": [], "empty": list(range(subject.heads))}
+        for column, heads in wanted.items():
+            assert np.allclose(rows[column], by_itself(heads), atol=1e-4), (names, column)
+
+
+def _scores(kept: list[float], ablated: list[float], order: int = 0) -> pd.DataFrame:
+    names = {"task": "ioi", "ranking": "damage", "order": order, "heads": 3, "prompt": range(len(kept))}
+    return pd.DataFrame(names | {"kept": kept, "ablated": ablated, "clean": 5.0, "empty": 1.0})
+
+
+def test_shares_in_closed_form() -> None:
+    table = shares(_scores([3.0, 5.0, 4.0], [1.0, 2.0, 0.0])).set_index("what")
+    assert table["share"].to_dict() == {"kept": pytest.approx(0.75), "lost": pytest.approx(1.0)}
+    # Of equal wholes the interval is that of a mean: Student's t with two degrees of freedom.
+    reach = 4.302653 * np.std([3, 5, 4], ddof=1) / 3**0.5 / 4
+    assert table.loc["kept", "high"] == pytest.approx(0.75 + reach, abs=1e-5), "it may be above one"
+    assert table.loc["kept", "low"] == pytest.approx(0.75 - reach, abs=1e-5)
+    both = pd.concat([_scores([3.0, 5.0], [1.0, 1.0]), _scores([1.0, 1.0], [5.0, 5.0], order=1)])
+    mean = shares(both).set_index("what")["share"]
+    assert mean.to_dict() == {"kept": pytest.approx(0.375), "lost": pytest.approx(0.5)}
+
+
+def test_the_figure_shows_the_shares() -> None:
+    parts = [_scores([3.0, 5.0, 4.0], [1.0, 2.0, 0.0]).assign(heads=n, ranking=name) for n in (1, 5) for name in "ab"]
+    table = shares(pd.concat(parts))
+    figure = figures.circuit_curves(table)
+    kept, lost = figure.axes
+    for axis, what in ((kept, "kept"), (lost, "lost")):
+        for line, (_, of_ranking) in zip(
+            axis.lines, table[table["what"] == what].groupby("ranking", sort=False), strict=False
+        ):
+            assert np.allclose(line.get_ydata(), of_ranking["share"])
+            assert np.allclose(line.get_xdata(), of_ranking["heads"])
