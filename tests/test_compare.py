@@ -1,6 +1,7 @@
 """Beside the committed results: equal agrees, every difference is noticed, policies are compared in distribution."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from circuitlib.ablation.tables import DamageTable, load_table, save_table
 from circuitlib.companion import run as runs
 from circuitlib.companion.compare import SIGNIFICANCE, compare, fractions_by_seed, frame_difference, same_distribution
 from circuitlib.companion.run import Run
-from circuitlib.companion.settings import Settings
+from circuitlib.companion.settings import RETRAINED, Settings
 from circuitlib.manifest import load_frame, read_provenance, remove, save_frame
 from circuitlib.paths import RESULTS
 
@@ -124,6 +125,25 @@ def test_policies_that_are_worse_do_not_agree(copied: Run) -> None:
     assert list(comparison.index[~comparison["agrees"]]) == ["evaluation, policies"]
 
 
+def test_fewer_seeds_are_compared_by_those_in_both_or_in_distribution(copied: Run) -> None:
+    """As a default run trains them: its aggregates rest on fewer seeds, and only what rests on tables is compared one by one."""
+    fewer = Run(replace(copied.settings, seeds=RETRAINED), copied.output)
+    frame = load_frame(copied.frame_path("evaluation"))
+    drops = (frame["searcher"] == "policy") & (frame["seed"] >= RETRAINED)
+    _rewrite(copied, "evaluation", frame[~drops])
+    claims = load_frame(copied.folder / "claims.csv")
+    claims.loc[claims["rests_on"] == "policies", "ours"] += 0.02
+    _rewrite(copied, "claims", claims)
+    comparison = compare(fewer, Run()).set_index("result")
+    assert comparison["agrees"].all()
+    assert comparison.loc["evaluation, policies", "value"] == 0
+    worse = _with_policies(frame[~drops], np.full(5, -0.3))
+    _rewrite(copied, "evaluation", worse)
+    comparison = compare(fewer, Run()).set_index("result")
+    assert comparison.loc["evaluation, policies", "by"] == "distribution"
+    assert list(comparison.index[~comparison["agrees"]]) == ["evaluation, policies"]
+
+
 @pytest.mark.long
 def test_the_test_of_distributions_keeps_its_level() -> None:
     """Two draws of one distribution are told apart no more often than promised, over 400 of them."""
@@ -135,6 +155,7 @@ def test_the_test_of_distributions_keeps_its_level() -> None:
         rejected += same_distribution(seeds[:, :5], seeds[:, 5:]) <= SIGNIFICANCE
     assert rejected <= 10  # expected 3.2 of 400: the smallest probability is 2 in 252
     assert same_distribution(seeds[:, :5], seeds[:, 5:] + 1.0) == pytest.approx(2 / 252)
+    assert same_distribution(seeds[:, :RETRAINED], seeds[:, 5:] + 1.0) == pytest.approx(1 / 126)
     assert same_distribution(seeds[:, :5], seeds[:, :5]) == 1.0
 
 

@@ -106,10 +106,10 @@ def test_one_searcher_ahead_of_another() -> None:
     assert expected.value == pytest.approx((one.mean() - other.mean()) / 2)
     back = ahead(rows_of(other), ours, 96)
     assert back == pytest.approx([-expected.value, -expected.high, -expected.low])
-    with pytest.raises(ValueError, match="duplicate"):
+    with pytest.raises(ValueError, match="12 rows are not one for each of 2 seeds and 3 episodes"):
         ahead(pd.concat([ours, ours]), rows_of(other), 96)
-    with pytest.raises(ValueError, match="broadcast"):
-        ahead(rows_of(np.ones((3, 3))), ours, 96)
+    more = rows_of(np.concatenate([twice, [[9.0, 9.0, 9.0]]]))
+    assert ahead(ours, more, 96) == expected, "seeds that both have"
 
 
 def test_episodes_are_the_same_for_everyone(make_table: Callable[..., DamageTable]) -> None:

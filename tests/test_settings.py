@@ -1,14 +1,14 @@
 """Settings are checked at once, field by field, and equal settings are equal."""
 
 import shutil
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from circuitlib.companion.settings import PUBLISHED, Settings
+from circuitlib.companion.settings import PUBLISHED, RETRAINED, Settings, published
 from circuitlib.paths import SUBJECTS
 from circuitlib.subjects.load import load_subject
 
@@ -96,3 +96,10 @@ def test_published_runs_are_of_their_subjects() -> None:
     assert PUBLISHED
     for name, published in PUBLISHED.items():
         assert published.subject == name
+
+
+def test_a_default_run_of_a_published_one_trains_fewer_seeds() -> None:
+    for those in PUBLISHED.values():
+        assert published(those) == published(replace(those, seeds=RETRAINED)) == those
+        for change in ({"seeds": RETRAINED - 1}, {"seeds": those.seeds + 1}, {"seeds": RETRAINED, "penalty": 0.5}):
+            assert published(replace(those, **change)) is None  # type: ignore[arg-type]

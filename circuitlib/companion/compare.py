@@ -42,7 +42,8 @@ def compare(run: Run, other: Run) -> pd.DataFrame:
     folders = (run.folder, other.folder)
     names = sorted({str(path.relative_to(folder)) for folder in folders for path in folder.rglob("*.*")})
     evaluation = _evaluation(*folders) if "evaluation.parquet" in names else []
-    exact = all(by == "difference" and value == 0 for _, by, value, *_ in evaluation)
+    same_seeds = run.settings.seeds == other.settings.seeds
+    exact = same_seeds and all(by == "difference" and value == 0 for _, by, value, *_ in evaluation)
     tables, frames = [], []
     for name in names:
         ours, theirs = (folder / name for folder in folders)
@@ -87,8 +88,8 @@ def frame_difference(here: pd.DataFrame, there: pd.DataFrame) -> float:
 
 
 def _evaluation(ours: Path, theirs: Path) -> list[Row]:
-    """Searchers without a policy by their differences, policies by the distribution over seeds unless they are
-    the same to the last digit."""
+    """Searchers without a policy by their differences, policies by the distribution over seeds unless those of the seeds that both
+    runs have are the same to the last digit."""
     paths = [folder / "evaluation.parquet" for folder in (ours, theirs)]
     if not all(path.exists() for path in paths):
         return [_by_difference("evaluation.parquet", INFINITE)]
@@ -100,7 +101,8 @@ def _evaluation(ours: Path, theirs: Path) -> list[Row]:
     name = "evaluation, policies"
     if not here.index.equals(there.index):
         return [by_difference, _by_difference(name, INFINITE)]
-    if here.equals(there):
+    both = here.columns.intersection(there.columns)
+    if len(both) and here[both].equals(there[both]):
         return [by_difference, _by_difference(name, 0.0)]
     p = same_distribution(here.to_numpy(), there.to_numpy())
     return [by_difference, (name, "distribution", p, SIGNIFICANCE, p > SIGNIFICANCE)]

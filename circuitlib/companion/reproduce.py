@@ -37,7 +37,7 @@ from circuitlib.companion.notebooks import execute, notebook_paths
 from circuitlib.companion.progress import Progress
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
-from circuitlib.companion.settings import CANDIDATES, PUBLISHED
+from circuitlib.companion.settings import CANDIDATES
 from circuitlib.manifest import is_stored, load_frame
 from circuitlib.subjects.checkpoints import EMBEDDED
 from circuitlib.tasks.control_text import CONTROL
@@ -136,8 +136,8 @@ def reproduce(run: Run, notebooks: list[Path], resume: bool = False, full: bool 
 
 
 def adopts(run: Run, full: bool) -> bool:
-    """Whether a run takes committed tables: a published one, unless it is ``full``."""
-    return not full and run.settings in PUBLISHED.values()
+    """Whether a run takes committed tables: one of a published run's settings, unless it is ``full``."""
+    return not full and run.committed is not None
 
 
 def notebooks_of(run: Run, chosen: Sequence[str] = (), full: bool = False) -> list[Path]:
@@ -154,8 +154,7 @@ def report(run: Run, seconds: dict[str, float], full: bool = False) -> bool:
     what they took. Returns whether all that was compared agrees."""
     print("\n" + _ledger(load_frame(run.folder / "claims.csv")))
     agrees = True
-    if run.settings in PUBLISHED.values():
-        committed = Run(run.settings)
+    if committed := run.committed:
         comparison = compare(run, committed)
         if adopts(run, full):
             names = [f"{name}.csv" for name in SLOW]
@@ -166,6 +165,8 @@ def report(run: Run, seconds: dict[str, float], full: bool = False) -> bool:
                 f"\ntaken from the committed results: tables, after {ROWS_AGAIN} rows of each were equal to rounding when"
             )
             print(f"measured again, and, as they are, what was learned and {', '.join(names)}; --full measures them")
+            if run.settings.seeds < committed.settings.seeds:
+                print(f"left out: all but {run.settings.seeds} of the {committed.settings.seeds} seeds of each policy")
         agrees = bool(comparison["agrees"].all())
         print("\nagainst the committed results (tables: the largest difference; policies, where they")
         print("are not the same to the last digit: the probability of one distribution over seeds):")

@@ -24,7 +24,7 @@ from circuitlib.ablation.attribution import PRICES, Through
 from circuitlib.ablation.build import ROWS_AGAIN, Recipe, build_table, code_of, differs_again
 from circuitlib.ablation.check_task import why_left_out
 from circuitlib.ablation.tables import DamageTable, load_table, save_table
-from circuitlib.companion.settings import CANDIDATES, PUBLISHED, Settings
+from circuitlib.companion.settings import CANDIDATES, PUBLISHED, Settings, published
 from circuitlib.manifest import (
     StaleResult,
     as_json,
@@ -89,6 +89,18 @@ class Run:
     def of(cls, settings: dict[str, Any], output: str = "") -> "Run":
         """What a notebook's parameters name: changes to the default settings, and a folder."""
         return cls(Settings.of(settings), output)
+
+    @cached_property
+    def committed(self) -> "Run | None":
+        """The published run whose committed results these settings can be compared with, if there is one."""
+        settings = published(self.settings)
+        return Run(settings) if settings else None
+
+    @property
+    def _theirs(self) -> "Run":
+        if self.committed is None:
+            raise ValueError(f"no results of these settings are committed: {self.settings}")
+        return self.committed
 
     @property
     def _name(self) -> str:
@@ -254,7 +266,7 @@ class Run:
         rounding; ``StaleResult`` where they are not. For a subject whose tables take hours."""
         path, recipe = self.table_path(name, part, through), self.recipe(name, part, through)
         if not is_stored(path):
-            committed = load_table(Run(self.settings).table_path(name, part, through))
+            committed = load_table(self._theirs.table_path(name, part, through))
             wanted = recipe.provenance(self.card)
             differs = differences(committed.provenance | {"code": ""}, wanted | {"code": ""})
             with _norms_are_held():
@@ -365,7 +377,7 @@ class Run:
     def adopt_frame(self, name: str, module: str) -> bool:
         """Take a committed frame into this run as it is, and say whether it was: not if it is here already, or is not
         committed, or by other code."""
-        ours, committed = self.frame_path(name), Run(self.settings).frame_path(name)
+        ours, committed = self.frame_path(name), self._theirs.frame_path(name)
         if is_stored(ours) or not is_stored(committed) or read_provenance(committed)["code"] != code_of(module):
             return False
         save_frame(ours, load_frame(committed), read_provenance(committed))

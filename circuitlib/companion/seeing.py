@@ -14,7 +14,7 @@ from circuitlib.companion.frames import evaluation_episodes, head_rewards
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import CANDIDATES
 from circuitlib.processes import in_processes
-from circuitlib.search.contest import Policies
+from circuitlib.search.contest import DRAWS, Policies
 from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.search.evaluate import MEASURED
 from circuitlib.search.intervals import fraction
@@ -119,9 +119,9 @@ def _best(some: Sequence[Plays], count: int) -> Float[np.ndarray, "seeds episode
 
 
 def _without_policy(run: Run, task: str, rewards: Float[Tensor, "e h"], most: int) -> Iterator[tuple[str, Plays]]:
-    """Random search, layers in order, and the list of mean training rewards, as many plays as all seeds' policies."""
+    """Random search, layers in order, and the list of mean training rewards."""
     episodes, heads = rewards.shape
-    plays, numbers = PLAYS * run.settings.seeds, torch.Generator().manual_seed(EPISODE_SEED + run.tasks.index(task))
+    plays, numbers = DRAWS * PLAYS, torch.Generator().manual_seed(EPISODE_SEED + run.tasks.index(task))
     training = torch.stack([head_rewards(run, name, "train") for name in run.training_tasks])
     orders = {
         "random": random_orders(plays * episodes, heads, numbers).view(plays, episodes, -1),

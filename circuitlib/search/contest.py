@@ -19,6 +19,9 @@ from circuitlib.tasks.control_text import CONTROL
 Tables = Mapping[str, DamageTable]
 """By task, and the control text's by ``control``."""
 
+DRAWS = 5
+"""Times that a searcher which draws, and is of no policy, plays: as many whatever policies there are."""
+
 Policies = Mapping[int, Mapping[int, ActorCritic]]
 """By the k that they were trained with, and by seed."""
 
@@ -42,11 +45,10 @@ def contest(
     trained_on = tuple(rewards)
     priors = {task: head_order(mean[None]) for task, mean in rewards.items()}
     priors[NOTHING] = head_order(torch.stack(list(rewards.values())))
-    (seeds, *_) = policies.values()
 
     def entries(task: str) -> Iterator[Entry]:
         told = [task] if task in trained_on else [NOTHING, *(trained_on if task == held_out else ())]
-        yield from (Entry(RandomSearcher(), seed=seed) for seed in seeds)
+        yield from (Entry(RandomSearcher(), seed=seed) for seed in range(DRAWS))
         for signal in told:
             yield Entry(StaticPrior(priors[signal]), signal)
             for trained, networks in policies.items():

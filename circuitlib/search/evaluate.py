@@ -109,8 +109,11 @@ def summarise(frame: pd.DataFrame, pool: int | None) -> pd.DataFrame:
 
 def ahead(one: pd.DataFrame, other: pd.DataFrame, pool: int | None) -> Interval:
     """How much more one condition finds than another, both rows of one evaluation after one number of heads, as a fraction
-    of the oracle, paired by episode and by seed, or with the one seed that there is. Raises ``ValueError`` for other numbers."""
+    of the oracle, paired by episode and by the seeds that both have, or with the one seed that there is."""
     ours, theirs = by_seed(one), by_seed(other)
+    if len(ours) > 1 and len(theirs) > 1:
+        both = set(one["seed"]) & set(other["seed"])
+        ours, theirs = (by_seed(rows[rows["seed"].isin(both)]) for rows in (one, other))
     seeds = max(len(ours), len(theirs))
     ours, theirs = (np.broadcast_to(best, (seeds, best.shape[1])) for best in (ours, theirs))
     return fraction(ours, by_seed(one, "oracle")[0], pool, against=theirs)

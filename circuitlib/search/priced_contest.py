@@ -13,7 +13,7 @@ from circuitlib.ablation.tables import reward
 from circuitlib.processes import in_processes
 from circuitlib.search import priors
 from circuitlib.search.belief import ESTIMATES, GRADIENT
-from circuitlib.search.contest import Policies
+from circuitlib.search.contest import DRAWS, Policies
 from circuitlib.search.correlated import Correlated, Gaussian
 from circuitlib.search.episodes import signal_of
 from circuitlib.search.lookahead import LookAhead
@@ -63,8 +63,7 @@ def _players(
     penalty: float,
 ) -> Iterator[Player]:
     measured = torch.stack([head_rewards(x.damage, x.general, penalty) for x in training.values()])
-    seeds = list(next(iter(policies.values())))
-    for seed in seeds:
+    for seed in range(DRAWS):
         yield Player("random", RandomSearcher(), seed)
         yield Player("layers in order", LayersInOrder(priors.layers_by_mean(measured, layers)), seed)
     for how, make in priors.LISTS.items():
