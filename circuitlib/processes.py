@@ -15,7 +15,8 @@ def in_processes(call: Callable[..., Value], jobs: Sequence[tuple[Any, ...]]) ->
     """``call(*job)`` of each job, in their order, in as many new processes as torch may use cores here, each on one core; on one
     core, or for one job, here. An error cancels the jobs that have not begun.
 
-    A new process imports all anew, some seconds, and sees nothing of this one but what it is given.
+    A new process imports all anew, some seconds, and sees nothing of this one but what it is given; a script that comes here needs
+    ``if __name__ == "__main__":``, as for every process that Python spawns.
     """
     count = min(torch.get_num_threads(), len(jobs))
     if count <= 1:

@@ -10,6 +10,7 @@ from circuitlib.ablation.tables import DamageTable
 from circuitlib.companion import rival_figures
 from circuitlib.companion.verdicts import beats
 from circuitlib.search.belief import ESTIMATES, Prior
+from circuitlib.search.contest import DRAWS
 from circuitlib.search.headwise import Headwise
 from circuitlib.search.intervals import fraction
 from circuitlib.search.network import ActorCritic
@@ -49,7 +50,8 @@ def test_everyone_plays_the_same_episodes(contest: pd.DataFrame) -> None:
     exact = contest.query("searcher == 'list, normalised' and price == 20")
     assert np.allclose(exact["named"], exact["oracle"]), "all twelve heads have been measured"
     seeds = contest.groupby("searcher")["seed"].nunique()
-    assert seeds["headwise"] == seeds["policy k=5"] == seeds["random"] == 2
+    assert seeds["headwise"] == seeds["policy k=5"] == 2
+    assert seeds["random"] == seeds["layers in order"] == DRAWS
     assert seeds["list, mean"] == 1
     perfect = contest.query("searcher == 'gradient, then verify' and price == 3")
     assert np.allclose(perfect["named"], perfect["oracle"]), "these estimates are the damages themselves"

@@ -94,12 +94,12 @@ def test_equal_settings_are_equal(checkpoint: Path, monkeypatch: pytest.MonkeyPa
 
 def test_published_runs_are_of_their_subjects() -> None:
     assert PUBLISHED
-    for name, published in PUBLISHED.items():
-        assert published.subject == name
+    for name, those in PUBLISHED.items():
+        assert those.subject == name
 
 
 def test_a_default_run_of_a_published_one_trains_fewer_seeds() -> None:
     for those in PUBLISHED.values():
         assert published(those) == published(replace(those, seeds=RETRAINED)) == those
         for change in ({"seeds": RETRAINED - 1}, {"seeds": those.seeds + 1}, {"seeds": RETRAINED, "penalty": 0.5}):
-            assert published(replace(those, **change)) is None  # type: ignore[arg-type]
+            assert published(replace(those, **change)) is None
