@@ -128,7 +128,7 @@ def _configurations(draw: st.DrawFn) -> PretrainedConfig:
     return Qwen2Config(**(window if draw(st.booleans()) else {}), **common)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=18, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(
     config=_configurations(),
     folded=st.booleans(),

@@ -42,6 +42,7 @@ def test_an_edit_of_search_runs_or_figures_leaves_what_passes_through_the_model(
     assert changed == [*frames.SLOW.values(), frames.detect.__module__]
 
 
+@pytest.mark.long
 def test_conventions_are_what_hooks_measure_under_each(checkpoint: Path, tmp_path: Path) -> None:
     folded, raw = (load_subject(str(checkpoint), convention) for convention in ("folded", "raw"))
     ioi = TASKS["ioi"]

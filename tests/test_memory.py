@@ -18,6 +18,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="what a C library does with freed memory is glibc's")
 def test_a_sweep_does_not_give_its_memory_back_all_the_time() -> None:
     """Page faults of a second sweep; more than 100,000 of them where glibc is left alone."""

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -84,17 +82,18 @@ def test_every_committed_result_is_what_the_code_makes(public: Run) -> None:
 
 
 @pytest.mark.parametrize("public", PUBLIC, ids=lambda one: one.settings.subject)
-def test_reading_loads_no_model(public: Run) -> None:
-    program = (
-        "import sys\n"
-        "from circuitlib.companion import claims, frames, run\n"
-        "def refuse(*arguments): raise AssertionError('a model is loaded')\n"
-        "run.load_subject = frames.load_subject = refuse\n"
-        f"public = run.Run.of({{'subject': {public.settings.subject!r}}})\n"
-        "public.policies(), frames.heads(public), claims.claims(public), frames.conventions(public)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_reading_loads_no_model(public: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise AssertionError("a model is loaded")
+
+    for module in (run, frames):
+        monkeypatch.setattr(module, "load_subject", refuse)
+    anew = Run.of({"subject": public.settings.subject})
+    assert anew.policies()
+    for frame in (frames.heads, claims.claims, frames.conventions, frames.rivals):
+        assert len(frame(anew))
+    with pytest.raises(AssertionError, match="a model is loaded"):
+        _ = anew.subject
 
 
 def test_committed_results_are_small() -> None:
@@ -240,6 +239,7 @@ def test_a_task_that_is_left_out_is_left_out_everywhere(
         frames.evaluation(Run(mine.settings, mine.output))
 
 
+@pytest.mark.long
 def test_pairs_are_ablated_as_the_run_ablates(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
     """Against heads that are swept one at a time, with zero and with the mean over control spans."""
     monkeypatch.setattr(frames, "PAIR_HEADS", 3)
