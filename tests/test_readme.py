@@ -188,6 +188,27 @@ def test_findings(readme: str, found: dict[str, Found]) -> None:
     assert decided == {(REAL, 10)}
 
 
+def test_circuits(readme: str) -> None:
+    """Ten heads by damage, lost and kept; fifty of any ranking but a random one, kept on the real model."""
+    ranges: dict[str, Any] = {}
+    for subject in (MINI, REAL):
+        run = Run(PUBLISHED[subject])
+        frames = [load_frame(run.frame_path(name)) for name in ("circuits", "policy_circuits")]
+        ranges[subject] = table = pd.concat(frames).set_index(["ranking", "heads", "what"]).sort_index()
+        assert set(table["task"]) == {"induction", "ioi", "docstring"}
+
+    def range_of(subject: str, what: str) -> str:
+        shares = 100 * ranges[subject].loc[("damage", 10, what), "share"]
+        return f"{shares.min():z.0f} to {shares.max():z.0f}%"
+
+    lost = [range_of(subject, "lost") for subject in (MINI, REAL)]
+    assert f"is lost on `gpt2-mini` and {lost[1]} on SmolLM2" in readme
+    assert f"three tasks {lost[0]} is lost" in readme
+    assert f"they do {range_of(MINI, 'kept')} of it on `gpt2-mini`" in readme
+    for ranking in ("damage", "attribution", "policy"):
+        assert (ranges[REAL].loc[(ranking, 50, "kept"), "low"] < 0).all()
+
+
 def test_redundancy(readme: str) -> None:
     shares = []
     for settings in PUBLISHED.values():
