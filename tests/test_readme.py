@@ -205,8 +205,13 @@ def test_circuits(readme: str) -> None:
     assert f"is lost on `gpt2-mini` and {lost[1]} on SmolLM2" in readme
     assert f"three tasks {lost[0]} is lost" in readme
     assert f"they do {range_of(MINI, 'kept')} of it on `gpt2-mini`" in readme
-    for ranking in ("damage", "attribution", "policy"):
+    for ranking in ("damage", "attribution"):
         assert (ranges[REAL].loc[(ranking, 50, "kept"), "low"] < 0).all()
+    by_policy = ranges[REAL].loc[("policy", 50, "kept")].set_index("task")
+    share, low, high = 100 * by_policy.loc["induction", ["share", "low", "high"]]
+    assert low > 0
+    assert f"they do {share:.0f}% ({low:.0f} to {high:.0f}) of induction, and nothing of the other two" in readme
+    assert (by_policy.loc[["ioi", "docstring"], "share"] < 0).all()
 
 
 def test_redundancy(readme: str) -> None:
