@@ -68,7 +68,7 @@ def test_aggregates_of_an_evaluation(evaluation: pd.DataFrame) -> None:
 
 
 def test_aggregates_of_what_is_not_one_condition(evaluation: pd.DataFrame) -> None:
-    with pytest.raises(ValueError, match="duplicate"):
+    with pytest.raises(ValueError, match="12 rows are not one for each of 2 seeds and 3 episodes"):
         aggregates(pd.concat([evaluation, evaluation]))
     with pytest.raises(KeyError, match="static prior"):
         aggregates(evaluation.query("searcher != 'static prior'"))
