@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase
 
-TOKEN, PLACE, BEFORE, ANSWER, ONE = (slice(0, 64), slice(64, 128), slice(128, 192), slice(192, 256), slice(256, 320))
-"""Parts of the residual stream: which token, where, which token before, which token next; and room for nothing."""
+TOKEN, PLACE, BEFORE, ANSWER, UNUSED = (slice(0, 64), slice(64, 128), slice(128, 192), slice(192, 256), slice(256, 320))
+"""Parts of the residual stream: which token, where, which token before, which token next; and a part that nothing reads."""
 
 WIDTH, HEADS, LAYERS, CONTEXT = 320, 5, 3, 96
 

@@ -140,13 +140,18 @@ def test_shares_in_closed_form() -> None:
 
 
 def test_the_figure_shows_the_shares() -> None:
-    parts = [_scores([3.0, 5.0, 4.0], [1.0, 2.0, 0.0]).assign(heads=n, ranking=name) for n in (1, 5) for name in "ab"]
+    parts = [
+        _scores([3.0, 9.0 * n, 4.0], [1.0, 2.0, 0.0]).assign(heads=n, ranking=name) for n in (1, 5) for name in "ab"
+    ]
     table = shares(pd.concat(parts))
     figure = figures.circuit_curves(table)
     kept, lost = figure.axes
     for axis, what in ((kept, "kept"), (lost, "lost")):
+        low, high = axis.get_ylim()
+        assert len(axis.lines) == 2 + 2, "two rankings, nothing and all"
         for line, (_, of_ranking) in zip(
             axis.lines, table[table["what"] == what].groupby("ranking", sort=False), strict=False
         ):
             assert np.allclose(line.get_ydata(), of_ranking["share"])
             assert np.allclose(line.get_xdata(), of_ranking["heads"])
+            assert of_ranking["share"].between(low, high).all()

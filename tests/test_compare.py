@@ -137,6 +137,7 @@ def test_fewer_seeds_are_compared_by_those_in_both_or_in_distribution(copied: Ru
     comparison = compare(fewer, Run()).set_index("result")
     assert comparison["agrees"].all()
     assert comparison.loc["evaluation, policies", "value"] == 0
+    assert "policy_circuits.csv" not in comparison.index, "nothing of it rests on tables, so nothing of it agrees"
     worse = _with_policies(frame[~drops], np.full(5, -0.3))
     _rewrite(copied, "evaluation", worse)
     comparison = compare(fewer, Run()).set_index("result")
@@ -173,6 +174,12 @@ def test_fractions_are_per_condition_and_seed() -> None:
         for m, s, e, b, o in [(1, 0, 0, 1.0, 2.0), (1, 0, 1, 3.0, 6.0), (1, 1, 0, 2.0, 2.0), (1, 1, 1, 6.0, 6.0)]
     ]
     assert fractions_by_seed(pd.DataFrame(rows)).to_numpy().tolist() == [[0.5, 1.0]]
+
+
+def test_what_is_not_a_number_is_no_difference_of_zero() -> None:
+    one, other = pd.DataFrame({"a": [np.inf]}), pd.DataFrame({"a": [1.0]})
+    assert frame_difference(one, other) == np.inf
+    assert frame_difference(one[:0], other[:0]) == 0
 
 
 def test_words_and_whole_numbers_are_compared_exactly() -> None:

@@ -1,8 +1,9 @@
 """Circuits: are some heads enough for a task, and does the model need them? Heads kept, or ablated, all together.
 
 A single-head reward says what one head is worth while all others work; a circuit is a set, and a set can be worth more or less than
-its heads. Kept alone, with every other head ablated, it is *faithful* where the score stays; with it ablated, it is *complete* where
-nothing of the score is left (Wang et al. 2022, arXiv 2211.00593). MLPs are left alone.
+its heads. It is *enough* where the score stays with every other head ablated (faithfulness), and *needed* where nothing of the score
+is left with it ablated, which is one case of completeness, that of all of its subsets (Wang et al. 2022, arXiv 2211.00593, who put means in the heads'
+place). MLPs are left alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

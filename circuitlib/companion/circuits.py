@@ -29,7 +29,7 @@ PLANNED = 5
 
 
 def circuits(run: Run) -> pd.DataFrame:
-    """The main tasks' heads by damage (mean reward over the evaluation tables), by attribution (the same, estimated by one gradient)
+    """The main tasks' heads by reward (``damage``; the mean over the evaluation tables, as the oracle knows it), by attribution (the same, estimated by one gradient)
     and at random: columns of :func:`circuitlib.search.circuits.shares`, and rests_on as in :func:`circuitlib.companion.claims.claims`."""
     rankings: dict[str, Rankings] = {}
     for i, task in enumerate(run.main_tasks):
@@ -43,7 +43,8 @@ def circuits(run: Run) -> pd.DataFrame:
 
 
 def policy_circuits(run: Run) -> pd.DataFrame:
-    """The same of the order in which the policy measures heads, told the task where it was trained on it, otherwise nothing."""
+    """The same of the order in which the policies measure heads, on average over seeds, told the task where they were trained on it, otherwise
+    nothing. One order: its intervals say nothing of policies trained anew."""
     rankings = {task: {"policy": _first(head_order(-_places(run, task)[None])[None])} for task in run.main_tasks}
     return _measured(run, "policy_circuits", rankings, "policies")
 

@@ -52,8 +52,8 @@ def compare(run: Run, other: Run) -> pd.DataFrame:
             difference = apart(load_table(ours), load_table(theirs)) if both else INFINITE
             tables.append(_by_difference(name.removesuffix(".safetensors"), difference, run.settings.rounding))
         elif ours.suffix == ".csv":
-            difference = _stored_difference(ours, theirs, exact) if both else INFINITE
-            frames.append(_by_difference(name, difference))
+            found = _stored_difference(ours, theirs, exact) if both else INFINITE
+            frames += [] if found is None else [_by_difference(name, found)]
     rivals = [_rivals(*folders)] if "rivals.parquet" in names else []
     return pd.DataFrame([*tables, *frames, *evaluation, *rivals], columns=["result", "by", "value", "bar", "agrees"])
 
@@ -62,11 +62,13 @@ def _by_difference(result: str, difference: float, bar: float = FRAME_TOLERANCE)
     return result, "difference", difference, bar, difference <= bar
 
 
-def _stored_difference(ours: Path, theirs: Path, exact: bool) -> float:
-    """Of two frames; unless policies are ``exact``, without the rows that rest on them."""
+def _stored_difference(ours: Path, theirs: Path, exact: bool) -> float | None:
+    """Of two frames; unless policies are ``exact``, without the rows that rest on them: None where no others are in either."""
     both = [load_frame(ours), load_frame(theirs)]
     if not exact and all("rests_on" in frame for frame in both):
         both = [frame[frame["rests_on"] != "policies"].reset_index(drop=True) for frame in both]
+        if not any(map(len, both)):
+            return None
     return frame_difference(*both)
 
 
@@ -81,7 +83,7 @@ def frame_difference(here: pd.DataFrame, there: pd.DataFrame) -> float:
         if "f" in one.dtype.kind + other.dtype.kind and {one.dtype.kind, other.dtype.kind} <= set("fi"):
             if not one.isna().equals(other.isna()):
                 return INFINITE
-            largest = max(largest, float((one - other).abs().fillna(0).max()))
+            largest = max(largest, float((one - other).abs().fillna(0).max())) if len(one) else largest
         elif not one.equals(other):
             return INFINITE
     return largest

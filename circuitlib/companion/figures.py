@@ -240,9 +240,9 @@ def pair_maps(pairs: pd.DataFrame, names: Sequence[str]) -> Figure:
 
 
 RANKINGS = {
-    "damage": ("by damage", "#000000", "o"),
+    "damage": ("by reward", "#000000", "o"),
     "attribution": ("by attribution", "#E69F00", "P"),
-    "policy": ("by the policy's picks", "#0072B2", "s"),
+    "policy": ("in the policy's order", "#0072B2", "s"),
     "random": ("at random", "#7F7F7F", "^"),
 }
 """How rankings of heads are drawn: title, colour, marker."""
@@ -264,7 +264,8 @@ def circuit_curves(shares: pd.DataFrame) -> Figure:
             axis.fill_between(line["heads"], line["low"], line["high"], color=colour, alpha=0.12, lw=0)
         for level in (0, 1):
             axis.axhline(level, color="black", lw=0.7, ls=":")
-        axis.set(xscale="log", ylim=(-0.5, 1.9))
+        # Every point is within the axes; bands may leave them.
+        axis.set(xscale="log", ylim=(min(-0.5, shares["share"].min() - 0.1), max(1.3, shares["share"].max() + 0.1)))
         sizes = sorted(some["heads"].unique())
         axis.set_xticks(sizes, [f"{size}" for size in sizes])
         axis.xaxis.set_minor_locator(NullLocator())
