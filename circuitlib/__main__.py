@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     from circuitlib.companion.publish import publish
     from circuitlib.companion.reproduce import notebooks_of, report, reproduce
     from circuitlib.companion.run import Run
-    from circuitlib.companion.settings import PUBLISHED, RETRAINED, Settings
+    from circuitlib.companion.settings import PUBLISHED, Settings
     from circuitlib.subjects.checkpoints import find_checkpoint
     from circuitlib.tasks.control_text import control_paragraphs
 
@@ -101,8 +101,6 @@ def _reproduce(options: argparse.Namespace) -> int:
     output = options.output or "runs/default"
     if RUNS.resolve() not in (ROOT / output).resolve().parents:
         raise ValueError(f"--output must be inside {RUNS.name}/, not {output}")
-    if published and not (options.full or options.publish):
-        settings = replace(settings, seeds=min(RETRAINED, settings.seeds))
     run = Run(settings, output)
     notebooks = notebooks_of(run, options.notebooks, options.full)
     find_checkpoint(settings.subject)

@@ -126,7 +126,7 @@ def test_policies_that_are_worse_do_not_agree(copied: Run) -> None:
 
 
 def test_fewer_seeds_are_compared_by_those_in_both_or_in_distribution(copied: Run) -> None:
-    """As a default run trains them: its aggregates rest on fewer seeds, and only what rests on tables is compared one by one."""
+    """As a quicker run trains them: its aggregates rest on fewer seeds, and only what rests on tables is compared one by one."""
     fewer = Run(replace(copied.settings, seeds=RETRAINED), copied.output)
     frame = load_frame(copied.frame_path("evaluation"))
     drops = (frame["searcher"] == "policy") & (frame["seed"] >= RETRAINED)

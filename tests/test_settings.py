@@ -98,7 +98,7 @@ def test_published_runs_are_of_their_subjects() -> None:
         assert those.subject == name
 
 
-def test_a_default_run_of_a_published_one_trains_fewer_seeds() -> None:
+def test_a_quicker_run_of_a_published_one_trains_fewer_seeds() -> None:
     for those in PUBLISHED.values():
         assert published(those) == published(replace(those, seeds=RETRAINED)) == those
         for change in ({"seeds": RETRAINED - 1}, {"seeds": those.seeds + 1}, {"seeds": RETRAINED, "penalty": 0.5}):
