@@ -50,7 +50,7 @@ _HELP = {
     "penalty": "lambda of the reward",
     "train_prompts": "prompts per task, and half as many control spans, to train policies on",
     "evaluation_prompts": "prompts per task, and half as many control spans, to evaluate on",
-    "seeds": "PPO seeds",
+    "seeds": "PPO seeds; fewer find less out about what policies differ in",
     "steps": "PPO steps per seed",
     "episodes": "evaluation episodes per task",
     "control": "control text: docstrings, wikitext-2 (the paper's), or the subject's default",
@@ -59,7 +59,7 @@ _HELP = {
 
 
 def _reproduce_options(commands: Any) -> None:
-    from circuitlib.companion.settings import Settings
+    from circuitlib.companion.settings import KEPT, Settings
 
     parser = commands.add_parser("reproduce", help="measure a run, execute the notebooks on it, and say what held")
     parser.add_argument("--output", default="", help="folder inside runs/; runs/default for the published run")
@@ -68,7 +68,9 @@ def _reproduce_options(commands: Any) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="keep what an interrupted run has already measured")
     parser.add_argument(
-        "--full", action="store_true", help="measure all rows of a published run's tables, hours or not"
+        "--full",
+        action="store_true",
+        help="measure all rows of a published run's tables, and train all seeds, hours or not",
     )
     parser.add_argument("--publish", action="store_true", help="for maintainers: make this run the committed one")
     for setting in fields(Settings):
@@ -79,6 +81,8 @@ def _reproduce_options(commands: Any) -> None:
         elif type(default) is bool:
             kind = {"action": argparse.BooleanOptionalAction}
         shown = " ".join(default) if type(default) is tuple else default
+        if setting.name == "seeds":
+            default, shown = None, f"{KEPT}, with --full or --publish {default}"
         words = f"{_HELP[setting.name]} (default: {shown})"
         parser.add_argument(f"--{setting.name.replace('_', '-')}", default=default, help=words, **kind)
     parser.set_defaults(run=_reproduce)
@@ -88,15 +92,16 @@ def _reproduce(options: argparse.Namespace) -> int:
     from circuitlib.companion.publish import publish
     from circuitlib.companion.reproduce import notebooks_of, report, reproduce
     from circuitlib.companion.run import Run
-    from circuitlib.companion.settings import PUBLISHED, Settings
+    from circuitlib.companion.settings import KEPT, PUBLISHED, Settings, published
     from circuitlib.subjects.checkpoints import find_checkpoint
     from circuitlib.tasks.control_text import control_paragraphs
 
+    if options.seeds is None:
+        options.seeds = Settings.seeds if options.full or options.publish else KEPT
     settings = Settings.of({f.name: getattr(options, f.name) for f in fields(Settings)})
-    published = settings in PUBLISHED.values()
-    if not published and not options.output:
+    if published(settings) is None and not options.output:
         raise ValueError("settings other than a published run's need --output, a folder such as runs/mine")
-    if options.publish and (not published or options.notebooks):
+    if options.publish and (settings not in PUBLISHED.values() or options.notebooks):
         raise ValueError("--publish needs the settings of a published run, and all notebooks")
     output = options.output or "runs/default"
     if RUNS.resolve() not in (ROOT / output).resolve().parents:

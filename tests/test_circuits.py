@@ -12,8 +12,9 @@ from transformers import PreTrainedTokenizerBase
 
 from circuitlib import head_damage
 from circuitlib.ablation.attribution import Attribution
+from circuitlib.ablation.build import ablation_of
 from circuitlib.ablation.circuits import measure_circuits
-from circuitlib.ablation.engine import Engine
+from circuitlib.ablation.engine import AblationKind, Engine
 from circuitlib.ablation.hooks import Hooks, ablated_logits, task_score
 from circuitlib.ablation.sweep import engine
 from circuitlib.companion import figures
@@ -87,7 +88,7 @@ def test_every_searcher_that_measures_all_heads_names_one_of_them(by_hand: Subje
 def test_the_known_circuit_is_faithful_and_complete_and_others_are_not(by_hand: Subject) -> None:
     others = [head for head in range(by_hand.heads) if head not in KNOWN]
     rankings = {"known": [[*KNOWN, *others]], "others": [[*others, *KNOWN]], "half": [[INDUCTION, *others]]}
-    frame = measure_circuits(by_hand, {"induction": rankings}, (2, 5), 16, 3, "zero", "docstrings")
+    frame = measure_circuits(by_hand, {"induction": rankings}, (2, 5), 16, 3, ("zero",), "docstrings")
     share = shares(frame).set_index(["ranking", "heads", "what"])["share"]
     assert share["known", 2, "kept"] == pytest.approx(1, abs=0.05)
     assert share["known", 2, "lost"] == pytest.approx(1, abs=0.05)
@@ -102,29 +103,41 @@ def test_the_known_circuit_is_faithful_and_complete_and_others_are_not(by_hand: 
 def test_scores_are_those_of_each_set_by_itself(checkpoint: Path) -> None:
     subject, order = load_subject(str(checkpoint)), [3, 30, 11, 17, 0]
     rankings = {"one": [order], "two": [order[::-1], [5, 6, 7, 8, 9]]}
-    frame = measure_circuits(subject, {"ioi": rankings}, (1, 3), 5, 3, "zero", "docstrings")
-    assert len(frame) == 3 * 2 * 5
+    kinds: tuple[AblationKind, ...] = ("zero", "mean")
+    frame = measure_circuits(subject, {"ioi": rankings}, (1, 3), 5, 3, kinds, "docstrings")
+    assert len(frame) == 2 * 3 * 3 * 5
     groups = TASKS["ioi"].prompts(subject.tokenizer, 5, 3)
 
-    def by_itself(heads: list[int]) -> np.ndarray:
+    def by_itself(kind: AblationKind, heads: list[int]) -> np.ndarray:
+        ablation = ablation_of(kind, subject.tokenizer, "docstrings")
         scores = [
-            task_score(group, TASKS["ioi"].metric)(ablated_logits(subject, group.tokens, heads), slice(None))
+            task_score(group, TASKS["ioi"].metric)(ablated_logits(subject, group.tokens, heads, ablation), slice(None))
             for group in groups
         ]
         return torch.cat(scores).numpy()
 
-    for names, rows in frame.groupby(["ranking", "order", "heads"]):
-        ranking, i, n = cast(tuple[str, int, int], names)
+    for names, rows in frame.groupby(["ablation", "ranking", "order", "heads"]):
+        kind, ranking, i, n = cast(tuple[AblationKind, str, int, int], names)
         circuit = rankings[ranking][i][:n]
         rest = [head for head in range(subject.heads) if head not in circuit]
-        wanted = {"kept": rest, "ablated": circuit, "clean": [], "empty": list(range(subject.heads))}
-        for column, heads in wanted.items():
-            assert np.allclose(rows[column], by_itself(heads), atol=1e-4), (names, column)
+        for column, heads in (("kept", rest), ("ablated", circuit)):
+            assert np.allclose(rows[column], by_itself(kind, heads), atol=2e-4), (names, column)
 
 
-def _scores(kept: list[float], ablated: list[float], order: int = 0) -> pd.DataFrame:
-    names = {"task": "ioi", "ranking": "damage", "order": order, "heads": 3, "prompt": range(len(kept))}
-    return pd.DataFrame(names | {"kept": kept, "ablated": ablated, "clean": 5.0, "empty": 1.0})
+@pytest.mark.parametrize("order", [[3, 30], [3, 30, 3], [3, 30, 999], [-1, 0, 1]])
+def test_an_order_without_so_many_heads_is_refused(checkpoint: Path, order: list[int]) -> None:
+    rankings = {"ioi": {"one": [[1, 2, 3], order]}}
+    with pytest.raises(ValueError, match=r"ioi, one: no order of 3 different heads, of 0 to \d+"):
+        measure_circuits(load_subject(str(checkpoint)), rankings, (1, 3), 5, 3, ("zero",), "docstrings")
+
+
+def _scores(
+    kept: list[float], ablated: list[float], order: int = 0, heads: int = 3, clean: float = 5.0
+) -> pd.DataFrame:
+    """Of one circuit, and of none: a model whose score is 5 whole and 1 without any head."""
+    names = {"task": "ioi", "ablation": "zero", "ranking": "damage", "order": order, "prompt": range(len(kept))}
+    none = pd.DataFrame(names | {"heads": 0, "kept": 1.0, "ablated": clean})
+    return pd.concat([none, pd.DataFrame(names | {"heads": heads, "kept": kept, "ablated": ablated})])
 
 
 def test_shares_in_closed_form() -> None:
@@ -137,21 +150,25 @@ def test_shares_in_closed_form() -> None:
     both = pd.concat([_scores([3.0, 5.0], [1.0, 1.0]), _scores([1.0, 1.0], [5.0, 5.0], order=1)])
     mean = shares(both).set_index("what")["share"]
     assert mean.to_dict() == {"kept": pytest.approx(0.375), "lost": pytest.approx(0.5)}
+    nothing = shares(_scores([3.0, 5.0, 4.0], [1.0, 2.0, 0.0], clean=1.0))
+    assert nothing[["low", "high"]].isna().all(axis=None), "a share of nothing is not known"
 
 
 def test_the_figure_shows_the_shares() -> None:
     parts = [
-        _scores([3.0, 9.0 * n, 4.0], [1.0, 2.0, 0.0]).assign(heads=n, ranking=name) for n in (1, 5) for name in "ab"
+        _scores([3.0, 9.0 * n, 4.0], [1.0, 2.0, 0.0], heads=n).assign(ranking=name, ablation=kind)
+        for n in (1, 5)
+        for name in "ab"
+        for kind in ("zero", "mean")
     ]
-    table = shares(pd.concat(parts))
+    table = shares(pd.concat(parts).drop_duplicates())
     figure = figures.circuit_curves(table)
-    kept, lost = figure.axes
-    for axis, what in ((kept, "kept"), (lost, "lost")):
+    panels = [(what, kind) for what in ("kept", "lost") for kind in ("zero", "mean")]
+    for axis, (what, kind) in zip(figure.axes, panels, strict=True):
         low, high = axis.get_ylim()
         assert len(axis.lines) == 2 + 2, "two rankings, nothing and all"
-        for line, (_, of_ranking) in zip(
-            axis.lines, table[table["what"] == what].groupby("ranking", sort=False), strict=False
-        ):
+        some = table[(table["what"] == what) & (table["ablation"] == kind)]
+        for line, (_, of_ranking) in zip(axis.lines, some.groupby("ranking", sort=False), strict=False):
             assert np.allclose(line.get_ydata(), of_ranking["share"])
             assert np.allclose(line.get_xdata(), of_ranking["heads"])
             assert of_ranking["share"].between(low, high).all()

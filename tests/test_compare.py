@@ -14,7 +14,7 @@ from circuitlib.ablation.tables import DamageTable, load_table, save_table
 from circuitlib.companion import run as runs
 from circuitlib.companion.compare import SIGNIFICANCE, compare, fractions_by_seed, frame_difference, same_distribution
 from circuitlib.companion.run import Run
-from circuitlib.companion.settings import RETRAINED, Settings
+from circuitlib.companion.settings import KEPT, Settings
 from circuitlib.manifest import load_frame, read_provenance, remove, save_frame
 from circuitlib.paths import RESULTS
 
@@ -104,7 +104,11 @@ def _with_policies(frame: pd.DataFrame, change: np.ndarray) -> pd.DataFrame:
 def test_policies_of_another_processor_agree_in_distribution(copied: Run) -> None:
     """Seeds move by a few points, each its own way; claims that rest on policies may change, others not."""
     frame = load_frame(copied.frame_path("evaluation"))
-    _rewrite(copied, "evaluation", _with_policies(frame, np.array([0.02, -0.01, 0.015, -0.02, 0.005])))
+    _rewrite(
+        copied,
+        "evaluation",
+        _with_policies(frame, np.resize([0.02, -0.01, 0.015, -0.02, 0.005], copied.settings.seeds)),
+    )
     claims = load_frame(copied.folder / "claims.csv")
     of_policies = claims["rests_on"] == "policies"
     claims.loc[of_policies, "ours"] += 0.02
@@ -120,16 +124,16 @@ def test_policies_of_another_processor_agree_in_distribution(copied: Run) -> Non
 
 def test_policies_that_are_worse_do_not_agree(copied: Run) -> None:
     frame = load_frame(copied.frame_path("evaluation"))
-    _rewrite(copied, "evaluation", _with_policies(frame, np.full(5, -0.3)))
+    _rewrite(copied, "evaluation", _with_policies(frame, np.full(copied.settings.seeds, -0.3)))
     comparison = compare(copied, Run()).set_index("result")
     assert list(comparison.index[~comparison["agrees"]]) == ["evaluation, policies"]
 
 
 def test_fewer_seeds_are_compared_by_those_in_both_or_in_distribution(copied: Run) -> None:
     """As a quicker run trains them: its aggregates rest on fewer seeds, and only what rests on tables is compared one by one."""
-    fewer = Run(replace(copied.settings, seeds=RETRAINED), copied.output)
+    fewer = Run(replace(copied.settings, seeds=KEPT), copied.output)
     frame = load_frame(copied.frame_path("evaluation"))
-    drops = (frame["searcher"] == "policy") & (frame["seed"] >= RETRAINED)
+    drops = (frame["searcher"] == "policy") & (frame["seed"] >= KEPT)
     _rewrite(copied, "evaluation", frame[~drops])
     claims = load_frame(copied.folder / "claims.csv")
     claims.loc[claims["rests_on"] == "policies", "ours"] += 0.02
@@ -138,7 +142,7 @@ def test_fewer_seeds_are_compared_by_those_in_both_or_in_distribution(copied: Ru
     assert comparison["agrees"].all()
     assert comparison.loc["evaluation, policies", "value"] == 0
     assert "policy_circuits.csv" not in comparison.index, "nothing of it rests on tables, so nothing of it agrees"
-    worse = _with_policies(frame[~drops], np.full(5, -0.3))
+    worse = _with_policies(frame[~drops], np.full(KEPT, -0.3))
     _rewrite(copied, "evaluation", worse)
     comparison = compare(fewer, Run()).set_index("result")
     assert comparison.loc["evaluation, policies", "by"] == "distribution"
@@ -152,11 +156,11 @@ def test_the_test_of_distributions_keeps_its_level() -> None:
     rejected = 0
     for _ in range(400):
         common = rng.normal(size=(12, 1))
-        seeds = common + 0.1 * rng.normal(size=(12, 10)) + 0.1 * rng.normal(size=10)
-        rejected += same_distribution(seeds[:, :5], seeds[:, 5:]) <= SIGNIFICANCE
-    assert rejected <= 10  # expected 3.2 of 400: the smallest probability is 2 in 252
-    assert same_distribution(seeds[:, :5], seeds[:, 5:] + 1.0) == pytest.approx(2 / 252)
-    assert same_distribution(seeds[:, :RETRAINED], seeds[:, 5:] + 1.0) == pytest.approx(1 / 126)
+        seeds = common + 0.1 * rng.normal(size=(12, 12)) + 0.1 * rng.normal(size=12)
+        rejected += same_distribution(seeds[:, :KEPT], seeds[:, KEPT:]) <= SIGNIFICANCE
+    assert rejected <= 10  # expected 4 of 400
+    assert same_distribution(seeds[:, :KEPT], seeds[:, KEPT:] + 1.0) == pytest.approx(1 / 495)
+    assert same_distribution(seeds[:, :5], seeds[:, 5:10] + 1.0) == pytest.approx(2 / 252)
     assert same_distribution(seeds[:, :5], seeds[:, :5]) == 1.0
 
 

@@ -108,6 +108,9 @@ def test_one_searcher_ahead_of_another() -> None:
     assert back == pytest.approx([-expected.value, -expected.high, -expected.low])
     with pytest.raises(ValueError, match="12 rows are not one for each of 2 seeds and 3 episodes"):
         ahead(pd.concat([ours, ours]), rows_of(other), 96)
+    strangers = ours.assign(seed=ours["seed"] + 2)
+    with pytest.raises(ValueError, match="paired by their seeds, and these have none in common"):
+        ahead(ours, strangers, 96)
     more = rows_of(np.concatenate([twice, [[9.0, 9.0, 9.0]]]))
     assert ahead(ours, more, 96) == expected, "seeds that both have"
 

@@ -29,7 +29,7 @@ from circuitlib.tasks.control_text import control_paragraphs
     ("arguments", "message"),
     [
         (["--steps", "10"], "steps must be at least 400"),
-        (["--seeds", "4"], "need --output"),
+        (["--seeds", "5"], "need --output"),
         (["--notebooks", "42"], "no notebook 42"),
         (["--output", "data/results"], "must be inside runs/"),
         (["--output", "runs/../data"], "must be inside runs/"),

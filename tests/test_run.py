@@ -17,8 +17,8 @@ from circuitlib.ablation.tables import DamageTable, save_table
 from circuitlib.companion import claims, frames, run
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
-from circuitlib.companion.settings import CANDIDATES, PUBLISHED, Settings
-from circuitlib.manifest import StaleResult, is_stored, load_frame, read_provenance, restamp, save_frame
+from circuitlib.companion.settings import CANDIDATES, KEPT, PUBLISHED, Settings
+from circuitlib.manifest import StaleResult, is_stored, load_frame, read_provenance, remove, restamp, save_frame
 from circuitlib.paths import RESULTS, ROOT
 from circuitlib.search.evaluate import EPISODE_SEED
 from circuitlib.search.policy import load_policy
@@ -197,6 +197,58 @@ def test_policies_are_what_the_trainer_learns(make_run: Callable[..., Run]) -> N
         load_policy(path)
 
 
+def test_weights_of_the_first_seeds_are_kept_apart(make_run: Callable[..., Run]) -> None:
+    """From the others', which a published run does not have; without them nothing is missing there, and all are trained anew elsewhere."""
+    mine = make_run(seeds=KEPT + 1, steps=800)
+    policies, kept = mine.policies(), mine.kept_policies()
+    assert [list(some) for some in (*policies.values(), *kept.values())] == [[*range(KEPT + 1)]] * 2 + [
+        [*range(KEPT)]
+    ] * 2
+    assert set(mine.training_history()["seed"]) == set(range(KEPT + 1))
+    assert list(load_policy(mine.policy_path(5))[0]) == list(range(KEPT))
+    others = mine.policy_path(5).with_stem("policy_k5_others")
+    assert list(load_policy(others)[0]) == [KEPT]
+    content = others.read_bytes()
+    remove(others)
+    anew = mine.policies()[5][KEPT].state_dict()
+    assert others.read_bytes() == content
+    assert all(value.equal(anew[key]) for key, value in policies[5][KEPT].state_dict().items())
+
+
+def test_policies_of_other_code_are_trained_again_for_a_few_updates(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where these find the same, the weights stay and are stamped anew; where they do not, all is trained anew."""
+    mine = make_run(seeds=KEPT + 1, steps=4000)
+    mine.policies()
+    paths = [*mine.folder.glob("policy_*.safetensors"), *mine.folder.glob("training_k*.parquet")]
+    stored = {path: read_provenance(path) for path in paths}
+    content = {path: path.read_bytes() for path in paths}
+    assert len(paths) == 6
+
+    def of_other_code() -> None:
+        for path, provenance in stored.items():
+            path.write_bytes(content[path])
+            restamp(path, provenance | {"code": "another"})
+
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("trained anew")
+
+    of_other_code()
+    with monkeypatch.context() as patched:
+        patched.setattr(run, "ProcessPoolExecutor", refuse)
+        mine.policies()
+        assert {path: read_provenance(path) for path in paths} == stored
+        assert {path: path.read_bytes() for path in paths} == content
+        of_other_code()
+        history = paths[-1]
+        save_frame(history, load_frame(history).assign(best=0.5), stored[history] | {"code": "another"})
+        with pytest.raises(AssertionError, match="trained anew"):
+            mine.policies()
+    mine.policies()
+    assert {path: path.read_bytes() for path in paths} == content
+
+
 def test_frames_are_measured_once(make_run: Callable[..., Run]) -> None:
     mine, calls = make_run(), list[int]()
 
@@ -217,7 +269,7 @@ def test_a_task_that_is_left_out_is_left_out_everywhere(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The held-out task among them: the ledger then has no row about it, and nothing fails."""
-    monkeypatch.setattr("circuitlib.companion.seeing.PLAYS", 1)
+    monkeypatch.setattr("circuitlib.search.seeing.PLAYS", 1)
     mine = make_run()
     path = mine.folder / "tasks.csv"
     report = load_frame(path)
@@ -287,7 +339,7 @@ def test_a_run_is_inside_the_checkout() -> None:
 
 def test_seeing_by_brute_force(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
     """Ratios, effects and shares of one condition, played again by hand; what each policy is told; what rests on what."""
-    monkeypatch.setattr("circuitlib.companion.seeing.PLAYS", 2)
+    monkeypatch.setattr("circuitlib.search.seeing.PLAYS", 2)
     monkeypatch.setattr("circuitlib.search.env.BUDGET", 20)
     mine = make_run()
     frame = seeing(mine)

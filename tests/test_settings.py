@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from circuitlib.companion.settings import PUBLISHED, RETRAINED, Settings, published
+from circuitlib.companion.settings import KEPT, PUBLISHED, Settings, published
 from circuitlib.paths import SUBJECTS
 from circuitlib.subjects.load import load_subject
 
@@ -98,8 +98,8 @@ def test_published_runs_are_of_their_subjects() -> None:
         assert those.subject == name
 
 
-def test_a_quicker_run_of_a_published_one_trains_fewer_seeds() -> None:
+def test_a_default_run_of_a_published_one_trains_the_seeds_that_are_kept() -> None:
     for those in PUBLISHED.values():
-        assert published(those) == published(replace(those, seeds=RETRAINED)) == those
-        for change in ({"seeds": RETRAINED - 1}, {"seeds": those.seeds + 1}, {"seeds": RETRAINED, "penalty": 0.5}):
+        assert published(those) == published(replace(those, seeds=KEPT)) == those
+        for change in ({"seeds": KEPT - 1}, {"seeds": those.seeds + 1}, {"seeds": KEPT, "penalty": 0.5}):
             assert published(replace(those, **change)) is None

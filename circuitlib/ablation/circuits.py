@@ -7,6 +7,7 @@ place). MLPs are left alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 
 import pandas as pd
 import torch
@@ -21,6 +22,9 @@ from circuitlib.tasks import TASKS
 Rankings = Mapping[str, Sequence[Sequence[int]]]
 """By name, orders of heads, best first; more than one where a ranking is drawn by chance."""
 
+DECIMALS = 4
+"""Of a score in logits or nats: what rounding leaves of it."""
+
 
 def measure_circuits(
     subject: Subject,
@@ -28,38 +32,50 @@ def measure_circuits(
     sizes: Sequence[int],
     count: int,
     seed: int,
-    kind: AblationKind,
+    kinds: Sequence[AblationKind],
     text: Text,
 ) -> pd.DataFrame:
-    """The first n heads of each task's rankings, for each of ``sizes``, by hooks, on ``count`` prompts drawn with ``seed``.
+    """The first n heads of each task's rankings, for each of ``sizes`` and for none, by hooks, on ``count`` prompts drawn with ``seed``.
 
-    kind, text: what takes a head's place, see :func:`circuitlib.ablation.build.ablation_of`.
+    kinds, text: what takes a head's place, see :func:`circuitlib.ablation.build.ablation_of`.
 
-    Columns: task, ranking, order (of those of the ranking), heads (n), prompt, and four scores of the task's metric on it: kept (all
-    other heads ablated), ablated (these), clean (none), empty (all)."""
-    ablation, everything = ablation_of(kind, subject.tokenizer, text), range(subject.heads)
+    Columns: task, ablation (the kind), ranking, order (of those of the ranking), heads (n), prompt, and two scores of the task's metric on
+    it: kept (all other heads ablated; of no heads: all) and ablated (these; of no heads: none).
 
-    def frames() -> Iterator[pd.DataFrame]:
-        for name, orders in rankings.items():
-            task = TASKS[name]
-            conditions = [
-                (ranking, i, n, set(order[:n]))
-                for ranking, several in orders.items()
-                for i, order in enumerate(several)
-                for n in sizes
-            ]
-            sets = [(), tuple(everything)]
-            for *_, circuit in conditions:
-                sets += [tuple(head for head in everything if head not in circuit), tuple(sorted(circuit))]
-            groups = task.prompts(subject.tokenizer, count, seed)
-            # Many conditions are the same set: n heads of any ranking that agrees on them.
-            different = list(dict.fromkeys(sets))
-            scores = torch.cat([hooked_task(subject, group, task.metric, different, ablation) for group in groups])
-            of = dict(zip(different, scores.T.numpy(), strict=True))
-            for i, (ranking, order, n, _) in enumerate(conditions):
-                names = {"task": name, "ranking": ranking, "order": order, "heads": n, "prompt": range(len(scores))}
-                kept, ablated = sets[2 * i + 2], sets[2 * i + 3]
-                what = {"kept": of[kept], "ablated": of[ablated], "clean": of[sets[0]], "empty": of[sets[1]]}
-                yield pd.DataFrame(names | what)
+    Raises ``ValueError``, before anything is measured, for an order without so many different heads of the subject."""
+    for task, orders in rankings.items():
+        for ranking, several in orders.items():
+            for order in several:
+                if len(set(order[: max(sizes)]) & set(range(subject.heads))) < max(sizes):
+                    raise ValueError(
+                        f"{task}, {ranking}: no order of {max(sizes)} different heads, of 0 to {subject.heads - 1}"
+                    )
+    return pd.concat(_frames(subject, rankings, sizes, count, seed, kinds, text), ignore_index=True)
 
-    return pd.concat(frames(), ignore_index=True)
+
+def _frames(
+    subject: Subject,
+    rankings: Mapping[str, Rankings],
+    sizes: Sequence[int],
+    count: int,
+    seed: int,
+    kinds: Sequence[AblationKind],
+    text: Text,
+) -> Iterator[pd.DataFrame]:
+    every = range(subject.heads)
+    for (name, orders), kind in product(rankings.items(), kinds):
+        task, ablation = TASKS[name], ablation_of(kind, subject.tokenizer, text)
+        asked = [
+            ((ranking, i, n), tuple(head for head in every if head not in order[:n]), tuple(sorted(order[:n])))
+            for ranking, several in orders.items()
+            for i, order in enumerate(several)
+            for n in (0, *sizes)
+        ]
+        # Many of them are the same set: n heads of any ranking that agrees on them.
+        sets = list(dict.fromkeys(heads for _, *both in asked for heads in both))
+        groups = task.prompts(subject.tokenizer, count, seed)
+        scores = torch.cat([hooked_task(subject, group, task.metric, sets, ablation) for group in groups])
+        of = dict(zip(sets, scores.T.numpy().round(DECIMALS), strict=True))
+        for (ranking, i, n), rest, circuit in asked:
+            names = {"task": name, "ablation": kind, "ranking": ranking, "order": i, "heads": n}
+            yield pd.DataFrame(names | {"prompt": range(len(scores)), "kept": of[rest], "ablated": of[circuit]})

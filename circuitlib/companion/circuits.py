@@ -1,25 +1,29 @@
 """Tables ``circuits`` and ``policy_circuits``: the first heads of several rankings, kept or ablated together. Is a head that pays by
 itself part of a circuit?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuitlib.ablation.circuits import Rankings
+from circuitlib.ablation.circuits import Rankings, measure_circuits
+from circuitlib.ablation.engine import AblationKind
 from circuitlib.companion.frames import STUDY_SEED, closer_prompts, evaluation_episodes, head_rewards
 from circuitlib.companion.run import Run
-from circuitlib.search import circuits as search
+from circuitlib.search.circuits import shares
 from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.search.oracle import head_order
 from circuitlib.search.orders import random_orders
 from circuitlib.search.reading import play
 from circuitlib.search.trials import EPISODE_SEED
 
-SIZES = (1, 2, 3, 5, 10, 20, 30, 50)
+SIZES = (1, 3, 5, 10, 20, 50)
 """Heads of a circuit; no more than the paper's policy picks."""
+
+KINDS: tuple[AblationKind, ...] = ("zero", "mean")
+"""What takes a head's place: the paper's, and what the literature of circuits does."""
 
 DRAWS = 3
 """Random orders."""
@@ -30,7 +34,7 @@ PLANNED = 5
 
 def circuits(run: Run) -> pd.DataFrame:
     """The main tasks' heads by reward (``damage``; the mean over the evaluation tables, as the oracle knows it), by attribution (the same, estimated by one gradient)
-    and at random: columns of :func:`circuitlib.search.circuits.shares`, and rests_on as in :func:`circuitlib.companion.claims.claims`."""
+    and at random: :func:`circuitlib.search.circuits.shares` of what is stored, :func:`circuitlib.ablation.circuits.measure_circuits`."""
     rankings: dict[str, Rankings] = {}
     for i, task in enumerate(run.main_tasks):
         numbers = torch.Generator().manual_seed(EPISODE_SEED + i)
@@ -39,31 +43,32 @@ def circuits(run: Run) -> pd.DataFrame:
             "attribution": _first(head_order(head_rewards(run, task, "evaluation", "everything")[None])[None]),
             "random": _first(random_orders(DRAWS, run.card.heads, numbers)),
         }
-    return _measured(run, "circuits", rankings, "tables")
+    return _measured(run, "circuits", rankings, KINDS, "tables")
 
 
 def policy_circuits(run: Run) -> pd.DataFrame:
-    """The same of the order in which the policies measure heads, on average over seeds, told the task where they were trained on it, otherwise
-    nothing. One order: its intervals say nothing of policies trained anew."""
+    """The same of the order in which the policies measure heads, on average over the seeds that are kept, told the task where they were trained on it,
+    otherwise nothing; with zeros in the heads' place. One order: its intervals say nothing of policies trained anew."""
     rankings = {task: {"policy": _first(head_order(-_places(run, task)[None])[None])} for task in run.main_tasks}
-    return _measured(run, "policy_circuits", rankings, "policies")
+    return _measured(run, "policy_circuits", rankings, KINDS[:1], "policies")
 
 
 def _first(orders: Tensor) -> list[list[int]]:
     return orders[:, : max(SIZES)].tolist()
 
 
-def _measured(run: Run, name: str, rankings: Mapping[str, Rankings], rests_on: str) -> pd.DataFrame:
-    count, settings = closer_prompts(run), run.settings
+def _measured(
+    run: Run, name: str, rankings: Mapping[str, Rankings], kinds: Sequence[AblationKind], rests_on: str
+) -> pd.DataFrame:
+    count, text = closer_prompts(run), run.settings.text
     sizes = [size for size in SIZES if size < run.card.heads]
+    asked = {"rankings": rankings, "sizes": sizes, "prompts": count, "seed": STUDY_SEED, "kinds": kinds}
 
     def compute() -> pd.DataFrame:
-        return search.measure_shares(
-            run.subject, rankings, sizes, count, STUDY_SEED, settings.ablation, settings.text
-        ).assign(rests_on=rests_on)
+        scores = measure_circuits(run.subject, rankings, sizes, count, STUDY_SEED, kinds, text)
+        return scores.assign(rests_on=rests_on)
 
-    asked = {"rankings": rankings, "sizes": sizes, "prompts": count, "seed": STUDY_SEED}
-    return run.frame(name, compute, search.__name__, **asked)
+    return shares(run.frame(name, compute, measure_circuits.__module__, **asked))
 
 
 def _places(run: Run, task: str) -> Float[Tensor, " heads"]:
@@ -71,7 +76,7 @@ def _places(run: Run, task: str) -> Float[Tensor, " heads"]:
     rewards = evaluation_episodes(run, task).mean(1)
     signal = torch.from_numpy(signal_of(run.training_tasks, task if task in run.training_tasks else NOTHING))
     places = []
-    for seed, network in run.policies()[PLANNED].items():
+    for seed, network in run.kept_policies()[PLANNED].items():
         heads = play(network, signal, rewards, EPISODE_SEED + seed).head[0]
         late = torch.full(rewards.shape, float(heads.shape[1]))
         places.append(late.scatter(1, heads, torch.arange(heads.shape[1]).float().expand(heads.shape)).mean(0))

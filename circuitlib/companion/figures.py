@@ -248,16 +248,21 @@ RANKINGS = {
 """How rankings of heads are drawn: title, colour, marker."""
 
 
+PLACES = {"zero": "zeros in place", "mean": "means in place", "resample": "others' in place"}
+"""What takes a head's place, in a figure's words."""
+
+
 def circuit_curves(shares: pd.DataFrame) -> Figure:
     """What circuits keep of a task's score, and what the model is short of without them, against their number of heads; a column
-    a task, with 95% intervals. shares: of :func:`circuitlib.search.circuits.shares`."""
-    tasks, whats = list(shares["task"].unique()), {"kept": "kept by these heads alone", "lost": "lost without them"}
-    figure, axes = plt.subplots(
-        2, len(tasks), figsize=(3.3 * len(tasks) + 1.2, 5.2), sharex=True, sharey="row", squeeze=False
-    )
-    for (row, what), (column, task) in product(enumerate(whats), enumerate(tasks)):
+    a task, a row for each of both and of what takes a head's place, with 95% intervals. shares: of
+    :func:`circuitlib.search.circuits.shares`."""
+    tasks, kinds = list(shares["task"].unique()), list(shares["ablation"].unique())
+    rows = list(product(("kept", "lost"), kinds))
+    size = (3.3 * len(tasks) + 1.2, 2.5 * len(rows) + 0.2)
+    figure, axes = plt.subplots(len(rows), len(tasks), figsize=size, sharex=True, sharey=True, squeeze=False)
+    for (row, (what, kind)), (column, task) in product(enumerate(rows), enumerate(tasks)):
         axis = axes[row][column]
-        some = shares.query("task == @task and what == @what")
+        some = shares.query("task == @task and what == @what and ablation == @kind")
         for ranking, line in some.groupby("ranking", sort=False):
             title, colour, marker = RANKINGS.get(str(ranking), (str(ranking), "#882255", "d"))
             axis.plot(line["heads"], line["share"], color=colour, marker=marker, ms=4, lw=1.4, label=title)
@@ -266,15 +271,15 @@ def circuit_curves(shares: pd.DataFrame) -> Figure:
             axis.axhline(level, color="black", lw=0.7, ls=":")
         # Every point is within the axes; bands may leave them.
         axis.set(xscale="log", ylim=(min(-0.5, shares["share"].min() - 0.1), max(1.3, shares["share"].max() + 0.1)))
-        sizes = sorted(some["heads"].unique())
+        sizes = sorted(shares["heads"].unique())
         axis.set_xticks(sizes, [f"{size}" for size in sizes])
         axis.xaxis.set_minor_locator(NullLocator())
         if row == 0:
             axis.set_title(task)
-        else:
+        if row == len(rows) - 1:
             axis.set_xlabel("heads in the circuit")
         if column == 0:
-            axis.set_ylabel(f"share of the score\n{whats[what]}")
+            axis.set_ylabel(f"{what} {'by these alone' if what == 'kept' else 'without these'}\n({PLACES[kind]})")
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", fontsize="small")
     return figure

@@ -13,6 +13,7 @@ from circuitlib.ablation.attribution import Through
 from circuitlib.ablation.beginnings import measure_beginnings
 from circuitlib.ablation.behaviours import measure_behaviours
 from circuitlib.ablation.build import Recipe
+from circuitlib.ablation.circuits import measure_circuits
 from circuitlib.ablation.conventions import measure_conventions, other_than
 from circuitlib.ablation.heads import head_means
 from circuitlib.ablation.heads import head_rewards as rewards_of_tables
@@ -23,7 +24,6 @@ from circuitlib.companion.learned import learned, learned_hash
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import CANDIDATES
 from circuitlib.search.belief import ESTIMATES
-from circuitlib.search.circuits import measure_shares
 from circuitlib.search.contest import contest
 from circuitlib.search.oracle import head_order
 from circuitlib.search.priced_contest import RIVAL_ESTIMATES, priced_contest
@@ -39,7 +39,7 @@ SLOW = {
     "beginnings": measure_beginnings.__module__,
     "pairs": measure_pairs.__module__,
     "conventions": measure_conventions.__module__,
-    "circuits": measure_shares.__module__,
+    "circuits": measure_circuits.__module__,
 }
 """Frames that take many passes through the model beside the tables, and the modules that measure them."""
 
@@ -150,8 +150,9 @@ def evaluation(run: Run) -> pd.DataFrame:
 
 
 def rivals(run: Run) -> pd.DataFrame:
-    """Every searcher with every budget, told nothing; see :func:`circuitlib.search.priced_contest.priced_contest`."""
-    policies, episodes, penalty = run.policies(), run.settings.episodes, run.settings.penalty
+    """Every searcher with every budget, told nothing, policies of the seeds that are kept; see
+    :func:`circuitlib.search.priced_contest.priced_contest`."""
+    policies, episodes, penalty = run.kept_policies(), run.settings.episodes, run.settings.penalty
     taught = learned(run)
 
     def compute() -> pd.DataFrame:

@@ -7,7 +7,7 @@ from pathlib import Path
 from circuitlib.companion.claims import claims
 from circuitlib.companion.notebooks import execute_in_place, notebook_paths
 from circuitlib.companion.reproduce import FRAMES
-from circuitlib.companion.run import Run
+from circuitlib.companion.run import OTHERS, Run
 from circuitlib.companion.settings import PUBLISHED
 from circuitlib.manifest import StaleResult, written_whole
 from circuitlib.paths import RESULTS, ROOT
@@ -53,10 +53,11 @@ def _is_current(run: Run) -> bool:
 
 
 def _replace_folder(target: Path, source: Path) -> None:
-    """Put a copy of ``source`` in ``target``'s place; an interruption while copying leaves it as it was."""
+    """Put a copy of ``source`` in ``target``'s place, without the weights that are not kept; an interruption while copying leaves
+    it as it was."""
     fresh = target.with_name(f".{target.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
-    shutil.copytree(source, fresh)
+    shutil.copytree(source, fresh, ignore=shutil.ignore_patterns(f"*{OTHERS}.*"))
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
 

@@ -24,7 +24,7 @@ from circuitlib.ablation.attribution import PRICES, Through
 from circuitlib.ablation.build import ROWS_AGAIN, Recipe, build_table, code_of, differs_again
 from circuitlib.ablation.check_task import why_left_out
 from circuitlib.ablation.tables import DamageTable, load_table, save_table
-from circuitlib.companion.settings import CANDIDATES, PUBLISHED, Settings, published
+from circuitlib.companion.settings import CANDIDATES, KEPT, PUBLISHED, Settings, published
 from circuitlib.manifest import (
     StaleResult,
     as_json,
@@ -59,6 +59,12 @@ from circuitlib.tasks.control_text import CONTROL, Part
 
 LONG = ("evaluation", "rivals")
 """Frames with so many rows that they are stored as parquet, a fifth of the size of CSV."""
+
+OTHERS = "_others"
+"""Ends the names of files with the weights of the seeds that are not kept."""
+
+UPDATES_AGAIN = 5
+"""Updates that policies of other code are trained again for."""
 
 Progress = Callable[[int], object]
 """Told how many more units (rows of a table, updates of PPO) are done."""
@@ -306,8 +312,14 @@ class Run:
         return PPOConfig(total_timesteps=self.settings.steps, candidates=candidates, budget=budget_for(self.card.heads))
 
     def policy_path(self, candidates: int) -> Path:
-        """Where the policies trained with k ``candidates`` are."""
+        """Where the policies trained with k ``candidates`` are, of the seeds that are kept."""
         return self.folder / f"policy_k{candidates}.safetensors"
+
+    def _policy_paths(self, candidates: int) -> list[Path]:
+        """That, and, in a folder of its own, of the other seeds; their weights are not published."""
+        kept = self.policy_path(candidates)
+        others = kept.with_stem(f"{kept.stem}{OTHERS}")
+        return [kept, others] if self.output and self.settings.seeds > KEPT else [kept]
 
     def _history_path(self, candidates: int) -> Path:
         return self.folder / f"training_k{candidates}.parquet"
@@ -324,18 +336,25 @@ class Run:
         } | made_on()
 
     def policies(self, progress: Progress = lambda units: None) -> dict[int, dict[int, ActorCritic]]:
-        """Trained policies by the k they were trained with, and by seed. Trains those that are
-        missing, one process for each k, with checkpoints in the cache."""
+        """Trained policies by the k they were trained with, and by seed; of a published run those of the seeds that are kept. Trains
+        those that are missing, one process for each k, with checkpoints in the cache.
+
+        Those that other code trained are trained again for a few updates: where the same is found, they are stamped anew."""
         source = self.training_episodes()
         wanted = {k: self._policy_provenance(k) for k in CANDIDATES}
-        missing = [k for k in CANDIDATES if not self.reads(self.policy_path(k), wanted[k]["code"])]
+        for k in CANDIDATES:
+            if is_stored(self.policy_path(k)) and is_stored(self._history_path(k)):
+                self._stamp_policies(k, source, wanted[k])
+        missing = [
+            k for k in CANDIDATES if not all([self.reads(path, wanted[k]["code"]) for path in self._policy_paths(k)])
+        ]
         if missing:
             context = get_context("spawn")
             done = context.Value("q", 0)
             with ProcessPoolExecutor(len(missing), context, _share, (done,)) as pool:
                 waiting = set()
                 for k in missing:
-                    paths = self.policy_path(k), self._history_path(k)
+                    paths = self._policy_paths(k), self._history_path(k)
                     waiting.add(pool.submit(_train_policies, source, self.ppo_config(k), wanted[k], *paths))
                 told = 0
                 while waiting:
@@ -344,7 +363,32 @@ class Run:
                     told = done.value
                     for future in finished:
                         future.result()
-        return {k: load_policy(self.policy_path(k), wanted[k])[0] for k in CANDIDATES}
+        found = {k: [load_policy(path, wanted[k])[0] for path in self._policy_paths(k)] for k in CANDIDATES}
+        return {k: {seed: network for some in parts for seed, network in some.items()} for k, parts in found.items()}
+
+    def kept_policies(self) -> dict[int, dict[int, ActorCritic]]:
+        """:meth:`policies` of the first ``KEPT`` seeds, which a published run has, too."""
+        return {k: {seed: some[seed] for seed in sorted(some)[:KEPT]} for k, some in self.policies().items()}
+
+    def _stamp_policies(self, candidates: int, source: TableEpisodes, wanted: dict[str, Any]) -> None:
+        """Stamp policies anew whose code alone is another, if it finds the same in the first updates of the kept seeds."""
+        paths = [*filter(is_stored, self._policy_paths(candidates)), self._history_path(candidates)]
+        stored = {path: read_provenance(path) for path in paths}
+        other = [path for path, found in stored.items() if found["code"] != wanted["code"]]
+        if not other or any(differences(found | {"code": ""}, wanted | {"code": ""}) for found in stored.values()):
+            return
+        trainer = Trainer(source, self.ppo_config(candidates), wanted["seeds"][:KEPT])
+        trainer.train(stop=lambda: trainer.done == UPDATES_AGAIN)
+        again, history = pd.DataFrame(trainer.history), load_frame(self._history_path(candidates))
+        same = history[history["seed"].isin(trainer.seeds) & (history["update"] <= UPDATES_AGAIN)]
+        by = ["seed", "update", "task"]
+        one, two = (frame.sort_values(by, kind="stable").reset_index(drop=True) for frame in (again, same))
+        try:
+            pd.testing.assert_frame_equal(one, two, check_dtype=False, rtol=1e-3, atol=1e-4)
+        except AssertionError:
+            return  # refused, or trained anew, as any result of other code
+        for path in other:
+            restamp(path, stored[path] | {"code": wanted["code"]})
 
     def training_history(self) -> pd.DataFrame:
         """What the policies found while training: trained_k, seed, update, task, best."""
@@ -413,7 +457,7 @@ def _share(done: Any) -> None:
 
 
 def _train_policies(
-    source: TableEpisodes, config: PPOConfig, wanted: dict[str, Any], path: Path, history: Path
+    source: TableEpisodes, config: PPOConfig, wanted: dict[str, Any], paths: Sequence[Path], history: Path
 ) -> None:
     torch.set_num_threads(1)
     checkpoint = CACHE / "ppo" / f"{short_hash(as_json(wanted).encode())}.safetensors"
@@ -423,9 +467,10 @@ def _train_policies(
             _DONE.value += updates
 
     trainer = Trainer(source, config, wanted["seeds"])
-    networks = trainer.train(checkpoint, progress=count)
+    networks = rounded(trainer.train(checkpoint, progress=count))
     found = pd.DataFrame(trainer.history)
     # Curves to be looked at: seven digits are half the size of sixteen.
     save_frame(history, found.astype(dict.fromkeys(found.select_dtypes("float64"), "float32")), wanted)
-    save_policy(rounded(networks), path, wanted)
+    for path, seeds in zip(paths, (wanted["seeds"][:KEPT], wanted["seeds"][KEPT:]), strict=False):
+        save_policy({seed: networks[seed] for seed in seeds}, path, wanted)
     remove(checkpoint)

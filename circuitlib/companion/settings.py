@@ -31,7 +31,7 @@ class Settings:
     without being told. A task that the subject cannot do is left out, with a reason, by the run.
     penalty: lambda of the reward. train_prompts, evaluation_prompts: rows of each task's table; the control
     table, whose damages vary a hundred times less, has half as many.
-    seeds, steps: of PPO. episodes: evaluation episodes per task. control: a control text, or ``default``,
+    seeds: of each policy; a default run of a published one trains the first ``KEPT``. steps: of PPO. episodes: evaluation episodes per task. control: a control text, or ``default``,
     the subject's own (:func:`circuitlib.subjects.checkpoints.default_text`). check_tasks: leave out tasks that
     the subject does not do; without it only those whose prompts cannot be formed.
 
@@ -48,7 +48,7 @@ class Settings:
     penalty: float = 1.0
     train_prompts: int = 96
     evaluation_prompts: int = 160
-    seeds: int = 5
+    seeds: int = 20
     steps: int = 200_000
     episodes: int = 30
     control: Text | Literal["default"] = "default"
@@ -123,14 +123,14 @@ _LEAST = {
 PUBLISHED: dict[str, Settings] = {name: Settings(subject=name) for name in (EMBEDDED, SMOLLM2)}
 """The runs whose results are committed, one per subject."""
 
-RETRAINED = 4
-"""Seeds of each policy that a quicker run of a published one may train: with fewer no difference from five committed ones can be
-found at 1%. Nor is it sure with these: policies trained half as long pass, where five seeds find them out."""
+KEPT = 4
+"""Seeds of each policy whose weights are committed, and that a default run trains; of the others what they found is. With fewer no difference
+from the committed ones could be found at 1%."""
 
 
 def published(settings: Settings) -> Settings | None:
-    """The published settings that these are, or are but for training ``RETRAINED`` seeds; None for others."""
+    """The published settings that these are, or are but for training ``KEPT`` seeds; None for others."""
     for those in PUBLISHED.values():
-        if settings in (those, replace(those, seeds=min(RETRAINED, those.seeds))):
+        if settings in (those, replace(those, seeds=KEPT)):
             return those
     return None

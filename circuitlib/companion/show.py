@@ -66,6 +66,7 @@ def save_figure(figure: Figure, name: str, folder: Path, subject: str = "") -> N
     png, pdf = folder / f"{name}.png", folder / f"{name}.pdf"
     picture = io.BytesIO()
     figure.savefig(picture, metadata={"Software": None}, bbox_inches="tight")
+    figure.set_layout_engine("none")  # solved; each further drawing would solve it again
     if pdf.exists() and png.exists() and png.read_bytes() == picture.getvalue():
         return
     with written_whole(pdf) as temporary:

@@ -109,10 +109,15 @@ def summarise(frame: pd.DataFrame, pool: int | None) -> pd.DataFrame:
 
 def ahead(one: pd.DataFrame, other: pd.DataFrame, pool: int | None) -> Interval:
     """How much more one condition finds than another, both rows of one evaluation after one number of heads, as a fraction
-    of the oracle, paired by episode and by the seeds that both have, or with the one seed that there is."""
+    of the oracle, paired by episode and by the seeds that both have, or with the one seed that there is.
+
+    Raises ``ValueError`` for two of several seeds, none of which both have.
+    """
     ours, theirs = by_seed(one), by_seed(other)
     if len(ours) > 1 and len(theirs) > 1:
         both = set(one["seed"]) & set(other["seed"])
+        if not both:
+            raise ValueError("two policies are paired by their seeds, and these have none in common")
         ours, theirs = (by_seed(rows[rows["seed"].isin(both)]) for rows in (one, other))
     seeds = max(len(ours), len(theirs))
     ours, theirs = (np.broadcast_to(best, (seeds, best.shape[1])) for best in (ours, theirs))

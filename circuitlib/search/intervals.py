@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import norm, t
+from scipy.special import ndtri, stdtrit  # scipy.stats takes a second to import
 
 from circuitlib.search.episodes import BATCH
 
@@ -63,9 +63,34 @@ def fraction(
     if variance == 0:
         return Interval(float(value), float(value), float(value))
     freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
-    reach = t.ppf(0.975, freedom) * np.sqrt(variance) / oracle.mean()
+    reach = stdtrit(freedom, 0.975) * np.sqrt(variance) / oracle.mean()
     high = value + reach if against is not None else np.minimum(value + reach, 1.0)
     return Interval(float(value), float(value - reach), float(high))
+
+
+def ratio(gain: Float[np.ndarray, "orders prompts"], whole: Float[np.ndarray, " prompts"]) -> Interval:
+    """The mean of what is gained on each prompt, and on average over orders drawn by chance, over the mean of the whole; it may be below 0, and above 1.
+
+    The interval is Fieller's (1954, "Some problems in interval estimation"): all ratios r for which the mean of gain - r x whole is not
+    told from zero at 5%, by Student's t. Its variance has a part of prompts and, of several orders, one of orders, with their degrees of freedom
+    together as above. Not a number where the whole itself is not told from zero: then nothing that could be believed is left out.
+    """
+    orders, prompts = gain.shape
+    mean, total = gain.astype(np.float64).mean(0), whole.astype(np.float64)
+    x, y = mean.mean(), total.mean()
+    value = float(x / y) if y else np.nan
+    (a, c), (_, b) = np.cov(mean, total) / prompts
+    of_orders = gain.mean(1).var(ddof=1) / orders if orders > 1 else 0.0
+    of_prompts = a - 2 * value * c + value**2 * b
+    parts = of_prompts**2 / (prompts - 1) + of_orders**2 / max(orders - 1, 1)
+    freedom = (of_prompts + of_orders) ** 2 / parts if parts > 0 else prompts - 1
+    bar = stdtrit(freedom, 0.975) ** 2
+    # Roots of (x - r y)^2 = bar (a + of_orders - 2 r c + r^2 b).
+    square, middle = y**2 - bar * b, x * y - bar * c
+    if not square > 0:
+        return Interval(value, np.nan, np.nan)
+    reach = np.sqrt(max(middle**2 - square * (x**2 - bar * (a + of_orders)), 0.0))
+    return Interval(value, float((middle - reach) / square), float((middle + reach) / square))
 
 
 def share(value: float, episodes: int, pool: int | None) -> Interval:
@@ -73,7 +98,7 @@ def share(value: float, episodes: int, pool: int | None) -> Interval:
 
     pool: as in :func:`left_over`.
     """
-    left, z = left_over(episodes, pool), norm.ppf(0.975)
+    left, z = left_over(episodes, pool), ndtri(0.975)
     middle = (value + z**2 * left / 2) / (1 + z**2 * left)
     reach = z * np.sqrt(value * (1 - value) * left + (z * left / 2) ** 2) / (1 + z**2 * left)
     return Interval(float(value), float(middle - reach), float(middle + reach))
