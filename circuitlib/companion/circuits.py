@@ -19,7 +19,7 @@ from circuitlib.search.orders import random_orders
 from circuitlib.search.reading import play
 from circuitlib.search.trials import EPISODE_SEED
 
-SIZES = (1, 3, 5, 10, 20, 50)
+SIZES = (1, 5, 10, 20, 50)
 """Heads of a circuit; no more than the paper's policy picks."""
 
 KINDS: tuple[AblationKind, ...] = ("zero", "mean")
