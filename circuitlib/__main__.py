@@ -15,6 +15,9 @@ WORKSHOP = {
     "pretrain": "train the embedded subject anew",
 }
 
+PICTURES = (".png", ".pdf", ".svg")
+"""What a map of heads can be written as."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. The exit status is 1 when a published run does not agree with the committed results, and
@@ -121,28 +124,34 @@ def _head_damage_options(commands: Any) -> None:
     words = "the damage of every head of a model on prompts of your own, as a table"
     parser = commands.add_parser("head-damage", help=words)
     parser.add_argument("model", help="embedded subject, local Hugging Face directory, or hub name")
-    parser.add_argument("prompts", type=Path, help="CSV with columns text, right, wrong (answers with their space)")
+    parser.add_argument(
+        "prompts", type=Path, help="JSON lines (.jsonl) or CSV: text, right, wrong (answers with their space)"
+    )
     parser.add_argument("--control", type=Path, help="text file, one passage per line")
     parser.add_argument("--ablation", default="zero", choices=["zero", "mean"], help="what takes a head's place")
     parser.add_argument("--convention", default="folded", help=_HELP["convention"])
     parser.add_argument("--bos", default="default", help=_HELP["bos"])
     parser.add_argument("--top", type=int, metavar="N", help="only the N heads of the largest damage, for less work")
     parser.add_argument("--output", type=Path, help="CSV to write; printed otherwise")
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        help="map of all heads to write, such as map.png; of rewards with --control, otherwise of damages",
+    )
     parser.set_defaults(run=_head_damage)
 
 
 def _head_damage(options: argparse.Namespace) -> int:
-    import pandas as pd
-
-    from circuitlib.ablation.head_damage import head_damage
+    from circuitlib.ablation.head_damage import head_damage, plot_head_damage
+    from circuitlib.ablation.prompt_file import read_prompts
     from circuitlib.manifest import written_whole
     from circuitlib.subjects.load import load_subject
 
-    table = pd.read_csv(options.prompts, keep_default_na=False, dtype=str)
-    if missing := [name for name in ("text", "right", "wrong") if name not in table]:
-        raise ValueError(f"{options.prompts} has no column {', '.join(missing)}")
-    prompts = list(table[["text", "right", "wrong"]].itertuples(index=False, name=None))
-    texts = None
+    if options.plot and options.top is not None:
+        raise ValueError("--plot maps all heads, and --top measures some of them; leave one out")
+    if options.plot and options.plot.suffix not in PICTURES:
+        raise ValueError(f"--plot must end in {', '.join(PICTURES)}, not {options.plot.name}")
+    prompts, texts = read_prompts(options.prompts), None
     if options.control:
         texts = [line for line in options.control.read_text().splitlines() if line.strip()]
     subject = load_subject(options.model, options.convention, bos=options.bos)
@@ -152,6 +161,12 @@ def _head_damage(options: argparse.Namespace) -> int:
             frame.to_csv(temporary, index=False)
     else:
         print(frame.sort_values("damage", ascending=False).to_string(index=False))
+    if options.plot:
+        figure = plot_head_damage(frame, "damage" if texts is None else "reward")
+        with written_whole(options.plot) as temporary:
+            figure.savefig(
+                temporary, format=options.plot.suffix.removeprefix(".") or None, bbox_inches="tight", dpi=160
+            )
     return 0
 
 

@@ -9,12 +9,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import nbformat
 import pandas as pd
 import pytest
 from papermill.translators import PythonTranslator
 
 from circuitlib import __main__ as command
+from circuitlib.ablation.prompt_file import read_prompts
 from circuitlib.companion import notebooks, reproduce, run
 from circuitlib.companion.notebooks import clean, execute, execute_in_place, notebook_paths
 from circuitlib.companion.progress import Progress
@@ -111,9 +113,39 @@ def test_head_damage_from_the_command_line(
     assert command.main([*arguments, "--convention", "raw", "--bos", "none"]) == 0
     assert command.main([*arguments, "--convention", "centred"]) == 2
     assert command.main(["head-damage", str(checkpoint), str(tmp_path)]) == 2
-    table.drop(columns="wrong").to_csv(prompts, index=False)
-    assert command.main(arguments) == 2
-    assert "has no column wrong" in capsys.readouterr().err
+    lines, picture = tmp_path / "prompts.jsonl", tmp_path / "map.png"
+    lines.write_text("".join(json.dumps(row) + "\n" for row in table.to_dict("records")))
+    from_lines = ["head-damage", str(checkpoint), str(lines), "--output", str(target)]
+    assert command.main([*from_lines, "--plot", str(picture)]) == 0
+    assert pd.read_csv(target)["damage"].equals(frame["damage"])
+    assert plt.imread(picture).std() > 0.05
+    for wrong in (["--plot", str(picture), "--top", "3"], ["--plot", str(tmp_path / "map.csv")]):
+        assert command.main([*from_lines, *wrong]) == 2
+        assert "--plot m" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", "text,right\nThe,a\n", "has no column wrong"),
+        ("a.csv", "text,right,wrong\nThe, a\n", r"line 2: not three strings"),
+        ("a.csv", "text,right,wrong\n", "there are no prompts"),
+        ("a.csv", 'text,right,wrong\n"The, a, b\n', r"after line 1: unexpected end of data"),
+        ("a.jsonl", "", "there are no prompts"),
+        ("a.jsonl", '{"text": "The", "right": " a", "wrong": " b"}\n\n{"text": ', r"line 3: not JSON"),
+        ("a.jsonl", '{"text": "The", "right": " a", "wrong": 7}', r"line 1: not three strings"),
+        ("a.jsonl", '["The", " a", " b"]', r"line 1: not three strings"),
+    ],
+)
+def test_a_file_of_prompts_that_is_none(tmp_path: Path, name: str, text: str, message: str) -> None:
+    """The file and the line are named."""
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f"{name}.*{message}"):
+        read_prompts(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=f"{name} is not a text file in UTF-8"):
+        read_prompts(path)
 
 
 @pytest.mark.long
