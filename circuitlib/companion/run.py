@@ -41,6 +41,7 @@ from circuitlib.manifest import (
     written_whole,
 )
 from circuitlib.paths import CACHE, FIGURES, NOTEBOOKS, RESULTS, ROOT, require_checkout
+from circuitlib.processes import end_with_parent
 from circuitlib.search.belief import ESTIMATES
 from circuitlib.search.env import budget_for
 from circuitlib.search.episodes import BATCH, TableEpisodes
@@ -407,7 +408,8 @@ _DONE: Any = None
 
 
 def _share(done: Any) -> None:
-    """Where a process that trains counts its updates."""
+    """Where a process that trains counts its updates; it ends with the run that wants them."""
+    end_with_parent()
     global _DONE
     _DONE = done
 
