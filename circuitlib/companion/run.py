@@ -24,6 +24,9 @@ from circuitlib.ablation.attribution import PRICES, Through
 from circuitlib.ablation.build import ROWS_AGAIN, Recipe, build_table, code_of, differs_again
 from circuitlib.ablation.check_task import why_left_out
 from circuitlib.ablation.tables import DamageTable, load_table, save_table
+from circuitlib.companion.aside import is_whole, set_aside
+from circuitlib.companion.locks import in_turn
+from circuitlib.companion.parameters import executed_cells, refuse_unknown_parameters
 from circuitlib.companion.settings import CANDIDATES, PUBLISHED, Settings, published
 from circuitlib.manifest import (
     StaleResult,
@@ -40,7 +43,7 @@ from circuitlib.manifest import (
     short_hash,
     written_whole,
 )
-from circuitlib.paths import CACHE, FIGURES, NOTEBOOKS, RESULTS, ROOT, require_checkout
+from circuitlib.paths import FIGURES, NOTEBOOKS, RESULTS, ROOT, require_checkout
 from circuitlib.processes import end_with_parent
 from circuitlib.search.belief import ESTIMATES
 from circuitlib.search.env import budget_for
@@ -60,6 +63,9 @@ from circuitlib.tasks.control_text import CONTROL, Part
 
 LONG = ("evaluation", "rivals")
 """Frames with so many rows that they are stored as parquet, a fifth of the size of CSV."""
+
+ASIDE = "set-aside"
+"""Where, beside what is not finished, results are put that cannot be used."""
 
 Progress = Callable[[int], object]
 """Told how many more units (rows of a table, updates of PPO) are done."""
@@ -88,7 +94,15 @@ class Run:
 
     @classmethod
     def of(cls, settings: dict[str, Any], output: str = "") -> "Run":
-        """What a notebook's parameters name: changes to the default settings, and a folder."""
+        """What a notebook's parameters name: changes to the default settings, and a folder.
+
+        Raises ``TypeError`` and ``ValueError``, in a notebook also for a parameter that it does not have.
+        """
+        refuse_unknown_parameters(executed_cells())
+        if not isinstance(settings, dict):
+            raise TypeError(
+                f"settings must be a dict such as {{'seeds': 2}}, not {type(settings).__name__} {settings!r}"
+            )
         return cls(Settings.of(settings), output)
 
     @cached_property
@@ -128,16 +142,38 @@ class Run:
         """Where executed notebooks are."""
         return ROOT / self.output / "notebooks" / self._name if self.output else NOTEBOOKS
 
+    @property
+    def partial(self) -> Path:
+        """Where what is not finished is kept (blocks of tables, checkpoints of training), and what was set aside."""
+        return ROOT / self.output / "partial" / self._name
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one process that makes the run as a whole; locks of single results are beside it."""
+        return ROOT / self.output / "locks" / self._name
+
     def reads(self, path: Path, code: str = "") -> bool:
-        """Whether to read a result, rather than to measure it. In an output folder what another ``code`` made is
-        measured again; among the committed results it is refused when it is read."""
-        stored = is_stored(path)
-        if not stored and not self.output:
-            raise FileNotFoundError(f"{path.name} is not among the committed results; run `make reproduce`")
-        if stored and self.output and code and read_provenance(path)["code"] != code:
-            remove(path)
+        """Whether to read a result, rather than to measure it. In an output folder what is not whole, or was made by another
+        ``code``, is set aside and measured again; among the committed results it is refused when it is read."""
+        if not self.output:
+            if not is_stored(path):
+                raise FileNotFoundError(f"{path.name} is not among the committed results; run `make reproduce`")
+            return True
+        whole = is_whole(path, self.partial / ASIDE)
+        if whole and code and read_provenance(path)["code"] != code:
+            set_aside(path, self.partial / ASIDE, f"{path.name} was made by other code")
             return False
-        return stored
+        return whole
+
+    @contextmanager
+    def _measures(self, path: Path, code: str = "") -> Iterator[bool]:
+        """Whether to measure a result here and now: other processes that want to measure for this run wait meanwhile, and then read
+        what there is."""
+        if self.reads(path, code):
+            yield False
+            return
+        with in_turn(self.lock.with_name(f"{self.lock.name}.measuring"), f"results of {self.output}"):
+            yield not self.reads(path, code)
 
     @cached_property
     def subject(self) -> Subject:
@@ -151,12 +187,12 @@ class Run:
         Raises ``StaleResult`` when the checkpoint that is here is not the one that the results are of.
         """
         path = self.folder / "subject.json"
-        if not path.is_file():
+        card = self._stored_card(path)
+        if card is None:
             if self.output:
                 with written_whole(path) as temporary:
                     temporary.write_text(as_json(self.subject.card.record()))
             return self.subject.card
-        card = Card.read(path)
         for what, wanted in (("convention", self.settings.convention), ("bos", self.settings.bos)):
             if wanted != DEFAULT and (found := getattr(card, what)) != wanted:
                 raise StaleResult(f"{path} is of the {what} {found}, and this run of {wanted}")
@@ -165,6 +201,17 @@ class Run:
             if differs := differences({name: stored[name] for name in here}, here):
                 raise StaleResult(f"the results in {path.parent.name} are of another {card.name}: {'; '.join(differs)}")
         return card
+
+    def _stored_card(self, path: Path) -> Card | None:
+        if not path.is_file():
+            return None
+        try:
+            return Card.read(path)
+        except StaleResult as reason:
+            if not self.output:
+                raise
+            set_aside(path, self.partial / ASIDE, str(reason))
+            return None
 
     def beside(self) -> list["Run"]:
         """This run and, if it is a published one, the published runs of the other subjects, from which the book argues as
@@ -243,9 +290,10 @@ class Run:
         anew, otherwise refused (``StaleResult``).
         """
         path, recipe = self.table_path(name, part, through), self.recipe(name, part, through)
-        if not self.reads(path):
-            with _norms_are_held():
-                save_table(build_table(self.subject, recipe, CACHE, progress), path)
+        with self._measures(path) as missing:
+            if missing:
+                with _norms_are_held():
+                    save_table(build_table(self.subject, recipe, self.partial, progress), path)
         table, wanted = load_table(path), recipe.provenance(self.card)
         differs = differences(table.provenance, wanted)
         if differs and not differences(table.provenance | {"code": ""}, wanted | {"code": ""}):
@@ -326,7 +374,7 @@ class Run:
 
     def policies(self, progress: Progress = lambda units: None) -> dict[int, dict[int, ActorCritic]]:
         """Trained policies by the k they were trained with, and by seed. Trains those that are
-        missing, one process for each k, with checkpoints in the cache."""
+        missing, one process for each k, with checkpoints among what is not finished."""
         source = self.training_episodes()
         wanted = {k: self._policy_provenance(k) for k in CANDIDATES}
         missing = [k for k in CANDIDATES if not self.reads(self.policy_path(k), wanted[k]["code"])]
@@ -336,8 +384,8 @@ class Run:
             with ProcessPoolExecutor(len(missing), context, _share, (done,)) as pool:
                 waiting = set()
                 for k in missing:
-                    paths = self.policy_path(k), self._history_path(k)
-                    waiting.add(pool.submit(_train_policies, source, self.ppo_config(k), wanted[k], *paths))
+                    paths = self.policy_path(k), self._history_path(k), self.partial
+                    waiting.add(pool.submit(_in_turn, self.lock, source, self.ppo_config(k), wanted[k], *paths))
                 told = 0
                 while waiting:
                     finished, waiting = wait(waiting, timeout=1.0)
@@ -349,6 +397,12 @@ class Run:
 
     def training_history(self) -> pd.DataFrame:
         """What the policies found while training: trained_k, seed, update, task, best."""
+        for k in CANDIDATES:
+            path = self.policy_path(k)
+            if not self.reads(self._history_path(k)) and path.exists():
+                set_aside(
+                    path, self.partial / ASIDE, f"{path.name} is without its history, which only training it tells"
+                )
         self.policies()
         frames = [load_frame(self._history_path(k), self._policy_provenance(k)).assign(trained_k=k) for k in CANDIDATES]
         return pd.concat(frames, ignore_index=True)
@@ -371,8 +425,9 @@ class Run:
             "inputs": inputs,
             "code": code_of(module),
         } | made_on()
-        if not self.reads(path, wanted["code"]):
-            save_frame(path, compute(), wanted)
+        with self._measures(path, wanted["code"]) as missing:
+            if missing:
+                save_frame(path, compute(), wanted)
         return load_frame(path, wanted)
 
     def adopt_frame(self, name: str, module: str) -> bool:
@@ -414,11 +469,21 @@ def _share(done: Any) -> None:
     _DONE = done
 
 
+def _in_turn(
+    lock: Path, source: TableEpisodes, config: PPOConfig, wanted: dict[str, Any], path: Path, *others: Path
+) -> None:
+    """Train policies, unless another process is just doing so: then wait for those."""
+    with in_turn(lock.with_name(f"{lock.name}.{path.stem}"), path.name):
+        if not is_stored(path):
+            _train_policies(source, config, wanted, path, *others)
+
+
 def _train_policies(
-    source: TableEpisodes, config: PPOConfig, wanted: dict[str, Any], path: Path, history: Path
+    source: TableEpisodes, config: PPOConfig, wanted: dict[str, Any], path: Path, history: Path, partial: Path
 ) -> None:
     torch.set_num_threads(1)
-    checkpoint = CACHE / "ppo" / f"{short_hash(as_json(wanted).encode())}.safetensors"
+    checkpoint = partial / "ppo" / f"{short_hash(as_json(wanted).encode())}.safetensors"
+    is_whole(checkpoint, partial / ASIDE)
 
     def count(updates: int) -> None:
         with _DONE.get_lock():
