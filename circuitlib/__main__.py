@@ -4,11 +4,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from errno import EDQUOT, EFBIG, EIO, ENOSPC, EROFS
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from circuitlib.paths import ROOT, RUNS
+
+FULL = (EDQUOT, EFBIG, EIO, ENOSPC, EROFS)
+"""Errors of a disk that takes no more."""
 
 WORKSHOP = {
     "benchmark": "measure speed and memory, side by side, on this machine",
@@ -20,8 +26,8 @@ PICTURES = (".png", ".pdf", ".svg")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. The exit status is 1 when a published run does not agree with the committed results, and
-    2, before anything is done, when something is wrong with what was asked for."""
+    """Run a command. The exit status is 1 when a published run does not agree with the committed results, and 2 when something is
+    wrong with what was asked for or with what is here, said in one line: before anything is done, if it can be known then."""
     parser = argparse.ArgumentParser(prog="python -m circuitlib", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     _reproduce_options(commands)
@@ -37,9 +43,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         return int(options.run(options))
-    except (OSError, TypeError, ValueError) as error:
-        print(f"{parser.prog} {options.command}: {error}", file=sys.stderr)
+    except (OSError, TypeError, ValueError, SafetensorError) as error:
+        reason = _in_words(error, getattr(options, "output", None))
+        print(f"{parser.prog} {options.command}: {reason}", file=sys.stderr)
         return 2
+
+
+def _in_words(error: Exception, output: object) -> str:
+    """An error in one line. A disk that takes no more does not say which file, so ``output``, what is written, is named."""
+    if isinstance(error, SafetensorError) or (
+        isinstance(error, OSError) and error.errno in FULL and not error.filename
+    ):
+        kept = "what is stored there is kept: make room, and give the same command again"
+        return f"nothing more can be written to {output} ({error}); {kept}"
+    return " ".join(str(error).split())
 
 
 _HELP = {
@@ -69,7 +86,9 @@ def _reproduce_options(commands: Any) -> None:
     parser.add_argument(
         "--notebooks", nargs="*", default=[], metavar="NN", help="numbers; by default all that take minutes"
     )
-    parser.add_argument("--resume", action="store_true", help="keep what an interrupted run has already measured")
+    parser.add_argument(
+        "--fresh", action="store_true", help="remove what the output folder holds of this subject, and measure it anew"
+    )
     parser.add_argument(
         "--full",
         action="store_true",
@@ -96,6 +115,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     from circuitlib.companion.reproduce import notebooks_of, report, reproduce
     from circuitlib.companion.run import Run
     from circuitlib.companion.settings import KEPT, PUBLISHED, Settings, published
+    from circuitlib.manifest import StaleResult
     from circuitlib.subjects.checkpoints import find_checkpoint
     from circuitlib.tasks.control_text import control_paragraphs
 
@@ -106,17 +126,20 @@ def _reproduce(options: argparse.Namespace) -> int:
         raise ValueError("settings other than a published run's need --output, a folder such as runs/mine")
     if options.publish and (settings not in PUBLISHED.values() or options.notebooks):
         raise ValueError("--publish needs the settings of a published run, and all notebooks")
-    output = options.output or "runs/default"
+    output = options.output = options.output or "runs/default"
     if RUNS.resolve() not in (ROOT / output).resolve().parents:
         raise ValueError(f"--output must be inside {RUNS.name}/, not {output}")
     run = Run(settings, output)
     notebooks = notebooks_of(run, options.notebooks, options.full)
     find_checkpoint(settings.subject)
     control_paragraphs(settings.text)
-    seconds = reproduce(run, notebooks, options.resume, options.full)
+    try:
+        seconds = reproduce(run, notebooks, options.fresh, options.full)
+    except StaleResult as error:
+        raise StaleResult(f"{error}; give another --output, or --fresh to measure all anew") from error
     agrees = report(run, seconds, options.full)
     if options.publish:
-        publish(run, None if options.resume else seconds)
+        publish(run, seconds if options.fresh else None)
     return 0 if agrees or options.publish else 1
 
 

@@ -1,9 +1,11 @@
 """Independent work on a process per core: what is many short operations holds Python's lock, and threads of it wait for each other."""
 
+import os
 import pickle
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import Any, TypeVar
 
 import torch
@@ -23,12 +25,30 @@ def in_processes(call: Callable[..., Value], jobs: Sequence[tuple[Any, ...]]) ->
         return [call(*job) for job in jobs]
     # Pickled here: multiprocessing would hand over every tensor in shared memory, with a file of its own.
     packed = [pickle.dumps((call, job)) for job in jobs]
-    with ProcessPoolExecutor(count, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+    with ProcessPoolExecutor(count, get_context("spawn"), _begin) as pool:
         try:
             return list(pool.map(_unpacked, packed))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def end_with_parent() -> None:
+    """From now on this process, which another one spawned, ends as soon as that one does, however it does: whoever would read what
+    it computes is gone."""
+    parent = parent_process()
+    assert parent is not None, "only a spawned process has a parent to end with"
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
+def _begin() -> None:
+    end_with_parent()
+    torch.set_num_threads(1)
 
 
 def _unpacked(packed: bytes) -> Any:

@@ -164,7 +164,6 @@ def opt_checkpoint(
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Runs are written to a folder of the test's own."""
     monkeypatch.setattr(run, "ROOT", tmp_path)
-    monkeypatch.setattr(run, "CACHE", tmp_path / "cache")
     return tmp_path
 
 

@@ -1,8 +1,14 @@
 """Work in processes: the same values in the same order, each process on one core, errors as they are."""
 
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
 
+import psutil
 import pytest
 import torch
 
@@ -39,3 +45,48 @@ def test_a_single_job_and_a_single_core_need_no_process() -> None:
         assert in_processes(os.getpid, [(), ()]) == [os.getpid()] * 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_processes_end_with_the_one_that_wants_their_work(tmp_path: Path) -> None:
+    """Killed, so that it can tell nobody, while both of its processes are at work."""
+    program = tmp_path / "works.py"
+    program.write_text(
+        dedent("""
+            import os, sys, time
+            from pathlib import Path
+            import torch
+            from circuitlib.processes import in_processes
+
+            def work(folder, i):
+                (Path(folder) / str(os.getpid())).touch()
+                time.sleep(60)
+
+            if __name__ == "__main__":
+                torch.set_num_threads(2)
+                in_processes(work, [(sys.argv[1], i) for i in range(2)])
+            """)
+    )
+    folder = tmp_path / "pids"
+    folder.mkdir()
+    parent = subprocess.Popen([sys.executable, str(program), str(folder)])
+    try:
+        began = time.monotonic()
+        while len(list(folder.iterdir())) < 2 and time.monotonic() - began < 50:
+            time.sleep(0.05)
+    finally:
+        parent.kill()
+        parent.wait()
+    children = [int(path.name) for path in folder.iterdir()]
+    assert len(children) == 2
+    began = time.monotonic()
+    while (left := [pid for pid in children if _runs(pid)]) and time.monotonic() - began < 5:
+        time.sleep(0.05)
+    assert not left
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is there and has not ended: one that has may wait for somebody to ask."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -28,7 +28,6 @@ def measured(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     settings = Settings(str(checkpoint), control="docstrings", seeds=1, steps=400, **SMALL)  # type: ignore[arg-type]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "ROOT", folder)
-        patch.setattr(run, "CACHE", folder / "cache")
         one = Run(settings, "runs/measured")
         reproduce.reproduce(one, [])
         return settings, one.folder
@@ -41,7 +40,6 @@ def second(measured: tuple[Settings, Path], tmp_path: Path, monkeypatch: pytest.
     shutil.copytree(RESULTS / "gpt2-mini", results / "gpt2-mini")
     shutil.copytree(folder, results / folder.name)
     monkeypatch.setattr(run, "ROOT", tmp_path)
-    monkeypatch.setattr(run, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(run, "RESULTS", results)
     monkeypatch.delitem(PUBLISHED, SMOLLM2)
     monkeypatch.setitem(PUBLISHED, settings.subject, settings)

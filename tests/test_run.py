@@ -186,7 +186,7 @@ def test_policies_are_what_the_trainer_learns(make_run: Callable[..., Run]) -> N
     history = mine.training_history()
     assert set(history["trained_k"]) == set(CANDIDATES)
     assert set(history["update"]) == {1, 2, 3}
-    assert not list(run.CACHE.glob("ppo/*"))
+    assert not list(mine.partial.glob("ppo/*"))
     with pytest.raises(StaleResult, match=r"config.total_timesteps is 1200, wanted 1600"):
         Run(replace(mine.settings, steps=1600), mine.output).policies()
     path = mine.policy_path(1)

@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import papermill
 import zmq
+from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from circuitlib.companion.run import Run
@@ -64,11 +65,19 @@ def _a_core_per_kernel() -> Iterator[None]:
             del os.environ[name]
 
 
+class NotebookFailed(ValueError):
+    """A notebook stopped with an error; the message says which, where, and what it was."""
+
+
 def _papermill(path: Path, output: Path, parameters: dict[str, object] | None) -> None:
     quiet = {"progress_bar": False, "log_output": False}
-    papermill.execute_notebook(
-        path, output, parameters, kernel_name="python3", cwd=str(NOTEBOOKS), config=KERNELS, **quiet
-    )
+    try:
+        papermill.execute_notebook(
+            path, output, parameters, kernel_name="python3", cwd=str(NOTEBOOKS), config=KERNELS, **quiet
+        )
+    except PapermillExecutionError as error:
+        reason = f"{error.ename}: {error.evalue}"
+        raise NotebookFailed(f"{path.name} stopped in its cell {error.exec_count} ({reason}); see {output}") from error
 
 
 def execute(paths: Sequence[Path], run: Run, done: Callable[[str], object] = lambda name: None) -> None:

@@ -22,7 +22,7 @@ SECONDS_MARKS = ("<!-- seconds -->", "<!-- /seconds -->")
 
 def publish(run: Run, seconds: dict[str, float] | None) -> None:
     """Make a run the committed one, and execute the notebooks once the results of all published runs are of this code.
-    README's table of seconds is the embedded subject's; ``None`` seconds, those of a resumed run, leave it as it is.
+    README's table of seconds is the embedded subject's; ``None`` seconds, those of a run that kept results of an earlier one, leave it as it is.
 
     Raises ``ValueError`` for a run that :data:`circuitlib.companion.settings.PUBLISHED` does not name.
     """

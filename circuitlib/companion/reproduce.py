@@ -5,13 +5,15 @@ folder; then papermill executes the notebooks, which read them. A published run 
 the committed results.
 """
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import pandas as pd
 
@@ -33,14 +35,15 @@ from circuitlib.companion.frames import (
     sizes,
 )
 from circuitlib.companion.learned import adopt_learned
+from circuitlib.companion.locks import alone
 from circuitlib.companion.notebooks import execute, notebook_paths
 from circuitlib.companion.progress import Progress
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
 from circuitlib.companion.settings import CANDIDATES
-from circuitlib.manifest import is_stored, load_frame
+from circuitlib.manifest import StaleResult, as_json, differences, is_stored, load_frame, written_whole
 from circuitlib.subjects.checkpoints import EMBEDDED
-from circuitlib.tasks.control_text import CONTROL
+from circuitlib.tasks.control_text import CONTROL, Part, control_spans
 
 IN_ALL = "in all"
 """The name of the whole run's seconds beside those of its parts."""
@@ -104,21 +107,57 @@ def _one_frame(frame: Callable[[Run], object], run: Run, done: Callable[[int], o
     done(1)
 
 
-def reproduce(run: Run, notebooks: list[Path], resume: bool = False, full: bool = False) -> dict[str, float]:
-    """Measure what is missing, which without ``resume`` is everything, and execute the notebooks.
+def reproduce(run: Run, notebooks: list[Path], fresh: bool = False, full: bool = False) -> dict[str, float]:
+    """Measure what is missing, having said what is there, and execute the notebooks.
 
-    full: measure a published run whole. Otherwise its committed tables are taken once a few rows of each have been measured
+    fresh: remove what is there first, and measure everything anew. full: measure a published run whole. Otherwise its committed tables are taken once a few rows of each have been measured
     again, ``SLOW`` frames and what was learned on behaviours as they are, and the rest is redone from them.
 
-    Returns the seconds of each group of parts, and in all. Raises ``ValueError`` for a run without an output folder.
+    Returns the seconds of each group of parts, and in all. Before anything is removed or measured raises ``ValueError`` for a run
+    without an output folder or with more prompts than there is control text for, :class:`circuitlib.companion.locks.InUse` where
+    another process makes a run in this folder, and ``StaleResult`` where there is one of other settings.
     """
     if not run.output:
         raise ValueError("a run to be measured needs an output folder; the committed results are read")
+    _refuse_too_many(run)
+    with alone(run.lock, run.output):
+        if fresh:
+            for folder in (run.folder, run.figures, run.notebooks, run.partial):
+                if folder.exists():
+                    shutil.rmtree(folder)
+        _say_what_is_kept(run, full)
+        return _measure(run, notebooks, full)
+
+
+def _refuse_too_many(run: Run) -> None:
+    """More prompts than there are control spans to set beside them."""
+    for part in get_args(Part):
+        try:
+            control_spans(run.subject.tokenizer, run.settings.rows(True, part), 0, part, run.settings.text)
+        except ValueError as error:
+            setting = f"{part}_prompts"
+            raise ValueError(
+                f"{setting} {getattr(run.settings, setting)}: half as many control spans are needed; {error}"
+            ) from None
+
+
+def _say_what_is_kept(run: Run, full: bool) -> None:
+    """Refuse to go on with a run of other settings, and say how much of this one is there."""
+    place, asked = run.partial / "settings.json", asdict(run.settings) | {"full": full}
+    try:
+        stored = json.loads(place.read_text()) if place.is_file() else asked
+    except ValueError:
+        raise StaleResult(f"{place} is corrupt, so that nobody knows which run this is") from None
+    if differs := differences(stored, asked):
+        raise StaleResult(f"{run.output} holds a run of other settings: {'; '.join(differs)}")
+    with written_whole(place) as temporary:
+        temporary.write_text(as_json(asked))
+    if kept := [path for path in run.folder.rglob("*.*") if path.suffix != ".json" and is_stored(path)]:
+        print(f"{len(kept)} results that {run.output} holds are kept; --fresh measures them anew", flush=True)
+
+
+def _measure(run: Run, notebooks: list[Path], full: bool) -> dict[str, float]:
     began = time.monotonic()
-    _ = run.subject  # refused, if at all, before anything is removed
-    if not resume:
-        for folder in (run.folder, run.figures, run.notebooks):
-            shutil.rmtree(folder, ignore_errors=True)
     for name, reason in run.left_out.items():
         print(f"left out: {name}. {reason}", flush=True)
     adopt = adopts(run, full)

@@ -24,6 +24,9 @@ from circuitlib.ablation.attribution import PRICES, Through
 from circuitlib.ablation.build import ROWS_AGAIN, Recipe, build_table, code_of, differs_again
 from circuitlib.ablation.check_task import why_left_out
 from circuitlib.ablation.tables import DamageTable, load_table, save_table
+from circuitlib.companion.aside import is_whole, set_aside
+from circuitlib.companion.locks import in_turn
+from circuitlib.companion.parameters import executed_cells, refuse_unknown_parameters
 from circuitlib.companion.settings import CANDIDATES, KEPT, PUBLISHED, Settings, published
 from circuitlib.manifest import (
     StaleResult,
@@ -40,7 +43,8 @@ from circuitlib.manifest import (
     short_hash,
     written_whole,
 )
-from circuitlib.paths import CACHE, FIGURES, NOTEBOOKS, RESULTS, ROOT, require_checkout
+from circuitlib.paths import FIGURES, NOTEBOOKS, RESULTS, ROOT, require_checkout
+from circuitlib.processes import end_with_parent
 from circuitlib.search.belief import ESTIMATES
 from circuitlib.search.env import budget_for
 from circuitlib.search.episodes import BATCH, TableEpisodes
@@ -65,6 +69,9 @@ OTHERS = "_others"
 
 UPDATES_AGAIN = 5
 """Updates that policies of other code are trained again for."""
+
+ASIDE = "set-aside"
+"""Where, beside what is not finished, results are put that cannot be used."""
 
 Progress = Callable[[int], object]
 """Told how many more units (rows of a table, updates of PPO) are done."""
@@ -93,7 +100,15 @@ class Run:
 
     @classmethod
     def of(cls, settings: dict[str, Any], output: str = "") -> "Run":
-        """What a notebook's parameters name: changes to the default settings, and a folder."""
+        """What a notebook's parameters name: changes to the default settings, and a folder.
+
+        Raises ``TypeError`` and ``ValueError``, in a notebook also for a parameter that it does not have.
+        """
+        refuse_unknown_parameters(executed_cells())
+        if not isinstance(settings, dict):
+            raise TypeError(
+                f"settings must be a dict such as {{'seeds': 2}}, not {type(settings).__name__} {settings!r}"
+            )
         return cls(Settings.of(settings), output)
 
     @cached_property
@@ -133,16 +148,38 @@ class Run:
         """Where executed notebooks are."""
         return ROOT / self.output / "notebooks" / self._name if self.output else NOTEBOOKS
 
+    @property
+    def partial(self) -> Path:
+        """Where what is not finished is kept (blocks of tables, checkpoints of training), and what was set aside."""
+        return ROOT / self.output / "partial" / self._name
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one process that makes the run as a whole; locks of single results are beside it."""
+        return ROOT / self.output / "locks" / self._name
+
     def reads(self, path: Path, code: str = "") -> bool:
-        """Whether to read a result, rather than to measure it. In an output folder what another ``code`` made is
-        measured again; among the committed results it is refused when it is read."""
-        stored = is_stored(path)
-        if not stored and not self.output:
-            raise FileNotFoundError(f"{path.name} is not among the committed results; run `make reproduce`")
-        if stored and self.output and code and read_provenance(path)["code"] != code:
-            remove(path)
+        """Whether to read a result, rather than to measure it. In an output folder what is not whole, or was made by another
+        ``code``, is set aside and measured again; among the committed results it is refused when it is read."""
+        if not self.output:
+            if not is_stored(path):
+                raise FileNotFoundError(f"{path.name} is not among the committed results; run `make reproduce`")
+            return True
+        whole = is_whole(path, self.partial / ASIDE)
+        if whole and code and read_provenance(path)["code"] != code:
+            set_aside(path, self.partial / ASIDE, f"{path.name} was made by other code")
             return False
-        return stored
+        return whole
+
+    @contextmanager
+    def _measures(self, path: Path, code: str = "") -> Iterator[bool]:
+        """Whether to measure a result here and now: other processes that want to measure for this run wait meanwhile, and then read
+        what there is."""
+        if self.reads(path, code):
+            yield False
+            return
+        with in_turn(self.lock.with_name(f"{self.lock.name}.measuring"), f"results of {self.output}"):
+            yield not self.reads(path, code)
 
     @cached_property
     def subject(self) -> Subject:
@@ -156,12 +193,12 @@ class Run:
         Raises ``StaleResult`` when the checkpoint that is here is not the one that the results are of.
         """
         path = self.folder / "subject.json"
-        if not path.is_file():
+        card = self._stored_card(path)
+        if card is None:
             if self.output:
                 with written_whole(path) as temporary:
                     temporary.write_text(as_json(self.subject.card.record()))
             return self.subject.card
-        card = Card.read(path)
         for what, wanted in (("convention", self.settings.convention), ("bos", self.settings.bos)):
             if wanted != DEFAULT and (found := getattr(card, what)) != wanted:
                 raise StaleResult(f"{path} is of the {what} {found}, and this run of {wanted}")
@@ -170,6 +207,17 @@ class Run:
             if differs := differences({name: stored[name] for name in here}, here):
                 raise StaleResult(f"the results in {path.parent.name} are of another {card.name}: {'; '.join(differs)}")
         return card
+
+    def _stored_card(self, path: Path) -> Card | None:
+        if not path.is_file():
+            return None
+        try:
+            return Card.read(path)
+        except StaleResult as reason:
+            if not self.output:
+                raise
+            set_aside(path, self.partial / ASIDE, str(reason))
+            return None
 
     def beside(self) -> list["Run"]:
         """This run and, if it is a published one, the published runs of the other subjects, from which the book argues as
@@ -248,9 +296,10 @@ class Run:
         anew, otherwise refused (``StaleResult``).
         """
         path, recipe = self.table_path(name, part, through), self.recipe(name, part, through)
-        if not self.reads(path):
-            with _norms_are_held():
-                save_table(build_table(self.subject, recipe, CACHE, progress), path)
+        with self._measures(path) as missing:
+            if missing:
+                with _norms_are_held():
+                    save_table(build_table(self.subject, recipe, self.partial, progress), path)
         table, wanted = load_table(path), recipe.provenance(self.card)
         differs = differences(table.provenance, wanted)
         if differs and not differences(table.provenance | {"code": ""}, wanted | {"code": ""}):
@@ -337,13 +386,13 @@ class Run:
 
     def policies(self, progress: Progress = lambda units: None) -> dict[int, dict[int, ActorCritic]]:
         """Trained policies by the k they were trained with, and by seed; of a published run those of the seeds that are kept. Trains
-        those that are missing, one process for each k, with checkpoints in the cache.
+        those that are missing, one process for each k, with checkpoints among what is not finished.
 
         Those that other code trained are trained again for a few updates: where the same is found, they are stamped anew."""
         source = self.training_episodes()
         wanted = {k: self._policy_provenance(k) for k in CANDIDATES}
         for k in CANDIDATES:
-            if is_stored(self.policy_path(k)) and is_stored(self._history_path(k)):
+            if all([self.reads(path) for path in (self.policy_path(k), self._history_path(k))]):
                 self._stamp_policies(k, source, wanted[k])
         missing = [
             k for k in CANDIDATES if not all([self.reads(path, wanted[k]["code"]) for path in self._policy_paths(k)])
@@ -354,8 +403,8 @@ class Run:
             with ProcessPoolExecutor(len(missing), context, _share, (done,)) as pool:
                 waiting = set()
                 for k in missing:
-                    paths = self._policy_paths(k), self._history_path(k)
-                    waiting.add(pool.submit(_train_policies, source, self.ppo_config(k), wanted[k], *paths))
+                    paths = self._policy_paths(k), self._history_path(k), self.partial
+                    waiting.add(pool.submit(_in_turn, self.lock, source, self.ppo_config(k), wanted[k], *paths))
                 told = 0
                 while waiting:
                     finished, waiting = wait(waiting, timeout=1.0)
@@ -392,6 +441,12 @@ class Run:
 
     def training_history(self) -> pd.DataFrame:
         """What the policies found while training: trained_k, seed, update, task, best."""
+        for k in CANDIDATES:
+            path = self.policy_path(k)
+            if not self.reads(self._history_path(k)) and path.exists():
+                set_aside(
+                    path, self.partial / ASIDE, f"{path.name} is without its history, which only training it tells"
+                )
         self.policies()
         frames = [load_frame(self._history_path(k), self._policy_provenance(k)).assign(trained_k=k) for k in CANDIDATES]
         return pd.concat(frames, ignore_index=True)
@@ -414,8 +469,9 @@ class Run:
             "inputs": inputs,
             "code": code_of(module),
         } | made_on()
-        if not self.reads(path, wanted["code"]):
-            save_frame(path, compute(), wanted)
+        with self._measures(path, wanted["code"]) as missing:
+            if missing:
+                save_frame(path, compute(), wanted)
         return load_frame(path, wanted)
 
     def adopt_frame(self, name: str, module: str) -> bool:
@@ -451,16 +507,38 @@ _DONE: Any = None
 
 
 def _share(done: Any) -> None:
-    """Where a process that trains counts its updates."""
+    """Where a process that trains counts its updates; it ends with the run that wants them."""
+    end_with_parent()
     global _DONE
     _DONE = done
 
 
+def _in_turn(
+    lock: Path,
+    source: TableEpisodes,
+    config: PPOConfig,
+    wanted: dict[str, Any],
+    paths: Sequence[Path],
+    history: Path,
+    partial: Path,
+) -> None:
+    """Train policies, unless another process is just doing so: then wait for those."""
+    with in_turn(lock.with_name(f"{lock.name}.{paths[0].stem}"), paths[0].name):
+        if not all(map(is_stored, paths)):
+            _train_policies(source, config, wanted, paths, history, partial)
+
+
 def _train_policies(
-    source: TableEpisodes, config: PPOConfig, wanted: dict[str, Any], paths: Sequence[Path], history: Path
+    source: TableEpisodes,
+    config: PPOConfig,
+    wanted: dict[str, Any],
+    paths: Sequence[Path],
+    history: Path,
+    partial: Path,
 ) -> None:
     torch.set_num_threads(1)
-    checkpoint = CACHE / "ppo" / f"{short_hash(as_json(wanted).encode())}.safetensors"
+    checkpoint = partial / "ppo" / f"{short_hash(as_json(wanted).encode())}.safetensors"
+    is_whole(checkpoint, partial / ASIDE)
 
     def count(updates: int) -> None:
         with _DONE.get_lock():

@@ -1,0 +1,316 @@
+"""Nothing that was measured is lost: runs that are killed, run twice at once, find half a result, or no room on the disk."""
+
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import dedent
+
+import pandas as pd
+import psutil
+import pytest
+from kill_runs import kill_runs, results
+from small_run import small_run
+
+from circuitlib import __main__ as command
+from circuitlib.companion import reproduce, run
+from circuitlib.companion.aside import is_whole
+from circuitlib.companion.locks import InUse, alone, in_turn
+from circuitlib.companion.run import ASIDE, Run
+from circuitlib.manifest import is_stored, load_frame, manifest_path, save_frame
+from circuitlib.paths import ROOT
+
+Break = Callable[[Path], object]
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Another file of that name: tensors that were read lie in the old one still."""
+    path.unlink()
+    path.write_bytes(content)
+
+
+BREAKS: dict[str, Break] = {
+    "without its manifest": lambda path: manifest_path(path).unlink(),
+    "a manifest alone": lambda path: path.unlink(),
+    "cut short": lambda path: _put(path, path.read_bytes()[:-1]),
+    "empty": lambda path: _put(path, b""),
+    "with an empty manifest": lambda path: manifest_path(path).write_bytes(b""),
+    "with half a manifest": lambda path: manifest_path(path).write_bytes(manifest_path(path).read_bytes()[:99]),
+}
+
+
+@pytest.fixture
+def tiny(small: dict[str, Path], elsewhere: Path) -> Run:
+    """A run of a tiny Llama, with nothing measured."""
+    return small_run(elsewhere, str(small["llama"]), "runs/mine")
+
+
+# What is not whole --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", BREAKS)
+def test_half_a_result_is_named_set_aside_and_measured_again(how: str, tiny: Run) -> None:
+    table, path = tiny.table("ioi", "train"), tiny.table_path("ioi", "train")
+    whole = path.read_bytes(), manifest_path(path).read_bytes()
+    BREAKS[how](path)
+    left = {file.name: file.read_bytes() for file in (path, manifest_path(path)) if file.exists()}
+    with pytest.warns(UserWarning, match=rf"set aside in .*, and made anew: .*{path.stem}\.(json|safetensors)"):
+        again = tiny.table("ioi", "train")
+    assert again.damage.equal(table.damage)
+    assert (path.read_bytes(), manifest_path(path).read_bytes()) == whole
+    assert {file.name: file.read_bytes() for file in (tiny.partial / ASIDE).iterdir()} == left, "nothing is deleted"
+
+
+@pytest.mark.parametrize("how", BREAKS)
+def test_half_a_frame_is_measured_again(how: str, tiny: Run) -> None:
+    frame, path = pd.DataFrame({"a": [1.5]}), tiny.frame_path("study")
+    tiny.frame("study", lambda: frame, "circuitlib.search.oracle")
+    BREAKS[how](path)
+    with pytest.warns(UserWarning, match=r"made anew: .*study\.(csv|json)"):
+        assert tiny.frame("study", lambda: frame, "circuitlib.search.oracle").equals(frame)
+    assert is_stored(path)
+
+
+def test_what_other_code_made_is_set_aside(tiny: Run) -> None:
+    frame, path = pd.DataFrame({"a": [1.5]}), tiny.frame_path("study")
+    tiny.frame("study", lambda: frame, "circuitlib.search.oracle")
+    with pytest.warns(UserWarning, match=r"made anew: study\.csv was made by other code"):
+        tiny.frame("study", lambda: frame + 1, "circuitlib.search.planning")
+    assert load_frame(tiny.partial / ASIDE / "study.csv").equals(frame)
+    assert load_frame(path).equals(frame + 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{}"])
+def test_a_card_that_is_not_whole_is_written_again(content: bytes, tiny: Run) -> None:
+    card, path = tiny.card, tiny.folder / "subject.json"
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"made anew: .*subject\.json is corrupt"):
+        assert Run(tiny.settings, tiny.output).card == card
+    assert Run(tiny.settings, tiny.output).card == card
+
+
+@pytest.mark.long
+def test_half_a_policy_or_history_or_checkpoint_is_made_again(tiny: Run) -> None:
+    tiny.policies()
+    whole = results(run.ROOT, tiny.output)
+    for name in ("policy_k1.safetensors", "training_k5.parquet"):
+        for how in ("without its manifest", "cut short"):
+            BREAKS[how](tiny.folder / name)
+            with pytest.warns(UserWarning, match=f"made anew: {name}"):
+                tiny.training_history()
+            assert results(run.ROOT, tiny.output) == whole
+    save_frame(tiny.partial / "ppo" / "x.csv", pd.DataFrame({"a": [1]}), {})
+    assert is_whole(tiny.partial / "ppo" / "x.csv", tiny.partial / ASIDE)
+
+
+# Two at once --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _holds(lock: Path, how: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds a lock until it is told to end."""
+    program = dedent(f"""
+        import sys
+        from pathlib import Path
+        from circuitlib.companion.locks import {how}
+
+        with {how}(Path({str(lock)!r}), "it"):
+            print("held", flush=True)
+            sys.stdin.readline()
+        """)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, **pipes)  # type: ignore[call-overload]
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def _arguments(mine: Run, *more: str) -> list[str]:
+    small = ["--control", "docstrings", "--no-check-tasks", "--train-prompts", "32", "--evaluation-prompts", "32"]
+    small += ["--episodes", "2", "--seeds", "1", "--steps", "1200"]
+    return ["reproduce", "--subject", mine.settings.subject, *small, "--output", mine.output, *more]
+
+
+def test_a_second_run_into_the_same_output_is_refused(
+    tiny: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is removed or measured; once the first has ended, even if it was killed, nothing is in the way."""
+    monkeypatch.setattr(reproduce, "_measure", lambda *some: {})
+    monkeypatch.setattr(reproduce, "report", lambda *some: True)
+    tiny.frame("kept", lambda: pd.DataFrame({"a": [1]}), "circuitlib.search.oracle")
+    with _holds(tiny.lock, "alone") as other:
+        assert command.main(_arguments(tiny, "--fresh")) == 2
+        assert "another run is writing into runs/mine; wait for it, or give another output" in capsys.readouterr().err
+        assert is_stored(tiny.frame_path("kept"))
+        beside = Run(tiny.settings, "runs/other")
+        assert command.main(_arguments(beside)) == 0, "another output is nobody's business"
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+        assert command.main(_arguments(tiny)) == 0
+    assert is_stored(tiny.frame_path("kept"))
+
+
+def test_a_lock_is_waited_for_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with _holds(tmp_path / "lock", "in_turn") as other:
+        with pytest.raises(InUse, match="another run is writing into it"), alone(tmp_path / "lock", "it"):
+            pass
+        assert other.stdin is not None
+        other.stdin.write("\n")
+        other.stdin.flush()
+        with in_turn(tmp_path / "lock", "it"), in_turn(tmp_path / "lock", "it"):
+            pass
+        assert other.wait(5) == 0
+    with _holds(tmp_path / "lock", "in_turn") as other:
+        capsys.readouterr()
+        subprocess.Popen(["sh", "-c", f"sleep 0.5; kill -9 {other.pid}"])
+        with in_turn(tmp_path / "lock", "it"):
+            assert other.wait() == -signal.SIGKILL
+        assert "another process is measuring it; waiting for it" in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_runs_at_once_end_as_one_alone(small: dict[str, Path], tmp_path: Path) -> None:
+    """Two into one output, and one into another: all three the same bytes, and nobody fails."""
+    program = [sys.executable, str(ROOT / "tests" / "small_run.py"), str(tmp_path), str(small["llama"])]
+    outputs = ["runs/one", "runs/one", "runs/two"]
+    runs = [subprocess.Popen([*program, output, "1", "1200"], cwd=ROOT) for output in outputs]
+    assert [one.wait() for one in runs] == [0, 0, 0]
+    assert results(tmp_path, "runs/one") == results(tmp_path, "runs/two")
+    assert len(results(tmp_path, "runs/one")) > 20
+    for output in set(outputs):
+        partial = tmp_path / output / "partial"
+        assert not [path for path in partial.rglob("*") if path.is_file()], "all of it is finished"
+
+
+# Killed -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.long
+def test_policies_stop_training_when_their_run_is_killed(small: dict[str, Path], tmp_path: Path) -> None:
+    """The run alone, not its group: its two processes end by themselves, and nothing is written after."""
+    program = [sys.executable, str(ROOT / "tests" / "small_run.py"), str(tmp_path), str(small["llama"])]
+    process = subprocess.Popen([*program, "runs/mine", "1", "20000000"], cwd=ROOT)
+    began = time.monotonic()
+    while len(list(tmp_path.rglob("ppo/*.json"))) < 2 and time.monotonic() - began < 150:
+        time.sleep(0.1)
+    trainers = [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+    process.kill()
+    process.wait()
+    assert len(trainers) == 2
+    assert psutil.wait_procs(trainers, timeout=5)[1] == []
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    time.sleep(3)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("subject", ["llama", "gpt2-mini"])
+def test_runs_that_are_killed_at_random_moments_go_on(subject: str, small: dict[str, Path], tmp_path: Path) -> None:
+    kills = list(kill_runs(str(small.get(subject, subject)), 10, 0, tmp_path))
+    assert len(kills) == 10
+
+
+# Kept, and begun anew -----------------------------------------------------------------------------
+
+
+def test_a_run_into_an_output_keeps_what_it_holds(
+    tiny: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is removed without being asked; a run of other settings is refused at once."""
+    monkeypatch.setattr(reproduce, "_measure", lambda *some: {})
+    monkeypatch.setattr(reproduce, "report", lambda *some: True)
+    tiny.frame("kept", lambda: pd.DataFrame({"a": [1]}), "circuitlib.search.oracle")
+    for folder in (tiny.figures, tiny.notebooks):
+        folder.mkdir(parents=True)
+        (folder / "kept").touch()
+    assert command.main(_arguments(tiny, "--notebooks", "09")) == 0
+    assert "1 results that runs/mine holds are kept; --fresh measures them anew" in capsys.readouterr().out
+    kept = [tiny.frame_path("kept"), tiny.figures / "kept", tiny.notebooks / "kept"]
+    assert all(path.exists() for path in kept)
+    assert command.main([*_arguments(tiny), "--steps", "2000"]) == 2
+    words = capsys.readouterr().err
+    assert (
+        "runs/mine holds a run of other settings: steps is 1200, wanted 2000; give another --output, or --fresh"
+        in words
+    )
+    assert command.main([*_arguments(tiny), "--full"]) == 2, "a full run does not rest on tables that were taken over"
+    assert command.main([*_arguments(tiny), "--steps", "2000", "--fresh"]) == 0
+    assert not any(path.exists() for path in kept)
+
+
+def test_more_prompts_than_there_is_text_for_are_refused_before_anything_is_removed(
+    tiny: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny.frame("kept", lambda: pd.DataFrame({"a": [1]}), "circuitlib.search.oracle")
+    for setting in ("train", "evaluation"):
+        assert command.main([*_arguments(tiny), f"--{setting}-prompts", "1000000000", "--fresh"]) == 2
+        words = capsys.readouterr().err
+        assert f"{setting}_prompts 1000000000: half as many control spans are needed; count must be between 1" in words
+    assert is_stored(tiny.frame_path("kept"))
+
+
+# No room ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _files_of_at_most(size: int) -> Iterator[None]:
+    """As on a full disk, no file of this process grows beyond ``size`` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("kind", ["settings", "table", "csv", "parquet"])
+def test_a_full_disk_is_one_line_and_leaves_what_is_there(
+    kind: str, tiny: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.DataFrame({"a": range(9000)})
+    write = {
+        "settings": lambda one: None,
+        "table": lambda one: one.table("ioi", "train"),
+        "csv": lambda one: one.frame("study", lambda: frame, "circuitlib.search.oracle"),
+        "parquet": lambda one: one.frame("evaluation", lambda: frame, "circuitlib.search.oracle"),
+    }[kind]
+    tiny.frame("kept", lambda: frame, "circuitlib.search.oracle")
+    assert not tiny.left_out, "loaded and tried while there is room"
+    before = results(run.ROOT, tiny.output)
+
+    def steps(one: Run, *some: object) -> Iterator[reproduce.Step]:
+        with _files_of_at_most(900):
+            write(one)
+        yield from ()
+
+    monkeypatch.setattr(reproduce, "steps", steps)
+    with _files_of_at_most(100 if kind == "settings" else 100_000):
+        assert command.main(_arguments(tiny)) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "reproduce:" in line]
+    assert "nothing more can be written to runs/mine (" in line
+    assert line.endswith("what is stored there is kept: make room, and give the same command again")
+    assert results(run.ROOT, tiny.output) == before
+    assert not [path for path in tiny.folder.iterdir() if path.name.startswith(".")], "nothing half written stays"
+
+
+def test_a_place_that_cannot_be_written_is_named_before_anything_is_measured(
+    tiny: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run.ROOT / "runs").mkdir()
+    (run.ROOT / "runs" / "mine").touch()
+    assert command.main(_arguments(tiny)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(run.ROOT / "runs" / "mine") in line
+
+
+def test_half_a_setting_is_named(tiny: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tiny.partial / "settings.json"
+    place.parent.mkdir(parents=True)
+    place.write_text("{")
+    assert command.main(_arguments(tiny)) == 2
+    assert f"{place} is corrupt" in capsys.readouterr().err
