@@ -243,7 +243,7 @@ def test_policies_of_other_code_are_trained_again_for_a_few_updates(
         of_other_code()
         history = paths[-1]
         save_frame(history, load_frame(history).assign(best=0.5), stored[history] | {"code": "another"})
-        with pytest.raises(AssertionError, match="trained anew"):
+        with pytest.raises(AssertionError, match="trained anew"), pytest.warns(UserWarning, match="by other code"):
             mine.policies()
     mine.policies()
     assert {path: path.read_bytes() for path in paths} == content
