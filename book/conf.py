@@ -11,7 +11,7 @@ sys.path.insert(0, str(HERE))
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 project, release = _PROJECT["name"], _PROJECT["version"]
-extensions = ["myst_nb", "figures", "formulas", "sources", "status", "toc"]
+extensions = ["myst_nb", "figures", "formulas", "pages", "sources", "status", "toc"]
 
 # Pages lie where their sources lie, so that the links between them hold.
 root_doc = "README"
@@ -41,7 +41,7 @@ html_theme = "furo"
 html_title = f"{project} {release}"
 html_static_path = ["static"]
 html_css_files = ["book.css"]
-html_extra_path = ["../figures/explore"]
+html_extra_path = [str(path) for path in (ROOT / "figures" / "explore").iterdir() if path.suffix in (".html", ".png")]
 html_additional_pages = {"index": "index.html"}
 templates_path = ["templates"]
 html_copy_source = False
