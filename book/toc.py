@@ -23,11 +23,11 @@ book/figures
 
 ```{toctree}
 :hidden:
+:glob:
 :caption: Beside them
 
 circuitlib/README
-data/subjects/gpt2-mini/README
-data/subjects/smollm2-135m-instruct-q4_1/README
+data/subjects/*/README
 book/status
 CHANGELOG
 ```

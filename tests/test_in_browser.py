@@ -23,6 +23,7 @@ pytestmark = pytest.mark.book
 BOOK, EXPLORE = RUNS / "book", FIGURES / "explore"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 NARROW, WIDE = 400, 1400
+expect.set_options(timeout=30_000)  # milliseconds; what a busy machine takes
 
 PAGES = [
     BOOK / "index.html",
