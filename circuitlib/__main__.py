@@ -1,4 +1,4 @@
-"""The one command: ``python -m circuitlib {reproduce, head-damage, fetch, authors, planted, benchmark, pretrain}``."""
+"""The one command: ``python -m circuitlib {reproduce, head-damage, fetch, authors, planted, explore, benchmark, pretrain}``."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from circuitlib.paths import ROOT, RUNS
+from circuitlib.paths import FIGURES, ROOT, RUNS
 
 FULL = (EDQUOT, EFBIG, EIO, ENOSPC, EROFS)
 """Errors of a disk that takes no more."""
@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _head_damage_options(commands)
     _fetch_options(commands)
     _study_options(commands)
+    _explore_options(commands)
     for name, words in WORKSHOP.items():
         commands.add_parser(name, help=words, add_help=False)
     options, rest = parser.parse_known_args(arguments)
@@ -234,6 +235,21 @@ def _planted(options: argparse.Namespace) -> int:
     frame = planted.measure(options.output / planted.PATH.name)
     last = frame[frame["measured"] == frame["measured"].max()]
     print(last.to_string(index=False, float_format="{:.2f}".format))
+    return 0
+
+
+def _explore_options(commands: Any) -> None:
+    words = "write the map of heads and the replay of episodes, two pages to open in a browser"
+    parser = commands.add_parser("explore", help=words)
+    parser.add_argument("--output", type=Path, default=FIGURES / "explore", help="folder (default: figures/explore)")
+    parser.set_defaults(run=_explore)
+
+
+def _explore(options: argparse.Namespace) -> int:
+    from circuitlib.companion.explore import write_pages
+
+    for path in write_pages(options.output):
+        print(path)
     return 0
 
 

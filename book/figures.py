@@ -1,0 +1,63 @@
+"""The directive ``figures``: every committed figure with the notebook that makes it; a link to a figure leads there."""
+
+import os
+import re
+from pathlib import Path
+
+import nbformat
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.typing import ExtensionMetadata
+
+
+def made_by(notebooks: Path) -> dict[str, list[Path]]:
+    """The notebooks that save each figure, by its name."""
+    makers: dict[str, list[Path]] = {}
+    for path in sorted(notebooks.glob("*.ipynb")):
+        source = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+        for name in dict.fromkeys(re.findall(r'save_figure\(\s*\w+,\s*"(\w+)"', source)):
+            makers.setdefault(name, []).append(path)
+    return makers
+
+
+class Figures(SphinxDirective):
+    """The figures of a folder, given from the root of the checkout."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        root = Path(self.env.srcdir)
+        (folder,), makers = self.arguments, made_by(root / "notebooks")
+        if not (paths := sorted((root / folder).glob("*.png"))):
+            raise self.error(f"no figures in {folder}")
+        parts = []
+        for path in paths:
+            title, where = path.stem.replace("_", " ").capitalize(), path.relative_to(root).as_posix()
+            links = ", ".join(f"[{maker.stem}](../notebooks/{maker.name})" for maker in makers.get(path.stem, []))
+            parts.append(f"({where})=\n**{title}** {links}\n\n![{title}](../{where})\n")
+        return self.parse_text_to_nodes("\n".join(parts))
+
+
+class LinksToFigures(SphinxTransform):
+    """A link to the file of a figure, or of a page to explore, would copy the file; it leads to where the book shows it instead."""
+
+    default_priority = 10
+
+    def apply(self) -> None:
+        here = os.path.dirname(self.env.docname)
+        for node in list(self.document.findall(addnodes.download_reference)):
+            target = os.path.normpath(os.path.join(here, node["reftarget"]))
+            if target.startswith("figures/") and target.endswith((".png", ".html")):
+                options = {"refdomain": "std", "reftype": "ref", "reftarget": target, "refexplicit": True}
+                node.replace_self(
+                    addnodes.pending_xref("", *node.children, refdoc=self.env.docname, refwarn=True, **options)
+                )
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    app.add_directive("figures", Figures)
+    app.add_transform(LinksToFigures)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

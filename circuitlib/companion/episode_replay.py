@@ -1,0 +1,148 @@
+"""The replay of episodes: which heads a policy measures one after another, seeing its rewards and blind, and what needs no policy
+measures on the same episode.
+
+The plays are among those of the table ``seeing`` (:mod:`circuitlib.companion.seeing`): the first of each episode, drawn with the same
+random numbers, so that what the page says of all episodes is about these, too.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from circuitlib.companion.frames import evaluation_episodes, head_rewards
+from circuitlib.companion.headmap import short
+from circuitlib.companion.run import Run
+from circuitlib.companion.seeing import PLAYS, seeing
+from circuitlib.search.env import budget_for
+from circuitlib.search.episodes import NOTHING, signal_of
+from circuitlib.search.oracle import head_order
+from circuitlib.search.orders import layers_in_order, random_orders
+from circuitlib.search.reading import Shown, play
+from circuitlib.search.trials import EPISODE_SEED
+from circuitlib.tasks.control_text import CONTROL
+
+TRAINED_K = 5
+"""The headline's policy."""
+
+SEEDS = (0, 1, 2, 3)
+"""Its seeds that can be replayed."""
+
+EPISODES = 5
+"""Of each task, the first."""
+
+SHOWN: tuple[Shown, ...] = ("seeing", "blind")
+
+
+def gains(table: pd.DataFrame, task: str) -> list[dict[str, float]]:
+    """What the table ``seeing`` says that seeing its rewards gains the policy on a task, told nothing: the paired difference, as a
+    fraction of the oracle, with its interval, by heads measured."""
+    blind = table.query(
+        "task == @task and searcher == 'policy' and trained_k == @TRAINED_K and told == @NOTHING and shown == 'blind'"
+    )
+    named = {"measured": "measured", "effect": "effect", "effect_low": "low", "effect_high": "high"}
+    return [dict(zip(named.values(), row, strict=True)) for row in blind[list(named)].to_numpy().tolist()]
+
+
+def replay_data(run: Run) -> tuple[dict[str, Any], list[Path]]:
+    """What the page shows of a run's subject: the list, and of each task's first episodes what every head pays and which heads
+    each searcher measures, in order; with what the table ``seeing`` says of all episodes. And the results that it is read from."""
+    table, networks = seeing(run), run.policies()[TRAINED_K]
+    picks = budget_for(run.card.heads)
+    signal = torch.from_numpy(signal_of(run.training_tasks, NOTHING))
+    numbers = torch.Generator().manual_seed(EPISODE_SEED)
+    tasks = []
+    for task in run.tasks:
+        rewards = evaluation_episodes(run, task).mean(1)
+        plays = {
+            (seed, shown): play(networks[seed], signal, rewards, EPISODE_SEED + seed, shown, PLAYS).head[0]
+            for seed in SEEDS
+            for shown in SHOWN
+        }
+        random = random_orders(EPISODES, run.card.heads, numbers)
+        layers = layers_in_order(EPISODES, run.card.layers, run.card.heads_per_layer, numbers)
+        episodes = [
+            {
+                "rewards": short(rewards[i]),
+                "seeds": [{shown: plays[seed, shown][i].tolist() for shown in SHOWN} for seed in SEEDS],
+                "random": random[i, :picks].tolist(),
+                "layers": layers[i, :picks].tolist(),
+            }
+            for i in range(EPISODES)
+        ]
+        tasks.append({"name": task, "gains": gains(table, task), "episodes": episodes})
+    training = torch.stack([head_rewards(run, name, "train") for name in run.training_tasks])
+    data = {
+        "caption": run.caption,
+        "layers": run.card.layers,
+        "across": run.card.heads_per_layer,
+        "trained_k": TRAINED_K,
+        "trained_on": list(run.training_tasks),
+        "all_episodes": run.settings.episodes,
+        "all_plays": PLAYS,
+        "all_seeds": len(networks),
+        "list": head_order(training)[:picks].tolist(),
+        "tasks": tasks,
+    }
+    paths = [run.frame_path("seeing"), run.policy_path(TRAINED_K)]
+    paths += [run.table_path(name, "evaluation") for name in (*run.tasks, CONTROL)]
+    return data, paths + [run.table_path(name, "train") for name in (*run.training_tasks, CONTROL)]
+
+
+LINES = (
+    ("seeing", "policy, sees its rewards", "#0072B2", "-"),
+    ("blind", "policy, sees zeros", "#56B4E9", "--"),
+    ("layers", "layers in order", "#009E73", "-."),
+    ("list", "list", "#D55E00", "-"),
+    ("random", "random", "#7F7F7F", "-"),
+)
+"""How searchers are drawn, as in the page: key, title, colour, dashes."""
+
+
+def replay_figure(subjects: Mapping[str, Mapping[str, Any]], task: str = "docstring") -> Figure:
+    """The first episode of a task, a row a subject: the heads that the first seed's policy measures, seeing and blind, numbered in
+    order, the best one outlined, and the running best of all searchers against the oracle."""
+    heights = [1.4 + 0.2 * data["layers"] for data in subjects.values()]
+    figure, axes = plt.subplots(
+        len(subjects), 3, figsize=(11, sum(heights)), height_ratios=heights, width_ratios=[1, 1, 1.3], squeeze=False
+    )
+    for (left, right, curves), (name, data) in zip(axes, subjects.items(), strict=True):
+        episode = next(one for one in data["tasks"] if one["name"] == task)["episodes"][0]
+        rewards, orders = np.array(episode["rewards"]), {**episode, **episode["seeds"][0], "list": data["list"]}
+        for axis, (shown, title, _, _) in zip((left, right), LINES, strict=False):
+            _numbered(axis, rewards, orders[shown], data["across"])
+            axis.set(title=title, xlabel="head")
+        left.set_ylabel(f"{name}\nlayer")
+        for key, title, colour, dashes in LINES:
+            best = np.maximum.accumulate(rewards[orders[key]]) / rewards.max()
+            picks = np.arange(1, len(best) + 1)
+            curves.plot(picks, best, color=colour, ls=dashes, label=title, drawstyle="steps-post")
+        curves.axhline(1, color="black", lw=1, ls=":")
+        curves.set(xlabel="heads measured", ylabel="best reward / oracle", ylim=(0, 1.05))
+        curves.set_title(f"{task}, told nothing, one episode")
+        curves.set_box_aspect(0.8)
+    axes[0][-1].legend(fontsize="x-small", loc="lower right")
+    return figure
+
+
+def _numbered(axis: Axes, rewards: np.ndarray, order: list[int], across: int) -> None:
+    """A grid of heads, those in an order coloured by reward and numbered."""
+    shown = np.full(len(rewards), np.nan)
+    shown[order] = np.sign(rewards[order]) * np.sqrt(np.abs(rewards[order]))
+    limit = np.sqrt(np.abs(rewards).max())
+    axis.imshow(shown.reshape(-1, across), cmap="RdBu_r", vmin=-limit, vmax=limit)
+    for pick, head in enumerate(order, 1):
+        dark = abs(shown[head]) > 0.6 * limit
+        where: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 5, "color": "white" if dark else "black"}
+        axis.text(head % across, head // across, str(pick), **where)
+    best = int(rewards.argmax())
+    axis.add_patch(plt.Rectangle((best % across - 0.5, best // across - 0.5), 1, 1, fill=False, ec="black", lw=1.5))
+    for side in (axis.xaxis, axis.yaxis):
+        side.set_major_locator(MaxNLocator(integer=True))

@@ -1,0 +1,95 @@
+"""The map of heads: what ablating each head of a subject does to every task, what the detectors say of it, and where it ranks."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from circuitlib.companion.detectors import DETECTORS
+from circuitlib.companion.frames import detections, heads
+from circuitlib.companion.run import Run
+from circuitlib.tasks import TASKS
+from circuitlib.tasks.control_text import CONTROL
+
+DIGITS = 5
+"""Significant digits of the numbers in a page."""
+
+
+def short(values: Any) -> list[float]:
+    """Numbers with ``DIGITS`` significant digits, to be written."""
+    return [float(f"{value:.{DIGITS}g}") for value in np.asarray(values).tolist()]
+
+
+def standard_error(damage: Float[Tensor, "prompts heads"]) -> Float[Tensor, " heads"]:
+    """Of the mean damage of each head over prompts."""
+    return damage.std(0) / len(damage) ** 0.5
+
+
+def map_data(run: Run) -> tuple[dict[str, Any], list[Path]]:
+    """What the page shows of a run's subject, by head in order of number: for each task the mean damage with its standard error
+    over prompts, the reward and its rank; the general damage; each detector's score. And the results that it is read from."""
+    frame, scores = heads(run), detections(run)
+    tables = {name: run.table(name, "evaluation").damage for name in (*run.tasks, CONTROL)}
+    tasks = []
+    for task in run.tasks:
+        rows = frame[frame["task"] == task].sort_values("head")
+        tasks.append(
+            {
+                "name": task,
+                "unit": TASKS[task].metric.unit,
+                "prompts": len(tables[task]),
+                "damage": short(rows["damage"]),
+                "error": short(standard_error(tables[task])),
+                "reward": short(rows["reward"]),
+                "rank": rows["rank"].tolist(),
+            }
+        )
+    general = frame[frame["task"] == run.tasks[0]].sort_values("head")["general"]
+    detectors = [
+        {"name": one.name, "task": one.task, "reads": one.reads, "score": short(rows.sort_values("head")["score"])}
+        for one in DETECTORS
+        if len(rows := scores[scores["detector"] == one.name])
+    ]
+    data = {
+        "caption": run.caption,
+        "layers": run.card.layers,
+        "across": run.card.heads_per_layer,
+        "spans": len(tables[CONTROL]),
+        "general": short(general),
+        "general_error": short(standard_error(tables[CONTROL])),
+        "tasks": tasks,
+        "detectors": detectors,
+    }
+    paths = [run.frame_path("heads"), run.frame_path("detections")]
+    return data, paths + [run.table_path(name, "evaluation") for name in tables]
+
+
+def map_figure(subjects: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """The reward of every head on every task, a row a subject: layers down, heads across, the colour growing with the square root,
+    as in the page."""
+    columns = max(len(data["tasks"]) for data in subjects.values())
+    heights = [0.8 + 0.15 * data["layers"] for data in subjects.values()]
+    figure, axes = plt.subplots(
+        len(subjects), columns, figsize=(1.9 * columns, sum(heights)), height_ratios=heights, squeeze=False
+    )
+    for row, (name, data) in zip(axes, subjects.items(), strict=True):
+        for axis, task in zip(row, data["tasks"], strict=False):
+            rewards = np.array(task["reward"]).reshape(data["layers"], data["across"])
+            shown = np.sign(rewards) * np.sqrt(np.abs(rewards))
+            limit = np.abs(shown).max()
+            axis.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit)
+            layer, head = np.unravel_index(rewards.argmax(), rewards.shape)
+            axis.set_title(f"{task['name']}\nbest: L{layer}.H{head}", fontsize=8)
+            axis.tick_params(labelsize=7)
+            axis.set_xticks(range(0, data["across"], 4))
+        for axis in row[len(data["tasks"]) :]:
+            axis.set_visible(False)
+        row[0].set_ylabel(f"{name}\nlayer", fontsize=8)
+    for axis in axes[-1]:
+        axis.set_xlabel("head", fontsize=8)
+    return figure

@@ -1,0 +1,228 @@
+// The replay of an episode: heads on the grid in the order in which a searcher measures them, and the best so far of all searchers.
+
+const NAMES = Object.keys(DATA.subjects);
+const LINES = {
+  seeing: { title: "policy", colour: "#0072B2", dashes: "" },
+  blind: { title: "policy, rewards hidden", colour: "#56B4E9", dashes: "6 3" },
+  layers: { title: "layers in order", colour: "#009E73", dashes: "8 3 2 3" },
+  list: { title: "list", colour: "#D55E00", dashes: "" },
+  random: { title: "random", colour: "#7F7F7F", dashes: "" },
+};
+const SEARCHERS = ["seeing", "layers", "list", "random"];
+const HELD_OUT = "docstring";
+
+const state = { subject: 0, task: 0, episode: 0, seed: 0, searcher: "seeing", hidden: false, pick: 10 };
+let timer = null;
+
+const controls = html("div", { class: "controls" });
+const slider = html("input", { type: "range", id: "pick", min: 1, value: state.pick, "aria-label": "heads measured" });
+const button = html("button", { type: "button", id: "play" }, "play");
+const said = html("span", { id: "said", "aria-live": "polite" });
+const grids = html("div", { class: "grids" });
+const chart = html("figure");
+const readout = html("div", { id: "readout" });
+const replay = html("div", { class: "replay" }, grids, html("div", {}, chart, readout));
+const caption = html("div", { id: "caption" });
+document.getElementById("page").append(
+  controls,
+  html("div", { class: "player" }, button, slider, said),
+  replay,
+  caption,
+);
+
+function subject() {
+  return DATA.subjects[NAMES[state.subject]];
+}
+
+function task() {
+  return subject().tasks[state.task];
+}
+
+function episode() {
+  return task().episodes[state.episode];
+}
+
+/** The heads that a searcher measures on the episode, in order. */
+function order(key) {
+  if (key === "list") return subject().list;
+  return key === "seeing" || key === "blind" ? episode().seeds[state.seed][key] : episode()[key];
+}
+
+/** The best reward after each pick. */
+function running(key) {
+  let most = -Infinity;
+  return order(key).map((head) => (most = Math.max(most, episode().rewards[head])));
+}
+
+function oracle() {
+  return Math.max(...episode().rewards);
+}
+
+function picks() {
+  return order("seeing").length;
+}
+
+/** The searchers that are drawn: the blind policy only where the rewards are hidden from it. */
+function drawn() {
+  return Object.keys(LINES).filter((key) => key !== "blind" || state.hidden);
+}
+
+function drawControls() {
+  const hide = html("input", { type: "checkbox", id: "hidden" });
+  hide.checked = state.hidden;
+  hide.addEventListener("change", () => {
+    Object.assign(state, { hidden: hide.checked, searcher: hide.checked ? "seeing" : state.searcher });
+    draw();
+  });
+  const hideLabel = html("label", { class: "hide" }, hide, " hide the rewards from the policy");
+  const set = (name) => (i) => {
+    state[name] = i;
+    draw();
+  };
+  const numbers = (count) => Array.from({ length: count }, (_, i) => `${i + 1}`);
+  controls.replaceChildren(
+    choices("subject", NAMES, state.subject, set("subject")),
+    choices("task", subject().tasks.map((one) => one.name), state.task, set("task")),
+    choices("episode", numbers(task().episodes.length), state.episode, set("episode")),
+    choices("policy of seed", episode().seeds.map((_, i) => `${i}`), state.seed, set("seed")),
+    choices("who searches", SEARCHERS.map((key) => LINES[key].title), SEARCHERS.indexOf(state.searcher), (i) => {
+      Object.assign(state, { searcher: SEARCHERS[i], hidden: state.hidden && i === 0 });
+      draw();
+    }),
+    hideLabel,
+  );
+}
+
+/** The grid of one searcher, with the heads that it has measured by now numbered in order. */
+function drawGrid(key) {
+  const rewards = episode().rewards, limit = largest(rewards), measured = order(key).slice(0, state.pick);
+  const title = `${LINES[key].title}: ${NAMES[state.subject]}, ${task().name}, episode ${state.episode + 1}`;
+  const { picture, cells, place, width, height } = headGrid(subject(), `${title}; ${measured.length} heads measured`);
+  picture.dataset.searcher = key;
+  cells.forEach((cell) => cell.setAttribute("fill", "#ececec"));
+  measured.forEach((head, i) => {
+    const { x, y } = place(head), ink = isDark(rewards[head], limit) ? "#fff" : "#000";
+    cells[head].setAttribute("fill", colour(rewards[head], limit));
+    cells[head].append(svg("title", {}, `pick ${i + 1}: ${headName(subject(), head)} pays ${number(rewards[head])}`));
+    const at = { x: x + width / 2 - 0.5, y: y + height / 2 + 3.5, "text-anchor": "middle", style: `fill: ${ink}; pointer-events: none` };
+    picture.append(svg("text", at, `${i + 1}`));
+  });
+  const outlined = (head, look) => {
+    const size = { width: width - 1, height: height - 1, fill: "none", "pointer-events": "none" };
+    picture.append(svg("rect", { ...place(head), ...size, ...look }));
+  };
+  outlined(rewards.indexOf(oracle()), { stroke: "#000", "stroke-width": 2, "stroke-dasharray": "3 2", class: "oracle" });
+  outlined(measured[measured.length - 1], { stroke: "#e69f00", "stroke-width": 2.5 });
+  return html("figure", {}, html("figcaption", {}, LINES[key].title), picture);
+}
+
+const CHART = { width: 480, height: 250, left: 40, right: 8, top: 10, bottom: 34 };
+
+/** The best so far of every searcher as a fraction of the oracle's; pale, what is still to come. */
+function drawChart() {
+  const { width, height, left, right, top, bottom } = CHART, last = picks();
+  const x = (pick) => left + ((width - left - right) * (pick - 0.5)) / last;
+  const y = (share) => top + (height - top - bottom) * (1 - Math.max(0, share) / 1.05);
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", id: "chart", "aria-label": "best reward so far, as a fraction of the oracle's, by heads measured" });
+  for (const share of [0, 0.25, 0.5, 0.75, 1]) {
+    const look = { x1: left, x2: width - right, y1: y(share), y2: y(share), stroke: share === 1 ? "#000" : "#e4e4e4", "stroke-dasharray": share === 1 ? "2 3" : "" };
+    picture.append(svg("line", look), svg("text", { x: left - 5, y: y(share) + 4, "text-anchor": "end", class: "axis" }, number(share, 2)));
+  }
+  for (const pick of [1, 10, 20, 30, 40, 50].filter((one) => one <= last)) {
+    picture.append(svg("text", { x: x(pick), y: height - bottom + 15, "text-anchor": "middle", class: "axis" }, `${pick}`));
+  }
+  picture.append(svg("text", { x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle", class: "axis" }, "heads measured"));
+  picture.append(svg("line", { x1: x(state.pick), x2: x(state.pick), y1: top, y2: height - bottom, stroke: "#e69f00" }));
+  for (const key of drawn()) {
+    const shares = running(key).map((best) => best / oracle());
+    const path = (some) => some.map((share, i) => `${i ? "H" : "M"}${x(i + 1)}${i ? "V" : " "}${y(share)}`).join("");
+    const look = { fill: "none", stroke: LINES[key].colour, "stroke-dasharray": LINES[key].dashes, "stroke-width": 2 };
+    picture.append(svg("path", { ...look, d: path(shares), opacity: 0.25 }));
+    picture.append(svg("path", { ...look, d: path(shares.slice(0, state.pick)), "data-searcher": key, "data-best": running(key).join(" ") }));
+  }
+  chart.replaceChildren(html("figcaption", {}, "best so far, as a fraction of the oracle's"), picture);
+}
+
+function drawReadout() {
+  const rows = drawn().map((key) => {
+    const best = running(key)[state.pick - 1];
+    const swatch = html("span", { class: "swatch", style: `border-color: ${LINES[key].colour}; border-top-style: ${LINES[key].dashes ? "dashed" : "solid"}` });
+    const cells = [html("td", {}, swatch, LINES[key].title), html("td", {}, number(best)), html("td", {}, `${number((100 * best) / oracle(), 0)}%`)];
+    return html("tr", { "data-searcher": key }, ...cells);
+  });
+  const best = html("tr", {}, html("td", {}, html("span", { class: "swatch", style: "border-top-style: dotted" }), `oracle: ${headName(subject(), episode().rewards.indexOf(oracle()))}`), html("td", {}, number(oracle())), html("td", {}, "100%"));
+  const titles = [`after ${state.pick} of ${picks()} heads`, "best reward", "of the oracle"].map((title) => html("th", {}, title));
+  readout.replaceChildren(html("table", {}, html("thead", {}, html("tr", {}, ...titles)), html("tbody", {}, ...rows, best)));
+}
+
+/** Points of the oracle, with their interval. */
+function points(gain) {
+  const [value, low, high] = [gain.effect, gain.low, gain.high].map((share) => number(100 * share, 1));
+  return `${value} (${low} to ${high})`;
+}
+
+function drawCaption() {
+  const one = subject(), name = task().name;
+  const trained = one.trained_on.includes(name) ? `was trained on ${name}, but is not told that this is it` : `was never trained on ${name}`;
+  const lines = [
+    `The policy, trained with best-of-${one.trained_k} and played without planning, ${trained}. ` +
+      `Dashed box: the episode's best head. Grey: not measured yet. ${one.caption}.`,
+  ];
+  if (state.hidden) {
+    const [seeing, blind] = ["seeing", "blind"].map((key) => order(key).slice(0, state.pick));
+    const same = seeing.filter((head) => blind.includes(head)).length;
+    const gain = (running("seeing")[state.pick - 1] - running("blind")[state.pick - 1]) / oracle();
+    const counts = task().gains.filter((gain) => gain.measured > 1);
+    const all = counts.map((gain) => `${points(gain)} after ${gain.measured}`).join(", ");
+    lines.push(
+      `Here, after ${state.pick} heads, ${same} of them the same in both, seeing its rewards gains the policy ${number(100 * gain, 1)} points of the oracle. ` +
+      `One episode decides nothing. Over all ${one.all_episodes} episodes of ${name}, ${one.all_plays} plays of each and ${one.all_seeds} seeds, ` +
+      `the paired difference with its 95% interval is, in points: ${all} heads (table seeing).`);
+  }
+  caption.replaceChildren(...lines.map((line) => html("p", { class: "caption" }, line)));
+}
+
+/** All that changes with the pick. */
+function drawPick() {
+  const head = order(state.searcher)[state.pick - 1];
+  slider.max = picks();
+  slider.value = state.pick;
+  said.replaceChildren(`pick ${state.pick}: ${headName(subject(), head)} pays ${number(episode().rewards[head])}`);
+  grids.replaceChildren(drawGrid(state.searcher), ...(state.hidden ? [drawGrid("blind")] : []));
+  replay.classList.toggle("two", state.hidden);
+  drawChart();
+  drawReadout();
+  drawCaption();
+}
+
+function draw() {
+  state.pick = Math.min(state.pick, picks());
+  drawControls();
+  drawPick();
+}
+
+function stop() {
+  clearInterval(timer);
+  timer = null;
+  button.textContent = "play";
+}
+
+button.addEventListener("click", () => {
+  if (timer) return stop();
+  if (state.pick >= picks()) state.pick = 0;
+  button.textContent = "stop";
+  timer = setInterval(() => {
+    state.pick += 1;
+    drawPick();
+    if (state.pick >= picks()) stop();
+  }, 250);
+});
+
+slider.addEventListener("input", () => {
+  stop();
+  state.pick = Number(slider.value);
+  drawPick();
+});
+
+state.task = Math.max(0, subject().tasks.findIndex((one) => one.name === HELD_OUT));
+draw();

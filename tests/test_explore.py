@@ -1,0 +1,114 @@
+"""The committed pages to explore: made from the results that are committed, small, and on their own."""
+
+import json
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from circuitlib.companion.episode_replay import SEEDS, SHOWN, TRAINED_K
+from circuitlib.companion.explore import PAGES, hashes_of, page_html
+from circuitlib.companion.frames import evaluation_episodes
+from circuitlib.companion.headmap import DIGITS
+from circuitlib.companion.run import Run
+from circuitlib.companion.seeing import PLAYS
+from circuitlib.companion.settings import PUBLISHED
+from circuitlib.manifest import load_frame
+from circuitlib.paths import FIGURES, RESULTS
+from circuitlib.search.env import budget_for
+from circuitlib.search.episodes import NOTHING, signal_of
+from circuitlib.search.reading import play
+from circuitlib.search.trials import EPISODE_SEED
+from circuitlib.subjects.checkpoints import EMBEDDED
+
+FOLDER = FIGURES / "explore"
+CLOSE = 10.0 ** (1 - DIGITS)
+EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+EACH_SUBJECT = pytest.mark.parametrize("run", [Run(settings) for settings in PUBLISHED.values()], ids=list(PUBLISHED))
+
+
+def text_of(name: str) -> str:
+    return (FOLDER / f"{name}.html").read_text(encoding="utf-8")
+
+
+def data_of(name: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text_of(name), re.DOTALL)
+    assert found
+    return dict(json.loads(found[1]))
+
+
+@EACH_PAGE
+def test_made_from_the_committed_results_by_this_code(page: Any) -> None:
+    data = data_of(page.name)
+    assert data["made_from"] == hashes_of(RESULTS / name for name in data["made_from"]), (
+        "results have changed since the pages were made; `python -m circuitlib explore` makes them again"
+    )
+    assert list(data["subjects"]) == list(PUBLISHED)
+    assert page_html(page, data) == text_of(page.name)
+
+
+@EACH_PAGE
+def test_small_and_on_its_own_with_its_picture_beside_it(page: Any) -> None:
+    text = text_of(page.name)
+    assert len(text.encode()) < 300_000
+    assert set(re.findall(r"https?://[\w./]+", text)) == {"http://www.w3.org/2000/svg"}
+    assert re.findall(r'(?:src|href)="([^"]*)"', text) == [f"{page.name}.png"]
+    assert "@import" not in text
+    assert (FOLDER / f"{page.name}.png").is_file()
+
+
+@EACH_SUBJECT
+def test_the_map_shows_what_the_tables_hold(run: Run) -> None:
+    data = data_of("head_map")["subjects"][run.card.name]
+    heads, detections = (load_frame(run.frame_path(name)) for name in ("heads", "detections"))
+    assert [task["name"] for task in data["tasks"]] == list(run.tasks)
+    for task in data["tasks"]:
+        rows = heads[heads["task"] == task["name"]].sort_values("head")
+        for column in ("damage", "reward"):
+            np.testing.assert_allclose(task[column], rows[column], rtol=CLOSE)
+        assert task["rank"] == rows["reward"].rank(method="first", ascending=False).astype(int).tolist()
+        damage = run.table(task["name"], "evaluation").damage.numpy()
+        np.testing.assert_allclose(task["error"], damage.std(0, ddof=1) / np.sqrt(len(damage)), rtol=2 * CLOSE)
+        np.testing.assert_allclose(data["general"], rows["general"], rtol=CLOSE)
+    assert len(data["detectors"]) == detections["detector"].nunique()
+    for detector in data["detectors"]:
+        rows = detections[detections["detector"] == detector["name"]].sort_values("head")
+        np.testing.assert_allclose(detector["score"], rows["score"], rtol=CLOSE)
+
+
+@EACH_SUBJECT
+def test_the_replay_shows_what_the_tables_hold(run: Run) -> None:
+    data = data_of("episode_replay")["subjects"][run.card.name]
+    picks = budget_for(run.card.heads)
+    seeing = load_frame(run.frame_path("seeing"))
+    for task in data["tasks"]:
+        rewards = evaluation_episodes(run, task["name"]).mean(1)
+        rows = seeing.query(f"task == {task['name']!r} and searcher == 'policy' and trained_k == {TRAINED_K}")
+        rows = rows.query("told == 'none' and shown == 'blind'")
+        gains = [[gain[name] for name in ("measured", "effect", "low", "high")] for gain in task["gains"]]
+        assert gains == rows[["measured", "effect", "effect_low", "effect_high"]].to_numpy().tolist()
+        for shown, paid in zip(task["episodes"], rewards, strict=False):
+            np.testing.assert_allclose(shown["rewards"], paid, rtol=CLOSE)
+            assert len(shown["seeds"]) == len(SEEDS)
+            orders = [shown["random"], shown["layers"], data["list"], *(o for s in shown["seeds"] for o in s.values())]
+            for order in orders:
+                assert len(set(order)) == len(order) == picks
+                assert 0 <= min(order) <= max(order) < run.card.heads
+            assert [head // run.card.heads_per_layer for head in shown["layers"]] == sorted(
+                head // run.card.heads_per_layer for head in shown["layers"]
+            )
+
+
+def test_the_policys_plays_are_those_of_the_table() -> None:
+    run, task, seed = Run(PUBLISHED[EMBEDDED]), "induction", 0
+    network = run.policies()[TRAINED_K][seed]
+    signal = torch.from_numpy(signal_of(run.training_tasks, NOTHING))
+    rewards = evaluation_episodes(run, task).mean(1)
+    data = next(one for one in data_of("episode_replay")["subjects"][EMBEDDED]["tasks"] if one["name"] == task)
+    ours = {shown: [episode["seeds"][seed][shown] for episode in data["episodes"]] for shown in SHOWN}
+    for shown in SHOWN:
+        played = play(network, signal, rewards, EPISODE_SEED + seed, shown, PLAYS).head[0]
+        assert ours[shown] == played[: len(ours[shown])].tolist()
+    assert ours["seeing"] != ours["blind"]
