@@ -139,6 +139,17 @@ def test_every_notebook_is_a_chapter_in_order_with_its_outputs(pages: list[Page]
         assert {chapters[i] for i in (before, after) if 0 <= i < len(chapters)} <= resolved
 
 
+def test_the_status_page_counts_every_notebooks_cells() -> None:
+    text = (BOOK / "book" / "status.html").read_text(encoding="utf-8")
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in re.findall(r"<tr.*?</tr>", text, re.DOTALL)]
+    found = {
+        m[1]: [re.sub("<.*?>", "", cell) for cell in row] for row in rows if (m := re.search(r"(\w+)\.html", str(row)))
+    }
+    for path in notebook_paths():
+        cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        assert found[path.stem][1:4] == [str(len(cells)), str(len(cells)), "yes"]
+
+
 def test_the_first_page_leads_to_the_front_page() -> None:
     first = (BOOK / "index.html").read_text(encoding="utf-8")
     assert re.search(r'http-equiv="refresh" content="0; url=README\.html"', first)

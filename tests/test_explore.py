@@ -2,16 +2,18 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from circuitlib.companion.episode_replay import SEEDS, SHOWN, TRAINED_K
+from circuitlib.__main__ import main
+from circuitlib.companion.episode_replay import LINES, SEEDS, SHOWN, TRAINED_K, replay_figure
 from circuitlib.companion.explore import PAGES, hashes_of, page_html
 from circuitlib.companion.frames import evaluation_episodes
-from circuitlib.companion.headmap import DIGITS
+from circuitlib.companion.headmap import DIGITS, map_figure
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import PLAYS
 from circuitlib.companion.settings import PUBLISHED
@@ -29,12 +31,12 @@ EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 EACH_SUBJECT = pytest.mark.parametrize("run", [Run(settings) for settings in PUBLISHED.values()], ids=list(PUBLISHED))
 
 
-def text_of(name: str) -> str:
-    return (FOLDER / f"{name}.html").read_text(encoding="utf-8")
+def text_of(name: str, folder: Path = FOLDER) -> str:
+    return (folder / f"{name}.html").read_text(encoding="utf-8")
 
 
-def data_of(name: str) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text_of(name), re.DOTALL)
+def data_of(name: str, folder: Path = FOLDER) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text_of(name, folder), re.DOTALL)
     assert found
     return dict(json.loads(found[1]))
 
@@ -112,3 +114,43 @@ def test_the_policys_plays_are_those_of_the_table() -> None:
         played = play(network, signal, rewards, EPISODE_SEED + seed, shown, PLAYS).head[0]
         assert ours[shown] == played[: len(ours[shown])].tolist()
     assert ours["seeing"] != ours["blind"]
+
+
+def test_the_picture_of_the_map_names_the_best_heads() -> None:
+    subjects = data_of("head_map")["subjects"]
+    titles = [axis.get_title() for axis in map_figure(subjects).axes if axis.get_visible()]
+    wanted = []
+    for name, settings in PUBLISHED.items():
+        run, rewards = Run(settings), load_frame(Run(settings).frame_path("heads"))
+        for task in run.tasks:
+            best = rewards.query("task == @task").nlargest(1, "reward")["head"].item()
+            wanted.append(f"{task}\nbest: {run.card.head_name(best)}")
+        assert name in subjects
+    assert titles == wanted
+
+
+def test_the_picture_of_the_replay_draws_the_best_so_far() -> None:
+    subjects = data_of("episode_replay")["subjects"]
+    figure = replay_figure(subjects)
+    for row, (name, data) in enumerate(subjects.items()):
+        _, _, curves = figure.axes[3 * row : 3 * row + 3]
+        rewards = evaluation_episodes(Run(PUBLISHED[name]), "docstring").mean(1)[0].numpy()
+        drawn = {str(line.get_label()): np.asarray(line.get_ydata(), dtype=float) for line in curves.lines}
+        titles = {key: title for key, title, _, _ in LINES}
+        np.testing.assert_allclose(
+            drawn[titles["list"]], np.maximum.accumulate(rewards[data["list"]]) / rewards.max(), rtol=1e-3, atol=1e-4
+        )
+        assert set(titles.values()) <= set(drawn)
+
+
+@pytest.mark.long
+def test_the_command_makes_the_committed_pages(tmp_path: Path) -> None:
+    assert main(["explore", "--output", str(tmp_path)]) == 0
+    for page in PAGES:
+        ours, committed = data_of(page.name, tmp_path), data_of(page.name)
+        assert ours["made_from"] == committed["made_from"]
+        assert (tmp_path / f"{page.name}.png").is_file()
+        for name, subject in committed["subjects"].items():
+            assert [task["name"] for task in ours["subjects"][name]["tasks"]] == [
+                task["name"] for task in subject["tasks"]
+            ]
