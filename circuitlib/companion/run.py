@@ -173,12 +173,11 @@ class Run:
 
     @contextmanager
     def _measures(self, path: Path, code: str = "") -> Iterator[bool]:
-        """Whether to measure a result here and now: other processes that want to measure for this run wait meanwhile, and then read
-        what there is."""
+        """Whether to measure a result here and now: other processes that want to measure it, too, wait meanwhile, and then read it."""
         if self.reads(path, code):
             yield False
             return
-        with in_turn(self.lock.with_name(f"{self.lock.name}.measuring"), f"results of {self.output}"):
+        with in_turn(self.lock.with_name(f"{self.lock.name}.{path.stem}"), f"{path.name} of {self.output}"):
             yield not self.reads(path, code)
 
     @cached_property
