@@ -150,9 +150,8 @@ def said_of_verdicts(found: dict[str, Found]) -> list[str]:
     more = {(name, n): found[name].ahead("docstring", n, "static prior") for name in (MINI, REAL) for n in (10, 50)}
     words = [beats(*interval[1:]) for interval in more.values()]
     assert words == ["undecided", "holds", "the other way round", "undecided"]
-    for subject in (mini, real):
-        for n in (10, 50):
-            assert beats(*subject.ahead("docstring", n, "random")[1:]) == "holds"
+    beside_random = [beats(*one.ahead("docstring", n, "random")[1:]) for one in (mini, real) for n in (10, 50)]
+    assert beside_random == ["holds", "holds", "undecided", "holds"]
     return [
         f"Of the paper's eleven fractions, {one[0]} are consistent, {one[1]} inconsistent and {one[2]} undecided on `gpt2-mini`, "
         f"{two[0]}, {two[1]} and {two[2]} on SmolLM2",
@@ -185,7 +184,7 @@ def test_findings(readme: str, found: dict[str, Found]) -> None:
         for measured in (10, 50)
         if beats(*one.ahead("docstring", measured, "policy", PLANNED)[1:]) == "holds"
     }
-    assert decided == {(REAL, 10)}
+    assert decided == {(MINI, 10), (REAL, 10), (REAL, 50)}
 
 
 def test_circuits(readme: str) -> None:
@@ -357,23 +356,30 @@ def said_of_the_replay() -> list[str]:
 
 def said_of_seeing() -> list[str]:
     """What README says of what seeing gains the policies trained here, and planted ones."""
-    counts, most, changed = [], [], []
+    counts, most, changed, gained, own = [], [], [], [], []
     for settings in PUBLISHED.values():
         frame = load_frame(Run(settings).frame_path("seeing"))
         rows = frame.query("searcher == 'policy' and shown == 'blind' and measured in (10, 20, 50)")
         columns = rows[["effect_low", "effect_high", "ratio"]].to_numpy()
-        words = pd.Series([gains(*row) for row in columns]).value_counts()
-        assert not {"gains", "loses"} & set(words.index)
+        rows = rows.assign(word=[gains(*row) for row in columns])
+        words = rows["word"].value_counts()
+        (one,) = rows[rows["word"] == "gains"].to_dict("records")
+        assert [one[name] for name in ("task", "told", "trained_k", "measured")] == ["ioi", "ioi", 5, 10]
+        gained.append(f"{100 * one['effect']:.1f}")
+        own.append(rows.query("task == 'docstring' and told == 'none' and trained_k == 5")["word"].tolist())
+        assert "loses" not in words.index
         counts.append((words["gains nothing"], words["at the ceiling"], words["undecided"]))
         most.append(100 * rows["effect_high"].max())
         changed.append(100 * rows.loc[rows["measured"] == 50, "changed"].mean())
+    assert own == [["gains nothing"] * 3, ["undecided", "undecided", "gains nothing"]]
     last: Any = planted().query("scale == 3 and noise == 0 and measured == 50").set_index("shown")["ratio"]
     nothing, ceiling, undecided = (
         f"{mini} on `gpt2-mini` and {real} on SmolLM2" for mini, real in zip(*counts, strict=True)
     )
     return [
         f"nothing is gained in {nothing}; {ceiling} are at the ceiling, and {undecided} are undecided",
-        f"gains above {most[0]:.1f} and {most[1]:.1f} points are excluded",
+        f"which it is told, by {gained[0]} and {gained[1]} points",
+        f"Gains above {most[0]:.1f} and {most[1]:.1f} points are excluded",
         f"{changed[0]:.0f} and {changed[1]:.0f}% of the fifty heads",
         f"{100 * last['seeing']:.0f}% seeing, {100 * last['blind']:.0f}% blind and {100 * last['flipped']:.0f}% lied to",
     ]
