@@ -166,7 +166,7 @@ def test_a_small_run_that_is_killed_goes_on(tmp_path: Path) -> None:
         process.communicate()
         (table,) = folder.glob("results/*/damage_induction_train.safetensors")
         before = table.stat().st_mtime_ns, table.read_bytes()
-        done = subprocess.run([*arguments, "--resume"], cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         assert before == (table.stat().st_mtime_ns, table.read_bytes())
         for part in ("docstring, evaluation", "policies", "claims", "notebooks"):

@@ -18,7 +18,7 @@ from circuitlib.companion import verdicts
 from circuitlib.companion.frames import closer_prompts, evaluation, evaluation_episodes, pairs
 from circuitlib.companion.paper import PAPER, best_head_share, in_words, mechrl, paper_fractions
 from circuitlib.companion.run import Run
-from circuitlib.manifest import content_hash
+from circuitlib.manifest import StaleResult, content_hash
 from circuitlib.search.env import BUDGET
 from circuitlib.search.episodes import NOTHING
 from circuitlib.search.evaluate import after_picks, ahead, summarise
@@ -40,17 +40,23 @@ BACKED_UP = 0.1
 
 COLUMNS = ["claim", "unit", "paper", "ours", "low", "high", "verdict", "measured_in", "rests_on", "note"]
 
+PAPERS_NUMBERS = "edd390c3766c0728"
+"""The content hash of the file that the paper's numbers were written down in."""
+
 Row = tuple[object, ...]
 """The ``COLUMNS`` of one claim."""
 
 
 def claims(run: Run) -> pd.DataFrame:
-    """The ledger, one row per claim about tasks that the subject does.
+    """The ledger, one row per claim about tasks that the subject does. Raises ``StaleResult`` when the paper's numbers are not those
+    that were written down.
 
     Columns: claim, unit, paper, ours, low, high (95% interval of ours, missing where it is not known), verdict,
     measured_in (the notebook), rests_on (``policies``, which another processor trains differently, or
     ``tables``, which it measures alike), note.
     """
+    if content_hash(PAPER) != PAPERS_NUMBERS:
+        raise StaleResult(f"{PAPER} is corrupt: its bytes are not those whose hash is {PAPERS_NUMBERS}; restore it")
     evaluation(run)
     pairs(run)
     tables = [run.table_path(task, "evaluation").name for task in (*run.main_tasks, CONTROL)]
