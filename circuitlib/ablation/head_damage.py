@@ -9,14 +9,18 @@ What is heavy (torch, TransformerLens, matplotlib) is imported when a function i
 
 from __future__ import annotations
 
+import tempfile
+import warnings
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeGuard
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
     from torch import Tensor
+    from transformers import PreTrainedModel
 
     from circuitlib.ablation.engine import Ablation, AblationKind
     from circuitlib.subjects.load import Subject
@@ -33,7 +37,7 @@ UNITS = {"damage": "logits", "general": "nats", "reward": "logits - nats"}
 
 
 def head_damage(
-    model: Bridge | Subject | str,
+    model: Bridge | Subject | str | Path | tuple[PreTrainedModel, Tokenizer],
     prompts: Sequence[Triple] | Prompts | Sequence[Prompts],
     control: Sequence[str] | None = None,
     ablation: AblationKind | Ablation = "zero",
@@ -44,13 +48,14 @@ def head_damage(
     """Ablate every attention head, one at a time, and say what each loss does to the prompts.
 
     model: a ``TransformerBridge`` in hand, in compatibility mode or not and on any device (it is not changed; see
-    :func:`circuitlib.subjects.load.subject_of`), a :class:`circuitlib.subjects.load.Subject`, or a name for
-    :func:`circuitlib.subjects.load.load_subject`. Architectures that the exact sweep does not know and bridges with
+    :func:`circuitlib.subjects.load.subject_of`), a :class:`circuitlib.subjects.load.Subject`, a name or a folder for
+    :func:`circuitlib.subjects.load.load_subject`, or a Hugging Face model with its tokenizer, a pair, which is loaded from a copy on
+    disk as a folder is. Architectures that the exact sweep does not know and bridges with
     hooks of your own run one hooked forward pass per head, after a warning (:func:`circuitlib.ablation.sweep.engine`).
 
     prompts: triples (text, right answer, wrong answer), the text without a BOS token, which is put first. Each answer
     must be one token, which for most tokenizers means a word *with* its leading space, and the text then ends without
-    one. Or prompts that are tokenised already, two answers each.
+    one (a text that ends in a space is measured as it is, after a warning). Or prompts that are tokenised already, two answers each.
 
     control: texts on which losing a head should do little, such as any prose; one passage per string.
 
@@ -74,8 +79,9 @@ def head_damage(
 
     Raises ``TypeError`` and ``ValueError``, before anything is measured: for no prompts or no texts, an answer of
     several tokens, two answers that are one, a prompt or text longer than the context, one without a token or with a
-    BOS of its own, an ablation that lacks what it needs, a ``top`` that is not between 1 and the number of heads, or a
-    confidence that is not between 0 and 1.
+    BOS of its own, token ids that the model does not have, an ablation that lacks what it needs, a ``top`` that is not between 1 and
+    the number of heads, a confidence that is not between 0 and 1, or a model of another kind. ``ValueError`` afterwards for scores that
+    are not finite.
     """
     import pandas as pd
     import torch
@@ -83,31 +89,33 @@ def head_damage(
     from circuitlib.ablation.sweep import engine
     from circuitlib.ablation.tables import reward
     from circuitlib.ablation.top import refuse_top, top_heads
-    from circuitlib.subjects.load import Subject, load_subject, subject_of
     from circuitlib.tasks.base import LOGIT_DIFFERENCE, Prompts
 
     _refuse_wrong_types(prompts, control)
+    if type(top) not in (int, type(None)) or not isinstance(confidence, (int, float)):
+        raise TypeError(f"top must be a whole number or None and confidence a number, not {top!r} and {confidence!r}")
     if bos != "default" and (isinstance(prompts, Prompts) or any(isinstance(some, Prompts) for some in prompts)):
         raise ValueError("prompts that are tokenised already begin as they do; leave bos out")
-    if isinstance(model, str):
-        subject = load_subject(model)
-    else:
-        subject = model if isinstance(model, Subject) else subject_of(model)
-    subject = subject.with_bos(bos)
+    subject = _as_subject(model).with_bos(bos)
     if top is not None:
         refuse_top(top, subject.heads, confidence)
     groups = _as_prompts(subject.tokenizer, prompts)
     texts = [] if control is None else _as_tokens(subject.tokenizer, control)
     _refuse_too_long(subject, [group.tokens for group in groups], "prompt")
     _refuse_too_long(subject, texts, "control text")
+    ablation = _as_ablation(ablation, groups, control)
+    for ids in _token_ids(groups, ablation):
+        _refuse_unknown_tokens(subject, ids)
 
-    ablate = engine(subject, _as_ablation(ablation, groups, control))
+    ablate = engine(subject, ablation)
     if top is None:
         heads = list(range(subject.heads))
         damage = torch.cat([ablate.task(group, LOGIT_DIFFERENCE).damage for group in groups]).double()
     else:
         found = top_heads(ablate, groups, LOGIT_DIFFERENCE, subject.heads, top, confidence)
         heads, damage = found.heads, found.damage
+    if not damage.isfinite().all():
+        raise ValueError(f"{subject.name} gives these prompts scores that are not finite, so no damage can be told")
     error = damage.std(0) / len(damage) ** 0.5 if len(damage) > 1 else damage[0] * torch.nan
     frame = pd.DataFrame(
         {
@@ -134,19 +142,28 @@ def head_damage(
 def plot_head_damage(frame: pd.DataFrame, column: str = "damage") -> Figure:
     """A heat map of :func:`head_damage`'s table, layers down and heads across, red where losing the head does harm.
 
-    column: ``damage``, ``general`` or ``reward``. Raises ``ValueError`` when the table has no such column or is of
-    several subjects.
+    column: ``damage``, ``general`` or ``reward``. Raises ``TypeError`` for anything but a table, and ``ValueError`` when the table has
+    no such column, lacks others, has a head twice, numbers that are not finite, or several subjects.
     """
     import matplotlib.pyplot as plt
     import numpy as np
+    import pandas as pd
     import seaborn as sns
 
+    if not isinstance(frame, pd.DataFrame) or not isinstance(column, str):
+        raise TypeError(
+            f"there must be head_damage's table and a column's name, not {type(frame).__name__} and {column!r}"
+        )
     if column not in UNITS or column not in frame:
         there = ", ".join(name for name in UNITS if name in frame)
         raise ValueError(f"there is no {column!r} to plot; this table has {there or 'none of them'}")
+    if missing := [name for name in ("subject", "layer", "head") if name not in frame]:
+        raise ValueError(f"the table has no column {', '.join(missing)}; head_damage's has")
     names = frame["subject"].unique()
     if len(names) != 1:
         raise ValueError(f"one subject to a map, not {len(names)}: {', '.join(names)}")
+    if frame.duplicated(["layer", "head"]).any() or not np.isfinite(frame[column].to_numpy(dtype=float)).all():
+        raise ValueError(f"the table must have each head once, with a {column} that is finite")
     grid = frame.pivot(index="layer", columns="head", values=column)
     limit = float(np.abs(grid.to_numpy()).max()) or 1.0
     rows, columns = grid.shape
@@ -173,14 +190,55 @@ def _refuse_wrong_types(prompts: object, control: object) -> None:
         if not prompts:
             raise ValueError(NO_PROMPTS)
         for i, prompt in enumerate(prompts):
-            is_triple = is_list(prompt) and len(prompt) == 3 and all(isinstance(part, str) for part in prompt)
-            if not is_triple and not isinstance(prompt, Prompts):
+            if isinstance(prompt, Prompts):
+                continue
+            if not (is_list(prompt) and len(prompt) == 3 and all(isinstance(part, str) for part in prompt)):
                 raise TypeError(f"prompt {i} must be (text, right answer, wrong answer), three strings, not {prompt!r}")
+            _refuse_no_unicode(f"prompt {i}", *prompt)
     if control is not None:
         if not is_list(control):
             raise TypeError(f"control must be a list of texts, not {type(control).__name__}")
         if not control:
             raise ValueError("control has no texts; give at least one, or None")
+        for i, text in enumerate(control):
+            if not isinstance(text, str):
+                raise TypeError(f"control text {i} must be a string, not {type(text).__name__}")
+            _refuse_no_unicode(f"control text {i}", text)
+
+
+def _refuse_no_unicode(what: str, *texts: Any) -> None:
+    """Half of a surrogate pair, say, which Python's strings can hold and no tokenizer takes."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{what}: {text!r} is no text: {error.reason} at character {error.start}") from None
+
+
+def _as_subject(model: Any) -> Subject:
+    """Whatever :func:`head_damage` takes for a model."""
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from circuitlib.subjects.load import Subject, load_subject, subject_of
+
+    if isinstance(model, Subject):
+        return model
+    if isinstance(model, (str, Path)):
+        return load_subject(str(model))
+    if isinstance(model, tuple) and len(model) == 2:
+        weights, tokenizer = model
+        if isinstance(weights, PreTrainedModel) and isinstance(tokenizer, PreTrainedTokenizerBase):
+            with tempfile.TemporaryDirectory() as folder:
+                name = Path(weights.config.name_or_path).name or str(weights.config.model_type)
+                for part in model:
+                    part.save_pretrained(Path(folder) / name)
+                return load_subject(str(Path(folder) / name))
+    if hasattr(model, "W_E") and hasattr(model, "original_model"):
+        return subject_of(model)
+    raise TypeError(
+        "model must be a name or folder, a TransformerBridge, a Subject, or a Hugging Face model with its tokenizer, "
+        f"(model, tokenizer), not {type(model).__name__}"
+    )
 
 
 def _as_prompts(tokenizer: Tokenizer, prompts: Sequence[Triple] | Prompts | Sequence[Prompts]) -> list[Prompts]:
@@ -193,6 +251,12 @@ def _as_prompts(tokenizer: Tokenizer, prompts: Sequence[Triple] | Prompts | Sequ
         groups = [prompt for prompt in prompts if isinstance(prompt, Prompts)]
         triples = [prompt for prompt in prompts if not isinstance(prompt, Prompts)]
         examples = [Example(text, right, [right, wrong], [1.0, -1.0], {}) for text, right, wrong in triples]
+        if spaced := [text for text, _, _ in triples if text.endswith(" ")]:
+            warnings.warn(
+                f"{len(spaced)} of {len(triples)} prompts end in a space, the first {spaced[0]!r}; most tokenizers put a space at "
+                "the beginning of the answer, and after one of its own a model expects no word",
+                stacklevel=3,
+            )
         groups += tokenise("prompts", tokenizer, examples) if examples else []
     groups = [group for group in groups if len(group)]
     if not groups:
@@ -236,8 +300,6 @@ def _as_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Tensor]:
 
     by_length: dict[int, list[list[int]]] = defaultdict(list)
     for i, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(f"control text {i} must be a string, not {type(text).__name__}")
         try:
             ids = encode_text(tokenizer, text)
         except ValueError as error:
@@ -246,6 +308,26 @@ def _as_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Tensor]:
             raise ValueError(f"control text {i} is empty, so there is no token to predict")
         by_length[len(ids)].append(ids)
     return [torch.tensor(rows) for _, rows in sorted(by_length.items())]
+
+
+def _token_ids(groups: Sequence[Prompts], ablation: Ablation) -> Iterator[Tensor]:
+    """Everything that is looked up in a model's vocabulary."""
+    for group in groups:
+        yield from (group.tokens, group.candidates)
+        if group.counterfactual is not None:
+            yield group.counterfactual
+    yield from ablation.reference
+
+
+def _refuse_unknown_tokens(subject: Subject, ids: Tensor) -> None:
+    vocabulary = len(subject.bridge.W_E)
+    if ids.dim() != 2 or ids.is_floating_point() or not ids.numel():
+        raise ValueError(f"token ids must be whole numbers [prompts, positions], not {ids.dtype} {list(ids.shape)}")
+    if not 0 <= int(ids.min()) <= int(ids.max()) < vocabulary:
+        raise ValueError(
+            f"token ids must be between 0 and {vocabulary - 1}, {subject.name}'s vocabulary, not {int(ids.min())} to "
+            f"{int(ids.max())}"
+        )
 
 
 def _refuse_too_long(subject: Subject, tokens: Sequence[Tensor], what: str) -> None:
