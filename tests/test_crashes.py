@@ -248,9 +248,9 @@ def test_more_prompts_than_there_is_text_for_are_refused_before_anything_is_remo
 ) -> None:
     tiny.frame("kept", lambda: pd.DataFrame({"a": [1]}), "circuitlib.search.oracle")
     for setting in ("train", "evaluation"):
-        assert command.main([*_arguments(tiny), f"--{setting}-prompts", "1000000000", "--fresh"]) == 2
+        assert command.main([*_arguments(tiny), f"--{setting}-prompts", "100000", "--fresh"]) == 2
         words = capsys.readouterr().err
-        assert f"{setting}_prompts 1000000000: half as many control spans are needed; count must be between 1" in words
+        assert f"{setting}_prompts 100000: half as many control spans are needed; count must be between 1" in words
     assert is_stored(tiny.frame_path("kept"))
 
 

@@ -73,6 +73,9 @@ class Settings:
         for name, value in _LEAST.items():
             if not getattr(self, name) >= value:
                 raise ValueError(f"{name} must be at least {value}, not {getattr(self, name)}")
+        for name, value in _MOST.items():
+            if not getattr(self, name) <= value:
+                raise ValueError(f"{name} must be at most {value}, not {getattr(self, name)}")
         object.__setattr__(self, "subject", canonical_name(self.subject))
         if self.control == default_text(self.subject):
             object.__setattr__(self, "control", "default")
@@ -119,6 +122,15 @@ _LEAST = {
     "steps": PPOConfig.num_envs * PPOConfig.num_steps,
     "episodes": 2,
 }
+_MOST = {
+    "penalty": 1e6,
+    "train_prompts": 100_000,
+    "evaluation_prompts": 100_000,
+    "seeds": 1000,
+    "steps": 10**9,
+    "episodes": 10_000,
+}
+"""Beyond these a number is taken for a slip of the hand: days of work, or more memory than there is."""
 
 PUBLISHED: dict[str, Settings] = {name: Settings(subject=name) for name in (EMBEDDED, SMOLLM2)}
 """The runs whose results are committed, one per subject."""
