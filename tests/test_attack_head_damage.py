@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from circuitlib import Ablation, head_damage, plot_head_damage
+from circuitlib.ablation.engine import AblationKind
 from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS
 
@@ -82,7 +83,7 @@ def test_any_token_ids(subject: Subject, data: st.DataObject) -> None:
     changed = getattr(group, name).clone()
     number = data.draw(st.integers(-(2**40), 2**40) if name != "signs" else st.floats(width=32))
     changed.view(-1)[data.draw(st.integers(0, changed.numel() - 1))] = number
-    ablation = "resample" if name == "counterfactual" else "zero"
+    ablation: AblationKind = "resample" if name == "counterfactual" else "zero"
     vocabulary = len(subject.bridge.W_E)
     frame = _result(lambda: head_damage(subject, replace(group, **{name: changed}), ablation=ablation))
     if isinstance(frame, str):
@@ -142,7 +143,7 @@ def test_a_folder_and_a_hugging_face_model_are_models(subject: Subject, small: d
     before = {name: value.clone() for name, value in model.state_dict().items()}
     whole = head_damage(subject, prompts)
     for other in (small["llama"], (model, subject.tokenizer)):
-        pd.testing.assert_frame_equal(head_damage(other, prompts), whole)  # type: ignore[arg-type]
+        pd.testing.assert_frame_equal(head_damage(other, prompts), whole)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     with pytest.raises(TypeError, match=r"\(model, tokenizer\), not LlamaForCausalLM"):
         head_damage(model, prompts)

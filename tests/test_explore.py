@@ -15,13 +15,13 @@ from circuitlib.companion.explore import PAGES, hashes_of, page_html
 from circuitlib.companion.frames import evaluation_episodes
 from circuitlib.companion.headmap import DIGITS, map_figure
 from circuitlib.companion.run import Run
-from circuitlib.companion.seeing import PLAYS
 from circuitlib.companion.settings import PUBLISHED
 from circuitlib.manifest import load_frame
 from circuitlib.paths import FIGURES, RESULTS
 from circuitlib.search.env import budget_for
 from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.search.reading import play
+from circuitlib.search.seeing import PLAYS
 from circuitlib.search.trials import EPISODE_SEED
 from circuitlib.subjects.checkpoints import EMBEDDED
 

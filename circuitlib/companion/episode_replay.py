@@ -20,12 +20,13 @@ from matplotlib.ticker import MaxNLocator
 from circuitlib.companion.frames import evaluation_episodes, head_rewards
 from circuitlib.companion.headmap import short
 from circuitlib.companion.run import Run
-from circuitlib.companion.seeing import PLAYS, seeing
+from circuitlib.companion.seeing import seeing
 from circuitlib.search.env import budget_for
 from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.search.oracle import head_order
 from circuitlib.search.orders import layers_in_order, random_orders
 from circuitlib.search.reading import Shown, play
+from circuitlib.search.seeing import PLAYS
 from circuitlib.search.trials import EPISODE_SEED
 from circuitlib.tasks.control_text import CONTROL
 
