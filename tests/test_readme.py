@@ -10,6 +10,7 @@ from circuitlib.ablation.check_task import LEAST_DAMAGE
 from circuitlib.ablation.tables import load_table
 from circuitlib.ablation.top import top_heads
 from circuitlib.companion.authors import agreement, replay
+from circuitlib.companion.circuits import circuits, policy_circuits
 from circuitlib.companion.learned import BUDGET
 from circuitlib.companion.planted import planted
 from circuitlib.companion.rival_figures import gains_over, rival_table
@@ -192,26 +193,34 @@ def test_circuits(readme: str) -> None:
     shares: dict[str, Any] = {}
     for subject in (MINI, REAL):
         run = Run(PUBLISHED[subject])
-        parts = [load_frame(run.frame_path(name)) for name in ("circuits", "policy_circuits")]
-        shares[subject] = pd.concat(parts).set_index(["ranking", "heads", "what"]).sort_index()
-        assert set(shares[subject]["task"]) == {"induction", "ioi", "docstring"}
+        both = pd.concat([circuits(run), policy_circuits(run)])
+        shares[subject] = both.set_index(["what", "ablation", "ranking", "heads", "task"])["share"].sort_index()
 
-    def range_of(subject: str, ranking: str, what: str) -> str:
-        of_tasks = 100 * shares[subject].loc[(ranking, 10, what), "share"]
+    def range_of(subject: str, ranking: str, what: str, kind: str = "zero") -> str:
+        of_tasks = 100 * shares[subject].loc[what, kind, ranking, 10]
+        assert set(of_tasks.index) == {"induction", "ioi", "docstring"}
         return f"{of_tasks.min():z.0f} to {of_tasks.max():z.0f}%"
 
+    def one(task: str, heads: int, kind: str) -> str:
+        return f"{100 * shares[MINI]['kept', kind, 'damage', heads, task]:.0f}%"
+
     best, drawn = ([range_of(one, ranking, "lost") for one in (MINI, REAL)] for ranking in ("damage", "random"))
-    assert f"the paper's three tasks {best[0]} is lost on `gpt2-mini` and {best[1]} on SmolLM2" in readme
-    assert f"without ten random heads {drawn[0]} and {drawn[1]}." in readme
-    vague = 100 * shares[REAL].loc[("damage", 10, "lost")].set_index("task").loc["induction", ["low", "high"]]
-    assert "(of its induction that says little: {:.0f} to {:.0f}%)".format(*vague) in readme
-    assert f"the ten best do {range_of(MINI, 'damage', 'kept')} on `gpt2-mini`" in readme
-    kept = shares[REAL].xs("kept", level="what")
+    means = [range_of(one, "damage", "lost", "mean") for one in (MINI, REAL)]
     assert (
-        f"does more than {100 * kept.loc[kept['task'] != 'induction', 'share'].max():.0f}% of IOI or docstring"
-        in readme
-    )
-    assert f"on {PUBLISHED[REAL].evaluation_prompts // 10} prompts:" in readme
+        f"Of the paper's three tasks {best[0]} is lost on `gpt2-mini` and {best[1]} on SmolLM2 with zeros in their place, "
+        f"{means[0]} and {means[1]} with their means"
+    ) in readme
+    assert f"without ten random heads {drawn[0]} and {drawn[1]} with zeros." in readme
+    assert f"the ten best do {range_of(MINI, 'damage', 'kept')} on `gpt2-mini`" in readme
+    ten = [one(task, 10, "mean") for task in ("docstring", "ioi", "induction")]
+    fifty = [one("induction", 50, kind) for kind in ("zero", "mean")]
+    assert (
+        f"they do {ten[0]} of docstring, {ten[1]} of IOI and {ten[2]} of induction, of which fifty heads do {fifty[0]} among zeros "
+        f"and {fifty[1]} among means"
+    ) in readme
+    most = shares[REAL]["kept"].drop("induction", level="task").max()
+    assert f"does more than {100 * most:.0f}% of IOI or docstring" in readme
+    assert f"On {PUBLISHED[REAL].evaluation_prompts // 10} prompts," in readme
 
 
 def test_redundancy(readme: str) -> None:
