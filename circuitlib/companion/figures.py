@@ -141,17 +141,15 @@ def pretraining_curves(log: pd.DataFrame) -> Figure:
 
 
 def training_curves(history: pd.DataFrame, oracle: dict[str, float], window: int = 10) -> Figure:
-    """Best reward of the training episodes against PPO updates, one line per seed, with the oracle's mean
-    reward on each task."""
+    """Best reward of the training episodes against PPO updates, the mean over seeds and, as a band, from the least to the most of
+    them, with the oracle's mean reward on each task."""
     figure, axes = _panels(len(oracle), 4.6, 3.3)
     for axis, (task, ceiling) in zip(axes, oracle.items(), strict=True):
-        keys: Any
-        for keys, line in history[history["task"] == task].groupby(["trained_k", "seed"]):
-            k, seed = keys
-            smooth = line["best"].rolling(window, min_periods=1).mean()
-            kind = kind_of("policy", int(k))
-            label = kind.title if seed == history["seed"].min() else None
-            axis.plot(line["update"], smooth, color=kind.colour, lw=1, alpha=0.9, label=label)
+        for k, rows in history[history["task"] == task].groupby("trained_k"):
+            by_seed = rows.pivot(index="update", columns="seed", values="best")
+            smooth, kind = by_seed.rolling(window, min_periods=1).mean(), kind_of("policy", int(str(k)))
+            axis.fill_between(smooth.index, smooth.min(axis=1), smooth.max(axis=1), color=kind.colour, alpha=0.25, lw=0)
+            axis.plot(smooth.index, smooth.mean(axis=1), color=kind.colour, lw=1.5, label=kind.title)
         axis.axhline(ceiling, color=ORACLE, ls=":", lw=1, label="oracle, mean")
         axis.set(title=task, xlabel="PPO update", xscale="log")
     axes[0].set_ylabel(f"best reward of an episode\n(mean of {window} updates)")
