@@ -2,8 +2,8 @@
 
 Notebooks ask a run for tables, policies and frames. Without an output folder a run is a published one: it
 reads the committed results, and loads no model to do so. With one, whatever is not there is measured,
-written there, and read from then on; of committed files only the manifest of a table is ever written anew, when the
-code has changed and its rows have not.
+written there, and read from then on; of committed files only the manifests of tables and policies are ever written anew, when the
+code has changed and what is measured again of them has not.
 """
 
 import re
@@ -174,7 +174,8 @@ class Run:
     @contextmanager
     def _measures(self, path: Path, code: str = "") -> Iterator[bool]:
         """Whether to measure a result here and now: other processes that want to measure it, too, wait meanwhile, and then read it."""
-        if self.reads(path, code):
+        # Until it is our turn another process may be between the file and its manifest, which would not look whole.
+        if (not self.output or is_stored(path)) and self.reads(path, code):
             yield False
             return
         with in_turn(self.lock.with_name(f"{self.lock.name}.{path.stem}"), f"{path.name} of {self.output}"):
@@ -391,7 +392,7 @@ class Run:
         source = self.training_episodes()
         wanted = {k: self._policy_provenance(k) for k in CANDIDATES}
         for k in CANDIDATES:
-            if all([self.reads(path) for path in (self.policy_path(k), self._history_path(k))]):
+            if all([self.reads(path) for path in (*self._policy_paths(k), self._history_path(k))]):
                 self._stamp_policies(k, source, wanted[k])
         missing = [
             k for k in CANDIDATES if not all([self.reads(path, wanted[k]["code"]) for path in self._policy_paths(k)])

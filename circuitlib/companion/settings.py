@@ -136,8 +136,7 @@ PUBLISHED: dict[str, Settings] = {name: Settings(subject=name) for name in (EMBE
 """The runs whose results are committed, one per subject."""
 
 KEPT = 4
-"""Seeds of each policy whose weights are committed, and that a default run trains; of the others what they found is. With fewer no difference
-from the committed ones could be found at 1%."""
+"""Seeds of each policy whose weights are committed, and that a default run trains; of the others what they found is."""
 
 
 def published(settings: Settings) -> Settings | None:
