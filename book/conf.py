@@ -24,6 +24,7 @@ include_patterns = [
     "data/subjects/gpt2-mini/README.md",
     "data/subjects/smollm2-135m-instruct-q4_1/README.md",
     "notebooks/*.ipynb",
+    "notebooks/glossary.md",
 ]
 exclude_patterns = [".*", "**/.*", "**/__pycache__", "data/cache", "data/results", "figures", "runs", "tests"]
 
