@@ -142,7 +142,7 @@ def test_fewer_seeds_are_compared_by_those_in_both_or_in_distribution(copied: Ru
     assert comparison["agrees"].all()
     assert comparison.loc["evaluation, policies", "value"] == 0
     assert "policy_circuits.csv" not in comparison.index, "nothing of it rests on tables, so nothing of it agrees"
-    worse = _with_policies(frame[~drops], np.full(KEPT, -0.3))
+    worse = _with_policies(frame[~drops], np.full(copied.settings.seeds, -0.3))
     _rewrite(copied, "evaluation", worse)
     comparison = compare(fewer, Run()).set_index("result")
     assert comparison.loc["evaluation, policies", "by"] == "distribution"

@@ -6,6 +6,7 @@ that distribution, in one test of all conditions at once.
 """
 
 from itertools import combinations
+from math import comb
 from pathlib import Path
 
 import numpy as np
@@ -146,9 +147,10 @@ def same_distribution(here: np.ndarray, there: np.ndarray, most: int = 20_000) -
         spread = np.sqrt((one.var(1) + other.var(1)) / 2 + SPREAD_FLOOR**2)
         return float((np.abs(one.mean(1) - other.mean(1)) / spread).max())
 
-    divisions = [np.array(chosen) for chosen in combinations(range(seeds), ours)]
-    if len(divisions) > most:
+    if comb(seeds, ours) > most:
         rng = np.random.default_rng(0)
         divisions = [rng.permutation(seeds)[:ours] for _ in range(most)]
+    else:
+        divisions = [np.array(chosen) for chosen in combinations(range(seeds), ours)]
     observed = statistic(np.arange(ours))
     return float(np.mean([statistic(chosen) >= observed - 1e-12 for chosen in divisions]))
