@@ -385,8 +385,8 @@ def said_of_seeing() -> list[str]:
         early = frame.query(
             "searcher == 'policy' and shown == 'blind' and measured == 5 and task == 'ioi' and trained_k == 5"
         )
-        early = early.set_index("told").loc["none"]
-        assert gains(early["effect_low"], early["effect_high"], early["ratio"]) == "gains"
+        (ends,) = early.loc[early["told"] == "none", ["effect_low", "effect_high", "ratio"]].to_numpy()
+        assert gains(*ends) == "gains"
         counts.append((words["gains nothing"], words["at the ceiling"], words["undecided"]))
         most.append(100 * rows["effect_high"].max())
         changed.append(100 * rows.loc[rows["measured"] == 50, "changed"].mean())
