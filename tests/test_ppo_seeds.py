@@ -189,3 +189,14 @@ def test_a_subject_of_48_heads(make_table: Callable[..., DamageTable]) -> None:
     trainer = Trainer(small, config, [0])
     trainer.train()
     assert [row["update"] for row in trainer.history] == [1]
+
+
+def test_a_checkpoint_of_other_rewards_is_refused(make_table: Callable[..., DamageTable], tmp_path: Path) -> None:
+    """Of the same tasks and heads: one damage is another one, or lambda is."""
+    config = PPOConfig(total_timesteps=400, budget=5)
+    tables = [make_table("ioi"), make_table("control")]
+    Trainer(TableEpisodes(tables[:1], tables[1]), config, [0]).save(tmp_path / "c.safetensors")
+    Trainer(TableEpisodes(tables[:1], tables[1]), config, [0]).restore(tmp_path / "c.safetensors")
+    for source in (TableEpisodes([make_table("ioi", seed=1)], tables[1]), TableEpisodes(tables[:1], tables[1], 0.5)):
+        with pytest.raises(ValueError, match="or of other rewards"):
+            Trainer(source, config, [0]).restore(tmp_path / "c.safetensors")

@@ -76,8 +76,12 @@ def test_a_model_that_its_bridge_does_not_compute_is_no_subject(
     save_checkpoint: SaveCheckpoint, vocabulary: dict[str, Any], tmp_path: Path
 ) -> None:
     config = GPT2Config(n_embd=40, n_layer=1, n_head=5, scale_attn_weights=False, **vocabulary)
+    directory = str(save_checkpoint(config, tmp_path))
+    with pytest.raises(ValueError, match="does not compute what the model"):
+        load_subject(directory)
+    bridge = TransformerBridge.boot_transformers(directory, dtype=torch.float32, device="cpu").eval()
     with pytest.raises(ValueError, match="scale_attn_weights is false"):
-        load_subject(str(save_checkpoint(config, tmp_path)))
+        subject_of(bridge)
 
 
 def test_another_architecture_takes_the_slow_way_and_says_so(opt_checkpoint: Path) -> None:

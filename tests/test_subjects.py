@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -350,3 +350,40 @@ def test_a_folding_that_changes_the_model_is_refused(
     with pytest.raises(ValueError, match="changes this model when it folds its weights"):
         load_subject(str(tmp_path))
     assert load_subject(str(tmp_path), "raw").convention == "raw"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_named(value: float, checkpoint: Path, tmp_path: Path) -> None:
+    """And no architecture is blamed for them; in a bridge in hand too."""
+    model = AutoModelForCausalLM.from_pretrained(checkpoint)
+    model.transformer.h[3].mlp.c_fc.weight.data[0, 0] = value
+    directory = shutil.copytree(checkpoint, tmp_path / "odd")
+    model.save_pretrained(directory)
+    for convention in get_args(Convention):
+        with pytest.raises(ValueError, match=r"the weights .*3\.mlp.* of .*odd hold values that are not finite"):
+            load_subject(str(directory), convention)
+    bridge = load_subject(str(checkpoint), "raw").bridge
+    next(iter(bridge.original_model.parameters())).data.view(-1)[0] = value
+    with pytest.raises(ValueError, match="hold values that are not finite"):
+        subject_of(bridge)
+
+
+def test_the_plain_model_is_the_judge_of_a_bridge(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bridge that computes another model than transformers is refused, whatever its configuration says."""
+    usual = TransformerBridge.boot_transformers
+
+    def other(*arguments: Any, **named: Any) -> TransformerBridge:
+        bridge = usual(*arguments, **named)
+        bridge.blocks[1].mlp.register_forward_hook(lambda module, inputs, output: 1.5 * output)
+        return bridge
+
+    monkeypatch.setattr(TransformerBridge, "boot_transformers", other)
+    with pytest.raises(ValueError, match=r"does not compute what the model in .* does"):
+        load_subject(str(checkpoint))
+
+
+def test_a_path_is_a_name_and_nothing_else_is(checkpoint: Path) -> None:
+    assert load_subject(checkpoint).card == load_subject(str(checkpoint)).card
+    for name in (None, 5, b"gpt2-mini"):
+        with pytest.raises(TypeError, match="a subject is a name, a folder or a Path, not"):
+            load_subject(name)  # type: ignore[arg-type]

@@ -35,10 +35,16 @@ class HeadAblationVectorEnv(VectorEnv):
     ``final_obs``, the last observations, and for each episode ``final_best``, its largest reward, and ``final_task``,
     its task's name. Without, ``reset`` has to be called.
 
-    Raises ``ValueError`` for a budget that is not between 1 and the number of heads.
+    Raises ``TypeError`` for a source that draws no episodes and numbers that are not whole, ``ValueError`` for a budget that is not
+    between 1 and the number of heads.
     """
 
     def __init__(self, source: EpisodeSource, num_envs: int, budget: int | None = None, autoreset: bool = True) -> None:
+        if not isinstance(source, EpisodeSource):
+            raise TypeError(f"source must draw episodes, as TableEpisodes does, not {type(source).__name__} {source!r}")
+        for name, value in {"num_envs": num_envs, "budget": 1 if budget is None else budget}.items():
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+                raise TypeError(f"{name} must be a whole number, not {value!r}")
         tasks, heads = len(source.tasks), source.heads
         if num_envs < 1:
             raise ValueError(f"num_envs must be at least 1, not {num_envs}")
@@ -69,20 +75,25 @@ class HeadAblationVectorEnv(VectorEnv):
 
     def measure(self, heads: Int[np.ndarray, "envs k"]) -> Float[np.ndarray, "envs k"]:
         """What each of ``heads`` would pay. It is measuring that costs passes of the subject: best-of-k planning
-        measures k heads and takes one."""
+        measures k heads and takes one. Raises ``IndexError`` for a head that is not there."""
         return self._rewards[self._each[:, None], heads]
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: Any = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start all episodes. An integer seed stands for seed, seed + 1, ..., as in Gymnasium. Raises ``ValueError`` for
-        seeds of another number than the environments."""
+        """Start all episodes. An integer seed stands for seed, seed + 1, ..., as in Gymnasium. Raises ``TypeError`` for seeds that are
+        no whole numbers, ``ValueError`` for negative ones and for another number of them than the environments."""
         if seed is not None or not self.rngs:
             first = [None] * self.num_envs if seed is None else seed
+            for one in first if isinstance(first, Sequence) else [first]:
+                if isinstance(one, bool) or not isinstance(one, (int, np.integer, type(None))):
+                    raise TypeError(f"a seed must be a whole number, not {one!r}")
+                if one is not None and one < 0:
+                    raise ValueError(f"a seed must be at least 0, not {one}")
             seeds = first if isinstance(first, Sequence) else range(first, first + self.num_envs)
             if len(seeds) != self.num_envs:
                 raise ValueError(f"there must be {self.num_envs} seeds, one per environment, not {len(seeds)}")
-            self.rngs = [gym.utils.seeding.np_random(one)[0] for one in seeds]
+            self.rngs = [gym.utils.seeding.np_random(None if one is None else int(one))[0] for one in seeds]
         self._start()
         return self._observation.copy(), {"action_mask": self.action_masks()}
 
@@ -102,7 +113,13 @@ class HeadAblationVectorEnv(VectorEnv):
         """
         if not self._left:
             raise ResetNeeded("no episode is being played: call reset before step")
-        actions, heads = np.asarray(actions), self._rewards.shape[1]
+        heads = self._rewards.shape[1]
+        try:
+            actions = np.asarray(actions)
+        except ValueError:  # lists of different lengths
+            raise InvalidAction(
+                f"an action must be {self.num_envs} integers, a head per episode, not {actions!r}"
+            ) from None
         integers = actions.shape == (self.num_envs,) and np.issubdtype(actions.dtype, np.integer)
         if not (integers and 0 <= actions.min() <= actions.max() < heads):
             raise InvalidAction(
@@ -137,14 +154,30 @@ class HeadAblationVectorEnv(VectorEnv):
         }
 
     def restore(self, state: dict[str, Any]) -> np.ndarray:
-        """Go back to a :meth:`state`; returns the observations there."""
+        """Go back to a :meth:`state`; returns the observations there.
+
+        Raises ``ValueError``, and changes nothing, for one that is not whole, or of environments of another number, tasks or heads.
+        """
+        if missing := sorted(self.state().keys() - dict(state).keys()):
+            raise ValueError(f"a state must be what state() returns; this one lacks {', '.join(missing)}")
+        for name, array in (("rewards", self._rewards), ("observation", self._observation), ("best", self._best)):
+            if (shape := np.shape(state[name])) != array.shape:
+                raise ValueError(
+                    f"{name} of this state is {shape}, and here {array.shape}: it is of other environments"
+                )
+        if not (len(state["tasks"]) == self.num_envs and 0 <= state["left"] <= self.budget):
+            raise ValueError(
+                f"{len(state['tasks'])} episodes with {state['left']} picks left are of other environments"
+            )
+        rngs = [gym.utils.seeding.np_random(0)[0] for _ in state["rngs"]]
+        if len(rngs) not in (0, self.num_envs):
+            raise ValueError(f"{len(rngs)} random generators are of other environments than these {self.num_envs}")
+        for rng, saved in zip(rngs, state["rngs"], strict=True):
+            rng.bit_generator.state = saved
         self._rewards[:] = state["rewards"]
         self._observation[:] = state["observation"]
         self._best[:] = state["best"]
-        self._tasks, self._left = list(state["tasks"]), state["left"]
-        self.rngs = [gym.utils.seeding.np_random(0)[0] for _ in state["rngs"]]
-        for rng, saved in zip(self.rngs, state["rngs"], strict=True):
-            rng.bit_generator.state = saved
+        self._tasks, self._left, self.rngs = list(state["tasks"]), state["left"], rngs
         return self._observation.copy()
 
 

@@ -6,13 +6,19 @@ tables, or of a live sweep (:mod:`circuitlib.search.live`): the same numbers on 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from circuitlib.ablation.tables import DamageTable, reward
+from circuitlib.manifest import as_json, short_hash
 
+ALIKE = ("subject", "ablation", "part", "through")
+"""What tables of one episode must have in common, by their provenance."""
+
+CONTROL = "control"  # as circuitlib.tasks.control_text says, which searching does without
 BATCH = 32  # prompts, and control spans, per episode (MechRL)
 NOTHING = "none"  # the signal that names no task
 
@@ -53,8 +59,9 @@ class TableEpisodes:
     """Episodes from rows of damage tables.
 
     task_tables: one per task. control: general damage. penalty: lambda.
-    Raises ``ValueError`` when a table has fewer rows than an episode, tables differ in their heads, two are of one task, or
-    there are none.
+    Raises ``ValueError`` when a table has fewer rows than an episode or values that are not finite, tables differ in their heads or in
+    what they are of (``ALIKE``), two are of one task, the control table is a task's or a task's the control's, there are none, or the
+    penalty is not a finite number.
     """
 
     def __init__(self, task_tables: Sequence[DamageTable], control: DamageTable, penalty: float = 1.0) -> None:
@@ -63,6 +70,20 @@ class TableEpisodes:
                 raise ValueError(f"the {table.name} table has {len(table)} rows; an episode takes {BATCH}")
             if table.damage.shape[1] != control.damage.shape[1]:
                 raise ValueError(f"the {table.name} and control tables differ in their number of heads")
+            if not (table.damage.isfinite().all() and table.clean.isfinite().all()):
+                raise ValueError(f"the {table.name} table has values that are not finite")
+            for what in ALIKE:
+                mine, others = (one.provenance.get(what) for one in (table, control))
+                if mine != others:
+                    raise ValueError(
+                        f"{what} of the {table.name} table is {mine!r}, and of the control table {others!r}"
+                    )
+            if (table.name == CONTROL) != (table is control):
+                raise ValueError(
+                    f"a table of {table.name} stands where one of {CONTROL if table is control else 'a task'} should"
+                )
+        if not isfinite(penalty):
+            raise ValueError(f"penalty must be finite, not {penalty}")
         self.tasks = tuple(table.name for table in task_tables)
         if not self.tasks:
             raise ValueError("there must be a table of one task at least")
@@ -72,6 +93,8 @@ class TableEpisodes:
         self.penalty = penalty
         self._damage = {table.name: table.damage.numpy() for table in task_tables}
         self._control = control.damage.numpy()
+        content = b"".join(array.tobytes() for array in (*self._damage.values(), self._control))
+        self.identity = short_hash(as_json([self.tasks, penalty]).encode() + content)
 
     def draw(self, rng: np.random.Generator) -> Episode:
         """One episode of a task drawn uniformly, its rows without replacement."""

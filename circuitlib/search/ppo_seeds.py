@@ -253,7 +253,9 @@ class Trainer:
         self.learners = [Learner(source, config, group.tolist()) for group in groups]
         self.history: list[dict[str, Any]] = []
         self.done = 0
-        self._recorded = {"config": asdict(config), "seeds": self.seeds}
+        # Of a source that draws something new each time, all that can be told is which tasks and how many heads.
+        identity = getattr(source, "identity", [*source.tasks, source.heads])
+        self._recorded = {"config": asdict(config), "seeds": self.seeds, "source": identity}
 
     def networks(self) -> dict[int, ActorCritic]:
         """The network of each seed, copies."""
@@ -295,7 +297,9 @@ class Trainer:
         """Go on from a checkpoint. Raises ``ValueError`` when it is corrupt or belongs to another run."""
         tensors, provenance = load_tensors(path)
         if any(provenance.get(name) != value for name, value in self._recorded.items()):
-            raise ValueError(f"{path} is the checkpoint of another configuration; delete it to start anew")
+            raise ValueError(
+                f"{path} is the checkpoint of another configuration or of other rewards; delete it to start anew"
+            )
         self.done, self.history = provenance["done"], provenance["history"]
         states = tensors | provenance["states"]
         for i, learner in enumerate(self.learners):

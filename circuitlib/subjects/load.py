@@ -9,8 +9,8 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
-from typing import get_args
+from pathlib import Path, PurePosixPath
+from typing import Any, get_args
 
 import torch
 
@@ -22,6 +22,9 @@ from circuitlib.subjects.types import Bridge, Tokenizer
 
 FOLDING_TOLERANCE = 1e-4
 """Largest difference of log-probabilities before and after, as a share of the largest, that rounding explains."""
+
+JUDGED = 16
+"""Tokens on which a bridge is compared with the plain model, and with itself before its weights were folded."""
 
 _LOADING = threading.Lock()
 """transformers builds a model within a setting of the whole process: two loads at once break both."""
@@ -88,6 +91,13 @@ def refuse_device(device: torch.device | str) -> None:
         raise ValueError(f"device must be cpu or cuda, not {str(device)!r}")
 
 
+def _refuse_not_finite(bridge: Bridge, name: str) -> None:
+    for weight, tensor in bridge.original_model.named_parameters():
+        if not tensor.isfinite().all():
+            weight = weight.replace("_original_component.", "")
+            raise ValueError(f"the weights {weight} of {name} hold values that are not finite")
+
+
 def subject_of(bridge: Bridge, name: str | None = None, hashes: Mapping[str, str] | None = None) -> Subject:
     """A subject of a bridge that is loaded already, on whatever device, in whatever precision.
 
@@ -97,9 +107,11 @@ def subject_of(bridge: Bridge, name: str | None = None, hashes: Mapping[str, str
     compatibility mode with ``no_processing`` names hooks and folds nothing.
 
     The bridge is not changed. Raises ``ValueError`` when it has no tokenizer, is neither on a processor nor on
-    CUDA, is in training mode, where dropout would be taken for damage, or does not compute what the model does.
+    CUDA, is in training mode, where dropout would be taken for damage, has weights that are not finite, or does not compute what
+    the model does.
     """
     refuse_device(bridge.W_E.device)
+    _refuse_not_finite(bridge, name or bridge.cfg.model_name)
     if not getattr(bridge.original_model.config, "scale_attn_weights", True):
         raise ValueError(
             "TransformerLens scales attention weights although this model's scale_attn_weights is false, so "
@@ -125,17 +137,35 @@ def subject_of(bridge: Bridge, name: str | None = None, hashes: Mapping[str, str
 
 
 @torch.inference_mode()
-def _predictions(bridge: Bridge) -> torch.Tensor:
+def _predictions(model: Any, vocabulary: int, context: int) -> torch.Tensor:
+    """Log-probabilities of a bridge, or of a plain model."""
     generator = torch.Generator().manual_seed(0)
-    tokens = torch.randint(len(bridge.W_E), (1, min(16, bridge.cfg.n_ctx)), generator=generator)
-    return bridge(tokens.to(bridge.W_E.device)).log_softmax(-1)
+    tokens = torch.randint(vocabulary, (1, min(JUDGED, context)), generator=generator)
+    logits = model(tokens.to(next(model.parameters()).device))
+    return getattr(logits, "logits", logits).log_softmax(-1)
+
+
+def _refuse_another_model(bridge: Bridge, directory: Path) -> None:
+    """The plain Hugging Face model is the judge of what TransformerLens makes of a checkpoint: compared once, when it is loaded."""
+    from transformers.models.auto.modeling_auto import AutoModelForCausalLM
+
+    plain = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager").eval()
+    sizes = len(bridge.W_E), int(bridge.cfg.n_ctx)
+    ours, theirs = _predictions(bridge, *sizes).cpu(), _predictions(plain, *sizes)
+    difference = ((ours - theirs).abs().max() / theirs.abs().max()).item()
+    if not difference <= FOLDING_TOLERANCE:
+        raise ValueError(
+            f"TransformerLens does not compute what the model in {directory} does: log-probabilities differ by {difference:.1e} of "
+            "the largest, so damages would be those of another model"
+        )
 
 
 def _fold(bridge: Bridge) -> None:
-    before = _predictions(bridge)
+    sizes = len(bridge.W_E), int(bridge.cfg.n_ctx)
+    before = _predictions(bridge, *sizes)
     bridge.enable_compatibility_mode()
     bridge.requires_grad_(False)
-    difference = ((_predictions(bridge) - before).abs().max() / before.abs().max()).item()
+    difference = ((_predictions(bridge, *sizes) - before).abs().max() / before.abs().max()).item()
     # TransformerLens 4.3.0 takes a square MLP weight for its transpose, for one.
     if not difference <= FOLDING_TOLERANCE:
         raise ValueError(
@@ -145,15 +175,19 @@ def _fold(bridge: Bridge) -> None:
 
 
 def load_subject(
-    name: str = EMBEDDED, convention: Convention = "folded", device: str = "cpu", bos: str = DEFAULT
+    name: str | Path = EMBEDDED, convention: Convention = "folded", device: str = "cpu", bos: str = DEFAULT
 ) -> Subject:
     """Load a subject in float32: the embedded one, a local directory, or a name on the hub.
 
-    name: see :func:`find_checkpoint`. device: ``cpu``, or ``cuda`` where there is CUDA.
+    name: see :func:`find_checkpoint`; a path may be a ``Path``. device: ``cpu``, or ``cuda`` where there is CUDA.
     bos: what prompts begin with, see :meth:`Subject.with_bos`.
-    Raises ``ValueError`` for an unknown convention, a device that is not there, or a model that TransformerLens
-    changes when it folds its weights, and what :func:`subject_of` and :func:`find_checkpoint` raise.
+    Raises ``TypeError`` for a name that is neither a string nor a path, ``ValueError`` for an unknown convention, a device that is not
+    there, weights that are not finite, or a model that TransformerLens runs otherwise than transformers, or changes when it folds its
+    weights, and what :func:`subject_of` and :func:`find_checkpoint` raise.
     """
+    if not isinstance(name, (str, Path)):
+        raise TypeError(f"a subject is a name, a folder or a Path, not {type(name).__name__} {name!r}")
+    name = str(name)
     if convention not in get_args(Convention):
         raise ValueError(f"convention must be one of {get_args(Convention)}, not {convention!r}")
     refuse_device(device)
@@ -168,6 +202,8 @@ def load_subject(
     with _LOADING:
         bridge = TransformerBridge.boot_transformers(str(directory), dtype=torch.float32, device=device)
         bridge.eval().requires_grad_(False)
+        _refuse_not_finite(bridge, str(directory))
+        _refuse_another_model(bridge, directory)
         if convention == "folded":
             _fold(bridge)
     subject = subject_of(bridge, canonical_name(name), fingerprint(directory))

@@ -10,7 +10,9 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from math import isfinite
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy.random import Generator, default_rng
@@ -145,8 +147,7 @@ class Task:
 
     def examples(self, tokenizer: Tokenizer, count: int, seed: int) -> list[Example]:
         """``count`` prompts as text, drawn with ``seed``; see :meth:`prompts`."""
-        if count < 1:
-            raise ValueError(f"count must be at least 1, not {count}")
+        refuse_count(count, seed)
         rng = default_rng([seed, *self.name.encode()])
         # A stream of their own: the prompts are the same with and without counterfactuals.
         (other,) = rng.spawn(1)
@@ -158,7 +159,7 @@ class Task:
     def prompts(self, tokenizer: Tokenizer, count: int, seed: int) -> list[Prompts]:
         """``count`` prompts drawn with ``seed``, grouped by length, shortest first.
 
-        Raises ``ValueError`` when ``count`` is not positive, when too few of the task's words are single tokens for the
+        Raises ``TypeError`` and ``ValueError`` as :func:`refuse_count` does, ``ValueError`` when too few of the task's words are single tokens for the
         tokenizer, and what :func:`tokenise` raises.
         """
         return tokenise(self.name, tokenizer, self.examples(tokenizer, count, seed))
@@ -172,16 +173,30 @@ class Task:
         return None
 
 
+def refuse_count(count: int, seed: int) -> None:
+    """Raise ``TypeError`` for a count or seed that is no whole number, ``ValueError`` for no prompts or a negative seed."""
+    for name, value, least in (("count", count, 1), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise TypeError(f"{name} must be a whole number, not {value!r}")
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, not {value}")
+
+
 def tokenise(task: str, tokenizer: Tokenizer, examples: Sequence[Example]) -> list[Prompts]:
     """Examples as token tensors, grouped by length, shortest first; within a group in given order.
 
-    Raises ``ValueError`` for an answer that is not one token, a counterfactual of another length than its prompt, and
+    Raises ``ValueError`` for an answer that is not one token, a right answer that is also a wrong one, a counterfactual of another length than its prompt, and
     what :func:`encode_examples` raises.
     """
     groups: dict[tuple[int, int], list[tuple[Example, list[int], dict[str, int]]]] = defaultdict(list)
     words = dict.fromkeys(word for example in examples for word in example.candidates)
     answers = {word: token_id(tokenizer, word) for word in words}
     for example, (tokens, roles) in zip(examples, encode_examples(tokenizer, examples), strict=True):
+        right, wrong = ({answers[word] for word in _with_sign(example, sign)} for sign in (1, -1))
+        if right & wrong:
+            raise ValueError(
+                f"the right and the wrong answer of {example.text!r} are the same token, so that nothing is measured"
+            )
         groups[len(tokens), len(example.candidates)].append((example, tokens, roles))
     return [
         Prompts(
@@ -195,6 +210,10 @@ def tokenise(task: str, tokenizer: Tokenizer, examples: Sequence[Example]) -> li
         )
         for (length, _), group in sorted(groups.items())
     ]
+
+
+def _with_sign(example: Example, sign: int) -> list[str]:
+    return [word for word, weight in zip(example.candidates, example.signs, strict=True) if weight * sign > 0]
 
 
 def _counterfactuals(tokenizer: Tokenizer, examples: Sequence[Example], length: int) -> Int[Tensor, "batch pos"] | None:
@@ -218,7 +237,7 @@ def _counterfactuals(tokenizer: Tokenizer, examples: Sequence[Example], length: 
 def encode_examples(tokenizer: Tokenizer, examples: Sequence[Example]) -> list[tuple[list[int], dict[str, int]]]:
     """For each example its token ids, BOS first, and the position of each role's token.
 
-    Raises ``ValueError`` when candidates and signs are not as many, when examples have different roles, when the word
+    Raises ``ValueError`` when candidates and signs are not as many, for signs that are not finite, when examples have different roles, when the word
     at a role is not one token (a number may be several), and what :func:`encode_texts` raises.
     """
     for example in examples:
@@ -227,6 +246,8 @@ def encode_examples(tokenizer: Tokenizer, examples: Sequence[Example]) -> list[t
                 f"{example.text!r} has {len(example.candidates)} candidates and {len(example.signs)} signs; "
                 "give each candidate one sign"
             )
+        if not all(map(isfinite, example.signs)):
+            raise ValueError(f"the signs of {example.text!r} must be finite, not {list(example.signs)}")
         if example.roles.keys() != examples[0].roles.keys():
             raise ValueError(
                 f"{example.text!r} has roles {sorted(example.roles)} and {examples[0].text!r} "

@@ -21,6 +21,7 @@ from circuitlib.subjects import hub
 from circuitlib.subjects.beginning import beginning
 from circuitlib.subjects.checkpoints import Text
 from circuitlib.subjects.types import Tokenizer
+from circuitlib.tasks.base import refuse_count
 from circuitlib.tasks.prose import encode_prose, prose_paragraphs
 
 SPAN = 60
@@ -80,9 +81,12 @@ def control_spans(
     """``count`` different spans of ``SPAN`` tokens, BOS among them and first, in an order drawn with ``seed``.
 
     The text is cut into consecutive spans; even ones are for training, odd ones for evaluation, so that the two never
-    share a token. Raises ``ValueError`` when the text has too few spans, and what :func:`control_paragraphs` raises: one
+    share a token. Raises ``ValueError`` for another part, or when the text has too few spans, and what :func:`control_paragraphs` raises: one
     text never stands in for another.
     """
+    if part not in get_args(Part):
+        raise ValueError(f"part must be one of {get_args(Part)}, not {part!r}")
+    refuse_count(count, seed)
     spans = _cut_text(tokenizer, text)[(0 if part == "train" else 1) :: 2]
     if not 1 <= count <= len(spans):
         raise ValueError(f"count must be between 1 and {len(spans)}, the spans there are, not {count}")
