@@ -69,6 +69,18 @@ def test_an_episode_by_hand(source: TableEpisodes) -> None:
     assert not truncated
 
 
+def test_a_blind_episode_pays_the_same_and_shows_no_reward(source: TableEpisodes) -> None:
+    envs = [HeadAblationEnv(source, 3, blind=blind) for blind in (False, True)]
+    for env in envs:
+        env.reset(seed=1)
+    for head in (7, 1, 7):
+        (seen, *paid, _), (hidden, *same, _) = (env.step(head) for env in envs)
+        assert paid == same
+        assert (hidden[:-12] == seen[:-12]).all()
+        assert (hidden[-12:] == 0).all()
+    assert seen[-12:].any()
+
+
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_vector_single_and_searcher_play_the_same_episodes(data: st.DataObject) -> None:

@@ -200,3 +200,34 @@ def test_a_checkpoint_of_other_rewards_is_refused(make_table: Callable[..., Dama
     for source in (TableEpisodes([make_table("ioi", seed=1)], tables[1]), TableEpisodes(tables[:1], tables[1], 0.5)):
         with pytest.raises(ValueError, match="or of other rewards"):
             Trainer(source, config, [0]).restore(tmp_path / "c.safetensors")
+
+
+def test_a_seed_does_not_depend_on_how_many_are_beside_it(make_table: Callable[..., DamageTable]) -> None:
+    """To the last bit, whatever its place: four of twenty trained anew can be compared with the twenty."""
+    source = TableEpisodes([make_table("ioi")], make_table("control"))
+    beside = {n: Trainer(source, SHORT, range(n)).train() for n in (1, 3, 4, 7)}
+    for networks in beside.values():
+        assert same(networks, {seed: beside[7][seed] for seed in networks})
+
+
+class Blindfold(torch.nn.Module):
+    """A policy's network behind zeros in place of rewards."""
+
+    def __init__(self, network: ActorCritic) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, observations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        hidden = observations.clone()
+        hidden[:, -self.network.heads :] = 0
+        return self.network(hidden)
+
+
+def test_a_policy_trained_blind_learns_what_one_behind_a_blindfold_does(source: TableEpisodes) -> None:
+    """Not what one that sees learns; and a checkpoint knows which it is."""
+    blind = Trainer(source, SHORT, [0], blind=True).train()[0]
+    plain = ActorCritic(len(source.tasks), source.heads, SHORT.hidden, 0)
+    train(source, SHORT, 0, Blindfold(plain))
+    for a, b in zip(blind.parameters(), plain.parameters(), strict=True):
+        assert_close(a, b, atol=1e-5, rtol=0)
+    assert not same({0: blind}, Trainer(source, SHORT, [0]).train())

@@ -186,7 +186,8 @@ def test_a_model_that_amplifies_rounding_is_swept_and_its_variants_are_refused(
 @pytest.mark.parametrize("family", ["gpt2", "gpt_neox"])
 def test_double_precision_is_compared_to_its_own_rounding(family: str, small: dict[str, Path]) -> None:
     """Where transformers computes all of it in double; its RMSNorm is in float32."""
-    bridge = in_type(load_subject(str(small[family]), "raw").bridge, torch.float64)
+    subject = load_subject(str(small[family]), "raw")
+    bridge = in_type(subject.bridge, torch.float64)
     Decoder(bridge).compare(_tokens(4, 80))
     bridge.cfg.eps *= 1 + 1e-3
     with pytest.raises(UnknownArchitecture, match="variant that the sweep does not know"):

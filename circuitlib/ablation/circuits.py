@@ -6,7 +6,7 @@ is left with it ablated, which is one case of completeness, that of all of its s
 place). MLPs are left alone.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 import pandas as pd
@@ -50,18 +50,7 @@ def measure_circuits(
                     raise ValueError(
                         f"{task}, {ranking}: no order of {max(sizes)} different heads, of 0 to {subject.heads - 1}"
                     )
-    return pd.concat(_frames(subject, rankings, sizes, count, seed, kinds, text), ignore_index=True)
-
-
-def _frames(
-    subject: Subject,
-    rankings: Mapping[str, Rankings],
-    sizes: Sequence[int],
-    count: int,
-    seed: int,
-    kinds: Sequence[AblationKind],
-    text: Text,
-) -> Iterator[pd.DataFrame]:
+    frames = []
     every = range(subject.heads)
     for (name, orders), kind in product(rankings.items(), kinds):
         task, ablation = TASKS[name], ablation_of(kind, subject.tokenizer, text)
@@ -78,4 +67,5 @@ def _frames(
         of = dict(zip(sets, scores.T.numpy().round(DECIMALS), strict=True))
         for (ranking, i, n), rest, circuit in asked:
             names = {"task": name, "ablation": kind, "ranking": ranking, "order": i, "heads": n}
-            yield pd.DataFrame(names | {"prompt": range(len(scores)), "kept": of[rest], "ablated": of[circuit]})
+            frames.append(pd.DataFrame(names | {"prompt": range(len(scores)), "kept": of[rest], "ablated": of[circuit]}))
+    return pd.concat(frames, ignore_index=True)

@@ -311,7 +311,8 @@ def rotated(x: Float[Tensor, "n head pos d_head"], cos: Tensor, sin: Tensor) -> 
 
 
 def in_type(bridge: Bridge, dtype: torch.dtype) -> Bridge:
-    """A copy of a bridge with its weights in another type; the bridge is not changed."""
+    """A copy of a bridge with its weights in another type. The bridge is not changed, and must be kept as long as its copy is: hooks that
+    TransformerLens copies refer to it."""
     wide: dict[int, Any] = {id(b): b.to(dtype) for b in bridge.buffers() if b.is_floating_point()}
     for weight in bridge.parameters():
         wide[id(weight)] = torch.nn.Parameter(weight.detach().to(dtype), requires_grad=False)

@@ -145,7 +145,7 @@ def evaluation(run: Run) -> pd.DataFrame:
         contest.__module__,
         settings={"held_out": held_out, "episodes": episodes, "penalty": penalty},
         tables={part: run.table_hashes(some, part) for part, some in names.items()},
-        policies=run.hashes(*(run.policy_path(k).name for k in CANDIDATES)),
+        policies=run.training_hashes(),
     )
 
 

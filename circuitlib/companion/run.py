@@ -490,6 +490,10 @@ class Run:
         paths = [self.table_path(name, part, through) for name in names]
         return {path.name: content_hash(path) for path in paths}
 
+    def training_hashes(self) -> dict[str, str]:
+        """Of the policies that are kept, and of what all seeds found while training, which tells the others' weights."""
+        return self.hashes(*(path.name for k in CANDIDATES for path in (self.policy_path(k), self._history_path(k))))
+
     def hashes(self, *names: str) -> dict[str, str]:
         """Content hashes of stored results, to be the inputs of others."""
         return {name: content_hash(self.folder / name) for name in names}

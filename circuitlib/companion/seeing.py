@@ -5,7 +5,6 @@ import torch
 
 from circuitlib.companion.frames import evaluation_episodes, head_rewards
 from circuitlib.companion.run import Run
-from circuitlib.companion.settings import CANDIDATES
 from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.search.evaluate import MEASURED
 from circuitlib.search.seeing import Question, measure_seeing
@@ -40,7 +39,7 @@ def seeing(run: Run) -> pd.DataFrame:
         compute,
         measure_seeing.__module__,
         tables=tables,
-        policies=run.hashes(*(run.policy_path(k).name for k in CANDIDATES)),
+        policies=run.training_hashes(),
         episodes=settings.episodes,
         penalty=settings.penalty,
     )

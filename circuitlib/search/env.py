@@ -33,13 +33,20 @@ class HeadAblationVectorEnv(VectorEnv):
 
     All episodes end together. With ``autoreset`` they are reset in the step that ends them, whose ``info`` holds
     ``final_obs``, the last observations, and for each episode ``final_best``, its largest reward, and ``final_task``,
-    its task's name. Without, ``reset`` has to be called.
+    its task's name. Without, ``reset`` has to be called. ``blind``: observations show zeros in place of rewards.
 
     Raises ``TypeError`` for a source that draws no episodes and numbers that are not whole, ``ValueError`` for a budget that is not
     between 1 and the number of heads.
     """
 
-    def __init__(self, source: EpisodeSource, num_envs: int, budget: int | None = None, autoreset: bool = True) -> None:
+    def __init__(
+        self,
+        source: EpisodeSource,
+        num_envs: int,
+        budget: int | None = None,
+        autoreset: bool = True,
+        blind: bool = False,
+    ) -> None:
         if not isinstance(source, EpisodeSource):
             raise TypeError(f"source must draw episodes, as TableEpisodes does, not {type(source).__name__} {source!r}")
         for name, value in {"num_envs": num_envs, "budget": 1 if budget is None else budget}.items():
@@ -51,7 +58,7 @@ class HeadAblationVectorEnv(VectorEnv):
         self.budget = budget_for(heads) if budget is None else budget
         if not 1 <= self.budget <= heads:
             raise ValueError(f"budget must be between 1 and {heads}, the heads, not {self.budget}")
-        self.source, self.num_envs, self.autoreset = source, num_envs, autoreset
+        self.source, self.num_envs, self.autoreset, self.blind = source, num_envs, autoreset, blind
         mode = AutoresetMode.SAME_STEP if autoreset else AutoresetMode.DISABLED
         self.metadata = {"render_modes": [], "autoreset_mode": mode}
         ends = np.array([[0, -SCORE_LIMIT], [1, SCORE_LIMIT]], dtype=np.float32)
@@ -130,7 +137,8 @@ class HeadAblationVectorEnv(VectorEnv):
         paid = self._rewards[at]
         rewards = np.where(self._tried[at] == 0, paid, np.float32(REPEAT_PENALTY))
         self._tried[at] = 1
-        self._scores[at] = paid / np.float32(SCORE_SCALE)
+        if not self.blind:
+            self._scores[at] = paid / np.float32(SCORE_SCALE)
         np.maximum(self._best, rewards, out=self._best)
         self._left -= 1
         terminated = np.full(self.num_envs, not self._left)
@@ -190,7 +198,8 @@ class HeadAblationEnv(gym.Env):
 
     ## Observation Space
     ``Box(tasks + 2 heads)``, 290 numbers in the paper: the signal (one-hot of the task, or zeros where the policy is
-    told nothing), 1 for each tried head, and the reward of each tried head divided by 5 (0 where untried).
+    told nothing), 1 for each tried head, and the reward of each tried head divided by 5 (0 where untried, and with ``blind``
+    everywhere).
 
     ## Rewards
     Task damage (the task metric's unit) minus lambda times general damage (nats) of the picked head alone, on this
@@ -206,8 +215,8 @@ class HeadAblationEnv(gym.Env):
 
     metadata = {"render_modes": []}  # noqa: RUF012
 
-    def __init__(self, source: EpisodeSource, budget: int | None = None) -> None:
-        self._one = HeadAblationVectorEnv(source, 1, budget, autoreset=False)
+    def __init__(self, source: EpisodeSource, budget: int | None = None, blind: bool = False) -> None:
+        self._one = HeadAblationVectorEnv(source, 1, budget, autoreset=False, blind=blind)
         self.source, self.budget = source, self._one.budget
         self.observation_space = self._one.single_observation_space
         self.action_space = self._one.single_action_space

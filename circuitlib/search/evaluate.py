@@ -47,8 +47,10 @@ def evaluate(
     (the paired ceiling), reached_90 (heads measured when 90% of the oracle was first reached; missing if it was not). A
     planner with k > 1 also has a row for all that it measured in ``picks`` picks.
 
-    Raises ``ValueError`` for a searcher that spends more than its budget.
+    Raises ``ValueError`` for numbers of heads below 1, before anything is searched, and for a searcher that spends more than its budget.
     """
+    if not all(count >= 1 for count in measured):
+        raise ValueError(f"best rewards are recorded after at least 1 head measured, not after {tuple(measured)}")
     rewards, heads = episodes.mean(1), episodes.shape[2]
     oracle, entries = best_reward(rewards), list(entries)
 
@@ -109,19 +111,8 @@ def summarise(frame: pd.DataFrame, pool: int | None) -> pd.DataFrame:
 
 def ahead(one: pd.DataFrame, other: pd.DataFrame, pool: int | None) -> Interval:
     """How much more one condition finds than another, both rows of one evaluation after one number of heads, as a fraction
-    of the oracle, paired by episode and by the seeds that both have, or with the one seed that there is.
-
-    Raises ``ValueError`` for two of several seeds, none of which both have.
-    """
-    ours, theirs = by_seed(one), by_seed(other)
-    if len(ours) > 1 and len(theirs) > 1:
-        both = set(one["seed"]) & set(other["seed"])
-        if not both:
-            raise ValueError("two policies are paired by their seeds, and these have none in common")
-        ours, theirs = (by_seed(rows[rows["seed"].isin(both)]) for rows in (one, other))
-    seeds = max(len(ours), len(theirs))
-    ours, theirs = (np.broadcast_to(best, (seeds, best.shape[1])) for best in (ours, theirs))
-    return fraction(ours, by_seed(one, "oracle")[0], pool, against=theirs)
+    of the oracle: paired by episode, and by seed where both have as many."""
+    return fraction(by_seed(one), by_seed(one, "oracle")[0], pool, against=by_seed(other))
 
 
 def after_picks(summary: pd.DataFrame) -> pd.DataFrame:

@@ -47,18 +47,19 @@ def fraction(
     pool: int | None,
     against: Float[np.ndarray, "seeds episodes"] | None = None,
 ) -> Interval:
-    """Mean best reward over the paired oracle's mean; ``against`` others on the same episodes (of the same seeds), the
-    difference of the two fractions.
+    """Mean best reward over the paired oracle's mean; ``against`` others on the same episodes, the difference of the two fractions: of as
+    many seeds, which are paired one by one, or of another number, which have the episodes alone in common.
 
     pool: as in :func:`left_over`. No fraction exceeds 1, nor does the interval of one.
     """
-    gain = (best if against is None else best - against).astype(np.float64)
-    seeds, episodes = gain.shape
+    best = best.astype(np.float64)
+    samples = [best]
+    if against is not None:
+        samples = [best - against] if len(against) == len(best) else [best, -against.astype(np.float64)]
+    gain, episodes = sum(sample.mean(0) for sample in samples), len(oracle)
     value = gain.mean() / oracle.mean()
-    residuals = gain.mean(0) - value * oracle
-    parts = [(residuals.var(ddof=1) * left_over(episodes, pool), episodes - 1)]
-    if seeds > 1:
-        parts.append((gain.mean(1).var(ddof=1) / seeds, seeds - 1))
+    parts = [((gain - value * oracle).var(ddof=1) * left_over(episodes, pool), episodes - 1)]
+    parts += [(sample.mean(1).var(ddof=1) / len(sample), len(sample) - 1) for sample in samples if len(sample) > 1]
     variance = sum(part for part, _ in parts)
     if variance == 0:
         return Interval(float(value), float(value), float(value))
@@ -72,24 +73,21 @@ def ratio(gain: Float[np.ndarray, "orders prompts"], whole: Float[np.ndarray, " 
     """The mean of what is gained on each prompt, and on average over orders drawn by chance, over the mean of the whole; it may be below 0, and above 1.
 
     The interval is Fieller's (1954, "Some problems in interval estimation"): all ratios r for which the mean of gain - r x whole is not
-    told from zero at 5%, by Student's t. Its variance has a part of prompts and, of several orders, one of orders, with their degrees of freedom
-    together as above. Not a number where the whole itself is not told from zero: then nothing that could be believed is left out.
+    told from zero at 5%, by Student's t over prompts; of several orders, what they vary by, with a t of its own, adds to its square
+    (as in :func:`difference`). Not a number where the whole itself is not told from zero: then nothing that could be believed is left out.
     """
     orders, prompts = gain.shape
     mean, total = gain.astype(np.float64).mean(0), whole.astype(np.float64)
     x, y = mean.mean(), total.mean()
     value = float(x / y) if y else np.nan
-    (a, c), (_, b) = np.cov(mean, total) / prompts
-    of_orders = gain.mean(1).var(ddof=1) / orders if orders > 1 else 0.0
-    of_prompts = a - 2 * value * c + value**2 * b
-    parts = of_prompts**2 / (prompts - 1) + of_orders**2 / max(orders - 1, 1)
-    freedom = (of_prompts + of_orders) ** 2 / parts if parts > 0 else prompts - 1
-    bar = stdtrit(freedom, 0.975) ** 2
-    # Roots of (x - r y)^2 = bar (a + of_orders - 2 r c + r^2 b).
-    square, middle = y**2 - bar * b, x * y - bar * c
+    # Half an interval's length, squared, of the means over prompts, and of that over orders.
+    (a, c), (_, b) = stdtrit(prompts - 1, 0.975) ** 2 * np.cov(mean, total) / prompts
+    d = stdtrit(orders - 1, 0.975) ** 2 * gain.mean(1).var(ddof=1) / orders if orders > 1 else 0.0
+    # Roots of (x - r y)^2 = a - 2 r c + r^2 b + d.
+    square, middle = y**2 - b, x * y - c
     if not square > 0:
         return Interval(value, np.nan, np.nan)
-    reach = np.sqrt(max(middle**2 - square * (x**2 - bar * (a + of_orders)), 0.0))
+    reach = np.sqrt(max(middle**2 - square * (x**2 - a - d), 0.0))
     return Interval(value, float((middle - reach) / square), float((middle + reach) / square))
 
 

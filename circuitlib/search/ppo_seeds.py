@@ -34,6 +34,11 @@ SIDE_BY_SIDE = 5
 their weights, gradients and moments (2.8 MB per seed) leave the cache."""
 
 
+WHOLE_VECTORS = 16
+"""A row of parameters is as long as a multiple of this, its end zeros. Adam rounds numbers that fill no vector of the processor otherwise
+than the rest: the last seed would depend on how many are beside it."""
+
+
 def product(
     left: Float[Tensor, "s a b"], right: Float[Tensor, "s b c"], out: Tensor | None = None
 ) -> Float[Tensor, "s a c"]:
@@ -61,11 +66,14 @@ class ActorCritics:
         layers = (observation, hidden), (hidden, hidden), (hidden, self.heads + 1)
         shapes = [shape for inputs, outputs in layers for shape in ((inputs, outputs), (1, outputs))]
         sizes = [rows * columns for rows, columns in shapes]
-        self.parameters = nn.Parameter(torch.empty(len(networks), sum(sizes)))
+        count = sum(sizes)
+        self.parameters = nn.Parameter(torch.zeros(len(networks), count + -count % WHOLE_VECTORS))
         self.parameters.grad = torch.zeros_like(self.parameters)
+        self.gradients = self.parameters.grad[:, :count]
 
         def views(rows: Tensor) -> list[tuple[Tensor, Tensor]]:
-            seen = [x.unflatten(1, shape) for x, shape in zip(rows.split(sizes, 1), shapes, strict=True)]
+            own = rows[:, :count].split(sizes, 1)
+            seen = [x.unflatten(1, shape) for x, shape in zip(own, shapes, strict=True)]
             return list(zip(seen[::2], seen[1::2], strict=True))
 
         self._weights, self._grads = views(self.parameters.detach()), views(self.parameters.grad)
@@ -148,9 +156,9 @@ def below(state: dict[str, Any], prefix: str) -> dict[str, Any]:
 class Learner:
     """A few seeds, side by side in every operation: networks, optimizer, environments, random numbers."""
 
-    def __init__(self, source: EpisodeSource, config: PPOConfig, seeds: Sequence[int]) -> None:
+    def __init__(self, source: EpisodeSource, config: PPOConfig, seeds: Sequence[int], blind: bool = False) -> None:
         self.config, self.seeds = config, list(seeds)
-        self.env = HeadAblationVectorEnv(source, len(seeds) * config.num_envs, config.budget)
+        self.env = HeadAblationVectorEnv(source, len(seeds) * config.num_envs, config.budget, blind=blind)
         tasks, heads = len(source.tasks), source.heads
         self.network = ActorCritics([ActorCritic(tasks, heads, config.hidden, seed) for seed in seeds])
         self.optimizer = torch.optim.Adam([self.network.parameters], eps=config.adam_eps, fused=True)
@@ -194,8 +202,7 @@ class Learner:
 
     def update(self, batch: dict[str, Tensor]) -> list[dict[str, float]]:
         """Learn from a rollout. Returns each seed's diagnostics."""
-        c, gradient = self.config, self.network.parameters.grad
-        assert gradient is not None
+        c = self.config
         size = c.num_envs * c.num_steps
         flat = {name: x.flatten(0, 1) for name, x in batch.items() if name != "value"}
         for _ in range(c.update_epochs):
@@ -209,7 +216,7 @@ class Learner:
             seen = []
             for i in range(c.num_minibatches):
                 seen.append(self.network.backward({name: x[i] for name, x in shuffled.items()}, c))
-                clip_gradients(gradient, c.max_grad_norm)
+                clip_gradients(self.network.gradients, c.max_grad_norm)
                 self.optimizer.step()
         # Of the last epoch, and all at once: a diagnostic per minibatch would take a twentieth of the training.
         ratio, entropy, values_grad = (torch.cat(x, 1) for x in zip(*seen, strict=True))
@@ -243,19 +250,19 @@ class Learner:
 
 
 class Trainer:
-    """Trains one policy per seed; can stop at any update and go on."""
+    """Trains one policy per seed; can stop at any update and go on. ``blind``: of policies that never see a reward."""
 
-    def __init__(self, source: EpisodeSource, config: PPOConfig, seeds: Sequence[int]) -> None:
+    def __init__(self, source: EpisodeSource, config: PPOConfig, seeds: Sequence[int], blind: bool = False) -> None:
         if not seeds or len(set(seeds)) != len(seeds):
             raise ValueError(f"seeds must be different, and at least one: {list(seeds)}")
         self.config, self.seeds = config, list(seeds)
         groups = np.array_split(self.seeds, -(-len(seeds) // SIDE_BY_SIDE))
-        self.learners = [Learner(source, config, group.tolist()) for group in groups]
+        self.learners = [Learner(source, config, group.tolist(), blind) for group in groups]
         self.history: list[dict[str, Any]] = []
         self.done = 0
         # Of a source that draws something new each time, all that can be told is which tasks and how many heads.
         identity = getattr(source, "identity", [*source.tasks, source.heads])
-        self._recorded = {"config": asdict(config), "seeds": self.seeds, "source": identity}
+        self._recorded = {"config": asdict(config), "seeds": self.seeds, "source": identity, "blind": blind}
 
     def networks(self) -> dict[int, ActorCritic]:
         """The network of each seed, copies."""
