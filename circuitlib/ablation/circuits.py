@@ -67,5 +67,7 @@ def measure_circuits(
         of = dict(zip(sets, scores.T.numpy().round(DECIMALS), strict=True))
         for (ranking, i, n), rest, circuit in asked:
             names = {"task": name, "ablation": kind, "ranking": ranking, "order": i, "heads": n}
-            frames.append(pd.DataFrame(names | {"prompt": range(len(scores)), "kept": of[rest], "ablated": of[circuit]}))
+            frames.append(
+                pd.DataFrame(names | {"prompt": range(len(scores)), "kept": of[rest], "ablated": of[circuit]})
+            )
     return pd.concat(frames, ignore_index=True)
