@@ -1,10 +1,15 @@
-"""Damage tables, measured: block by block, resumable, and checked again on a few rows after an edit of the code."""
+"""Damage tables, measured: block by block, here or by the workers of an executor, resumable, and checked again on a few rows
+after an edit of the code."""
 
+import json
 import warnings
 from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,10 +21,13 @@ from circuitlib.ablation.attribution import Attribution, Through
 from circuitlib.ablation.engine import Ablation, AblationKind, Engine, Scores
 from circuitlib.ablation.sweep import engine
 from circuitlib.ablation.tables import DamageTable
+from circuitlib.ablation.workers import Block, Source, by_workers, source_of
 from circuitlib.manifest import (
+    RECORDED,
     StaleResult,
     as_json,
     code_hash,
+    differences,
     is_stored,
     load_tensors,
     made_on,
@@ -28,7 +36,7 @@ from circuitlib.manifest import (
     short_hash,
 )
 from circuitlib.subjects.card import Card
-from circuitlib.subjects.load import Subject
+from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.subjects.types import Tokenizer
 from circuitlib.tasks.base import Prompts, Task
 from circuitlib.tasks.control_text import CONTROL, Part, Text, control_spans
@@ -44,6 +52,9 @@ REFERENCE_SEED, REFERENCE_SPANS = 5, 32
 
 ROWS_AGAIN = 8
 """Rows on which a table is measured again after an edit of the code."""
+
+_ONE_BLOCK = Lock()
+"""A worker's threads take turns: a block has all cores of its process, and the subject is loaded once."""
 
 
 @cache
@@ -138,47 +149,98 @@ class Measurement:
 
 
 def build_table(
-    subject: Subject, recipe: Recipe, cache: Path, progress: Callable[[int], object] = lambda rows: None
+    subject: Subject,
+    recipe: Recipe,
+    cache: Path,
+    progress: Callable[[int], object] = lambda rows: None,
+    executor: Executor | None = None,
 ) -> DamageTable:
     """Measure a table. Finished blocks are kept in ``cache`` until the table is complete, so that an interrupted call
     resumes; ``progress`` is told of the rows that are done.
 
+    executor: whose workers measure the blocks (:mod:`circuitlib.ablation.workers`). Each imports circuitlib, loads the subject
+    once, from where it was loaded here and without whatever was changed since, and measures nothing where subject, code or recipe
+    are not the same. Where versions or processors of workers are others than here, the provenance has theirs.
+
     Estimates, which are off by far more than a thousandth, are kept in half precision.
 
-    Raises ``ValueError`` for a count that cannot be drawn or damages that are not finite, and ``FileNotFoundError`` when the
-    control text is not here.
+    Raises ``ValueError`` for a count that cannot be drawn, damages that are not finite, or, with an executor, a subject that was
+    made of a bridge in hand or a block that never arrives whole, and ``FileNotFoundError`` when the control text is not here.
     """
     made_by = recipe.provenance(subject.card)
     key = short_hash(as_json(made_by).encode())
-    measurement, parts = Measurement(subject, recipe), list[Scores]()
-    blocks = measurement.blocks()
-    paths = [cache / "sweeps" / f"{key}-{i:05d}.safetensors" for i in range(len(blocks))]
-    for path, rows in zip(paths, blocks, strict=True):
-        kept = _kept(path)
-        if kept is None:
-            scores = measurement.rows(rows)
-            kept = {"clean": scores.clean, "ablated": scores.ablated}
-            save_tensors(path, kept, {"table": key})
-        parts.append(Scores(kept["clean"], kept["ablated"], loss=recipe.task is None))
-        progress(len(rows))
-    scores = Scores.of_all(parts)
+    source = source_of(subject) if executor else None
+    measurement, parts = Measurement(subject, recipe), dict[int, tuple[Block, dict[str, Any]]]()
+    blocks = dict(enumerate(measurement.blocks()))
+    paths = [cache / "sweeps" / f"{key}-{i:05d}.safetensors" for i in blocks]
+    for i, path in enumerate(paths):
+        if kept := _kept(path):
+            parts[i] = kept
+            progress(len(blocks[i]))
+    missing = {i: rows for i, rows in blocks.items() if i not in parts}
+    if executor and source:
+        jobs = {i: (source, recipe, as_json(made_by), rows.tolist()) for i, rows in missing.items()}
+        shapes = {i: {"clean": (len(rows),), "ablated": (len(rows), subject.heads)} for i, rows in missing.items()}
+        arriving = by_workers(executor, _measure_block, jobs, shapes, f"{recipe.name} table {key}")
+    else:
+        arriving = ((i, _block(measurement.rows(rows)), {}) for i, rows in missing.items())
+    with closing(arriving):
+        for i, block, made in arriving:
+            save_tensors(paths[i], block, {"table": key, **made})
+            parts[i] = block, made
+            progress(len(blocks[i]))
+    in_order = [parts[i] for i in blocks]
+    scores = Scores.of_all([Scores(block["clean"], block["ablated"], recipe.task is None) for block, _ in in_order])
     damage = scores.damage.half() if recipe.through else scores.damage
     if not damage.isfinite().all():
         raise ValueError(f"the {recipe.name} table has damages that are not finite, or estimates beyond half precision")
     for path in paths:
         remove(path)
-    return DamageTable(scores.clean, damage, made_by)
+    return DamageTable(scores.clean, damage, made_by | _made_on([made_by | made for _, made in in_order]))
 
 
-def _kept(path: Path) -> dict[str, Tensor] | None:
-    """The block that is kept, if any; one that is corrupt is named, and measured again."""
+def _made_on(places: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is recorded of the blocks' places; lists of it where they are not the same."""
+    different = [json.loads(place) for place in sorted({as_json({x: place[x] for x in RECORDED}) for place in places})]
+    return different[0] if len(different) == 1 else {x: [place[x] for place in different] for x in RECORDED}
+
+
+def _kept(path: Path) -> tuple[Block, dict[str, Any]] | None:
+    """The block that is kept, if any, and what is recorded of it; one that is corrupt is named, and measured again."""
     if not is_stored(path):
         return None
     try:
-        return load_tensors(path)[0]
+        return load_tensors(path)
     except StaleResult as reason:
         warnings.warn(f"a block of a table is measured again: {reason}", stacklevel=3)
         return None
+
+
+def _block(scores: Scores) -> Block:
+    return {"clean": scores.clean, "ablated": scores.ablated}
+
+
+def _measure_block(source: Source, recipe: Recipe, made_by: str, rows: list[int]) -> Block:
+    """In a worker: some rows, of one length, of the table of this provenance, as JSON. Raises ``StaleResult`` where the worker has
+    another subject, code or recipe."""
+    with _ONE_BLOCK:
+        return _block(_measurement(source, recipe, made_by).rows(torch.tensor(rows)))
+
+
+@lru_cache(maxsize=1)
+def _loaded(source: Source) -> Subject:
+    return load_subject(*source)
+
+
+@lru_cache(maxsize=1)
+def _measurement(source: Source, recipe: Recipe, made_by: str) -> Measurement:
+    """What a worker keeps from block to block."""
+    subject, wanted = _loaded(source), json.loads(made_by)
+    # A snapshot of the hub's is loaded by its folder, and its name is another one.
+    card = replace(subject.card, **{field: wanted["subject"][field] for field in ("name", "control_text")})
+    if differs := differences(recipe.provenance(card), wanted):
+        raise StaleResult(f"a worker would measure another {recipe.name} table: {'; '.join(differs)}")
+    return Measurement(subject, recipe)
 
 
 def measure_rows(subject: Subject, recipe: Recipe, chosen: Int[Tensor, " rows"]) -> Scores:
