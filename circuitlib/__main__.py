@@ -1,4 +1,5 @@
-"""The one command: ``python -m circuitlib {reproduce, head-damage, fetch, authors, planted, explore, benchmark, pretrain}``."""
+"""The one command: ``python -m circuitlib {reproduce, head-damage, fetch, authors, planted, training-ways, explore, benchmark,
+pretrain}``."""
 
 import argparse
 import sys
@@ -58,6 +59,12 @@ def _in_words(error: Exception, output: object) -> str:
         kept = "what is stored there is kept: make room, and give the same command again"
         return f"nothing more can be written to {output} ({error}); {kept}"
     return " ".join(str(error).split())
+
+
+def _inside_runs(output: str) -> str:
+    if RUNS.resolve() not in (ROOT / output).resolve().parents:
+        raise ValueError(f"--output must be inside {RUNS.name}/, not {output}")
+    return output
 
 
 _HELP = {
@@ -127,9 +134,7 @@ def _reproduce(options: argparse.Namespace) -> int:
         raise ValueError("settings other than a published run's need --output, a folder such as runs/mine")
     if options.publish and (settings not in PUBLISHED.values() or options.notebooks):
         raise ValueError("--publish needs the settings of a published run, and all notebooks")
-    output = options.output = options.output or "runs/default"
-    if RUNS.resolve() not in (ROOT / output).resolve().parents:
-        raise ValueError(f"--output must be inside {RUNS.name}/, not {output}")
+    output = options.output = _inside_runs(options.output or "runs/default")
     run = Run(settings, output)
     notebooks = notebooks_of(run, options.notebooks, options.full)
     find_checkpoint(settings.subject)
@@ -209,6 +214,9 @@ def _fetch(options: argparse.Namespace) -> int:
 
 
 def _study_options(commands: Any) -> None:
+    from circuitlib.companion.settings import PUBLISHED
+    from circuitlib.subjects.checkpoints import EMBEDDED
+
     authors = commands.add_parser("authors", help="replay the paper's own policies from a clone of its author's files")
     authors.add_argument("clone", type=Path, help="the clone, or a folder that holds the files side by side")
     planted = commands.add_parser("planted", help="train policies on planted rewards: can this PPO learn to read?")
@@ -217,6 +225,30 @@ def _study_options(commands: Any) -> None:
             "--output", type=Path, default=RUNS / name, help=f"folder for the tables (default: runs/{name})"
         )
         parser.set_defaults(run=_authors if name == "authors" else _planted)
+
+    ways = commands.add_parser(
+        "training-ways", help="train policies otherwise than in the paper, and by sb3-contrib's PPO: an hour"
+    )
+    ways.add_argument("--subject", default=EMBEDDED, choices=PUBLISHED, help=f"a published one (default: {EMBEDDED})")
+    ways.add_argument(
+        "--output",
+        default="runs/default",
+        help="folder inside runs/ with a run's tables, or to measure them in (default: runs/default)",
+    )
+    ways.set_defaults(run=_training_ways)
+
+
+def _training_ways(options: argparse.Namespace) -> int:
+    from circuitlib.companion.run import Run
+    from circuitlib.companion.settings import PUBLISHED
+    from circuitlib.companion.training_ways import training_ways
+
+    run = Run(PUBLISHED[options.subject], _inside_runs(options.output))
+    frame = training_ways(run)
+    last = frame[frame["measured"] == frame["measured"].max()]
+    print(last.to_string(index=False, float_format="{:.2f}".format))
+    print(f"whole: {run.frame_path('training_ways')}")
+    return 0
 
 
 def _authors(options: argparse.Namespace) -> int:

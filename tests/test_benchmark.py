@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from circuitlib.ablation.tables import DamageTable
+from circuitlib.companion.maskable import Maskable
 from circuitlib.companion.speed import RECORDED, recorded, recorded_machines
 from circuitlib.manifest import load_frame, read_provenance
 from circuitlib.search.episodes import TableEpisodes
@@ -22,7 +23,6 @@ from circuitlib.subjects.checkpoints import SMOLLM2
 from circuitlib.workshop.benchmark import PARTS, growth, machine, main
 from circuitlib.workshop.benchmark.growth import Case, measured_here
 from circuitlib.workshop.benchmark.machine import interleaved, matmul_rate, resident
-from circuitlib.workshop.benchmark.maskable import Maskable
 from circuitlib.workshop.benchmark.policies import policies
 from circuitlib.workshop.benchmark.random_weights import Sizes, random_checkpoint
 from circuitlib.workshop.benchmark.sweeps import WORKLOADS, multiplies_bfloat16, sweeps

@@ -1,49 +1,58 @@
-"""Table ``training_ways``: does a policy read its rewards if it is trained otherwise than in the paper?
+"""Table ``training_ways``: does a policy read its rewards if it is trained otherwise than in the paper, or by others' PPO?
 
-Five trainings of five seeds each take an hour on two cores: a run takes the published table as it is, and measures it only by command,
-``python -m circuitlib training-ways``.
+Thirty-five trainings take an hour on two cores, so that no run makes this table by itself: ``python -m circuitlib training-ways`` does.
 """
 
 from dataclasses import asdict
+from itertools import product
 
 import pandas as pd
 
+from circuitlib.ablation.build import code_of
 from circuitlib.companion.frames import evaluation_episodes
 from circuitlib.companion.run import Run
 from circuitlib.processes import in_processes
 from circuitlib.search.episodes import TableEpisodes
 from circuitlib.search.evaluate import MEASURED
 from circuitlib.search.seeing import Question
-from circuitlib.search.training_ways import OTHER_WAYS, PAPER, measure_way, train_way
+from circuitlib.search.training_ways import OTHER_WAYS, PAPER, Way, WayEpisodes, measure_way, train_way
 from circuitlib.tasks.control_text import CONTROL
 
 SEEDS = 5
 """Of each way; of the paper's as well, so that all are known equally well."""
+
+REFERENCE = Way(told=True, by="MaskablePPO")
+"""The paper's way, by sb3-contrib's implementation."""
 
 
 def training_ways(run: Run) -> pd.DataFrame:
     """The paper's way and others, with k = 1, on every task; columns of :func:`circuitlib.search.training_ways.measure_way`."""
     tasks = {False: run.training_tasks, True: tuple(name for name in run.tasks if name != run.settings.held_out_task)}
     config, settings, seeds = run.ppo_config(1), run.settings, range(SEEDS)
-    measured = [count for count in MEASURED if count <= config.budget]
+    ours = (PAPER, *OTHER_WAYS)
 
     def compute() -> pd.DataFrame:
+        from circuitlib.companion.maskable import reference_policy  # sb3-contrib comes with [dev]
+
         control = run.table(CONTROL, "train")
         sources = {
             more: TableEpisodes([run.table(name, "train") for name in names], control, settings.penalty)
             for more, names in tasks.items()
         }
-        jobs = [
-            (sources[way.more], way, config, seeds, run.partial / "ppo" / f"{way.name.replace(', ', '-')}.safetensors")
-            for way in (PAPER, *OTHER_WAYS)
+        folder = run.partial / "ppo"
+        checkpoints = [folder / f"{way.name.replace(', ', '-').replace(' ', '_')}.safetensors" for way in ours]
+        jobs = [(sources[way.more], way, config, seeds, place) for way, place in zip(ours, checkpoints, strict=True)]
+        policies = dict(zip(ours, in_processes(train_way, jobs), strict=True))
+        source = WayEpisodes(sources[False], REFERENCE)
+        theirs = in_processes(reference_policy, [(source, config, seed) for seed in seeds])
+        policies[REFERENCE] = dict(zip(seeds, theirs, strict=True))
+        measured, pool = [count for count in MEASURED if count <= config.budget], settings.evaluation_prompts
+        questions = [Question(task, evaluation_episodes(run, task).mean(1), {}, 0, pool) for task in run.tasks]
+        asked = [
+            (way, networks, tasks[way.more], question, measured)
+            for (way, networks), question in product(policies.items(), questions)
         ]
-        trained = zip((PAPER, *OTHER_WAYS), in_processes(train_way, jobs), strict=True)
-        questions = [
-            Question(task, evaluation_episodes(run, task).mean(1), {}, 0, settings.evaluation_prompts)
-            for task in run.tasks
-        ]
-        found = [(way, networks, tasks[way.more], one, measured) for way, networks in trained for one in questions]
-        return pd.concat(in_processes(measure_way, found), ignore_index=True)
+        return pd.concat(in_processes(measure_way, asked), ignore_index=True)
 
     return run.frame(
         "training_ways",
@@ -51,6 +60,7 @@ def training_ways(run: Run) -> pd.DataFrame:
         train_way.__module__,
         train=run.table_hashes((*tasks[True], CONTROL), "train"),
         evaluation=run.table_hashes((*run.tasks, CONTROL), "evaluation"),
+        reference=code_of("circuitlib.companion.maskable"),
         config=asdict(config),
         seeds=SEEDS,
         episodes=settings.episodes,

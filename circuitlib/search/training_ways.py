@@ -32,20 +32,23 @@ COMPARED: tuple[Shown, ...] = ("seeing", "blind")
 class Way:
     """A way to train.
 
-    more: on all tasks but the held-out one, not on the paper's two. told: the task. scaled: the rewards of each episode so that its best head
-    pays ``BEST``, which takes who knows the oracle. blind: never shown a reward.
+    more: on all tasks but the held-out one, not on the paper's two. told: the task. scaled: with the rewards of each episode such that its best
+    head pays ``BEST``, which only who knows the oracle can give. blind: never shown a reward. by: whose PPO.
     """
 
     more: bool = False
     told: bool = False
     scaled: bool = False
     blind: bool = False
+    by: str = ""
 
     @property
     def name(self) -> str:
         """In words."""
         words = ["more tasks" if self.more else "two tasks", "told the task" if self.told else "told nothing"]
-        return ", ".join([*words, *["scaled rewards"] * self.scaled, *["trained blind"] * self.blind])
+        return ", ".join(
+            [*words, *["scaled rewards"] * self.scaled, *["trained blind"] * self.blind, *[self.by] * bool(self.by)]
+        )
 
 
 PAPER = Way(told=True)

@@ -51,7 +51,7 @@ def policies(source: EpisodeSource, steps: int, many: int, repeats: int) -> Iter
     of the parts, without the first), seconds (of all parts), resident (GiB, after ten updates in a process of its
     own), and for each task the mean best reward of the last tenth of the episodes.
     """
-    from circuitlib.workshop.benchmark.maskable import Maskable
+    from circuitlib.companion.maskable import Maskable
 
     config = PPOConfig(total_timesteps=steps)
     methods: dict[str, Callable[[], Training]] = {

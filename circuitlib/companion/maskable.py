@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from circuitlib.search.env import HeadAblationEnv
 from circuitlib.search.episodes import EpisodeSource
+from circuitlib.search.network import ActorCritic
 from circuitlib.search.ppo import PPOConfig
 
 
@@ -58,13 +59,13 @@ class InParts(MaskablePPO):
 
 
 class Maskable:
-    """A :class:`circuitlib.workshop.benchmark.policies.Training`: ``MaskablePPO`` on one seed and so many of torch's
-    threads, with the settings of ``config``; its environments are stepped in this process, which is
+    """``MaskablePPO`` on one seed and so many of torch's threads, with the settings of ``config``, part by part
+    (a :class:`circuitlib.workshop.benchmark.policies.Training`); its environments are stepped in this process, which is
     stable-baselines3's fastest way for steps this cheap."""
 
     seeds = 1
 
-    def __init__(self, source: EpisodeSource, config: PPOConfig, threads: int) -> None:
+    def __init__(self, source: EpisodeSource, config: PPOConfig, threads: int, seed: int = 0) -> None:
         env = DummyVecEnv([lambda: HeadAblationEnv(source, config.budget)] * config.num_envs)
         first, last = config.learning_rate, config.learning_rate * config.lr_min_frac
         self.tasks, self.threads, self.bests = source.tasks, threads, BestRewards(len(source.tasks))
@@ -88,7 +89,7 @@ class Maskable:
                 "net_arch": [],
                 "optimizer_kwargs": {"eps": config.adam_eps},
             },
-            seed=0,
+            seed=seed,
             device="cpu",
         )
         self.model.steps = config.total_timesteps
@@ -102,7 +103,26 @@ class Maskable:
         finally:
             torch.set_num_threads(before)
 
+    def network(self) -> ActorCritic:
+        """What it has learned, as the network that our searchers play with: a copy."""
+        policy, (observation,) = self.model.policy, self.model.observation_space.shape
+        hidden_1, _, hidden_2, _ = policy.features_extractor.layers
+        copy = ActorCritic(len(self.tasks), policy.action_net.out_features, hidden_1.out_features, 0)
+        assert observation == copy.hidden_1.in_features
+        layers = {"hidden_1": hidden_1, "hidden_2": hidden_2, "actor": policy.action_net, "critic": policy.value_net}
+        for name, layer in layers.items():
+            getattr(copy, name).load_state_dict(layer.state_dict())
+        return copy
+
     def found(self) -> dict[str, float]:
         last = -(-len(self.bests.best) // 10)
         best, tasks = (np.stack(x[-last:]) for x in (self.bests.best, self.bests.tasks))
         return {task: float(best[tasks == i].mean()) for i, task in enumerate(self.tasks)}
+
+
+def reference_policy(source: EpisodeSource, config: PPOConfig, seed: int) -> ActorCritic:
+    """The policy that ``MaskablePPO`` learns, on one core."""
+    torch.set_num_threads(1)
+    reference = Maskable(source, config, 1, seed)
+    reference.advance(config.updates)
+    return reference.network()
