@@ -119,7 +119,7 @@ class Garbling(ThreadPoolExecutor):
 
 
 def test_what_arrives_corrupt_is_measured_again(subject: Subject, alone: tuple[bytes, bytes], tmp_path: Path) -> None:
-    with Garbling(2) as executor, pytest.warns(UserWarning) as warned:
+    with Garbling(2) as executor, pytest.warns(UserWarning, match="arrived corrupt") as warned:
         table = build_table(subject, RECIPE, tmp_path, executor=executor)
     messages = [str(warning.message) for warning in warned]
     assert len(messages) == 2
