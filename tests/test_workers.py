@@ -80,6 +80,7 @@ def test_processes_give_the_same_bytes_and_resume(
     assert not list((tmp_path / "sweeps").iterdir())
 
 
+@pytest.mark.long
 def test_dask_gives_the_same_bytes_though_a_worker_is_killed(
     subject: Subject, alone: tuple[bytes, bytes], tmp_path: Path
 ) -> None:
