@@ -1,11 +1,15 @@
 """Every number of a finding in README is the committed tables'."""
 
-from typing import Any
+import heapq
+from typing import Any, get_args
 
 import pandas as pd
 import pytest
+import torch
 from recorded_engine import Recorded, prompts_of
+from transformers import PreTrainedTokenizerFast
 
+from circuitlib.ablation.build import BLOCK, SEEDS
 from circuitlib.ablation.check_task import LEAST_DAMAGE
 from circuitlib.ablation.tables import load_table
 from circuitlib.ablation.top import top_heads
@@ -24,7 +28,9 @@ from circuitlib.search.evaluate import ahead, summarise
 from circuitlib.search.intervals import Interval
 from circuitlib.search.priced import summarise_priced
 from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
+from circuitlib.tasks import TASKS
 from circuitlib.tasks.base import LOGIT_DIFFERENCE
+from circuitlib.tasks.control_text import CONTROL, SPAN, Part
 
 HEADLINE, PLANNED = (5, 1), (5, 5)
 """The k that a policy was trained with, and the k that it plans with."""
@@ -280,6 +286,59 @@ def said_of_speed() -> list[str]:
 
 def test_speeds(readme: str) -> None:
     for sentence in said_of_speed():
+        assert sentence in readme, sentence
+
+
+def said_of_workers() -> list[str]:
+    """What README says of many machines: blocks of the default run's tables at the recorded seconds of their positions at GPT-2 small's
+    sizes, each, in order, on the first machine that is free."""
+    tokenizer, settings, tables = PreTrainedTokenizerFast.from_pretrained(SUBJECTS / MINI), Settings(), {}
+    parts: tuple[Part, ...] = get_args(Part)
+    for part in parts:
+        for name in settings.training_tasks if part == "train" else settings.tasks:
+            prompts = TASKS[name].prompts(tokenizer, settings.rows(False, part), SEEDS[part])
+            tables[name, part] = [group.tokens.shape for group in prompts]
+        tables[CONTROL, part] = [(settings.rows(True, part), SPAN)]
+
+    def ends(seconds: list[float], workers: int) -> float:
+        free = [0.0] * workers
+        for block in seconds:
+            heapq.heapreplace(free, free[0] + block)
+        return max(free)
+
+    minutes: dict[str, list[float]] = {name: [] for name in ("one", "eight", "many", "in turn")}
+    for _, rows in recorded("sweeps").query("subject == 'gpt2-shape' and method == 'sweep'").groupby("processor"):
+        measured = rows.set_index("workload")
+        rate = (measured["seconds"] / measured["prompts"] / measured["positions"]).to_dict()
+        blocks = {
+            table: [
+                len(rows) * length * rate.get(table[0], rate["ioi"])
+                for count, length in groups
+                for rows in torch.arange(count).split(BLOCK)
+            ]
+            for table, groups in tables.items()
+        }
+        all_of_them = [seconds for table in blocks.values() for seconds in table]
+        assert ends(all_of_them, 64) == max(all_of_them) == max(blocks[CONTROL, "evaluation"])
+        for name, workers in (("one", 1), ("eight", 8), ("many", 64)):
+            minutes[name].append(ends(all_of_them, workers) / 60)
+        turns = [sum(ends(table, workers) for table in blocks.values()) / 60 for workers in (8, 64)]
+        assert turns[0] == turns[1]
+        minutes["in turn"].append(turns[0])
+    one, eight, many, turn = (f"{min(some):.0f} to {max(some):.0f}" for some in minutes.values())
+    most = max(len(table) for table in blocks.values())
+    return [
+        f"the default run's {len(blocks)} tables are {len(all_of_them)} blocks",
+        f"{one} minutes on one two-core machine, {eight} on eight and {many} on 64",
+        f"on either {turn} one after the other",
+        f"a block sends {4 * BLOCK * (144 + 1) / 1000:.0f} kB",
+        f"a table has {most} blocks at most",
+        f"a table is blocks of {BLOCK} prompts at most",
+    ]
+
+
+def test_many_machines(readme: str) -> None:
+    for sentence in said_of_workers():
         assert sentence in readme, sentence
 
 
