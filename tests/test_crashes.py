@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
+from threading import Timer
 
 import pandas as pd
 import psutil
@@ -111,8 +112,8 @@ def test_half_a_policy_or_history_or_checkpoint_is_made_again(tiny: Run) -> None
 
 
 @contextmanager
-def _holds(lock: Path, how: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds a lock until it is told to end."""
+def _holds(lock: Path, how: str, then: str = "") -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds a lock until it is told to end, which it does with a statement."""
     program = dedent(f"""
         import sys
         from pathlib import Path
@@ -121,13 +122,16 @@ def _holds(lock: Path, how: str) -> Iterator[subprocess.Popen[str]]:
         with {how}(Path({str(lock)!r}), "it"):
             print("held", flush=True)
             sys.stdin.readline()
+            {then}
         """)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, **pipes)  # type: ignore[call-overload]
-    assert process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.wait()
+    try:
+        assert process.stdout.readline() == "held\n", "not held"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _arguments(mine: Run, *more: str) -> list[str]:
@@ -173,6 +177,68 @@ def test_a_lock_is_waited_for_and_says_so(tmp_path: Path, capsys: pytest.Capture
         assert "another process is measuring it; waiting for it" in capsys.readouterr().err
 
 
+def _tell_after(seconds: float, other: subprocess.Popen[str]) -> None:
+    assert other.stdin is not None
+    Timer(seconds, lambda: print(file=other.stdin, flush=True)).start()
+
+
+def test_results_are_not_removed_while_another_process_measures_one(
+    tiny: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reproduce, "_measure", lambda *some: {})
+    monkeypatch.setattr(reproduce, "report", lambda *some: True)
+    tiny.frame("kept", lambda: pd.DataFrame({"a": [1]}), "circuitlib.search.oracle")
+    with _holds(tiny.lock.with_name("study.csv"), "in_turn") as other:
+        assert command.main(_arguments(tiny, "--fresh")) == 2
+        words = "another process is measuring study.csv of runs/mine; wait for it, or give another output"
+        assert words in capsys.readouterr().err
+        assert is_stored(tiny.frame_path("kept"))
+        assert command.main(_arguments(tiny)) == 0, "what keeps all is in nobody's way"
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+        assert command.main(_arguments(tiny, "--fresh")) == 0
+    assert not tiny.frame_path("kept").exists()
+
+
+def test_whoever_measures_a_result_holds_its_lock(tiny: Run) -> None:
+    def compute() -> pd.DataFrame:
+        with pytest.raises(AssertionError, match="not held"), _holds(tiny.lock, "nobody_else"):
+            pass
+        return pd.DataFrame({"a": [1]})
+
+    tiny.frame("study", compute, "circuitlib.search.oracle")
+    with _holds(tiny.lock, "nobody_else"):
+        pass
+
+
+def test_whoever_comes_while_results_are_removed_waits(tmp_path: Path) -> None:
+    """Also for a result that nobody had measured before, which has no lock yet."""
+    for name in ("old.csv", "new.csv"):
+        with in_turn(tmp_path / "old.csv", "it"):
+            pass
+        with _holds(tmp_path / "run", "nobody_else") as other:
+            _tell_after(0.5, other)
+            with in_turn(tmp_path / name, "it"):
+                assert other.wait(5) == 0
+
+
+@pytest.mark.long
+def test_policies_are_not_judged_while_another_process_writes_them(tiny: Run) -> None:
+    """Between a file and its manifest it does not look whole."""
+    tiny.policies()
+    path = tiny.policy_path(1)
+    manifest, whole = manifest_path(path), results(run.ROOT, tiny.output)
+    for judge in (tiny.policies, tiny.training_history):
+        content = manifest.read_text()
+        manifest.unlink()
+        writes = f"Path({str(manifest)!r}).write_text({content!r})"
+        with _holds(tiny.lock.with_name(path.name), "in_turn", writes) as other:
+            _tell_after(0.5, other)
+            judge()
+            assert other.wait(5) == 0
+        assert results(run.ROOT, tiny.output) == whole
+
+
 @pytest.mark.long
 def test_runs_at_once_end_as_one_alone(small: dict[str, Path], tmp_path: Path) -> None:
     """Two into one output, and one into another: all three the same bytes, and nobody fails."""
@@ -211,8 +277,8 @@ def test_policies_stop_training_when_their_run_is_killed(small: dict[str, Path],
 @pytest.mark.long
 @pytest.mark.parametrize("subject", ["llama", "gpt2-mini"])
 def test_runs_that_are_killed_at_random_moments_go_on(subject: str, small: dict[str, Path], tmp_path: Path) -> None:
-    kills = list(kill_runs(str(small.get(subject, subject)), 10, 0, tmp_path))
-    assert len(kills) == 10
+    kills = list(kill_runs(str(small.get(subject, subject)), 20, 0, tmp_path))
+    assert len(kills) == 20
 
 
 # Kept, and begun anew -----------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from multiprocessing import get_context
@@ -155,8 +155,17 @@ class Run:
 
     @property
     def lock(self) -> Path:
-        """Held by the one process that makes the run as a whole; locks of single results are beside it."""
-        return ROOT / self.output / "locks" / self._name
+        """Held by the one process that makes the run as a whole; locks of single results are beside it, named as they are."""
+        return ROOT / self.output / "locks" / self._name / "run"
+
+    def _turn(self, path: Path) -> AbstractContextManager[None]:
+        """To measure or judge a result while nobody else does."""
+        return in_turn(self.lock.with_name(path.name), f"{path.name} of {self.output}")
+
+    def _turn_unless_stored(self, *paths: Path) -> AbstractContextManager[None]:
+        """The turn of the first of results that are made together, unless all are there: until they are, another process may be
+        between one of them and its manifest, which would not look whole."""
+        return nullcontext() if not self.output or all(map(is_stored, paths)) else self._turn(paths[0])
 
     def reads(self, path: Path, code: str = "") -> bool:
         """Whether to read a result, rather than to measure it. In an output folder what is not whole, or was made by another
@@ -178,7 +187,7 @@ class Run:
         if (not self.output or is_stored(path)) and self.reads(path, code):
             yield False
             return
-        with in_turn(self.lock.with_name(f"{self.lock.name}.{path.stem}"), f"{path.name} of {self.output}"):
+        with self._turn(path):
             yield not self.reads(path, code)
 
     @cached_property
@@ -391,12 +400,7 @@ class Run:
         Those that other code trained are trained again for a few updates: where the same is found, they are stamped anew."""
         source = self.training_episodes()
         wanted = {k: self._policy_provenance(k) for k in CANDIDATES}
-        for k in CANDIDATES:
-            if all([self.reads(path) for path in (*self._policy_paths(k), self._history_path(k))]):
-                self._stamp_policies(k, source, wanted[k])
-        missing = [
-            k for k in CANDIDATES if not all([self.reads(path, wanted[k]["code"]) for path in self._policy_paths(k)])
-        ]
+        missing = [k for k in CANDIDATES if not self._has_policies(k, source, wanted[k])]
         if missing:
             context = get_context("spawn")
             done = context.Value("q", 0)
@@ -418,6 +422,15 @@ class Run:
     def kept_policies(self) -> dict[int, dict[int, ActorCritic]]:
         """:meth:`policies` of the first ``KEPT`` seeds, which a published run has, too."""
         return {k: {seed: some[seed] for seed in sorted(some)[:KEPT]} for k, some in self.policies().items()}
+
+    def _has_policies(self, candidates: int, source: TableEpisodes, wanted: dict[str, Any]) -> bool:
+        """Whether policies can be read, having stamped them anew where their code alone is another. Not judged while another
+        process writes them."""
+        paths = self._policy_paths(candidates)
+        with self._turn_unless_stored(*paths, self._history_path(candidates)):
+            if all([self.reads(path) for path in (*paths, self._history_path(candidates))]):
+                self._stamp_policies(candidates, source, wanted)
+            return all([self.reads(path, wanted["code"]) for path in paths])
 
     def _stamp_policies(self, candidates: int, source: TableEpisodes, wanted: dict[str, Any]) -> None:
         """Stamp policies anew whose code alone is another, if it finds the same in the first updates of the kept seeds."""
@@ -442,11 +455,11 @@ class Run:
     def training_history(self) -> pd.DataFrame:
         """What the policies found while training: trained_k, seed, update, task, best."""
         for k in CANDIDATES:
-            path = self.policy_path(k)
-            if not self.reads(self._history_path(k)) and path.exists():
-                set_aside(
-                    path, self.partial / ASIDE, f"{path.name} is without its history, which only training it tells"
-                )
+            path, history = self.policy_path(k), self._history_path(k)
+            with self._turn_unless_stored(path, history):
+                if not self.reads(history) and path.exists():
+                    reason = f"{path.name} is without its history, which only training it tells"
+                    set_aside(path, self.partial / ASIDE, reason)
         self.policies()
         frames = [load_frame(self._history_path(k), self._policy_provenance(k)).assign(trained_k=k) for k in CANDIDATES]
         return pd.concat(frames, ignore_index=True)
@@ -523,7 +536,7 @@ def _in_turn(
     partial: Path,
 ) -> None:
     """Train policies, unless another process is just doing so: then wait for those."""
-    with in_turn(lock.with_name(f"{lock.name}.{paths[0].stem}"), paths[0].name):
+    with in_turn(lock.with_name(paths[0].name), paths[0].name):
         if not all(map(is_stored, paths)):
             _train_policies(source, config, wanted, paths, history, partial)
 
