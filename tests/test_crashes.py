@@ -1,5 +1,6 @@
 """Nothing that was measured is lost: runs that are killed, run twice at once, find half a result, or no room on the disk."""
 
+import os
 import resource
 import signal
 import subprocess
@@ -9,8 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
-from threading import Timer
+from threading import Thread, Timer
 
+import nbformat
 import pandas as pd
 import psutil
 import pytest
@@ -21,6 +23,7 @@ from circuitlib import __main__ as command
 from circuitlib.companion import reproduce, run
 from circuitlib.companion.aside import is_whole
 from circuitlib.companion.locks import InUse, alone, in_turn
+from circuitlib.companion.notebooks import NotebookFailed, _papermill
 from circuitlib.companion.run import ASIDE, Run
 from circuitlib.manifest import is_stored, load_frame, manifest_path, save_frame
 from circuitlib.paths import ROOT
@@ -256,6 +259,11 @@ def test_runs_at_once_end_as_one_alone(small: dict[str, Path], tmp_path: Path) -
 # Killed -------------------------------------------------------------------------------------------
 
 
+def _trainers(pid: int) -> list[psutil.Process]:
+    """The processes that train policies for a run."""
+    return [child for child in psutil.Process(pid).children() if "spawn_main" in " ".join(child.cmdline())]
+
+
 @pytest.mark.long
 def test_policies_stop_training_when_their_run_is_killed(small: dict[str, Path], tmp_path: Path) -> None:
     """The run alone, not its group: its two processes end by themselves, and nothing is written after."""
@@ -264,7 +272,7 @@ def test_policies_stop_training_when_their_run_is_killed(small: dict[str, Path],
     began = time.monotonic()
     while len(list(tmp_path.rglob("ppo/*.json"))) < 2 and time.monotonic() - began < 150:
         time.sleep(0.1)
-    trainers = [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+    trainers = _trainers(process.pid)
     process.kill()
     process.wait()
     assert len(trainers) == 2
@@ -374,9 +382,64 @@ def test_a_place_that_cannot_be_written_is_named_before_anything_is_measured(
     assert str(run.ROOT / "runs" / "mine") in line
 
 
-def test_half_a_setting_is_named(tiny: Run, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("content", ["", "{", "[1]"])
+def test_half_a_setting_is_named(content: str, tiny: Run, capsys: pytest.CaptureFixture[str]) -> None:
     place = tiny.partial / "settings.json"
     place.parent.mkdir(parents=True)
-    place.write_text("{")
+    place.write_text(content)
     assert command.main(_arguments(tiny)) == 2
     assert f"{place} is corrupt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--output", "--plot"])
+def test_no_room_for_what_a_head_does_is_one_line(
+    option: str, small: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts, target = tmp_path / "prompts.csv", tmp_path / {"--output": "d.csv", "--plot": "map.png"}[option]
+    prompts.write_text("text,right,wrong\nThe keys near the cabinet, are, is\n")
+    target.write_text("earlier")
+    with _files_of_at_most(200):
+        assert command.main(["head-damage", str(small["llama"]), str(prompts), option, str(target)]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "head-damage:" in line]
+    assert f"nothing more can be written to {target} (" in line
+    assert {path.name for path in tmp_path.iterdir()} == {prompts.name, target.name}
+    assert target.read_text() == "earlier"
+
+
+@pytest.mark.parametrize("content", [b"", b'{"cells": [', b"{}"])
+def test_half_a_notebook_is_named(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "01_half.ipynb"
+    path.write_bytes(content)
+    with pytest.raises(NotebookFailed, match=r"01_half\.ipynb is no whole notebook"):
+        _papermill(path, tmp_path / "executed.ipynb", {"output": ""})
+
+
+# No memory ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.long
+def test_a_kernel_that_is_killed_is_named(tmp_path: Path) -> None:
+    cell = nbformat.v4.new_code_cell("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel}), tmp_path / "01_dies.ipynb")
+    with pytest.raises(NotebookFailed, match=r"01_dies\.ipynb: its kernel was killed, perhaps for want of memory"):
+        _papermill(tmp_path / "01_dies.ipynb", tmp_path / "executed.ipynb", None)
+
+
+@pytest.mark.long
+def test_training_that_is_killed_is_one_sentence_and_goes_on(tiny: Run) -> None:
+    """As by a system that is out of memory: a process of the run alone, not the run."""
+    for name in (*tiny.training_tasks, "control"):
+        tiny.table(name, "train")
+
+    def kill() -> None:
+        while not (trainers := _trainers(os.getpid())):
+            time.sleep(0.1)
+        trainers[0].kill()
+
+    killer = Thread(target=kill)
+    killer.start()
+    with pytest.raises(ChildProcessError, match="killed, perhaps for want of memory; what it had done is kept"):
+        tiny.policies()
+    killer.join()
+    assert set(tiny.policies()) == {1, 5}

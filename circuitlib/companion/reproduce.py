@@ -147,8 +147,8 @@ def _say_what_is_kept(run: Run, full: bool) -> None:
     """Refuse to go on with a run of other settings, and say how much of this one is there."""
     place, asked = run.partial / "settings.json", asdict(run.settings) | {"full": full}
     try:
-        stored = json.loads(place.read_text()) if place.is_file() else asked
-    except ValueError:
+        stored = dict(json.loads(place.read_text())) if place.is_file() else asked
+    except (ValueError, TypeError):
         raise StaleResult(f"{place} is corrupt, so that nobody knows which run this is") from None
     if differs := differences(stored, asked):
         raise StaleResult(f"{run.output} holds a run of other settings: {'; '.join(differs)}")

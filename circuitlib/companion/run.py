@@ -9,13 +9,14 @@ code has changed and what is measured again of them has not.
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import torch
@@ -72,6 +73,8 @@ UPDATES_AGAIN = 5
 
 ASIDE = "set-aside"
 """Where, beside what is not finished, results are put that cannot be used."""
+
+Read = TypeVar("Read")
 
 Progress = Callable[[int], object]
 """Told how many more units (rows of a table, updates of PPO) are done."""
@@ -330,7 +333,7 @@ class Run:
         rounding; ``StaleResult`` where they are not. For a subject whose tables take hours."""
         path, recipe = self.table_path(name, part, through), self.recipe(name, part, through)
         if not is_stored(path):
-            committed = load_table(self._theirs.table_path(name, part, through))
+            committed = _committed(load_table, self._theirs.table_path(name, part, through))
             wanted = recipe.provenance(self.card)
             differs = differences(committed.provenance | {"code": ""}, wanted | {"code": ""})
             with _norms_are_held():
@@ -415,7 +418,7 @@ class Run:
                     progress(done.value - told)
                     told = done.value
                     for future in finished:
-                        future.result()
+                        _result(future)
         found = {k: [load_policy(path, wanted[k])[0] for path in self._policy_paths(k)] for k in CANDIDATES}
         return {k: {seed: network for some in parts for seed, network in some.items()} for k, parts in found.items()}
 
@@ -491,9 +494,12 @@ class Run:
         """Take a committed frame into this run as it is, and say whether it was: not if it is here already, or is not
         committed, or by other code."""
         ours, committed = self.frame_path(name), self._theirs.frame_path(name)
-        if is_stored(ours) or not is_stored(committed) or read_provenance(committed)["code"] != code_of(module):
+        if is_stored(ours) or not is_stored(committed):
             return False
-        save_frame(ours, load_frame(committed), read_provenance(committed))
+        provenance = _committed(read_provenance, committed)
+        if provenance["code"] != code_of(module):
+            return False
+        save_frame(ours, load_frame(committed), provenance)
         return True
 
     def table_hashes(self, names: Sequence[str], part: Part, through: Through | None = None) -> dict[str, str]:
@@ -508,12 +514,28 @@ class Run:
         return {name: content_hash(self.folder / name) for name in names}
 
 
+def _committed(read: Callable[[Path], Read], path: Path) -> Read:
+    """What is committed, read. Raises ``ValueError`` where it is not whole, for which to measure anew is no remedy."""
+    try:
+        return read(path)
+    except StaleResult as reason:
+        raise ValueError(f"{path} is committed, and damaged: restore it, as with git ({reason})") from None
+
+
 @contextmanager
 def _norms_are_held() -> Iterator[None]:
     """Without TransformerLens' word that a norm computed with a held scale is rounded otherwise: the frozen gradient means to."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "A forward hook edited hook_scale", UserWarning)
         yield
+
+
+def _result(future: Future[None]) -> None:
+    try:
+        future.result()
+    except BrokenProcessPool:
+        lost = "a process that trained policies was killed, perhaps for want of memory"
+        raise ChildProcessError(f"{lost}; what it had done is kept: give the same command again") from None
 
 
 _DONE: Any = None
