@@ -46,19 +46,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except (OSError, TypeError, ValueError, SafetensorError) as error:
-        reason = _in_words(error, getattr(options, "output", None))
+        places = (getattr(options, name, None) for name in ("output", "plot"))
+        reason = _in_words(error, next(filter(None, places), "the standard output"))
         print(f"{parser.prog} {options.command}: {reason}", file=sys.stderr)
         return 2
 
 
 def _in_words(error: Exception, output: object) -> str:
-    """An error in one line. A disk that takes no more does not say which file, so ``output``, what is written, is named."""
-    if isinstance(error, SafetensorError) or (
-        isinstance(error, OSError) and error.errno in FULL and not error.filename
-    ):
+    """An error in one line. A disk that takes no more does not always say which file, so ``output``, what is written, is named."""
+    reason = " ".join(str(error).split())
+    unwritten = isinstance(error, SafetensorError) and "deserializ" not in reason
+    if unwritten or (isinstance(error, OSError) and error.errno in FULL and not error.filename):
         kept = "what is stored there is kept: make room, and give the same command again"
-        return f"nothing more can be written to {output} ({error}); {kept}"
-    return " ".join(str(error).split())
+        return f"nothing more can be written to {output} ({reason}); {kept}"
+    return reason
 
 
 def _inside_runs(output: str) -> str:

@@ -1,5 +1,6 @@
 """Nothing that was measured is lost: runs that are killed, run twice at once, find half a result, or no room on the disk."""
 
+import os
 import resource
 import signal
 import subprocess
@@ -9,7 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
+from threading import Thread, Timer
 
+import nbformat
 import pandas as pd
 import psutil
 import pytest
@@ -20,6 +23,7 @@ from circuitlib import __main__ as command
 from circuitlib.companion import reproduce, run
 from circuitlib.companion.aside import is_whole
 from circuitlib.companion.locks import InUse, alone, in_turn
+from circuitlib.companion.notebooks import NotebookFailed, _papermill
 from circuitlib.companion.run import ASIDE, Run
 from circuitlib.manifest import is_stored, load_frame, manifest_path, save_frame
 from circuitlib.paths import ROOT
@@ -111,8 +115,8 @@ def test_half_a_policy_or_history_or_checkpoint_is_made_again(tiny: Run) -> None
 
 
 @contextmanager
-def _holds(lock: Path, how: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds a lock until it is told to end."""
+def _holds(lock: Path, how: str, then: str = "") -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds a lock until it is told to end, which it does with a statement."""
     program = dedent(f"""
         import sys
         from pathlib import Path
@@ -121,13 +125,16 @@ def _holds(lock: Path, how: str) -> Iterator[subprocess.Popen[str]]:
         with {how}(Path({str(lock)!r}), "it"):
             print("held", flush=True)
             sys.stdin.readline()
+            {then}
         """)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, **pipes)  # type: ignore[call-overload]
-    assert process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.wait()
+    try:
+        assert process.stdout.readline() == "held\n", "not held"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _arguments(mine: Run, *more: str) -> list[str]:
@@ -173,6 +180,68 @@ def test_a_lock_is_waited_for_and_says_so(tmp_path: Path, capsys: pytest.Capture
         assert "another process is measuring it; waiting for it" in capsys.readouterr().err
 
 
+def _tell_after(seconds: float, other: subprocess.Popen[str]) -> None:
+    assert other.stdin is not None
+    Timer(seconds, lambda: print(file=other.stdin, flush=True)).start()
+
+
+def test_results_are_not_removed_while_another_process_measures_one(
+    tiny: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reproduce, "_measure", lambda *some: {})
+    monkeypatch.setattr(reproduce, "report", lambda *some: True)
+    tiny.frame("kept", lambda: pd.DataFrame({"a": [1]}), "circuitlib.search.oracle")
+    with _holds(tiny.lock.with_name("study.csv"), "in_turn") as other:
+        assert command.main(_arguments(tiny, "--fresh")) == 2
+        words = "another process is measuring study.csv of runs/mine; wait for it, or give another output"
+        assert words in capsys.readouterr().err
+        assert is_stored(tiny.frame_path("kept"))
+        assert command.main(_arguments(tiny)) == 0, "what keeps all is in nobody's way"
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+        assert command.main(_arguments(tiny, "--fresh")) == 0
+    assert not tiny.frame_path("kept").exists()
+
+
+def test_whoever_measures_a_result_holds_its_lock(tiny: Run) -> None:
+    def compute() -> pd.DataFrame:
+        with pytest.raises(AssertionError, match="not held"), _holds(tiny.lock, "nobody_else"):
+            pass
+        return pd.DataFrame({"a": [1]})
+
+    tiny.frame("study", compute, "circuitlib.search.oracle")
+    with _holds(tiny.lock, "nobody_else"):
+        pass
+
+
+def test_whoever_comes_while_results_are_removed_waits(tmp_path: Path) -> None:
+    """Also for a result that nobody had measured before, which has no lock yet."""
+    for name in ("old.csv", "new.csv"):
+        with in_turn(tmp_path / "old.csv", "it"):
+            pass
+        with _holds(tmp_path / "run", "nobody_else") as other:
+            _tell_after(0.5, other)
+            with in_turn(tmp_path / name, "it"):
+                assert other.wait(5) == 0
+
+
+@pytest.mark.long
+def test_policies_are_not_judged_while_another_process_writes_them(tiny: Run) -> None:
+    """Between a file and its manifest it does not look whole."""
+    tiny.policies()
+    path = tiny.policy_path(1)
+    manifest, whole = manifest_path(path), results(run.ROOT, tiny.output)
+    for judge in (tiny.policies, tiny.training_history):
+        content = manifest.read_text()
+        manifest.unlink()
+        writes = f"Path({str(manifest)!r}).write_text({content!r})"
+        with _holds(tiny.lock.with_name(path.name), "in_turn", writes) as other:
+            _tell_after(0.5, other)
+            judge()
+            assert other.wait(5) == 0
+        assert results(run.ROOT, tiny.output) == whole
+
+
 @pytest.mark.long
 def test_runs_at_once_end_as_one_alone(small: dict[str, Path], tmp_path: Path) -> None:
     """Two into one output, and one into another: all three the same bytes, and nobody fails."""
@@ -190,6 +259,11 @@ def test_runs_at_once_end_as_one_alone(small: dict[str, Path], tmp_path: Path) -
 # Killed -------------------------------------------------------------------------------------------
 
 
+def _trainers(pid: int) -> list[psutil.Process]:
+    """The processes that train policies for a run."""
+    return [child for child in psutil.Process(pid).children() if "spawn_main" in " ".join(child.cmdline())]
+
+
 @pytest.mark.long
 def test_policies_stop_training_when_their_run_is_killed(small: dict[str, Path], tmp_path: Path) -> None:
     """The run alone, not its group: its two processes end by themselves, and nothing is written after."""
@@ -198,7 +272,7 @@ def test_policies_stop_training_when_their_run_is_killed(small: dict[str, Path],
     began = time.monotonic()
     while len(list(tmp_path.rglob("ppo/*.json"))) < 2 and time.monotonic() - began < 150:
         time.sleep(0.1)
-    trainers = [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+    trainers = _trainers(process.pid)
     process.kill()
     process.wait()
     assert len(trainers) == 2
@@ -211,8 +285,8 @@ def test_policies_stop_training_when_their_run_is_killed(small: dict[str, Path],
 @pytest.mark.long
 @pytest.mark.parametrize("subject", ["llama", "gpt2-mini"])
 def test_runs_that_are_killed_at_random_moments_go_on(subject: str, small: dict[str, Path], tmp_path: Path) -> None:
-    kills = list(kill_runs(str(small.get(subject, subject)), 10, 0, tmp_path))
-    assert len(kills) == 10
+    kills = list(kill_runs(str(small.get(subject, subject)), 20, 0, tmp_path))
+    assert len(kills) == 20
 
 
 # Kept, and begun anew -----------------------------------------------------------------------------
@@ -308,9 +382,64 @@ def test_a_place_that_cannot_be_written_is_named_before_anything_is_measured(
     assert str(run.ROOT / "runs" / "mine") in line
 
 
-def test_half_a_setting_is_named(tiny: Run, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("content", ["", "{", "[1]"])
+def test_half_a_setting_is_named(content: str, tiny: Run, capsys: pytest.CaptureFixture[str]) -> None:
     place = tiny.partial / "settings.json"
     place.parent.mkdir(parents=True)
-    place.write_text("{")
+    place.write_text(content)
     assert command.main(_arguments(tiny)) == 2
     assert f"{place} is corrupt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--output", "--plot"])
+def test_no_room_for_what_a_head_does_is_one_line(
+    option: str, small: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts, target = tmp_path / "prompts.csv", tmp_path / {"--output": "d.csv", "--plot": "map.png"}[option]
+    prompts.write_text("text,right,wrong\nThe keys near the cabinet, are, is\n")
+    target.write_text("earlier")
+    with _files_of_at_most(200):
+        assert command.main(["head-damage", str(small["llama"]), str(prompts), option, str(target)]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "head-damage:" in line]
+    assert f"nothing more can be written to {target} (" in line
+    assert {path.name for path in tmp_path.iterdir()} == {prompts.name, target.name}
+    assert target.read_text() == "earlier"
+
+
+@pytest.mark.parametrize("content", [b"", b'{"cells": [', b"{}"])
+def test_half_a_notebook_is_named(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "01_half.ipynb"
+    path.write_bytes(content)
+    with pytest.raises(NotebookFailed, match=r"01_half\.ipynb is no whole notebook"):
+        _papermill(path, tmp_path / "executed.ipynb", {"output": ""})
+
+
+# No memory ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.long
+def test_a_kernel_that_is_killed_is_named(tmp_path: Path) -> None:
+    cell = nbformat.v4.new_code_cell("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel}), tmp_path / "01_dies.ipynb")
+    with pytest.raises(NotebookFailed, match=r"01_dies\.ipynb: its kernel was killed, perhaps for want of memory"):
+        _papermill(tmp_path / "01_dies.ipynb", tmp_path / "executed.ipynb", None)
+
+
+@pytest.mark.long
+def test_training_that_is_killed_is_one_sentence_and_goes_on(tiny: Run) -> None:
+    """As by a system that is out of memory: a process of the run alone, not the run."""
+    for name in (*tiny.training_tasks, "control"):
+        tiny.table(name, "train")
+
+    def kill() -> None:
+        while not (trainers := _trainers(os.getpid())):
+            time.sleep(0.1)
+        trainers[0].kill()
+
+    killer = Thread(target=kill)
+    killer.start()
+    with pytest.raises(ChildProcessError, match="killed, perhaps for want of memory; what it had done is kept"):
+        tiny.policies()
+    killer.join()
+    assert set(tiny.policies()) == {1, 5}

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from circuitlib.ablation.build import _kept
+from circuitlib.ablation.prompt_file import read_prompts
 from circuitlib.ablation.tables import load_table
 from circuitlib.companion import claims
 from circuitlib.companion.run import Run
@@ -33,10 +35,13 @@ class Payload:
 READERS: dict[str, Callable[[Path], object]] = {
     "table.safetensors": load_table,
     "tensors.safetensors": load_tensors,
+    "block.safetensors": _kept,
     "policy.safetensors": load_policy,
     "frame.csv": load_frame,
     "frame.parquet": load_frame,
     "subject.json": Card.read,
+    "prompts.csv": read_prompts,
+    "prompts.jsonl": read_prompts,
 }
 
 

@@ -124,6 +124,23 @@ def test_a_committed_table_that_is_not_so_is_refused(second: Run) -> None:
         again.adopted_table("ioi", "evaluation")
 
 
+@pytest.mark.parametrize("kept", [0, 9])
+def test_a_committed_result_that_is_not_whole_is_to_be_restored(kept: int, second: Run) -> None:
+    """Not measured again, which may take hours, and which would leave it as it is."""
+    again, path = again_of(second), second.table_path("ioi", "evaluation")
+    for broken in (path, path.with_suffix(".json"), second.folder / "pairs.csv", second.folder / "pairs.json"):
+        content = broken.read_bytes()
+        broken.unlink()
+        broken.write_bytes(content[:kept])
+        with pytest.raises(
+            ValueError, match=rf"{broken.parent}/\w+\.\w+ is committed, and damaged.*{broken.name} is cor"
+        ):
+            again.adopted_table("ioi", "evaluation") if broken.stem == path.stem else again.adopt_frame(
+                "pairs", frames.SLOW["pairs"]
+            )
+        broken.write_bytes(content)
+
+
 def test_a_slow_frame_of_other_code_is_not_taken(second: Run) -> None:
     path = second.folder / "pairs.csv"
     restamp(path, read_provenance(path) | {"code": "another"})

@@ -1,14 +1,19 @@
 """One process at a time: who writes into a run's folders, and what whoever else wants to is told.
 
-The operating system holds these locks, and gives them back when a process ends, however it does.
+A run has a folder of locks: one for whoever makes it as a whole, one a single result for whoever measures that, and a door, through
+which everybody comes to a single result. The operating system holds these locks, and gives them back when a process ends, however it
+does.
 """
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+DOOR = "door"
+"""The lock beside the others that is held for as long as it takes to get one of them, or to remove what all of them are for."""
 
 
 class InUse(OSError):
@@ -35,10 +40,30 @@ def alone(path: Path, what: str) -> Iterator[None]:
 @contextmanager
 def in_turn(path: Path, what: str) -> Iterator[None]:
     """Hold the lock ``path`` for ``what``, after whoever does now, having said that it waits."""
-    try:
-        lock = _lock(path).acquire(timeout=0)
-    except Timeout:
+    with _lock(path.with_name(DOOR)):
+        try:
+            lock = _lock(path).acquire(timeout=0)
+        except Timeout:
+            lock = None
+    if lock is None:
         print(f"another process is measuring {what}; waiting for it", file=sys.stderr, flush=True)
         lock = _lock(path).acquire()
     with lock:
+        yield
+
+
+@contextmanager
+def nobody_else(path: Path, what: str) -> Iterator[None]:
+    """For who holds the lock ``path``: hold all that are beside it, and keep the door shut. Raises :class:`InUse` at once where
+    another process holds one of them."""
+    with ExitStack() as held:
+        held.enter_context(_lock(path.with_name(DOOR)))
+        for other in sorted(path.parent.iterdir()):
+            if other.name in (path.name, DOOR):
+                continue
+            try:
+                held.enter_context(_lock(other).acquire(timeout=0))
+            except Timeout:
+                measures = f"another process is measuring {other.name} of {what}"
+                raise InUse(f"{measures}; wait for it, or give another output") from None
         yield

@@ -11,6 +11,9 @@ from pathlib import Path
 import nbformat
 import papermill
 import zmq
+from nbclient.exceptions import DeadKernelError
+from nbformat import ValidationError
+from nbformat.reader import NotJSONError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
@@ -66,7 +69,7 @@ def _a_core_per_kernel() -> Iterator[None]:
 
 
 class NotebookFailed(ValueError):
-    """A notebook stopped with an error; the message says which, where, and what it was."""
+    """A notebook stopped with an error, or could not begin; the message says which, where, and why."""
 
 
 def _papermill(path: Path, output: Path, parameters: dict[str, object] | None) -> None:
@@ -78,6 +81,10 @@ def _papermill(path: Path, output: Path, parameters: dict[str, object] | None) -
     except PapermillExecutionError as error:
         reason = f"{error.ename}: {error.evalue}"
         raise NotebookFailed(f"{path.name} stopped in its cell {error.exec_count} ({reason}); see {output}") from error
+    except DeadKernelError as error:
+        raise NotebookFailed(f"{path.name}: its kernel was killed, perhaps for want of memory; see {output}") from error
+    except (NotJSONError, ValidationError) as error:
+        raise NotebookFailed(f"{path} is no whole notebook ({error}); restore it") from error
 
 
 def execute(paths: Sequence[Path], run: Run, done: Callable[[str], object] = lambda name: None) -> None:

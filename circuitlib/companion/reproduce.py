@@ -35,7 +35,7 @@ from circuitlib.companion.frames import (
     sizes,
 )
 from circuitlib.companion.learned import adopt_learned
-from circuitlib.companion.locks import alone
+from circuitlib.companion.locks import alone, nobody_else
 from circuitlib.companion.notebooks import execute, notebook_paths
 from circuitlib.companion.progress import Progress
 from circuitlib.companion.run import Run
@@ -115,16 +115,18 @@ def reproduce(run: Run, notebooks: list[Path], fresh: bool = False, full: bool =
 
     Returns the seconds of each group of parts, and in all. Before anything is removed or measured raises ``ValueError`` for a run
     without an output folder or with more prompts than there is control text for, :class:`circuitlib.companion.locks.InUse` where
-    another process makes a run in this folder, and ``StaleResult`` where there is one of other settings.
+    another process makes a run in this folder or, if it is to be ``fresh``, measures any result of it, and ``StaleResult`` where there
+    is one of other settings.
     """
     if not run.output:
         raise ValueError("a run to be measured needs an output folder; the committed results are read")
     _refuse_too_many(run)
     with alone(run.lock, run.output):
         if fresh:
-            for folder in (run.folder, run.figures, run.notebooks, run.partial):
-                if folder.exists():
-                    shutil.rmtree(folder)
+            with nobody_else(run.lock, run.output):
+                for folder in (run.folder, run.figures, run.notebooks, run.partial):
+                    if folder.exists():
+                        shutil.rmtree(folder)
         _say_what_is_kept(run, full)
         return _measure(run, notebooks, full)
 
@@ -145,8 +147,8 @@ def _say_what_is_kept(run: Run, full: bool) -> None:
     """Refuse to go on with a run of other settings, and say how much of this one is there."""
     place, asked = run.partial / "settings.json", asdict(run.settings) | {"full": full}
     try:
-        stored = json.loads(place.read_text()) if place.is_file() else asked
-    except ValueError:
+        stored = dict(json.loads(place.read_text())) if place.is_file() else asked
+    except (ValueError, TypeError):
         raise StaleResult(f"{place} is corrupt, so that nobody knows which run this is") from None
     if differs := differences(stored, asked):
         raise StaleResult(f"{run.output} holds a run of other settings: {'; '.join(differs)}")

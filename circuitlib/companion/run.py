@@ -9,13 +9,14 @@ code has changed and what is measured again of them has not.
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import torch
@@ -72,6 +73,8 @@ UPDATES_AGAIN = 5
 
 ASIDE = "set-aside"
 """Where, beside what is not finished, results are put that cannot be used."""
+
+Read = TypeVar("Read")
 
 Progress = Callable[[int], object]
 """Told how many more units (rows of a table, updates of PPO) are done."""
@@ -155,8 +158,17 @@ class Run:
 
     @property
     def lock(self) -> Path:
-        """Held by the one process that makes the run as a whole; locks of single results are beside it."""
-        return ROOT / self.output / "locks" / self._name
+        """Held by the one process that makes the run as a whole; locks of single results are beside it, named as they are."""
+        return ROOT / self.output / "locks" / self._name / "run"
+
+    def _turn(self, path: Path) -> AbstractContextManager[None]:
+        """To measure or judge a result while nobody else does."""
+        return in_turn(self.lock.with_name(path.name), f"{path.name} of {self.output}")
+
+    def _turn_unless_stored(self, *paths: Path) -> AbstractContextManager[None]:
+        """The turn of the first of results that are made together, unless all are there: until they are, another process may be
+        between one of them and its manifest, which would not look whole."""
+        return nullcontext() if not self.output or all(map(is_stored, paths)) else self._turn(paths[0])
 
     def reads(self, path: Path, code: str = "") -> bool:
         """Whether to read a result, rather than to measure it. In an output folder what is not whole, or was made by another
@@ -178,7 +190,7 @@ class Run:
         if (not self.output or is_stored(path)) and self.reads(path, code):
             yield False
             return
-        with in_turn(self.lock.with_name(f"{self.lock.name}.{path.stem}"), f"{path.name} of {self.output}"):
+        with self._turn(path):
             yield not self.reads(path, code)
 
     @cached_property
@@ -321,7 +333,7 @@ class Run:
         rounding; ``StaleResult`` where they are not. For a subject whose tables take hours."""
         path, recipe = self.table_path(name, part, through), self.recipe(name, part, through)
         if not is_stored(path):
-            committed = load_table(self._theirs.table_path(name, part, through))
+            committed = _committed(load_table, self._theirs.table_path(name, part, through))
             wanted = recipe.provenance(self.card)
             differs = differences(committed.provenance | {"code": ""}, wanted | {"code": ""})
             with _norms_are_held():
@@ -391,12 +403,7 @@ class Run:
         Those that other code trained are trained again for a few updates: where the same is found, they are stamped anew."""
         source = self.training_episodes()
         wanted = {k: self._policy_provenance(k) for k in CANDIDATES}
-        for k in CANDIDATES:
-            if all([self.reads(path) for path in (*self._policy_paths(k), self._history_path(k))]):
-                self._stamp_policies(k, source, wanted[k])
-        missing = [
-            k for k in CANDIDATES if not all([self.reads(path, wanted[k]["code"]) for path in self._policy_paths(k)])
-        ]
+        missing = [k for k in CANDIDATES if not self._has_policies(k, source, wanted[k])]
         if missing:
             context = get_context("spawn")
             done = context.Value("q", 0)
@@ -411,13 +418,22 @@ class Run:
                     progress(done.value - told)
                     told = done.value
                     for future in finished:
-                        future.result()
+                        _result(future)
         found = {k: [load_policy(path, wanted[k])[0] for path in self._policy_paths(k)] for k in CANDIDATES}
         return {k: {seed: network for some in parts for seed, network in some.items()} for k, parts in found.items()}
 
     def kept_policies(self) -> dict[int, dict[int, ActorCritic]]:
         """:meth:`policies` of the first ``KEPT`` seeds, which a published run has, too."""
         return {k: {seed: some[seed] for seed in sorted(some)[:KEPT]} for k, some in self.policies().items()}
+
+    def _has_policies(self, candidates: int, source: TableEpisodes, wanted: dict[str, Any]) -> bool:
+        """Whether policies can be read, having stamped them anew where their code alone is another. Not judged while another
+        process writes them."""
+        paths = self._policy_paths(candidates)
+        with self._turn_unless_stored(*paths, self._history_path(candidates)):
+            if all([self.reads(path) for path in (*paths, self._history_path(candidates))]):
+                self._stamp_policies(candidates, source, wanted)
+            return all([self.reads(path, wanted["code"]) for path in paths])
 
     def _stamp_policies(self, candidates: int, source: TableEpisodes, wanted: dict[str, Any]) -> None:
         """Stamp policies anew whose code alone is another, if it finds the same in the first updates of the kept seeds."""
@@ -442,11 +458,11 @@ class Run:
     def training_history(self) -> pd.DataFrame:
         """What the policies found while training: trained_k, seed, update, task, best."""
         for k in CANDIDATES:
-            path = self.policy_path(k)
-            if not self.reads(self._history_path(k)) and path.exists():
-                set_aside(
-                    path, self.partial / ASIDE, f"{path.name} is without its history, which only training it tells"
-                )
+            path, history = self.policy_path(k), self._history_path(k)
+            with self._turn_unless_stored(path, history):
+                if not self.reads(history) and path.exists():
+                    reason = f"{path.name} is without its history, which only training it tells"
+                    set_aside(path, self.partial / ASIDE, reason)
         self.policies()
         frames = [load_frame(self._history_path(k), self._policy_provenance(k)).assign(trained_k=k) for k in CANDIDATES]
         return pd.concat(frames, ignore_index=True)
@@ -478,9 +494,12 @@ class Run:
         """Take a committed frame into this run as it is, and say whether it was: not if it is here already, or is not
         committed, or by other code."""
         ours, committed = self.frame_path(name), self._theirs.frame_path(name)
-        if is_stored(ours) or not is_stored(committed) or read_provenance(committed)["code"] != code_of(module):
+        if is_stored(ours) or not is_stored(committed):
             return False
-        save_frame(ours, load_frame(committed), read_provenance(committed))
+        provenance = _committed(read_provenance, committed)
+        if provenance["code"] != code_of(module):
+            return False
+        save_frame(ours, load_frame(committed), provenance)
         return True
 
     def table_hashes(self, names: Sequence[str], part: Part, through: Through | None = None) -> dict[str, str]:
@@ -499,12 +518,28 @@ class Run:
         return {name: content_hash(self.folder / name) for name in names}
 
 
+def _committed(read: Callable[[Path], Read], path: Path) -> Read:
+    """What is committed, read. Raises ``ValueError`` where it is not whole, for which to measure anew is no remedy."""
+    try:
+        return read(path)
+    except StaleResult as reason:
+        raise ValueError(f"{path} is committed, and damaged: restore it, as with git ({reason})") from None
+
+
 @contextmanager
 def _norms_are_held() -> Iterator[None]:
     """Without TransformerLens' word that a norm computed with a held scale is rounded otherwise: the frozen gradient means to."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "A forward hook edited hook_scale", UserWarning)
         yield
+
+
+def _result(future: Future[None]) -> None:
+    try:
+        future.result()
+    except BrokenProcessPool:
+        lost = "a process that trained policies was killed, perhaps for want of memory"
+        raise ChildProcessError(f"{lost}; what it had done is kept: give the same command again") from None
 
 
 _DONE: Any = None
@@ -527,7 +562,7 @@ def _in_turn(
     partial: Path,
 ) -> None:
     """Train policies, unless another process is just doing so: then wait for those."""
-    with in_turn(lock.with_name(f"{lock.name}.{paths[0].stem}"), paths[0].name):
+    with in_turn(lock.with_name(paths[0].name), paths[0].name):
         if not all(map(is_stored, paths)):
             _train_policies(source, config, wanted, paths, history, partial)
 
