@@ -262,8 +262,10 @@ PLACES = {"zero": "zeros in place", "mean": "means in place", "resample": "other
 @described
 def circuit_curves(shares: pd.DataFrame) -> Figure:
     """What circuits keep of a task's score, and what the model is short of without them, against their number of heads; a column
-    a task, a row for each of both and of what takes a head's place, with 95% intervals. shares: of
-    :func:`circuitlib.search.circuits.shares`."""
+    a task, a row for each of both and of what takes a head's place, with 95% intervals.
+
+    shares: of :func:`circuitlib.search.circuits.shares`.
+    """
     tasks, kinds = list(shares["task"].unique()), list(shares["ablation"].unique())
     rows = list(product(("kept", "lost"), kinds))
     size = (3.3 * len(tasks) + 1.2, 2.5 * len(rows) + 0.2)

@@ -20,7 +20,10 @@ ACROSS = 3
 @described
 def rival_curves(summary: pd.DataFrame) -> Figure:
     """The true reward of the head named, as a fraction of the paired oracle, against the price paid; one panel a task, the
-    searchers of the main text. summary: of :func:`circuitlib.search.priced.summarise_priced`."""
+    searchers of the main text.
+
+    summary: of :func:`circuitlib.search.priced.summarise_priced`.
+    """
     tasks = list(summary["task"].unique())
     down = -(-len(tasks) // ACROSS)
     across = min(ACROSS, len(tasks))
