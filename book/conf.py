@@ -11,7 +11,7 @@ sys.path.insert(0, str(HERE))
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 project, release = _PROJECT["name"], _PROJECT["version"]
-extensions = ["myst_nb", "figures", "formulas", "pages", "sources", "status", "toc"]
+extensions = ["myst_nb", "captions", "figures", "formulas", "pages", "sources", "status", "toc"]
 
 # Pages lie where their sources lie, so that the links between them hold.
 root_doc = "README"

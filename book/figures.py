@@ -37,7 +37,7 @@ class Figures(SphinxDirective):
         for path in paths:
             title, where = path.stem.replace("_", " ").capitalize(), path.relative_to(root).as_posix()
             links = ", ".join(f"[{maker.stem}](../notebooks/{maker.name})" for maker in makers.get(path.stem, []))
-            parts.append(f"({where})=\n**{title}** {links}\n\n![{title}](../{where})\n")
+            parts.append(f"({where})=\n**{title}** {links}\n\n![](../{where})\n")
         return self.parse_text_to_nodes("\n".join(parts))
 
 

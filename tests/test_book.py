@@ -12,6 +12,8 @@ import nbformat
 import pytest
 
 from circuitlib.companion.notebooks import notebook_paths
+from circuitlib.companion.run import Run
+from circuitlib.companion.settings import PUBLISHED
 from circuitlib.paths import ROOT, RUNS
 
 pytestmark = pytest.mark.book
@@ -43,7 +45,9 @@ class Page(HTMLParser):
         self.anchors: set[str] = set()
         self.styles: list[str] = []
         self.titles = 0
-        self._in_style = False
+        self.pictures: list[dict[str, str]] = []
+        self.captions: list[str] = []
+        self._in_style = self._in_caption = False
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -51,6 +55,11 @@ class Page(HTMLParser):
         self.anchors |= {given[name] for name in ("id", "name") if name in given}
         self.titles += tag == "h1"
         self._in_style = tag == "style"
+        if tag == "img":
+            self.pictures.append(given)
+        self._in_caption = self._in_caption or (tag == "p" and given.get("class") == "figure-data")
+        if tag == "p" and self._in_caption:
+            self.captions.append("")
         if "style" in given:
             self.styles.append(given["style"])
         if (attribute := LOADS.get(tag)) and attribute in given:
@@ -61,9 +70,12 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._in_style:
             self.styles.append(data)
+        if self._in_caption:
+            self.captions[-1] += data
 
     def handle_endtag(self, tag: str) -> None:
         self._in_style = False
+        self._in_caption = self._in_caption and tag != "p"
 
 
 @cache
@@ -137,6 +149,44 @@ def test_every_notebook_is_a_chapter_in_order_with_its_outputs(pages: list[Page]
         before, after = chapters.index(chapter) - 1, chapters.index(chapter) + 1
         resolved = {found[0] for target in page(chapter).links if (found := within(page(chapter), target))}
         assert {chapters[i] for i in (before, after) if 0 <= i < len(chapters)} <= resolved
+
+
+def test_every_picture_says_what_it_shows(pages: list[Page]) -> None:
+    """In words of its own: no path, and not what a notebook prints of a figure that has none."""
+    silent = [
+        f"{one.path.relative_to(BOOK)}: {picture.get('src')}"
+        for one in pages
+        for picture in one.pictures
+        if len(alt := picture.get("alt", "")) < 40 or "Figure size" in alt or "<" in alt or ".png" in alt or "`" in alt
+    ]
+    assert not silent
+
+
+def test_under_every_figure_of_a_notebook_stands_what_it_is_drawn_from() -> None:
+    for path in notebook_paths():
+        cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        drawn = [cell for cell in cells for output in cell.outputs if "image/png" in output.get("data", {})]
+        captions = page(BOOK / "notebooks" / f"{path.stem}.html").captions
+        assert [f"cell {cell.execution_count}." for cell in drawn] == [
+            line[line.rindex("cell ") :] for line in captions
+        ]
+
+
+@pytest.mark.parametrize("subject", list(PUBLISHED))
+def test_the_line_under_a_figure_is_the_manifests(subject: str) -> None:
+    path = Run(PUBLISHED[subject]).frame_path("seeing")
+    manifest = json.loads(path.with_suffix(".json").read_text())
+    (line,) = (
+        one
+        for one in page(BOOK / "notebooks" / "06_does_it_search.html").captions
+        if one.startswith(f"Data: {subject}/seeing.csv")
+    )
+    settings = PUBLISHED[subject]
+    assert f"seeing.csv ({manifest['sha256']}). {subject}; " in line
+    assert f"{settings.evaluation_prompts} prompts a task; {settings.episodes} episodes; " in line
+    assert f"policies trained with {settings.seeds} seeds; " in line
+    held = [one for one in (BOOK / "_downloads").rglob("seeing.csv") if one.read_bytes() == path.read_bytes()]
+    assert len(held) == 1, "the data are in the book"
 
 
 def test_the_status_page_counts_every_notebooks_cells() -> None:

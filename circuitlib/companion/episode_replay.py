@@ -21,6 +21,7 @@ from circuitlib.companion.frames import evaluation_episodes, head_rewards
 from circuitlib.companion.headmap import short
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
+from circuitlib.companion.show import described
 from circuitlib.search.env import budget_for
 from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.search.oracle import head_order
@@ -107,6 +108,7 @@ LINES = (
 """How searchers are drawn, as in the page: key, title, colour, dashes."""
 
 
+@described
 def replay_figure(subjects: Mapping[str, Mapping[str, Any]], task: str = "docstring") -> Figure:
     """The first episode of a task, a row a subject: the heads that the first seed's policy measures, seeing and blind, numbered in
     order, the best one outlined, and the running best of all searchers against the oracle."""

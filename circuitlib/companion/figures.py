@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from circuitlib.companion.show import subject_name
+from circuitlib.companion.show import described, subject_name
 from circuitlib.companion.verdicts import MARGIN
 from circuitlib.search.env import BUDGET
 from circuitlib.search.evaluate import after_picks
@@ -55,6 +55,7 @@ def searcher_labels(summary: pd.DataFrame) -> pd.DataFrame:
     return kept.assign(label=[kind.title for kind in map(kind_of, kept["searcher"], kept["trained_k"])])
 
 
+@described
 def search_curves(summary: pd.DataFrame, told: dict[str, str]) -> Figure:
     """Best reward, as a fraction of the paired oracle, against heads measured, with 95% intervals. Dashed: as many
     heads as the paper's episodes have picks.
@@ -87,6 +88,7 @@ def search_curves(summary: pd.DataFrame, told: dict[str, str]) -> Figure:
     return figure
 
 
+@described
 def head_maps(heads: pd.DataFrame, tasks: Sequence[str], heads_per_layer: int) -> Figure:
     """Mean reward of every head, layers down and heads across, one map per task. Red: losing the head costs
     the task more than it costs general text."""
@@ -109,6 +111,7 @@ def _map(axis: Axes, grid: np.ndarray, label: str, names: Sequence[str] | str = 
     axis.tick_params(axis="y", rotation=0)
 
 
+@described
 def sorted_rewards(rewards: dict[str, np.ndarray], top: int = 20) -> Figure:
     """Rewards ``[episodes, heads]`` of the ``top`` heads, in order of their mean: one dot per episode."""
     figure, axes = _panels(len(rewards), 3.8, 3.2)
@@ -123,6 +126,7 @@ def sorted_rewards(rewards: dict[str, np.ndarray], top: int = 20) -> Figure:
     return figure
 
 
+@described
 def pretraining_curves(log: pd.DataFrame) -> Figure:
     """The embedded subject in training: tasks answered right, and prose loss against the bigram model."""
     figure, (left, right) = _panels(2, 4.5, 3.3)
@@ -140,6 +144,7 @@ def pretraining_curves(log: pd.DataFrame) -> Figure:
     return figure
 
 
+@described
 def training_curves(history: pd.DataFrame, oracle: dict[str, float], window: int = 10) -> Figure:
     """Best reward of the training episodes against PPO updates, the mean over seeds and, as a band, from the least to the most of
     them, with the oracle's mean reward on each task."""
@@ -157,6 +162,7 @@ def training_curves(history: pd.DataFrame, oracle: dict[str, float], window: int
     return figure
 
 
+@described
 def signal_bars(summary: pd.DataFrame, task: str, paper: dict[tuple[str, int, str], float]) -> Figure:
     """A task under every signal, as many heads measured as there are picks and no planning, as fractions of the
     oracle; beside it the paper's, by (task, trained k, signal), where it has one."""
@@ -178,6 +184,7 @@ def signal_bars(summary: pd.DataFrame, task: str, paper: dict[tuple[str, int, st
     return figure
 
 
+@described
 def convention_scatter(conventions: pd.DataFrame) -> Figure:
     """Damage of each head under one convention against the other, and the line of equality."""
     tasks = conventions.groupby("task", sort=False)
@@ -190,6 +197,7 @@ def convention_scatter(conventions: pd.DataFrame) -> Figure:
     return figure
 
 
+@described
 def detector_scatter(scores: pd.DataFrame) -> Figure:
     """For each detector, reward of each head on the detector's task against its score, the three
     highest of either named.
@@ -222,6 +230,7 @@ def _name_points(axis: Axes, rows: pd.DataFrame) -> None:
         axis.text(x, y, row.name, fontsize=7, transform=axis.transAxes)
 
 
+@described
 def pair_maps(pairs: pd.DataFrame, names: Sequence[str]) -> Figure:
     """Interaction of each pair of leading heads: red where losing both costs more than the two losses alone."""
     tasks = pairs.groupby("task", sort=False)
@@ -250,10 +259,13 @@ PLACES = {"zero": "zeros in place", "mean": "means in place", "resample": "other
 """What takes a head's place, in a figure's words."""
 
 
+@described
 def circuit_curves(shares: pd.DataFrame) -> Figure:
     """What circuits keep of a task's score, and what the model is short of without them, against their number of heads; a column
-    a task, a row for each of both and of what takes a head's place, with 95% intervals. shares: of
-    :func:`circuitlib.search.circuits.shares`."""
+    a task, a row for each of both and of what takes a head's place, with 95% intervals.
+
+    shares: of :func:`circuitlib.search.circuits.shares`.
+    """
     tasks, kinds = list(shares["task"].unique()), list(shares["ablation"].unique())
     rows = list(product(("kept", "lost"), kinds))
     size = (3.3 * len(tasks) + 1.2, 2.5 * len(rows) + 0.2)
@@ -283,6 +295,7 @@ def circuit_curves(shares: pd.DataFrame) -> Figure:
     return figure
 
 
+@described
 def claims_chart(claims: pd.DataFrame) -> Figure:
     """The ledger's intervals by verdict. Above, fractions of the oracle, each beside the paper's with the margin that was
     stated beforehand, or shares of episodes; below, how much more one searcher finds than another, about zero."""
@@ -309,6 +322,7 @@ def claims_chart(claims: pd.DataFrame) -> Figure:
     return figure
 
 
+@described
 def speed_bars(sweeps: pd.DataFrame) -> Figure:
     """Speed of each way to measure all heads, over the hooked one; one row of panels a processor, one panel a
     subject."""
@@ -335,6 +349,7 @@ def speed_bars(sweeps: pd.DataFrame) -> Figure:
     return figure
 
 
+@described
 def growth_curves(growth: pd.DataFrame) -> Figure:
     """Seconds (both axes logarithmic, with a line of slope 1) and memory of one sweep as one size grows."""
     sizes = growth.groupby("grows", sort=False)

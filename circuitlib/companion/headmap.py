@@ -13,6 +13,7 @@ from torch import Tensor
 from circuitlib.companion.detectors import DETECTORS
 from circuitlib.companion.frames import detections, heads
 from circuitlib.companion.run import Run
+from circuitlib.companion.show import described
 from circuitlib.tasks import TASKS
 from circuitlib.tasks.control_text import CONTROL
 
@@ -69,6 +70,7 @@ def map_data(run: Run) -> tuple[dict[str, Any], list[Path]]:
     return data, paths + [run.table_path(name, "evaluation") for name in tables]
 
 
+@described
 def map_figure(subjects: Mapping[str, Mapping[str, Any]]) -> Figure:
     """The reward of every head on every task, a row a subject: layers down, heads across, the colour growing with the square root,
     as in the page."""

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from circuitlib.companion.show import described
 from circuitlib.companion.verdicts import beats
 from circuitlib.search.intervals import fraction
 from circuitlib.search.searchers import RIVALS
@@ -16,9 +17,13 @@ ACROSS = 3
 """Panels in a row."""
 
 
+@described
 def rival_curves(summary: pd.DataFrame) -> Figure:
     """The true reward of the head named, as a fraction of the paired oracle, against the price paid; one panel a task, the
-    searchers of the main text. summary: of :func:`circuitlib.search.priced.summarise_priced`."""
+    searchers of the main text.
+
+    summary: of :func:`circuitlib.search.priced.summarise_priced`.
+    """
     tasks = list(summary["task"].unique())
     down = -(-len(tasks) // ACROSS)
     across = min(ACROSS, len(tasks))

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
+from circuitlib.companion.show import described
 from circuitlib.companion.verdicts import POINT, gains
 
 SEEING, LISTS, PLAIN = "#0072B2", "#D55E00", "#7F7F7F"
@@ -30,6 +31,7 @@ SHADES = {10: "#9ECAE1", 20: "#4292C6", 50: "#08306B"}
 """Of effects after so many heads measured."""
 
 
+@described
 def replay_curves(replay: pd.DataFrame, trained_k: int = 5) -> Figure:
     """Best reward as a fraction of the oracle after each head measured, told nothing, one panel a task; bands are 95%
     intervals over episodes, of the policy that sees its rewards."""
@@ -55,6 +57,7 @@ def replay_curves(replay: pd.DataFrame, trained_k: int = 5) -> Figure:
     return figure
 
 
+@described
 def effects(rows: pd.DataFrame, shown: str = "blind") -> Figure:
     """What seeing its rewards gains each policy over what else it is ``shown``, in points of the oracle, paired, with 95%
     intervals, after 10, 20 and 50 heads measured. Grey: within a point of nothing.
@@ -108,6 +111,7 @@ def gain_table(rows: pd.DataFrame, shown: str = "blind", searcher: str = "policy
     return chosen.assign(cell=cells).pivot_table("cell", by, "measured", aggfunc="first", sort=False).sort_index(axis=1)
 
 
+@described
 def first_picks(probabilities: Float[np.ndarray, "seeds heads"], heads_per_layer: int, titles: Sequence[str]) -> Figure:
     """How probable each head is as the first pick, one map a seed, on one scale."""
     seeds, heads = probabilities.shape
@@ -126,6 +130,7 @@ def first_picks(probabilities: Float[np.ndarray, "seeds heads"], heads_per_layer
     return figure
 
 
+@described
 def planted_curves(planted: pd.DataFrame, learned: float, blinded: float) -> Figure:
     """The positive control after 50 heads: found by what the policy is shown, against the reward's scale, and against noise
     between episodes. Dashed: what a policy that has learned to read finds at least, seeing, and at most, blind."""

@@ -1,21 +1,25 @@
 """How figures and tables look and are named."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
-from IPython.display import HTML
+from IPython import get_ipython
+from IPython.display import HTML, display
 from matplotlib.figure import Figure
 
 from circuitlib.manifest import written_whole
 
 if TYPE_CHECKING:
     from circuitlib.companion.run import Run
+
+P = ParamSpec("P")
 
 _SUBJECT = {"name": "", "caption": ""}
 """Named by every figure and table from :func:`set_style` on; a setting of the session, as matplotlib's are."""
@@ -58,22 +62,64 @@ def left_out(run: "Run") -> None:
         print(f"left out: {name}. {reason}")
 
 
+def described(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Figures of a function carry what its docstring says of them, up to the first empty line, for :func:`alt_text`."""
+
+    @wraps(draw)
+    def drawn(*given: P.args, **named: P.kwargs) -> Figure:
+        figure = draw(*given, **named)
+        figure.set_label(" ".join((draw.__doc__ or "").split("\n\n")[0].split()))
+        return figure
+
+    return drawn
+
+
+def alt_text(figure: Figure) -> str:
+    """What a figure shows, for who cannot see it: what its function says (:func:`described`), then panels, axes and legend."""
+    axes = [axis for axis in figure.axes if axis.get_visible() and axis.axison]
+    legends = [*figure.legends, *(legend for axis in axes if (legend := axis.get_legend()))]
+    parts = {
+        "Panels": [axis.get_title() or axis.get_title(loc="left") for axis in axes],
+        "Across": [axis.get_xlabel() for axis in axes],
+        "Up": [axis.get_ylabel() for axis in axes],
+        "Legend": [text.get_text() for legend in legends for text in legend.get_texts()],
+    }
+    said = {
+        what: "; ".join(dict.fromkeys(" ".join(text.split()) for text in texts if text))
+        for what, texts in parts.items()
+    }
+    return " ".join([str(figure.get_label()), *(f"{what}: {texts}." for what, texts in said.items() if texts)]).strip()
+
+
 def save_figure(figure: Figure, name: str, folder: Path, subject: str = "") -> None:
-    """Name the subject, or ``subject`` where the figure is of others, in a corner, and write ``name.png``
-    and ``name.pdf`` without dates. Files of the same picture are left as they are."""
+    """Show a figure in a notebook, and write what is shown: name the subject, or ``subject`` where the figure is of others, in a
+    corner, and write ``name.png`` and ``name.pdf`` without dates. Both hold the name, the subject and, as their description, the
+    :func:`alt_text`. Files of the same picture are left as they are."""
     named = subject or _SUBJECT["caption"]
-    figure.text(1, 0, named, ha="right", va="top", fontsize="x-small", color="0.45")
+    figure.text(1, 0, named, ha="right", va="top", fontsize=8, color="0.45")
     png, pdf = folder / f"{name}.png", folder / f"{name}.pdf"
-    picture = io.BytesIO()
-    figure.savefig(picture, metadata={"Software": None}, bbox_inches="tight")
+    alt, of = alt_text(figure), subject or _SUBJECT["name"]
+    # Keys that the PNG specification registers, but for the subject.
+    texts = {"Software": None, "Title": name, "Subject": of, "Description": alt}
+    picture = _png(figure, texts, plt.rcParams["savefig.dpi"])
     figure.set_layout_engine("none")  # solved; each further drawing would solve it again
-    if pdf.exists() and png.exists() and png.read_bytes() == picture.getvalue():
+    if get_ipython() is not None:
+        shown = {"image/png": _png(figure, texts, figure.dpi), "text/plain": alt}
+        display(shown, raw=True, metadata={"image/png": {"alt": alt}})
+        plt.close(figure)  # or it would be shown again
+    if pdf.exists() and png.exists() and png.read_bytes() == picture:
         return
     with written_whole(pdf) as temporary:
-        undated = {"CreationDate": None, "Creator": None, "Producer": None}
+        undated = {"CreationDate": None, "Creator": None, "Producer": None, "Title": f"{name}, {of}", "Subject": alt}
         figure.savefig(temporary, metadata=undated, bbox_inches="tight")
     with written_whole(png) as temporary:
-        temporary.write_bytes(picture.getvalue())
+        temporary.write_bytes(picture)
+
+
+def _png(figure: Figure, texts: dict[str, str | None], dpi: float) -> bytes:
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=dpi, metadata=texts, bbox_inches="tight")
+    return picture.getvalue()
 
 
 def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "") -> HTML:

@@ -1,0 +1,156 @@
+"""Under each figure, what it is drawn from: its data with their hashes, its cell, subject, prompts, episodes, seeds; and its alternative text.
+
+A figure says itself what it shows, and of which subject: ``save_figure`` writes that into the file. Which results a figure is drawn from, README's
+table says; what these were made of, their manifests.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from PIL import Image
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from sphinx.transforms import SphinxTransform
+from sphinx.util.typing import ExtensionMetadata
+
+RESULTS, FIRST = "data/results", "gpt2-mini"
+"""Where results are, and the subject that README's table names those of."""
+
+FRAMES = (".csv", ".parquet")
+"""Results that a reader can open, which the book holds."""
+
+
+def texts_of(path: Path) -> dict[str, str]:
+    """What a figure says of itself: ``Title``, ``Subject``, ``Description``; nothing of another picture."""
+    with Image.open(path) as picture:
+        found = {key: str(value) for key, value in picture.info.items()}
+    return found if {"Title", "Subject", "Description"} <= found.keys() else {}
+
+
+def declared(readme: str) -> dict[str, list[str]]:
+    """The results of each figure, by its name: paths and patterns from the folder of ``FIRST``."""
+    rows = [line.split("|") for line in readme.splitlines() if "](figures/" in line and line.startswith("|")]
+    return {
+        name: re.findall(r"`([^`]+)`", row[3])
+        for row in rows
+        for name in re.findall(r"\]\(figures/(\w+)\.png\)", row[1])
+    }
+
+
+def data_of(root: Path, name: str, subject: str) -> dict[str, list[Path]]:
+    """The files of each pattern that a figure is drawn from; those of ``FIRST`` where the subject has no folder of results.
+
+    Raises ``ExtensionError`` for a figure that README does not list, and for results that are not there.
+    """
+    patterns = declared((root / "README.md").read_text(encoding="utf-8"))
+    if name not in patterns:
+        raise ExtensionError(f"README's table of figures has no row of {name}")
+    folder = root / RESULTS / (subject if (root / RESULTS / subject).is_dir() else FIRST)
+    found = {}
+    for pattern in patterns[name]:
+        found[pattern] = sorted({path.resolve() for path in folder.glob(pattern)})
+        if not found[pattern]:
+            raise ExtensionError(f"README says that {name} is drawn from {pattern}, which {folder} does not have")
+    return found
+
+
+def content_hash(path: Path) -> str:
+    """As manifests write it."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _provenances(path: Path) -> Iterator[dict[str, Any]]:
+    """Of a result, and of the results in its folder that it was made of."""
+    waiting, seen = [path], set[Path]()
+    while waiting:
+        one = waiting.pop()
+        manifest = one.with_suffix(".json")
+        if one not in seen and manifest.is_file():
+            seen.add(one)
+            provenance: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))["provenance"]
+            yield provenance
+            waiting += [one.parent / name for name in _keys(provenance) if name.endswith((".safetensors", *FRAMES))]
+
+
+def _keys(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from _keys(inner)
+
+
+def made_of(paths: list[Path]) -> list[str]:
+    """Prompts, episodes, plays and seeds that results were made of, in words, as far as manifests record them."""
+    prompts, episodes, plays, seeds = set[int](), set[int](), set[int](), set[int]()
+    for provenance in (one for path in paths for one in _provenances(path)):
+        inputs = provenance.get("inputs", {})
+        if provenance.get("part") == "evaluation" and provenance.get("task", "control") != "control":
+            prompts.add(provenance["count"])
+        for where in (inputs, inputs.get("settings", {}), provenance):
+            prompts |= {where["prompts"]} if "prompts" in where else set()
+            episodes |= {where["episodes"]} if "episodes" in where else set()
+        plays |= {provenance["plays"]} if "plays" in provenance else set()
+        if "config" in provenance and "seeds" in provenance:
+            given = provenance["seeds"]
+            seeds.add(len(given) if isinstance(given, list) else given)
+    words = {
+        "{} prompts a task": prompts,
+        "{} episodes": episodes,
+        "{} plays of each": plays,
+        "policies trained with {} seeds": seeds,
+    }
+    return [form.format(" or ".join(map(str, sorted(some)))) for form, some in words.items() if some]
+
+
+def caption(root: Path, docname: str, texts: dict[str, str], cell: int | None) -> nodes.paragraph:
+    """The line under a figure."""
+    found = data_of(root, texts["Title"], texts["Subject"])
+    line = nodes.paragraph(classes=["figure-data"])
+    for pattern, paths in found.items():
+        line += nodes.Text(", " if len(line) else "Data: ")
+        if len(paths) > 1 and not pattern.endswith(FRAMES):
+            line += [nodes.literal(pattern, pattern), nodes.Text(f" ({len(paths)} tables)")]
+            continue
+        for place, path in enumerate(paths):
+            where = path.relative_to(root.resolve()).as_posix()
+            shown: nodes.Element = nodes.literal(where, where.removeprefix(f"{RESULTS}/"))
+            if path.suffix in FRAMES:
+                shown = addnodes.download_reference("", "", shown, reftarget=f"/{where}", refdoc=docname)
+            line += [nodes.Text(", " if place else ""), shown, nodes.Text(f" ({content_hash(path)})")]
+    if not found:
+        line += nodes.Text("Measured as the notebook runs")
+    parts = [texts["Subject"], *made_of([path for paths in found.values() for path in paths])]
+    parts += [f"cell {cell}"] if cell else []
+    line += nodes.Text(f". {'; '.join(parts)}.")
+    return line
+
+
+class UnderFigures(SphinxTransform):
+    """Every figure of this project has its alternative text, and its line beneath."""
+
+    default_priority = 10
+
+    def apply(self) -> None:
+        root = Path(self.env.srcdir)
+        for image in list(self.document.findall(nodes.image)):
+            path = Path(self.env.relfn2path(image["uri"], self.env.docname)[1])
+            if path.suffix != ".png" or not path.is_file() or not (texts := texts_of(path)):
+                continue
+            image["alt"] = image.get("alt") or texts["Description"]
+            below = image.parent if isinstance(image.parent, nodes.paragraph) else image
+            cell: nodes.Node | None = image
+            while cell is not None and not (isinstance(cell, nodes.Element) and "exec_count" in cell):
+                cell = cell.parent
+            count = cell["exec_count"] if isinstance(cell, nodes.Element) else None
+            below.parent.insert(below.parent.index(below) + 1, caption(root, self.env.docname, texts, count))
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    app.add_transform(UnderFigures)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

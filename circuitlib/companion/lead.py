@@ -1,0 +1,186 @@
+"""The lead figure: the paper's headline on three models, the policy seeing and blind beside what it must beat.
+
+Every number of the first sentences of README and notebook 00 is one that the figure draws; both are made here, of one table.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from circuitlib.companion.authors import HEADLINE, HEADS, SUBJECT, replay
+from circuitlib.companion.frames import rivals
+from circuitlib.companion.paper import paper_fractions
+from circuitlib.companion.run import Run
+from circuitlib.companion.seeing import seeing
+from circuitlib.companion.show import described
+from circuitlib.search.env import BUDGET
+from circuitlib.search.episodes import NOTHING
+from circuitlib.search.priced import summarise_priced
+from circuitlib.subjects.checkpoints import EMBEDDED
+
+_, TRAINED_K, TOLD = HEADLINE
+
+FEW = 10
+"""Heads measured at which it shows who knows something; the paper measures :data:`circuitlib.search.env.BUDGET`."""
+
+
+class Row(NamedTuple):
+    """A searcher of the figure, and where it is found: in the replay, and in ``seeing`` or, by price, in ``rivals`` of a run.
+    Each by its name and what a policy is shown; empty where it was not measured."""
+
+    label: str
+    replayed: tuple[str, str] = ("", "")
+    seen: tuple[str, str] = ("", "")
+    priced: str = ""
+
+
+ROWS = (
+    Row("policy, sees its rewards", ("policy", "seeing"), ("policy", "seeing")),
+    Row("policy, sees zeros", ("policy", "blind"), ("policy", "blind")),
+    Row(
+        "two lists in turns, induction's first",
+        ("induction's ten and IOI's, in turns", NOTHING),
+        priced="list, in turns",
+    ),
+    Row("two lists in turns, IOI's first", ("IOI's ten and induction's, in turns", NOTHING)),
+    Row("one list, by mean reward", seen=("list", NOTHING)),
+    Row("layers in order", ("layers in order", NOTHING), ("layers in order", NOTHING)),
+    Row("random", ("random", NOTHING), ("random", NOTHING)),
+    Row("attribution, then verify", priced="gradient, then verify"),
+)
+"""From the top: the policy, what knows the training tasks, what knows nothing, and the rival to use instead."""
+
+PAPER = "paper"
+"""The row of the paper's own number, which is drawn beside the policy that sees."""
+
+FIRST_OF_GROUP = (2, 5, 7)
+"""Rows with a line above them."""
+
+
+def lead(runs: Sequence[Run]) -> pd.DataFrame:
+    """The headline's policy and its rivals on the task never trained on, told nothing: the paper's own on GPT-2 small, replayed, then each
+    run's. Columns: subject, heads (of the subject), task, row (a label of :data:`ROWS`, or ``paper``), measured (heads, or the price of so
+    many), ratio (best reward over the paired oracle's) with its 95% interval (low, high). What was not measured has no row."""
+    keys = ["subject", "heads", "task", "row", "measured"]
+    rows = [dict(zip([*keys, "ratio"], (SUBJECT, HEADS, "docstring", PAPER, BUDGET, _of_paper()), strict=True))]
+    found = pd.DataFrame([*rows, *_replayed(), *(row for run in runs for row in _here(run))])
+    return found.reindex(columns=[*keys, "ratio", "low", "high"])
+
+
+def _of_paper() -> float:
+    return paper_fractions()["docstring", TRAINED_K, TOLD]
+
+
+def _rows(found: pd.DataFrame, label: str, axis: str, **of: object) -> Iterator[dict[str, Any]]:
+    for row in found[found[axis].isin((FEW, BUDGET))].to_dict("records"):
+        yield {**of, "row": label, "measured": row[axis], **{name: row[name] for name in ("ratio", "low", "high")}}
+
+
+def _told_nothing(found: pd.DataFrame, task: str) -> pd.DataFrame:
+    """The headline's policy on a task, and what is no policy."""
+    return found[(found["task"] == task) & (found["told"] == TOLD) & found["trained_k"].isin((0, TRAINED_K))]
+
+
+def _replayed() -> Iterator[dict[str, Any]]:
+    found = _told_nothing(replay(), "docstring")
+    for row in ROWS:
+        some = found[(found["searcher"] == row.replayed[0]) & (found["shown"] == row.replayed[1])]
+        yield from _rows(some, row.label, "measured", subject=SUBJECT, heads=HEADS, task="docstring")
+
+
+def _here(run: Run) -> Iterator[dict[str, Any]]:
+    task = run.settings.held_out_task
+    if task not in run.main_tasks:
+        return
+    seen, played = _told_nothing(seeing(run), task), rivals(run)
+    priced = summarise_priced(played[played["task"] == task], run.settings.evaluation_prompts).dropna(subset="ratio")
+    of = {"subject": run.card.name, "heads": run.card.heads, "task": task}
+    for row in ROWS:
+        some = seen[(seen["searcher"] == row.seen[0]) & (seen["shown"] == row.seen[1])]
+        yield from _rows(some, row.label, "measured", **of)
+        yield from _rows(priced[priced["searcher"] == row.priced], row.label, "price", **of)
+
+
+def thesis(found: pd.DataFrame) -> str:
+    """The first sentences of README and notebook 00, in Markdown: what the paper claims, what holds, what does not, what to use instead; every
+    number is one that :func:`lead_figure` draws. For the published runs, of which the words are true (``tests/test_readme.py``)."""
+
+    def each(place: int, measured: int = BUDGET, named: bool = False) -> str:
+        rows = found[(found["row"] == ROWS[place].label) & (found["measured"] == measured)]
+        of_models = zip(rows["subject"], rows["ratio"], strict=True)
+        *others, last = (f"{_percent(ratio)}{f' on {model}' if named else ''}" for model, ratio in of_models)
+        return f"{', '.join(others)} and {last}" if others else last
+
+    ending = found[(found["row"] == ROWS[4].label) & (found["measured"] == BUDGET) & (found["subject"] == EMBEDDED)][
+        "ratio"
+    ].item()
+    return f"""- **What the paper claims.** An agent can be taught to discover circuits: a policy trained on induction and IOI finds, on docstring, which it was never trained on, {_percent(_of_paper())} of what an oracle finds, in {BUDGET} of {SUBJECT}'s {HEADS} heads.
+- **What holds, as far as can be told.** Nearly so much is found, by the paper's own policy, replayed, and by policies trained here: {each(0, named=True)}. Whether that is as much as in the paper is undecided.
+- **What does not: that this is a search.** Shown zeros in place of its rewards, the policy finds {each(1)} on the three. Nor does it take a policy to carry over what the training tasks teach: two lists of their best heads, in turns, find {each(2)}, and are after {FEW} heads at {each(2, FEW)}, where the policy is at {each(0, FEW)}. (It matters how a list is made: with IOI's first they are after {FEW} heads at {each(3, FEW)} on {SUBJECT}, and one list by mean reward ends at {_percent(ending)} on {EMBEDDED}.)
+- **What to use instead.** One gradient through the model, and then heads measured in its order: for the price of {FEW} heads this names {each(7, FEW, named=True)}, of {BUDGET} {each(7)}. On {SUBJECT} it was not measured."""
+
+
+def _percent(ratio: float) -> str:
+    return f"{100 * ratio:.0f}%"
+
+
+LOOKS = {FEW: ("#4292C6", "o", "white"), BUDGET: ("#08306B", "s", "#08306B")}
+"""How so many heads measured are drawn, apart in grey too: colour, marker, its filling."""
+
+SMALL, TEXT = 8, 8.5
+"""Sizes of letters in points: the figure is as wide as a page."""
+
+
+@described
+def lead_figure(found: pd.DataFrame) -> Figure:
+    """What the headline's policy finds on a task never trained on, told nothing, in percent of what the oracle finds on the same
+    episodes: a panel a model, a row a searcher, after ten heads measured (open circles) and after fifty (filled squares), with 95% intervals;
+    the two numbers beside. The paper's own number is a diamond. A row that was not measured on a model says so."""
+    subjects = list(found["subject"].unique())
+    size = (1.6 + 2.05 * len(subjects), 0.28 * len(ROWS) + 1.35)
+    figure, axes = plt.subplots(1, len(subjects), figsize=size, sharey=True, squeeze=False)
+    for axis, subject in zip(axes[0], subjects, strict=True):
+        of_subject = found[found["subject"] == subject]
+        _panel(axis, of_subject)
+        (heads,), (task,) = of_subject["heads"].unique(), of_subject["task"].unique()
+        axis.set_title(f"{subject}\n{task}, {heads} heads", fontsize=TEXT, loc="left")
+    axes[0][0].set_yticks(range(len(ROWS)), [row.label for row in ROWS], fontsize=TEXT)
+    axes[0][0].set_ylim(len(ROWS) - 0.4, -1.05)
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), fontsize=SMALL)
+    return figure
+
+
+def _panel(axis: Axes, found: pd.DataFrame) -> None:
+    for place in FIRST_OF_GROUP:
+        axis.axhline(place - 0.5, color="0.8", lw=0.7)
+    for (count, (colour, marker, filling)), column, shift in zip(LOOKS.items(), (125, 150), (-0.14, 0.14), strict=True):
+        some = found[(found["measured"] == count) & (found["row"] != PAPER)].set_index("row")
+        some = some.reindex([row.label for row in ROWS if row.label in some.index])
+        y = np.array([place for place, row in enumerate(ROWS) if row.label in some.index])
+        x = 100 * some[["ratio", "low", "high"]].to_numpy()
+        errors = np.abs(x[:, 1:].T - x[:, 0])
+        looks = {"fmt": marker, "ms": 4.5, "mfc": filling, "mew": 1.1, "color": colour, "elinewidth": 1.6}
+        axis.errorbar(x[:, 0], y + shift, xerr=errors, label=f"after {count} heads measured", clip_on=False, **looks)
+        axis.text(column, -0.8, count, ha="right", va="center", fontsize=SMALL, color="0.35")
+        for value, place in zip(x[:, 0], y, strict=True):
+            weight = "bold" if count == BUDGET else "normal"
+            axis.text(column, place, f"{value:.0f}", ha="right", va="center_baseline", fontsize=TEXT, weight=weight)
+    if len(paper := found[found["row"] == PAPER]):
+        x = 100 * paper["ratio"].iloc[0]
+        label = f"paper, after {BUDGET}: {x:.0f}"
+        axis.plot(x, -0.5, "D", ms=4.5, color="#CC79A7", mec="black", mew=0.6, label=label, clip_on=False)
+    for place, row in enumerate(ROWS):
+        if row.label not in set(found["row"]):
+            axis.text(50, place, "not measured", ha="center", va="center", fontsize=SMALL, color="0.45", style="italic")
+    axis.axvline(100, color="black", lw=0.8, ls=":")
+    axis.set(xlim=(0, 151), xticks=(0, 50, 100))
+    axis.set_xlabel("% of the oracle", fontsize=SMALL, loc="left")
+    axis.tick_params(labelsize=SMALL, left=False)
+    axis.spines["left"].set_visible(False)
+    axis.spines["bottom"].set_bounds(0, 100)

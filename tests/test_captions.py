@@ -1,0 +1,108 @@
+"""What a figure says of itself, and what the book says it is drawn from."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pytest
+from PIL import Image
+
+mpl.use("Agg")
+
+from matplotlib.figure import Figure
+
+from circuitlib.companion import show
+from circuitlib.paths import FIGURES, RESULTS, ROOT
+
+sys.path.insert(0, str(ROOT / "book"))
+from captions import caption, data_of, declared, made_of, texts_of
+
+
+@pytest.fixture(autouse=True)
+def _a_style() -> Iterator[None]:
+    show.set_style("my-subject")
+    yield
+    plt.close("all")
+
+
+@show.described
+def two_panels() -> Figure:
+    """Left this,
+    right that.
+
+    nothing: of this is said.
+    """
+    figure, (left, right) = plt.subplots(1, 2)
+    left.plot([1, 2], label="one")
+    left.set(title="a", xlabel="heads", ylabel="share")
+    left.legend()
+    right.set(title="b", xlabel="heads")
+    figure.add_subplot(3, 3, 9).set_axis_off()
+    return figure
+
+
+def test_a_file_holds_the_figures_alt_text_and_subject(tmp_path: Path) -> None:
+    figure = two_panels()
+    said = "Left this, right that. Panels: a; b. Across: heads. Up: share. Legend: one."
+    assert show.alt_text(figure) == said
+    show.save_figure(figure, "both", tmp_path)
+    texts = texts_of(tmp_path / "both.png")
+    assert {key: texts[key] for key in ("Title", "Subject", "Description")} == {
+        "Title": "both",
+        "Subject": "my-subject",
+        "Description": said,
+    }
+    show.save_figure(two_panels(), "both", tmp_path, "another")
+    assert texts_of(tmp_path / "both.png")["Subject"] == "another"
+
+
+def test_a_picture_of_others_says_nothing(tmp_path: Path) -> None:
+    Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
+    assert texts_of(tmp_path / "a.png") == {}
+
+
+def test_readme_says_of_every_figure_what_it_is_drawn_from() -> None:
+    figures = {path.stem for path in FIGURES.glob("*.png")}
+    assert set(declared((ROOT / "README.md").read_text())) == figures
+    for name in figures:
+        for paths in data_of(ROOT, name, "gpt2-mini").values():
+            assert all(path.is_file() for path in paths)
+    for path in FIGURES.glob("smollm2-*/*.png"):
+        found = data_of(ROOT, path.stem, path.parent.name)
+        assert {one.parent.name for paths in found.values() for one in paths} == {path.parent.name}
+
+
+def test_results_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("| [a](figures/a.png) | 00 | `gone.csv` |\n")
+    (tmp_path / "data" / "results" / "gpt2-mini").mkdir(parents=True)
+    with pytest.raises(Exception, match=r"a is drawn from gone\.csv"):
+        data_of(tmp_path, "a", "gpt2-mini")
+    with pytest.raises(Exception, match="no row of b"):
+        data_of(tmp_path, "b", "gpt2-mini")
+
+
+def test_facts_are_those_of_manifests_all_the_way_down(tmp_path: Path) -> None:
+    def result(name: str, **provenance: object) -> Path:
+        path = tmp_path / name
+        path.write_text(name)
+        path.with_suffix(".json").write_text(json.dumps({"provenance": provenance}))
+        return path
+
+    result("damage_ioi_evaluation.safetensors", part="evaluation", task="ioi", count=7)
+    result("damage_control_evaluation.safetensors", part="evaluation", count=99)
+    result("damage_ioi_train.safetensors", part="train", task="ioi", count=5)
+    result("policy.safetensors", config={}, seeds=[0, 1, 2], tables={"damage_ioi_train.safetensors": "x"})
+    tables = {"evaluation": {"damage_ioi_evaluation.safetensors": "x", "damage_control_evaluation.safetensors": "x"}}
+    frame = result("a.csv", inputs={"episodes": 4, "tables": tables, "policies": {"policy.safetensors": "x"}})
+    assert made_of([frame]) == ["7 prompts a task", "4 episodes", "policies trained with 3 seeds"]
+
+
+def test_the_line_has_hash_subject_and_cell() -> None:
+    line = caption(ROOT, "x", {"Title": "head_maps", "Subject": "gpt2-mini"}, 3).astext()
+    sha = json.loads((RESULTS / "gpt2-mini" / "heads.json").read_text())["sha256"]
+    assert line == f"Data: gpt2-mini/heads.csv ({sha}). gpt2-mini; 160 prompts a task; cell 3."
+    own = caption(ROOT, "x", {"Title": "your_own_task", "Subject": "gpt2-mini"}, None).astext()
+    assert own == "Measured as the notebook runs. gpt2-mini."

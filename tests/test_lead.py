@@ -1,0 +1,152 @@
+"""The lead figure draws what the committed frames say, and the first sentences cite nothing else."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.container import ErrorbarContainer
+
+mpl.use("Agg")
+
+from circuitlib.companion import show
+from circuitlib.companion.authors import FOLDER, FRAMES, SUBJECT, agreement
+from circuitlib.companion.lead import FEW, ROWS, lead, lead_figure, thesis
+from circuitlib.companion.run import Run
+from circuitlib.companion.settings import PUBLISHED
+from circuitlib.companion.verdicts import agreement as agrees
+from circuitlib.companion.verdicts import beats, gains
+from circuitlib.manifest import load_frame
+from circuitlib.paths import ROOT
+from circuitlib.search.env import BUDGET
+from circuitlib.search.priced import summarise_priced
+from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
+
+
+@pytest.fixture(scope="module")
+def found() -> pd.DataFrame:
+    return lead([Run(PUBLISHED[name]) for name in (SMOLLM2, EMBEDDED)])
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    show.set_style("any")
+    yield
+    plt.close("all")
+
+
+def frame_of(subject: str, name: str) -> pd.DataFrame:
+    return load_frame(Run(PUBLISHED[subject]).frame_path(name)).query("task == 'docstring'")
+
+
+@pytest.mark.parametrize("subject", [SMOLLM2, EMBEDDED])
+@pytest.mark.parametrize("measured", [FEW, BUDGET])
+def test_rows_are_the_frames(found: pd.DataFrame, subject: str, measured: int) -> None:
+    """Read from the frames in another way than the figure's table is made."""
+    ours = found.query("subject == @subject and measured == @measured").set_index("row")[["ratio", "low", "high"]]
+    seen = frame_of(subject, "seeing").query("told == 'none' and measured == @measured and trained_k in (0, 5)")
+    seen = seen.set_index(["searcher", "shown"])[["ratio", "low", "high"]].sort_index()
+    priced = summarise_priced(frame_of(subject, "rivals"), PUBLISHED[subject].evaluation_prompts)
+    priced = priced[priced["price"] == measured].set_index("searcher")[["ratio", "low", "high"]]
+    wanted = {
+        "policy, sees its rewards": seen.loc[("policy", "seeing")],
+        "policy, sees zeros": seen.loc[("policy", "blind")],
+        "two lists in turns, induction's first": priced.loc["list, in turns"],
+        "one list, by mean reward": seen.loc[("list", "none")],
+        "layers in order": seen.loc[("layers in order", "none")],
+        "random": seen.loc[("random", "none")],
+        "attribution, then verify": priced.loc["gradient, then verify"],
+    }
+    assert set(ours.index) == set(wanted)
+    for row, numbers in wanted.items():
+        assert ours.loc[row].tolist() == pytest.approx(numbers.tolist())
+
+
+def test_rows_of_gpt2_are_the_replays(found: pd.DataFrame) -> None:
+    replay = load_frame(FOLDER / FRAMES["replay"]).query(
+        "task == 'docstring' and told == 'none' and trained_k in (0, 5)"
+    )
+    by = replay.set_index(["searcher", "shown", "measured"])[["ratio", "low", "high"]].sort_index()
+    ours = found.query("subject == @SUBJECT and row != 'paper'").set_index(["row", "measured"])[
+        ["ratio", "low", "high"]
+    ]
+    searchers = {row.label: row.replayed for row in ROWS if row.replayed[0]}
+    assert len(ours) == 2 * len(searchers) == 12
+    for (row, measured), numbers in ours.iterrows():  # type: ignore[misc]
+        assert numbers.tolist() == by.loc[(*searchers[row], measured)].tolist()
+
+
+def test_every_mark_interval_and_number_is_the_tables(found: pd.DataFrame) -> None:
+    figure = lead_figure(found)
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert labels == [row.label for row in ROWS]
+    for axis, subject in zip(figure.axes, (SUBJECT, SMOLLM2, EMBEDDED), strict=True):
+        assert axis.get_title(loc="left").startswith(subject)
+        written = {(round(y), text.get_text()) for text in axis.texts for _, y in [text.get_position()] if y >= 0}
+        series = [some for some in axis.containers if isinstance(some, ErrorbarContainer)]
+        for some, measured in zip(series, (FEW, BUDGET), strict=True):
+            rows = found[(found["subject"] == subject) & (found["measured"] == measured) & (found["row"] != "paper")]
+            rows = rows.set_index("row")
+            points = np.asarray(some[0].get_xydata())
+            ends = [segment[:, 0] for segment in some[2][0].get_segments()]
+            assert len(points) == len(rows)
+            for (x, y), (low, high) in zip(points, ends, strict=True):
+                row = rows.loc[labels[round(y)]]
+                assert [low, x, high] == pytest.approx([100 * row[name] for name in ("low", "ratio", "high")])
+                assert (round(y), f"{x:.0f}") in written
+        empty = set(labels) - set(found.loc[found["subject"] == subject, "row"])
+        assert {labels[y] for y, text in written if text == "not measured"} == empty
+    assert figure.axes[0].lines[-2].get_xdata()[0] == 100 * found.query("row == 'paper'")["ratio"].item()  # type: ignore[index]
+
+
+def test_no_letter_is_smaller_than_eight_points_on_a_page(found: pd.DataFrame, tmp_path: Path) -> None:
+    figure = lead_figure(found)
+    show.save_figure(figure, "lead", tmp_path, "three models")
+    assert figure.get_figwidth() <= 7.8
+    own = [text for axis in figure.axes for text in (*axis.texts, *axis.get_xticklabels(), *axis.get_yticklabels())]
+    own += figure.texts
+    own += [text for legend in figure.legends for text in legend.get_texts()]
+    assert min(text.get_fontsize() for text in own if text.get_text()) >= 8
+
+
+def test_every_number_of_the_first_sentences_stands_in_the_figure(found: pd.DataFrame) -> None:
+    drawn = {f"{100 * ratio:.0f}" for ratio in found["ratio"]}
+    said = set(re.findall(r"(\d+)%", thesis(found)))
+    assert said <= drawn
+    others = set(
+        re.findall(r"\b(\d+)\b(?!%)", thesis(found).replace(SMOLLM2, "").replace(SUBJECT, "").replace(EMBEDDED, ""))
+    )
+    assert others == {"144", str(FEW), str(BUDGET)}
+
+
+def test_the_words_of_the_first_sentences_are_true(found: pd.DataFrame) -> None:
+    by = found.set_index(["subject", "row", "measured"])[["ratio", "low", "high"]].sort_index()
+    for subject in (SMOLLM2, EMBEDDED):
+        rows = frame_of(subject, "seeing").query(f"told == 'none' and trained_k == 5 and measured == {BUDGET}")
+        blind = rows.query("searcher == 'policy' and shown == 'blind'").iloc[0]
+        assert gains(blind["effect_low"], blind["effect_high"], blind["ratio"]) == "gains nothing"
+        claims = load_frame(Run(PUBLISHED[subject]).frame_path("claims")).set_index("claim")
+        assert claims.loc["docstring, policy trained with k=5, told nothing, after 50 heads", "verdict"] == "undecided"
+        # The rival is ahead of the policy after ten heads: their intervals do not meet.
+        assert by.loc[(subject, ROWS[7].label, FEW), "low"] > by.loc[(subject, ROWS[0].label, FEW), "high"]
+    replay = load_frame(FOLDER / FRAMES["replay"]).query(
+        "task == 'docstring' and told == 'none' and measured == @BUDGET"
+    )
+    blind = replay.query("searcher == 'policy' and trained_k == 5 and shown == 'blind'").iloc[0]
+    assert gains(blind["effect_low"], blind["effect_high"], blind["ratio"]) == "loses"
+    lists = replay[replay["searcher"] == ROWS[2].replayed[0]].iloc[0]
+    assert beats(lists["behind_low"], lists["behind_high"]) == "the other way round"
+    paper = agreement().query("searcher == 'policy' and trained_k == 5 and told == 'none'").iloc[0]
+    assert agrees(paper["low"], paper["high"]) == "undecided"
+    for subject in (SUBJECT, SMOLLM2, EMBEDDED):
+        assert by.loc[(subject, ROWS[2].label, BUDGET), "ratio"] > by.loc[(subject, ROWS[0].label, BUDGET), "ratio"]
+
+
+def test_readme_begins_with_the_thesis(found: pd.DataFrame) -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert thesis(found) in readme
+    assert readme.index("figures/lead.png") < readme.index(thesis(found)) < 4000
