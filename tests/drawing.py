@@ -6,7 +6,7 @@ MANY = "many"
 """The profile of ``pytest --hypothesis-profile``."""
 
 
-def drawn(few: int, many: int) -> settings:
+def examples(few: int, many: int) -> settings:
     """As many as the profile that is loaded says, the same ones each time, however long each takes."""
     count = many if settings.get_current_profile_name() == MANY else few
     return settings(max_examples=count, deadline=None, derandomize=True)

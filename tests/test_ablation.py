@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 import torch
 from conftest import SaveCheckpoint
-from drawing import drawn
+from drawing import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plain_model import PlainModel
@@ -129,7 +129,7 @@ def _configurations(draw: st.DrawFn) -> PretrainedConfig:
     return Qwen2Config(**(window if draw(st.booleans()) else {}), **common)
 
 
-@settings(drawn(6, 30), suppress_health_check=[HealthCheck.too_slow])
+@settings(examples(6, 30), suppress_health_check=[HealthCheck.too_slow])
 @given(
     config=_configurations(),
     folded=st.booleans(),

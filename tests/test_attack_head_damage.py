@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from drawing import drawn
+from drawing import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
@@ -52,7 +52,7 @@ def _result(call: Callable[[], Any]) -> Any:
         return str(error)
 
 
-@drawn(250, 700)
+@examples(250, 700)
 @given(
     prompts=st.one_of(TRIPLES, ANYTHING),
     control=st.one_of(st.none(), st.none(), st.lists(WORDS, max_size=2), ANYTHING),
@@ -72,7 +72,7 @@ def test_any_prompts_and_options(subject: Subject, **given: Any) -> None:
     assert len(frame) == (subject.heads if given["top"] is None else given["top"])
 
 
-@drawn(80, 300)
+@examples(80, 300)
 @given(data=st.data())
 def test_any_token_ids(subject: Subject, data: st.DataObject) -> None:
     """Prompts that are tokenised already, a number of theirs replaced by any other."""
@@ -91,7 +91,7 @@ def test_any_token_ids(subject: Subject, data: st.DataObject) -> None:
     assert name == "signs" or 0 <= number < vocabulary
 
 
-@drawn(60, 200)
+@examples(60, 200)
 @given(
     kind=st.one_of(st.just("mean"), ANYTHING),
     shape=st.lists(st.integers(0, 4), max_size=3),
@@ -107,7 +107,7 @@ def test_any_reference_of_a_mean(subject: Subject, kind: Any, shape: list[int], 
     assert isinstance(frame, str) or np.isfinite(frame["damage"]).all()
 
 
-@drawn(25, 60)
+@examples(25, 60)
 @given(data=st.data())
 def test_any_table_to_plot(data: st.DataObject) -> None:
     layers, heads = data.draw(st.integers(1, 2)), data.draw(st.integers(1, 2))

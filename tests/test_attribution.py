@@ -13,7 +13,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from drawing import drawn
+from drawing import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -243,7 +243,7 @@ def models(draw: st.DrawFn, vocabulary: int) -> PreTrainedModel:
 
 
 @given(st.data(), st.sampled_from(get_args(Convention)))
-@drawn(6, 20)
+@examples(6, 20)
 def test_equals_differences_on_drawn_models(
     tokenizer: PreTrainedTokenizerBase, data: st.DataObject, convention: Convention
 ) -> None:

@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from drawing import drawn
+from drawing import examples
 from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.utils.env_checker import check_env
 from hypothesis import given
@@ -68,7 +68,7 @@ def test_an_episode_by_hand(source: TableEpisodes) -> None:
     assert not truncated
 
 
-@drawn(30, 60)
+@examples(30, 60)
 @given(data=st.data())
 def test_vector_single_and_searcher_play_the_same_episodes(data: st.DataObject) -> None:
     """Any integer action, valid or not: the vector environment and single ones do the same. Where no head is picked twice,
