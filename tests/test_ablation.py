@@ -9,6 +9,7 @@ from typing import Any, get_args
 import pytest
 import torch
 from conftest import SaveCheckpoint
+from drawing import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plain_model import PlainModel
@@ -128,7 +129,7 @@ def _configurations(draw: st.DrawFn) -> PretrainedConfig:
     return Qwen2Config(**(window if draw(st.booleans()) else {}), **common)
 
 
-@settings(max_examples=18, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(examples(6, 30), suppress_health_check=[HealthCheck.too_slow])
 @given(
     config=_configurations(),
     folded=st.booleans(),
@@ -164,10 +165,10 @@ def test_metrics_that_need_every_logit(family: str, small: dict[str, Path]) -> N
     assert_close(swept.ablated / size, hooked.ablated / size, atol=1e-4, rtol=0)
 
 
-def test_embedded_subject() -> None:
+def test_embedded_subject(embedded: Subject) -> None:
     """To 1e-5 of the metric's own size: logit differences here are above ten, and float32 resolves about one
     part in ten million."""
-    subject, task = load_subject("gpt2-mini"), TASKS["ioi"]
+    subject, task = embedded, TASKS["ioi"]
     prompts = task.prompts(subject.tokenizer, 1, seed=0)[0]
     sets = [(), *([head] for head in range(0, subject.heads, 13))]
     hooked = hooked_task(subject, prompts, task.metric, sets)
@@ -184,14 +185,13 @@ def test_in_double_precision_they_differ_by_its_rounding(checkpoint: Path) -> No
     assert_close(swept.ablated, hooked.ablated, atol=1e-12, rtol=0)
 
 
-def test_threads_do_not_matter_and_are_given_back(checkpoint: Path) -> None:
-    subject = load_subject(str(checkpoint))
-    prompts = TASKS["ioi"].prompts(subject.tokenizer, 40, seed=1)[0]
+def test_threads_do_not_matter_and_are_given_back(odd: Subject) -> None:
+    prompts = TASKS["ioi"].prompts(odd.tokenizer, 40, seed=1)[0]
     before, results = torch.get_num_threads(), []
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            sweep = Sweep(subject, positions=600)
+            sweep = Sweep(odd, positions=600)
             results.append(sweep.task(prompts, TASKS["ioi"].metric).ablated)
             assert torch.get_num_threads() == threads
     finally:
@@ -200,11 +200,10 @@ def test_threads_do_not_matter_and_are_given_back(checkpoint: Path) -> None:
     assert_close(results[0], results[2], atol=1e-5, rtol=0)
 
 
-def test_bfloat16_is_near_and_keeps_the_order_of_the_leading_heads() -> None:
-    subject = load_subject("gpt2-mini")
-    prompts = TASKS["ioi"].prompts(subject.tokenizer, 3, seed=0)[0]
+def test_bfloat16_is_near_and_keeps_the_order_of_the_leading_heads(embedded: Subject) -> None:
+    prompts = TASKS["ioi"].prompts(embedded.tokenizer, 3, seed=0)[0]
     exact, near = (
-        Sweep(subject, matmul=matmul).task(prompts, TASKS["ioi"].metric).damage.mean(0)
+        Sweep(embedded, matmul=matmul).task(prompts, TASKS["ioi"].metric).damage.mean(0)
         for matmul in (None, torch.bfloat16)
     )
     assert 1e-4 < (exact - near).abs().max() < 0.5
@@ -230,10 +229,10 @@ def test_cuda_equals_the_processor(checkpoint: Path) -> None:
         assert_close(there_too.ablated, swept.ablated, atol=1e-4, rtol=0)
 
 
-def test_a_set_of_heads_is_ablated_together(checkpoint: Path) -> None:
+def test_a_set_of_heads_is_ablated_together(odd: Subject) -> None:
     """Without any head the last position knows nothing of the others; replaced by another prompt's values,
     all of them at once are heads of that prompt."""
-    subject = load_subject(str(checkpoint))
+    subject = odd
     tokens = TASKS["ioi"].prompts(subject.tokenizer, 2, seed=0)[0].tokens
     every = range(subject.heads)
     cut = tokens.clone()
@@ -252,9 +251,9 @@ def test_a_set_of_heads_is_ablated_together(checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sweep", "hooks"])
-def test_a_resample_without_counterfactuals_is_refused(checkpoint: Path, kind: str) -> None:
-    subject, resample = load_subject(str(checkpoint)), Ablation("resample")
-    some = Sweep(subject, resample) if kind == "sweep" else Hooks(subject, resample)
+def test_a_resample_without_counterfactuals_is_refused(odd: Subject, kind: str) -> None:
+    resample = Ablation("resample")
+    some = Sweep(odd, resample) if kind == "sweep" else Hooks(odd, resample)
     tokens = _tokens(2, 8, 0, 50)
     with pytest.raises(ValueError, match="counterfactual prompts, and these have none"):
         some.task(_prompts(tokens), LOGIT_DIFFERENCE)
@@ -276,11 +275,10 @@ def test_ablations_that_mean_nothing_are_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", [Sweep, Hooks])
-def test_what_cannot_be_measured_is_refused_by_both(kind: type[Sweep] | type[Hooks], checkpoint: Path) -> None:
+def test_what_cannot_be_measured_is_refused_by_both(kind: type[Sweep] | type[Hooks], odd: Subject) -> None:
     """No prompts, nothing to predict, more tokens than the context."""
-    subject = load_subject(str(checkpoint))
-    measure, context = kind(subject), int(subject.bridge.cfg.n_ctx)
-    prompts = TASKS["ioi"].prompts(subject.tokenizer, 2, seed=0)[0]
+    measure, context = kind(odd), int(odd.bridge.cfg.n_ctx)
+    prompts = TASKS["ioi"].prompts(odd.tokenizer, 2, seed=0)[0]
     long = prompts.tokens[:, :1].expand(-1, context + 1)
     for some in (
         prompts[:0],

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from drawing import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
@@ -21,9 +22,6 @@ from circuitlib.ablation.engine import AblationKind
 from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS
 
-SOME = settings(
-    deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 WORDS = st.sampled_from(
     ["The keys near the", " are", " is", "", " ", "The keys ", " unbelievable", "a\ud800", "\0", "é" * 120]
 )
@@ -54,7 +52,7 @@ def _result(call: Callable[[], Any]) -> Any:
         return str(error)
 
 
-@settings(SOME, max_examples=700)
+@examples(250, 700)
 @given(
     prompts=st.one_of(TRIPLES, ANYTHING),
     control=st.one_of(st.none(), st.none(), st.lists(WORDS, max_size=2), ANYTHING),
@@ -74,7 +72,7 @@ def test_any_prompts_and_options(subject: Subject, **given: Any) -> None:
     assert len(frame) == (subject.heads if given["top"] is None else given["top"])
 
 
-@settings(SOME, max_examples=300)
+@examples(80, 300)
 @given(data=st.data())
 def test_any_token_ids(subject: Subject, data: st.DataObject) -> None:
     """Prompts that are tokenised already, a number of theirs replaced by any other."""
@@ -93,7 +91,7 @@ def test_any_token_ids(subject: Subject, data: st.DataObject) -> None:
     assert name == "signs" or 0 <= number < vocabulary
 
 
-@settings(SOME, max_examples=200)
+@examples(60, 200)
 @given(
     kind=st.one_of(st.just("mean"), ANYTHING),
     shape=st.lists(st.integers(0, 4), max_size=3),
@@ -109,7 +107,7 @@ def test_any_reference_of_a_mean(subject: Subject, kind: Any, shape: list[int], 
     assert isinstance(frame, str) or np.isfinite(frame["damage"]).all()
 
 
-@settings(SOME, max_examples=60)
+@examples(25, 60)
 @given(data=st.data())
 def test_any_table_to_plot(data: st.DataObject) -> None:
     layers, heads = data.draw(st.integers(1, 2)), data.draw(st.integers(1, 2))

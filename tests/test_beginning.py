@@ -23,13 +23,9 @@ from circuitlib.tasks.control_text import SPAN, control_paragraphs, control_span
 PROMPT = ("When Mary and John went to the store, John gave a book to", " Mary", " John")
 
 
-@pytest.fixture(scope="module")
-def subject():  # type: ignore[no-untyped-def]
-    return load_subject()
-
-
-def test_another_token_or_none_begins_every_prompt_and_span(subject) -> None:  # type: ignore[no-untyped-def]
+def test_another_token_or_none_begins_every_prompt_and_span(embedded: Subject) -> None:
     """And nothing else changes: the tokens after it, the roles, the answers."""
+    subject = embedded
     other = subject.with_bos("Ġthe")
     nothing = subject.with_bos("none")
     assert (other.card.bos, nothing.card.bos) == ("Ġthe", "none")
@@ -54,15 +50,16 @@ def test_another_token_or_none_begins_every_prompt_and_span(subject) -> None:  #
     assert beginning(subject.tokenizer) == [subject.tokenizer.bos_token_id], "the subject's own is not changed"
 
 
-def test_no_such_token(subject) -> None:  # type: ignore[no-untyped-def]
+def test_no_such_token(embedded: Subject) -> None:
     with pytest.raises(ValueError, match="bos must be a token of the vocabulary, 'default' or 'none', not '<nobody>'"):
-        subject.with_bos("<nobody>")
+        embedded.with_bos("<nobody>")
     with pytest.raises(ValueError, match="bos must be a token"):
         load_subject(bos="<nobody>")
 
 
-def test_head_damage_is_that_of_the_prompt_so_begun(subject) -> None:  # type: ignore[no-untyped-def]
+def test_head_damage_is_that_of_the_prompt_so_begun(embedded: Subject) -> None:
     """Against a prompt that spells the other token out after nothing."""
+    subject = embedded
     spelled = (" the" + PROMPT[0], *PROMPT[1:])
     begun = head_damage(subject, [PROMPT], bos="Ġthe")
     written = head_damage(subject, [spelled], bos="none")
@@ -88,8 +85,8 @@ def test_a_run_knows_what_its_prompts_begin_with(monkeypatch: pytest.MonkeyPatch
         _ = another.card
 
 
-def test_a_tokenizer_of_its_own_keeps_its_beginning() -> None:
-    tokenizer = load_subject().tokenizer
+def test_a_tokenizer_of_its_own_keeps_its_beginning(embedded: Subject) -> None:
+    tokenizer = embedded.tokenizer
     assert beginning_with(tokenizer, "default") is tokenizer
     assert beginning(beginning_with(tokenizer, "none")) == []
     assert torch.tensor(beginning(tokenizer)).tolist() == [tokenizer.bos_token_id]

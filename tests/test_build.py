@@ -13,27 +13,27 @@ from circuitlib.ablation.engine import Ablation, Scores
 from circuitlib.ablation.hooks import Hooks, hooked_control, hooked_task
 from circuitlib.ablation.tables import DamageTable, load_table, reward, save_table
 from circuitlib.manifest import StaleResult, save_tensors
-from circuitlib.subjects.load import Subject, load_subject
+from circuitlib.subjects.load import Subject
 from circuitlib.tasks import TASKS
 from circuitlib.tasks.control_text import control_spans
 
 IOI = TASKS["ioi"]
 
 
-@pytest.fixture(scope="module")
-def subject(checkpoint: Path) -> Subject:
-    return load_subject(str(checkpoint))
+@pytest.fixture
+def subject(odd: Subject) -> Subject:
+    return odd
 
 
 def test_a_table_is_what_hooks_measure(subject: Subject, tmp_path: Path) -> None:
     sets = [[], *([head] for head in range(subject.heads))]
-    table = build_table(subject, Recipe(IOI, 20, "train"), tmp_path)
-    groups = IOI.prompts(subject.tokenizer, 20, SEEDS["train"])
+    table = build_table(subject, Recipe(IOI, 6, "train"), tmp_path)
+    groups = IOI.prompts(subject.tokenizer, 6, SEEDS["train"])
     hooked = torch.cat([hooked_task(subject, g, IOI.metric, sets) for g in groups])
     assert_close(table.clean, hooked[:, 0], atol=1e-5, rtol=0)
     assert_close(table.damage, hooked[:, :1] - hooked[:, 1:], atol=2e-5, rtol=0)
-    control = build_table(subject, Recipe(None, 4, "train"), tmp_path)
-    spans = control_spans(subject.tokenizer, 4, SEEDS["train"], "train")
+    control = build_table(subject, Recipe(None, 3, "train"), tmp_path)
+    spans = control_spans(subject.tokenizer, 3, SEEDS["train"], "train")
     hooked = hooked_control(subject, spans, sets)
     assert_close(control.damage, hooked[:, 1:] - hooked[:, :1], atol=2e-5, rtol=0)
     assert (table.name, control.name) == ("ioi", "control")
@@ -57,10 +57,10 @@ def test_other_ablations_have_tables_too(kind: str, subject: Subject, tmp_path: 
 
 
 def test_an_interrupted_table_resumes(subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "BLOCK", 16)
-    recipe, done = Recipe(TASKS["induction"], 40, "train"), list[int]()
+    monkeypatch.setattr(build, "BLOCK", 4)
+    recipe, done = Recipe(TASKS["induction"], 10, "train"), list[int]()
     whole = build_table(subject, recipe, tmp_path, done.append)
-    assert done == [16, 16, 8]
+    assert done == [4, 4, 2]
 
     def interrupt(rows: int) -> None:
         done.append(rows)
@@ -80,15 +80,15 @@ def test_an_interrupted_table_resumes(subject: Subject, tmp_path: Path, monkeypa
 
     monkeypatch.setattr(build.Measurement, "rows", counted)
     resumed = build_table(subject, recipe, tmp_path)
-    assert measured == [8]
+    assert measured == [2]
     assert torch.equal(resumed.damage, whole.damage)
 
 
 def test_a_corrupt_block_is_named_and_measured_again(
     subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "BLOCK", 16)
-    recipe = Recipe(TASKS["induction"], 40, "train")
+    monkeypatch.setattr(build, "BLOCK", 4)
+    recipe = Recipe(TASKS["induction"], 10, "train")
     whole = build_table(subject, recipe, tmp_path)
 
     def interrupt(rows: int) -> None:
@@ -133,7 +133,7 @@ def test_the_control_text_is_part_of_what_it_decides(subject: Subject) -> None:
 
 
 def test_rows_measured_again_show_what_an_edit_changed(subject: Subject, tmp_path: Path) -> None:
-    recipe = Recipe(IOI, 40, "train")
+    recipe = Recipe(IOI, 16, "train")
     table = build_table(subject, recipe, tmp_path)
     assert differs_again(subject, recipe, table) < 1e-5
     other = DamageTable(table.clean, table.damage * 1.01, table.provenance)
@@ -173,7 +173,9 @@ def test_estimates_are_kept_in_half_precision_and_compared_to_its_last_bit(
     monkeypatch.setattr(
         Attribution,
         "task",
-        lambda self, group, metric: Scores(torch.ones(len(group)), -1e6 * torch.ones(len(group), 35), False),
+        lambda self, group, metric: Scores(
+            torch.ones(len(group)), -1e6 * torch.ones(len(group), self.subject.heads), False
+        ),
     )
     with pytest.raises(ValueError, match="not finite, or estimates beyond half precision"):
         build_table(subject, Recipe(IOI, 8, "train", through="everything"), tmp_path)

@@ -39,7 +39,7 @@ def by_hand(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedToken
 
 
 def test_it_does_induction_and_every_engine_finds_its_two_heads(by_hand: Subject) -> None:
-    prompts = TASK.prompts(by_hand.tokenizer, 16, 0)
+    prompts = TASK.prompts(by_hand.tokenizer, 8, 0)
     for one in (engine(by_hand), Hooks(by_hand), Attribution(by_hand)):
         scores = one.task(prompts[0], TASK.metric)
         assert (scores.clean > 1).all()
@@ -88,7 +88,7 @@ def test_every_searcher_that_measures_all_heads_names_one_of_them(by_hand: Subje
 def test_the_known_circuit_is_faithful_and_complete_and_others_are_not(by_hand: Subject) -> None:
     others = [head for head in range(by_hand.heads) if head not in KNOWN]
     rankings = {"known": [[*KNOWN, *others]], "others": [[*others, *KNOWN]], "half": [[INDUCTION, *others]]}
-    frame = measure_circuits(by_hand, {"induction": rankings}, (2, 5), 16, 3, ("zero",), "docstrings")
+    frame = measure_circuits(by_hand, {"induction": rankings}, (2, 5), 8, 3, ("zero",), "docstrings")
     share = shares(frame).set_index(["ranking", "heads", "what"])["share"]
     assert share["known", 2, "kept"] == pytest.approx(1, abs=0.05)
     assert share["known", 2, "lost"] == pytest.approx(1, abs=0.05)
@@ -96,12 +96,12 @@ def test_the_known_circuit_is_faithful_and_complete_and_others_are_not(by_hand: 
         assert share[ranking, 5, "kept"] == pytest.approx(0, abs=0.1)
     assert share["others", 5, "lost"] == pytest.approx(0, abs=0.1)
     assert share["half", 2, "lost"] == pytest.approx(1, abs=0.1)
-    damage = engine(by_hand).task(TASK.prompts(by_hand.tokenizer, 16, 0)[0], TASK.metric).damage
+    damage = engine(by_hand).task(TASK.prompts(by_hand.tokenizer, 8, 0)[0], TASK.metric).damage
     assert set(head_order(damage)[:2].tolist()) == KNOWN
 
 
-def test_scores_are_those_of_each_set_by_itself(checkpoint: Path) -> None:
-    subject, order = load_subject(str(checkpoint)), [3, 30, 11, 17, 0]
+def test_scores_are_those_of_each_set_by_itself(odd: Subject) -> None:
+    subject, order = odd, [3, 14, 11, 7, 0]
     rankings = {"one": [order], "two": [order[::-1], [5, 6, 7, 8, 9]]}
     kinds: tuple[AblationKind, ...] = ("zero", "mean")
     frame = measure_circuits(subject, {"ioi": rankings}, (1, 3), 5, 3, kinds, "docstrings")
@@ -124,11 +124,11 @@ def test_scores_are_those_of_each_set_by_itself(checkpoint: Path) -> None:
             assert np.allclose(rows[column], by_itself(kind, heads), atol=2e-4), (names, column)
 
 
-@pytest.mark.parametrize("order", [[3, 30], [3, 30, 3], [3, 30, 999], [-1, 0, 1]])
-def test_an_order_without_so_many_heads_is_refused(checkpoint: Path, order: list[int]) -> None:
+@pytest.mark.parametrize("order", [[3, 14], [3, 14, 3], [3, 14, 999], [-1, 0, 1]])
+def test_an_order_without_so_many_heads_is_refused(odd: Subject, order: list[int]) -> None:
     rankings = {"ioi": {"one": [[1, 2, 3], order]}}
     with pytest.raises(ValueError, match=r"ioi, one: no order of 3 different heads, of 0 to \d+"):
-        measure_circuits(load_subject(str(checkpoint)), rankings, (1, 3), 5, 3, ("zero",), "docstrings")
+        measure_circuits(odd, rankings, (1, 3), 5, 3, ("zero",), "docstrings")
 
 
 def _scores(

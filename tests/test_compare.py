@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,10 @@ from circuitlib.paths import RESULTS
 
 @pytest.fixture
 def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A run whose results are the committed ones."""
+    """A run whose results are the committed ones. Distributions are compared on fewer divisions, which is 20 times faster and tells
+    hundredths as well."""
     monkeypatch.setattr(runs, "ROOT", tmp_path)
+    monkeypatch.setattr("circuitlib.companion.compare.same_distribution", partial(same_distribution, most=1000))
     run = Run(Settings(), "runs/default")
     shutil.copytree(RESULTS / "gpt2-mini", run.folder)
     return run

@@ -1,7 +1,5 @@
 """Attention scores are attention weights, at the positions the roles name; copying scores are what heads write."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -9,20 +7,20 @@ from circuitlib.companion.detectors import COPIED, DETECTORS, END, attention, co
 from circuitlib.companion.paper import best_head_share, mechrl
 from circuitlib.subjects.beginning import beginning
 from circuitlib.subjects.card import Convention
-from circuitlib.subjects.load import load_subject
+from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS
 
 
-def test_attention_is_read_at_the_roles(checkpoint: Path) -> None:
-    subject = load_subject(str(checkpoint))
+def test_attention_is_read_at_the_roles(odd: Subject) -> None:
+    subject = odd
     prompts = TASKS["ioi"].prompts(subject.tokenizer, 6, 0)[0]
     scores = attention(subject, prompts, END, "IO")
     assert scores.shape == (len(prompts), subject.heads)
     _, cache = subject.bridge.run_with_cache(prompts.tokens)
-    pattern = cache["blocks.4.attn.hook_pattern"]
+    pattern = cache["blocks.2.attn.hook_pattern"]
     at = prompts.roles["IO"]
     expected = torch.stack([pattern[i, 2, -1, at[i]] for i in range(len(prompts))])
-    assert torch.allclose(scores[:, 4 * subject.heads_per_layer + 2], expected)
+    assert torch.allclose(scores[:, 2 * subject.heads_per_layer + 2], expected)
 
 
 @pytest.mark.parametrize("convention", ["folded", "raw"])
@@ -49,20 +47,19 @@ def test_what_is_copied_is_what_a_head_writes(
             assert ours[:, subject.heads_per_layer + head].tolist() == (place < COPIED).tolist()
 
 
-def test_every_detector_scores_every_head(checkpoint: Path) -> None:
-    subject = load_subject(str(checkpoint))
-    frame = detect(subject, ["induction", "ioi", "docstring"], 8, 0)
-    assert len(frame) == len(DETECTORS) * subject.heads
+def test_every_detector_scores_every_head(odd: Subject) -> None:
+    frame = detect(odd, ["induction", "ioi", "docstring"], 8, 0)
+    assert len(frame) == len(DETECTORS) * odd.heads
     assert frame["score"].between(0, 1).all()
 
 
-def test_a_known_head_is_found() -> None:
+def test_a_known_head_is_found(embedded: Subject) -> None:
     """Induction, in the embedded subject, is some head looking from the second A to B."""
-    frame = detect(load_subject(), ["induction"], 16, 0)
+    frame = detect(embedded, ["induction"], 16, 0)
     assert set(frame["detector"]) == {"induction", "previous token"}
     assert set(frame["task"]) == {"induction"}
     assert frame[frame["detector"] == "induction"]["score"].max() > 0.3
-    assert detect(load_subject(), ["agreement"], 16, 0).empty
+    assert detect(embedded, ["agreement"], 16, 0).empty
 
 
 def test_the_literature_is_read_as_published() -> None:

@@ -47,7 +47,7 @@ def test_it_is_the_mean_of_what_hooks_see(subject: Subject) -> None:
     frame = head_damage(subject, TRIPLES, control=TEXTS)
     assert list(frame) == ["subject", "layer", "head", "name", "damage", "standard_error", "general", "reward"]
     assert frame["name"].tolist() == [subject.head_name(head) for head in range(subject.heads)]
-    assert (frame["layer"] * subject.heads_per_layer + frame["head"]).tolist() == list(range(35))
+    assert (frame["layer"] * subject.heads_per_layer + frame["head"]).tolist() == list(range(subject.heads))
     assert set(frame["subject"]) == {"odd"}
 
     sets = [[], *([head] for head in range(subject.heads))]
@@ -60,7 +60,7 @@ def test_it_is_the_mean_of_what_hooks_see(subject: Subject) -> None:
     assert np.allclose(frame["standard_error"], damage.std(0) / 3**0.5, atol=1e-5)
     assert frame["damage"].abs().max() > 1e-2
 
-    total, tokens = torch.zeros(36).double(), 0
+    total, tokens = torch.zeros(1 + subject.heads).double(), 0
     for text in TEXTS:
         ids = subject.tokenizer.encode(text, add_special_tokens=False)
         span = torch.tensor([[subject.tokenizer.bos_token_id, *ids]])
@@ -177,7 +177,7 @@ def test_the_map_shows_every_head(subject: Subject) -> None:
     frame = head_damage(subject, TRIPLES, TEXTS)
     figure = plot_head_damage(frame.sample(frac=1, random_state=0))
     axis, bar = figure.axes
-    shown = np.asarray(axis.collections[0].get_array()).reshape(7, 5)
+    shown = np.asarray(axis.collections[0].get_array()).reshape(subject.layers, subject.heads_per_layer)
     assert np.allclose(shown.flatten(), frame["damage"])
     assert axis.get_title() == "odd"
     assert bar.get_ylabel() == "damage (logits)"

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from drawing import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from circuitlib.ablation.tables import DamageTable
@@ -93,7 +94,7 @@ def test_lists_by_hand() -> None:
     assert priors.layers_by_mean(rewards, 2).tolist() == [0, 1]
 
 
-@settings(max_examples=10, deadline=None, derandomize=True)
+@examples(4, 20)
 @given(seed=st.integers(0, 1000))
 def test_posterior_is_bayes_on_a_grid(seed: int) -> None:
     trials = drawn(seed, 1)

@@ -25,10 +25,9 @@ def two_cores() -> Iterator[None]:
 
 @pytest.mark.usefixtures("two_cores")
 def test_values_come_back_in_order_from_processes_of_one_core() -> None:
-    ones = torch.ones(3)
-    sums = in_processes(torch.add, [(ones, i) for i in range(5)])
-    assert [total.tolist() for total in sums] == [[1.0 + i] * 3 for i in range(5)]
-    assert set(in_processes(torch.get_num_threads, [(), ()])) == {1}
+    work, ones = "(x + i).tolist(), __import__('torch').get_num_threads()", torch.ones(3)
+    found = in_processes(eval, [(work, {"x": ones, "i": i}) for i in range(5)])
+    assert found == [([1.0 + i] * 3, 1) for i in range(5)]
 
 
 @pytest.mark.usefixtures("two_cores")

@@ -106,7 +106,7 @@ def test_head_damage_from_the_command_line(
     arguments = ["head-damage", str(checkpoint), str(prompts), "--control", str(control)]
     assert command.main([*arguments, "--output", str(target)]) == 0
     frame = pd.read_csv(target)
-    assert len(frame) == 35
+    assert len(frame) == 15
     assert list(frame)[-2:] == ["general", "reward"]
     assert command.main([*arguments, "--ablation", "mean"]) == 0
     assert "L0.H0" in capsys.readouterr().out

@@ -171,24 +171,44 @@ def test_a_table_that_other_code_made_is_measured_again_on_a_few_rows(checkpoint
         mine.table("ioi", "train")
 
 
-def test_policies_are_what_the_trainer_learns(make_run: Callable[..., Run]) -> None:
-    mine, done = make_run(seeds=2, steps=1200), list[int]()
-    policies = mine.policies(done.append)
-    assert sum(done) == 2 * 3
-    for k, networks in policies.items():
-        config = PPOConfig(total_timesteps=1200, candidates=k)
-        trained = Trainer(mine.training_episodes(), config, [0, 1]).train()
-        assert set(networks) == set(trained)
+STEPS, UPDATES = 2400, 6
+
+
+@pytest.fixture(scope="module")
+def policies_of_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where policies that were trained once are kept."""
+    return tmp_path_factory.mktemp("policies")
+
+
+@pytest.fixture
+def trained(make_run: Callable[..., Run], policies_of_all: Path) -> Run:
+    """A run of one seed more than are kept whose policies are trained."""
+    mine = make_run(seeds=KEPT + 1, steps=STEPS)
+    if not any(policies_of_all.iterdir()):
+        mine.policies()
+        for path in (*mine.folder.glob("policy_*"), *mine.folder.glob("training_*")):
+            shutil.copy(path, policies_of_all)
+    else:
+        shutil.copytree(policies_of_all, mine.folder, dirs_exist_ok=True)
+    return mine
+
+
+def test_policies_are_what_the_trainer_learns(trained: Run) -> None:
+    mine = trained
+    for k, networks in mine.policies().items():
+        config = PPOConfig(total_timesteps=STEPS, candidates=k)
+        anew = Trainer(mine.training_episodes(), config, range(KEPT + 1)).train()
+        assert set(networks) == set(anew)
         for seed, stored in networks.items():
             for key, value in stored.state_dict().items():
-                fresh = trained[seed].state_dict()[key]
+                fresh = anew[seed].state_dict()[key]
                 torch.testing.assert_close(value, fresh, atol=2e-3, rtol=2e-3)
     history = mine.training_history()
     assert set(history["trained_k"]) == set(CANDIDATES)
-    assert set(history["update"]) == {1, 2, 3}
+    assert set(history["update"]) == {*range(1, UPDATES + 1)}
     assert not list(mine.partial.glob("ppo/*"))
-    with pytest.raises(StaleResult, match=r"config.total_timesteps is 1200, wanted 1600"):
-        Run(replace(mine.settings, steps=1600), mine.output).policies()
+    with pytest.raises(StaleResult, match=r"config.total_timesteps is 2400, wanted 2800"):
+        Run(replace(mine.settings, steps=2800), mine.output).policies()
     path = mine.policy_path(1)
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
@@ -197,9 +217,9 @@ def test_policies_are_what_the_trainer_learns(make_run: Callable[..., Run]) -> N
         load_policy(path)
 
 
-def test_weights_of_the_first_seeds_are_kept_apart(make_run: Callable[..., Run]) -> None:
+def test_weights_of_the_first_seeds_are_kept_apart(trained: Run) -> None:
     """From the others', which a published run does not have; without them nothing is missing there, and all are trained anew elsewhere."""
-    mine = make_run(seeds=KEPT + 1, steps=800)
+    mine, done = trained, list[int]()
     policies, kept = mine.policies(), mine.kept_policies()
     assert [list(some) for some in (*policies.values(), *kept.values())] == [[*range(KEPT + 1)]] * 2 + [
         [*range(KEPT)]
@@ -210,17 +230,17 @@ def test_weights_of_the_first_seeds_are_kept_apart(make_run: Callable[..., Run])
     assert list(load_policy(others)[0]) == [KEPT]
     content = others.read_bytes()
     remove(others)
-    anew = mine.policies()[5][KEPT].state_dict()
+    anew = mine.policies(done.append)[5][KEPT].state_dict()
+    assert sum(done) == UPDATES
     assert others.read_bytes() == content
     assert all(value.equal(anew[key]) for key, value in policies[5][KEPT].state_dict().items())
 
 
 def test_policies_of_other_code_are_trained_again_for_a_few_updates(
-    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    trained: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where these find the same, the weights stay and are stamped anew; where they do not, all is trained anew."""
-    mine = make_run(seeds=KEPT + 1, steps=4000)
-    mine.policies()
+    mine = trained
     paths = [*mine.folder.glob("policy_*.safetensors"), *mine.folder.glob("training_k*.parquet")]
     stored = {path: read_provenance(path) for path in paths}
     content = {path: path.read_bytes() for path in paths}

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from drawing import examples
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
@@ -115,7 +116,7 @@ SPECIALS = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, phases=[Phase.generate])
+@settings(examples(5, 25), phases=[Phase.generate])
 @given(
     keep=st.sampled_from([1.0, 1.0, 0.9, 0.6, 0.2]),
     pattern=st.sampled_from([GPT2, IN_PAIRS, IN_THREES, DIGITS, SPACED_DIGITS, None]),

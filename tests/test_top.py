@@ -1,7 +1,6 @@
 """The top heads by elimination are those of the full sweep, exactly measured, for less."""
 
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from circuitlib.ablation.head_damage import head_damage
 from circuitlib.ablation.hooks import Hooks
 from circuitlib.ablation.sweep import Sweep
 from circuitlib.ablation.top import FIRST, rounds, top_heads, undecided
-from circuitlib.subjects.load import load_subject
+from circuitlib.subjects.load import Subject
 from circuitlib.tasks import TASKS
 from circuitlib.tasks.base import LOGIT_DIFFERENCE
 from circuitlib.tasks.control_text import control_spans
@@ -80,10 +79,10 @@ def test_a_test_errs_as_often_as_it_says() -> None:
 
 @pytest.mark.parametrize("slow", [True, False])
 @pytest.mark.parametrize("ablation", ["zero", "resample"])
-def test_engines_ablate_the_heads_that_they_are_asked_for(checkpoint: Path, slow: bool, ablation: str) -> None:
+def test_engines_ablate_the_heads_that_they_are_asked_for(odd: Subject, slow: bool, ablation: str) -> None:
     from circuitlib.ablation.engine import Ablation
 
-    subject = load_subject(str(checkpoint))
+    subject = odd
     engine: Engine = (Hooks if slow else Sweep)(subject, Ablation(ablation))  # type: ignore[arg-type]
     prompts = TASKS["ioi"].prompts(subject.tokenizer, 6, 0)[0]
     spans = control_spans(subject.tokenizer, 3, 0, "train")
@@ -99,9 +98,9 @@ def test_engines_ablate_the_heads_that_they_are_asked_for(checkpoint: Path, slow
             engine.task(prompts, LOGIT_DIFFERENCE, bad)
 
 
-def test_the_top_of_a_call_for_users(checkpoint: Path) -> None:
+def test_the_top_of_a_call_for_users(odd: Subject) -> None:
     """The rows of the full table, for less work; general damage and reward of the same heads."""
-    subject = load_subject(str(checkpoint))
+    subject = odd
     prompts = TASKS["ioi"].prompts(subject.tokenizer, 16, 5)
     control = ["Return the number of items that are in the list.", "Read the file, and close it."]
     whole = head_damage(subject, prompts, control).nlargest(2, "damage").reset_index(drop=True)
@@ -112,9 +111,9 @@ def test_the_top_of_a_call_for_users(checkpoint: Path) -> None:
 
 
 def test_a_top_that_there_is_not_is_refused_before_anything_is_measured(
-    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+    odd: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    subject = load_subject(str(checkpoint))
+    subject = odd
     monkeypatch.setattr("circuitlib.ablation.sweep.engine", None)
     prompt = [("Mary and John met, and John gave a book to", " Mary", " John")]
     for wrong in (0, subject.heads + 1):
