@@ -315,16 +315,24 @@ class Run:
         table, wanted = load_table(path), recipe.provenance(self.card)
         differs = differences(table.provenance, wanted)
         if differs and not differences(table.provenance | {"code": ""}, wanted | {"code": ""}):
-            with _norms_are_held():
-                again = differs_again(self.subject, recipe, table)
-            differs = (
-                [] if again <= self.settings.rounding else [f"the code has changed, and its rows by up to {again:.1e}"]
-            )
-            if not differs:
-                restamp(path, table.provenance | {"code": wanted["code"]})
+            differs = self._judged(path, recipe, wanted)
         if differs:
             raise StaleResult(f"{path.name} is of another run: {'; '.join(differs)}")
         return replace(table, damage=table.damage.float())
+
+    def _judged(self, path: Path, recipe: Recipe, wanted: dict[str, Any]) -> list[str]:
+        """Stamp a table of other code anew if rows of it are measured again and equal to rounding, unless another process just has; else
+        what differs."""
+        with self._turn(path) if self.output else nullcontext():
+            table = load_table(path)
+            if not differences(table.provenance, wanted):
+                return []
+            with _norms_are_held():
+                again = differs_again(self.subject, recipe, table)
+            if not again <= self.settings.rounding:  # what is not a number is refused, too
+                return [f"the code has changed, and its rows by up to {again:.1e}"]
+            restamp(path, table.provenance | {"code": wanted["code"]})
+            return []
 
     def adopted_table(
         self, name: str, part: Part, progress: Progress = lambda units: None, through: Through | None = None
