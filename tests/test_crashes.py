@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -391,6 +392,17 @@ def test_half_a_setting_is_named(content: str, tiny: Run, capsys: pytest.Capture
     place.write_text(content)
     assert command.main(_arguments(tiny)) == 2
     assert f"{place} is corrupt" in capsys.readouterr().err
+
+
+def test_half_a_checkpoint_is_no_matter_of_settings(
+    small: dict[str, Path], elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = shutil.copytree(small["llama"], elsewhere / "half")
+    mine = small_run(elsewhere, str(directory), "runs/mine")
+    (directory / "tokenizer.json").write_text("{")
+    assert command.main(_arguments(mine)) == 2
+    assert "train_prompts" not in capsys.readouterr().err
+    assert not mine.folder.exists()
 
 
 @pytest.mark.parametrize("option", ["--output", "--plot"])

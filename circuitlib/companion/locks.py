@@ -7,7 +7,7 @@ does.
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -26,13 +26,20 @@ def _lock(path: Path) -> FileLock:
     return FileLock(path, is_singleton=True)
 
 
+def _at_once(path: Path) -> AbstractContextManager[object] | None:
+    """The lock, held, or None where another process holds it."""
+    try:
+        return _lock(path).acquire(timeout=0)
+    except Timeout:
+        return None
+
+
 @contextmanager
 def alone(path: Path, what: str) -> Iterator[None]:
     """Hold the lock ``path`` for ``what``. Raises :class:`InUse` at once where another process does."""
-    try:
-        lock = _lock(path).acquire(timeout=0)
-    except Timeout:
-        raise InUse(f"another run is writing into {what}; wait for it, or give another output") from None
+    lock = _at_once(path)
+    if lock is None:
+        raise InUse(f"another run is writing into {what}; wait for it, or give another output")
     with lock:
         yield
 
@@ -41,10 +48,7 @@ def alone(path: Path, what: str) -> Iterator[None]:
 def in_turn(path: Path, what: str) -> Iterator[None]:
     """Hold the lock ``path`` for ``what``, after whoever does now, having said that it waits."""
     with _lock(path.with_name(DOOR)):
-        try:
-            lock = _lock(path).acquire(timeout=0)
-        except Timeout:
-            lock = None
+        lock = _at_once(path)
     if lock is None:
         print(f"another process is measuring {what}; waiting for it", file=sys.stderr, flush=True)
         lock = _lock(path).acquire()
@@ -58,12 +62,10 @@ def nobody_else(path: Path, what: str) -> Iterator[None]:
     another process holds one of them."""
     with ExitStack() as held:
         held.enter_context(_lock(path.with_name(DOOR)))
-        for other in sorted(path.parent.iterdir()):
-            if other.name in (path.name, DOOR):
-                continue
-            try:
-                held.enter_context(_lock(other).acquire(timeout=0))
-            except Timeout:
+        for other in sorted(set(path.parent.iterdir()) - {path, path.with_name(DOOR)}):
+            lock = _at_once(other)
+            if lock is None:
                 measures = f"another process is measuring {other.name} of {what}"
-                raise InUse(f"{measures}; wait for it, or give another output") from None
+                raise InUse(f"{measures}; wait for it, or give another output")
+            held.enter_context(lock)
         yield

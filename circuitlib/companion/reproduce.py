@@ -133,9 +133,10 @@ def reproduce(run: Run, notebooks: list[Path], fresh: bool = False, full: bool =
 
 def _refuse_too_many(run: Run) -> None:
     """More prompts than there are control spans to set beside them."""
+    tokenizer = run.subject.tokenizer
     for part in get_args(Part):
         try:
-            control_spans(run.subject.tokenizer, run.settings.rows(True, part), 0, part, run.settings.text)
+            control_spans(tokenizer, run.settings.rows(True, part), 0, part, run.settings.text)
         except ValueError as error:
             setting = f"{part}_prompts"
             raise ValueError(
