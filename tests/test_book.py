@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from functools import cache
 from html.parser import HTMLParser
@@ -15,6 +16,10 @@ from circuitlib.companion.notebooks import notebook_paths
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED
 from circuitlib.paths import ROOT, RUNS
+
+sys.path.insert(0, str(ROOT / "book"))
+from executed import words
+from status import recorded
 
 pytestmark = pytest.mark.book
 
@@ -198,6 +203,7 @@ def test_the_status_page_counts_every_notebooks_cells() -> None:
     for path in notebook_paths():
         cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
         assert found[path.stem][1:4] == [str(len(cells)), str(len(cells)), "yes"]
+        assert found[path.stem][8:] == list(words(recorded(ROOT), path))
 
 
 def test_the_first_page_leads_to_the_front_page() -> None:

@@ -205,3 +205,27 @@ def test_another_searcher_can_be_watched_on_the_same_episode(opened: Opens) -> N
     expect(page.get_by_label("hide the rewards from the policy")).not_to_be_checked()
     first = page.locator("svg[data-searcher=layers] rect title").first
     expect(first).to_have_text(re.compile(r"L0\.H0 pays"))
+
+
+PAPER = "getComputedStyle(document.body).backgroundColor"
+LIGHT, DARK = "rgb(255, 255, 255)", "rgb(19, 20, 22)"
+
+
+@pytest.mark.parametrize("name", ["head_map", "episode_replay"])
+def test_a_page_is_as_dark_as_the_readers_system(opened: Opens, name: str) -> None:
+    page = opened(EXPLORE / f"{name}.html")
+    for scheme, colour in (("dark", DARK), ("light", LIGHT)):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        assert page.evaluate(PAPER) == colour
+
+
+def test_a_page_in_the_book_is_as_dark_as_the_book(opened: Opens) -> None:
+    page = opened(BOOK / "book" / "explore.html")
+    page.emulate_media(color_scheme="light")
+    frames = [frame for frame in page.frames if frame != page.main_frame]
+    assert len(frames) == 2
+    for theme, colour in (("dark", DARK), ("light", LIGHT), ("auto", LIGHT)):
+        page.evaluate("theme => document.body.dataset.theme = theme", theme)
+        for frame in frames:
+            frame.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
+            assert frame.evaluate(PAPER) == colour

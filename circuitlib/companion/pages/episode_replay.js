@@ -99,7 +99,7 @@ function drawGrid(key) {
   const title = `${LINES[key].title}: ${NAMES[state.subject]}, ${task().name}, episode ${state.episode + 1}`;
   const { picture, cells, place, width, height } = headGrid(subject(), `${title}; ${measured.length} heads measured`);
   picture.dataset.searcher = key;
-  cells.forEach((cell) => cell.setAttribute("fill", "#ececec"));
+  cells.forEach((cell) => cell.setAttribute("fill", "var(--empty)"));
   measured.forEach((head, i) => {
     const { x, y } = place(head), ink = isDark(rewards[head], limit) ? "#fff" : "#000";
     cells[head].setAttribute("fill", colour(rewards[head], limit));
@@ -111,7 +111,7 @@ function drawGrid(key) {
     const size = { width: width - 1, height: height - 1, fill: "none", "pointer-events": "none" };
     picture.append(svg("rect", { ...place(head), ...size, ...look }));
   };
-  outlined(rewards.indexOf(oracle()), { stroke: "#000", "stroke-width": 2, "stroke-dasharray": "3 2", class: "oracle" });
+  outlined(rewards.indexOf(oracle()), { stroke: "currentColor", "stroke-width": 2, "stroke-dasharray": "3 2", class: "oracle" });
   outlined(measured[measured.length - 1], { stroke: "#e69f00", "stroke-width": 2.5 });
   return html("figure", {}, html("figcaption", {}, LINES[key].title), picture);
 }
@@ -125,7 +125,7 @@ function drawChart() {
   const y = (share) => top + (height - top - bottom) * (1 - Math.max(0, share) / 1.05);
   const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", id: "chart", "aria-label": "best reward so far, as a fraction of the oracle's, by heads measured" });
   for (const share of [0, 0.25, 0.5, 0.75, 1]) {
-    const look = { x1: left, x2: width - right, y1: y(share), y2: y(share), stroke: share === 1 ? "#000" : "#e4e4e4", "stroke-dasharray": share === 1 ? "2 3" : "" };
+    const look = { x1: left, x2: width - right, y1: y(share), y2: y(share), stroke: share === 1 ? "currentColor" : "var(--line)", "stroke-dasharray": share === 1 ? "2 3" : "" };
     picture.append(svg("line", look), svg("text", { x: left - 5, y: y(share) + 4, "text-anchor": "end", class: "axis" }, number(share, 2)));
   }
   for (const pick of [1, 10, 20, 30, 40, 50].filter((one) => one <= last)) {

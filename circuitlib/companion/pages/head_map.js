@@ -59,7 +59,7 @@ function drawGrid() {
   parts.picture.setAttribute("tabindex", "0");
   parts.picture.setAttribute("id", "grid");
   parts.cells.forEach((cell, head) => cell.setAttribute("fill", colour(values[head], limit)));
-  parts.frame = svg("rect", { fill: "none", stroke: "#000", "stroke-width": 2, width: parts.width - 1, height: parts.height - 1 });
+  parts.frame = svg("rect", { fill: "none", stroke: "var(--mark)", "stroke-width": 2, width: parts.width - 1, height: parts.height - 1 });
   parts.picture.append(parts.frame);
   parts.picture.addEventListener("pointerover", (event) => event.target.dataset.head && point(Number(event.target.dataset.head)));
   parts.picture.addEventListener("click", (event) => event.target.dataset.head && point(Number(event.target.dataset.head)));

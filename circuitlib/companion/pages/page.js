@@ -98,3 +98,8 @@ function tellHeight() {
 }
 window.addEventListener("load", tellHeight);
 new ResizeObserver(tellHeight).observe(document.body);
+
+// That page says whether it is light or dark; without one, the reader's system does.
+window.addEventListener("message", (event) => {
+  if (event.source === window.parent && event.data.theme) document.documentElement.dataset.theme = event.data.theme;
+});

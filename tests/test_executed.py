@@ -1,0 +1,48 @@
+"""The record of an execution is nbval's report, and is believed of the very file alone."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from circuitlib.paths import ROOT
+
+sys.path.insert(0, str(ROOT / "book"))
+from executed import found_in, words
+
+REPORT = """<testsuites><testsuite>
+<testcase classname="notebooks.00_a.ipynb" name="Cell 0" time="1.4" />
+<testcase classname="notebooks.00_a.ipynb" name="Cell 1" time="2.4"><failure message="differs" /></testcase>
+<testcase classname="notebooks.01_b.ipynb" name="Cell 0" time="0.2" />
+</testsuite></testsuites>"""
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Path:
+    (tmp_path / "notebooks").mkdir()
+    for name in ("00_a", "01_b"):
+        (tmp_path / "notebooks" / f"{name}.ipynb").write_text(name)
+    (tmp_path / "report.xml").write_text(REPORT)
+    return tmp_path / "report.xml"
+
+
+def test_cells_differences_and_seconds(report: Path) -> None:
+    notebooks = report.parent / "notebooks"
+    record = {"notebooks": found_in(report, notebooks)}
+    assert words(record, notebooks / "00_a.ipynb") == ("1 of 2 cells differ", "4")
+    assert words(record, notebooks / "01_b.ipynb") == ("yes", "0")
+    (notebooks / "01_b.ipynb").write_text("another")
+    assert words(record, notebooks / "01_b.ipynb") == ("not since it changed", "")
+    assert words({}, notebooks / "00_a.ipynb") == ("not recorded", "")
+
+
+def test_a_report_of_some_notebooks_is_refused(report: Path) -> None:
+    (report.parent / "notebooks" / "02_c.ipynb").write_text("c")
+    with pytest.raises(ValueError, match=r"says nothing of 02_c\.ipynb"):
+        found_in(report, report.parent / "notebooks")
+
+
+def test_a_report_of_another_notebook_is_refused(report: Path) -> None:
+    (report.parent / "notebooks" / "01_b.ipynb").unlink()
+    with pytest.raises(ValueError, match="01_b"):
+        found_in(report, report.parent / "notebooks")
