@@ -29,7 +29,7 @@ FRAMES = (".csv", ".parquet")
 def texts_of(path: Path) -> dict[str, str]:
     """What a figure says of itself: ``Title``, ``Subject``, ``Description``; nothing of another picture."""
     with Image.open(path) as picture:
-        found = {key: str(value) for key, value in picture.info.items()}
+        found = {str(key): str(value) for key, value in picture.info.items()}
     return found if {"Title", "Subject", "Description"} <= found.keys() else {}
 
 

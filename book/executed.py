@@ -29,7 +29,7 @@ def found_in(report: Path, notebooks: Path) -> dict[str, dict[str, Any]]:
 
     Raises ``ValueError`` where it is not of all notebooks that there are.
     """
-    found = {
+    found: dict[str, dict[str, Any]] = {
         path.name: {"file": file_hash(path), "cells": 0, "differ": 0, "seconds": 0.0} for path in _sorted(notebooks)
     }
     for case in ElementTree.parse(report).iter("testcase"):

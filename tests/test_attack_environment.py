@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def test_any_actions(source: TableEpisodes, actions: list[Any]) -> None:
     env = HeadAblationVectorEnv(source, 2, budget=12)
     observation, _ = env.reset(seed=0)
     for action in actions:
-        stepped = _result(lambda action=action: env.step(action))
+        stepped = _result(partial(env.step, action))
         if isinstance(stepped, str):
             assert (env.state()["observation"] == observation).all(), "nothing has changed"
         else:

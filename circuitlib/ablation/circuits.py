@@ -53,7 +53,7 @@ def measure_circuits(
     frames = []
     every = range(subject.heads)
     for (name, orders), kind in product(rankings.items(), kinds):
-        task, ablation = TASKS[name], ablation_of(kind, subject.tokenizer, text)
+        task, ablation = TASKS[name], ablation_of(kind, subject.tokenizer, text)  # type: ignore[assignment]
         asked = [
             ((ranking, i, n), tuple(head for head in every if head not in order[:n]), tuple(sorted(order[:n])))
             for ranking, several in orders.items()
@@ -62,8 +62,8 @@ def measure_circuits(
         ]
         # Many of them are the same set: n heads of any ranking that agrees on them.
         sets = list(dict.fromkeys(heads for _, *both in asked for heads in both))
-        groups = task.prompts(subject.tokenizer, count, seed)
-        scores = torch.cat([hooked_task(subject, group, task.metric, sets, ablation) for group in groups])
+        groups = task.prompts(subject.tokenizer, count, seed)  # type: ignore[attr-defined]
+        scores = torch.cat([hooked_task(subject, group, task.metric, sets, ablation) for group in groups])  # type: ignore[attr-defined]
         of = dict(zip(sets, scores.T.numpy().round(DECIMALS), strict=True))
         for (ranking, i, n), rest, circuit in asked:
             names = {"task": name, "ablation": kind, "ranking": ranking, "order": i, "heads": n}
