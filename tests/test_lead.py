@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -47,10 +48,10 @@ def frame_of(subject: str, name: str) -> pd.DataFrame:
 @pytest.mark.parametrize("measured", [FEW, BUDGET])
 def test_rows_are_the_frames(found: pd.DataFrame, subject: str, measured: int) -> None:
     """Read from the frames in another way than the figure's table is made."""
-    ours = found.query("subject == @subject and measured == @measured").set_index("row")[["ratio", "low", "high"]]
-    seen = frame_of(subject, "seeing").query("told == 'none' and measured == @measured and trained_k in (0, 5)")
+    ours: Any = found.query("subject == @subject and measured == @measured").set_index("row")[["ratio", "low", "high"]]
+    seen: Any = frame_of(subject, "seeing").query("told == 'none' and measured == @measured and trained_k in (0, 5)")
     seen = seen.set_index(["searcher", "shown"])[["ratio", "low", "high"]].sort_index()
-    priced = summarise_priced(frame_of(subject, "rivals"), PUBLISHED[subject].evaluation_prompts)
+    priced: Any = summarise_priced(frame_of(subject, "rivals"), PUBLISHED[subject].evaluation_prompts)
     priced = priced[priced["price"] == measured].set_index("searcher")[["ratio", "low", "high"]]
     wanted = {
         "policy, sees its rewards": seen.loc[("policy", "seeing")],
@@ -70,13 +71,13 @@ def test_rows_of_gpt2_are_the_replays(found: pd.DataFrame) -> None:
     replay = load_frame(FOLDER / FRAMES["replay"]).query(
         "task == 'docstring' and told == 'none' and trained_k in (0, 5)"
     )
-    by = replay.set_index(["searcher", "shown", "measured"])[["ratio", "low", "high"]].sort_index()
-    ours = found.query("subject == @SUBJECT and row != 'paper'").set_index(["row", "measured"])[
+    by: Any = replay.set_index(["searcher", "shown", "measured"])[["ratio", "low", "high"]].sort_index()
+    ours: Any = found.query("subject == @SUBJECT and row != 'paper'").set_index(["row", "measured"])[
         ["ratio", "low", "high"]
     ]
     searchers = {row.label: row.replayed for row in ROWS if row.replayed[0]}
     assert len(ours) == 2 * len(searchers) == 12
-    for (row, measured), numbers in ours.iterrows():  # type: ignore[misc]
+    for (row, measured), numbers in ours.iterrows():
         assert numbers.tolist() == by.loc[(*searchers[row], measured)].tolist()
 
 
@@ -110,7 +111,7 @@ def test_no_letter_is_smaller_than_eight_points_on_a_page(found: pd.DataFrame, t
     own = [text for axis in figure.axes for text in (*axis.texts, *axis.get_xticklabels(), *axis.get_yticklabels())]
     own += figure.texts
     own += [text for legend in figure.legends for text in legend.get_texts()]
-    assert min(text.get_fontsize() for text in own if text.get_text()) >= 8
+    assert min(float(text.get_fontsize()) for text in own if text.get_text()) >= 8
 
 
 def test_every_number_of_the_first_sentences_stands_in_the_figure(found: pd.DataFrame) -> None:
@@ -124,12 +125,12 @@ def test_every_number_of_the_first_sentences_stands_in_the_figure(found: pd.Data
 
 
 def test_the_words_of_the_first_sentences_are_true(found: pd.DataFrame) -> None:
-    by = found.set_index(["subject", "row", "measured"])[["ratio", "low", "high"]].sort_index()
+    by: Any = found.set_index(["subject", "row", "measured"])[["ratio", "low", "high"]].sort_index()
     for subject in (SMOLLM2, EMBEDDED):
         rows = frame_of(subject, "seeing").query(f"told == 'none' and trained_k == 5 and measured == {BUDGET}")
         blind = rows.query("searcher == 'policy' and shown == 'blind'").iloc[0]
         assert gains(blind["effect_low"], blind["effect_high"], blind["ratio"]) == "gains nothing"
-        claims = load_frame(Run(PUBLISHED[subject]).frame_path("claims")).set_index("claim")
+        claims: Any = load_frame(Run(PUBLISHED[subject]).frame_path("claims")).set_index("claim")
         assert claims.loc["docstring, policy trained with k=5, told nothing, after 50 heads", "verdict"] == "undecided"
         # The rival is ahead of the policy after ten heads: their intervals do not meet.
         assert by.loc[(subject, ROWS[7].label, FEW), "low"] > by.loc[(subject, ROWS[0].label, FEW), "high"]

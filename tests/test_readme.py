@@ -292,12 +292,13 @@ def test_speeds(readme: str) -> None:
 def said_of_workers() -> list[str]:
     """What README says of many machines: blocks of the default run's tables at the recorded seconds of their positions at GPT-2 small's
     sizes, each, in order, on the first machine that is free."""
-    tokenizer, settings, tables = PreTrainedTokenizerFast.from_pretrained(SUBJECTS / MINI), Settings(), {}
+    tokenizer, settings = PreTrainedTokenizerFast.from_pretrained(SUBJECTS / MINI), Settings()
+    tables: dict[tuple[str, Part], list[tuple[int, int]]] = {}
     parts: tuple[Part, ...] = get_args(Part)
     for part in parts:
         for name in settings.training_tasks if part == "train" else settings.tasks:
             prompts = TASKS[name].prompts(tokenizer, settings.rows(False, part), SEEDS[part])
-            tables[name, part] = [group.tokens.shape for group in prompts]
+            tables[name, part] = [(len(group), group.tokens.shape[1]) for group in prompts]
         tables[CONTROL, part] = [(settings.rows(True, part), SPAN)]
 
     def ends(seconds: list[float], workers: int) -> float:
@@ -309,7 +310,7 @@ def said_of_workers() -> list[str]:
     minutes: dict[str, list[float]] = {name: [] for name in ("one", "eight", "many", "in turn")}
     for _, rows in recorded("sweeps").query("subject == 'gpt2-shape' and method == 'sweep'").groupby("processor"):
         measured = rows.set_index("workload")
-        rate = (measured["seconds"] / measured["prompts"] / measured["positions"]).to_dict()
+        rate: dict[Any, float] = (measured["seconds"] / measured["prompts"] / measured["positions"]).to_dict()
         blocks = {
             table: [
                 len(rows) * length * rate.get(table[0], rate["ioi"])

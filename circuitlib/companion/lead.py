@@ -165,7 +165,14 @@ def _panel(axis: Axes, found: pd.DataFrame) -> None:
         y = np.array([place for place, row in enumerate(ROWS) if row.label in some.index])
         x = 100 * some[["ratio", "low", "high"]].to_numpy()
         errors = np.abs(x[:, 1:].T - x[:, 0])
-        looks: dict[str, Any] = {"fmt": marker, "ms": 4.5, "mfc": filling, "mew": 1.1, "color": colour, "elinewidth": 1.6}
+        looks: dict[str, Any] = {
+            "fmt": marker,
+            "ms": 4.5,
+            "mfc": filling,
+            "mew": 1.1,
+            "color": colour,
+            "elinewidth": 1.6,
+        }
         axis.errorbar(x[:, 0], y + shift, xerr=errors, label=f"after {count} heads measured", clip_on=False, **looks)
         axis.text(column, -0.8, str(count), ha="right", va="center", fontsize=SMALL, color="0.35")
         for value, place in zip(x[:, 0], y, strict=True):
