@@ -170,7 +170,12 @@ def test_every_picture_says_what_it_shows(pages: list[Page]) -> None:
 def test_under_every_figure_of_a_notebook_stands_what_it_is_drawn_from() -> None:
     for path in notebook_paths():
         cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-        drawn = [cell for cell in cells for output in cell.outputs if "image/png" in output.get("data", {})]
+        drawn = [
+            cell
+            for cell in cells
+            for output in cell.outputs
+            if "alt" in output.get("metadata", {}).get("image/png", {})
+        ]
         captions = page(BOOK / "notebooks" / f"{path.stem}.html").captions
         assert [f"cell {cell.execution_count}." for cell in drawn] == [
             line[line.rindex("cell ") :] for line in captions

@@ -113,7 +113,10 @@ def _map(axis: Axes, grid: np.ndarray, label: str, names: Sequence[str] | str = 
 
 @described
 def sorted_rewards(rewards: dict[str, np.ndarray], top: int = 20) -> Figure:
-    """Rewards ``[episodes, heads]`` of the ``top`` heads, in order of their mean: one dot per episode."""
+    """Rewards of the heads that are best on average, in order of their mean: one dot per episode.
+
+    rewards: of a task, ``[episodes, heads]``. top: heads that are shown.
+    """
     figure, axes = _panels(len(rewards), 3.8, 3.2)
     for axis, (task, values) in zip(axes, rewards.items(), strict=True):
         best = values[:, np.argsort(-values.mean(0), kind="stable")[:top]]

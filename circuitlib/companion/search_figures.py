@@ -59,7 +59,7 @@ def replay_curves(replay: pd.DataFrame, trained_k: int = 5) -> Figure:
 
 @described
 def effects(rows: pd.DataFrame, shown: str = "blind") -> Figure:
-    """What seeing its rewards gains each policy over what else it is ``shown``, in points of the oracle, paired, with 95%
+    """What seeing its rewards gains each policy over zeros, turned signs or another episode's in their place, in points of the oracle, paired, with 95%
     intervals, after 10, 20 and 50 heads measured. Grey: within a point of nothing.
 
     rows: columns task, told, trained_k, shown, measured, effect, effect_low, effect_high.
