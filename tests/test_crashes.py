@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 from threading import Thread, Timer
@@ -51,9 +50,8 @@ BREAKS: dict[str, Break] = {
 
 @pytest.fixture
 def tiny(small: dict[str, Path], elsewhere: Path) -> Run:
-    """A run of a tiny Llama on the paper's tasks, with nothing measured."""
-    mine = small_run(elsewhere, str(small["llama"]), "runs/mine")
-    return Run(replace(mine.settings, further_tasks=()), mine.output)
+    """A run of a tiny Llama, with nothing measured."""
+    return small_run(elsewhere, str(small["llama"]), "runs/mine")
 
 
 # What is not whole --------------------------------------------------------------------------------
@@ -143,6 +141,7 @@ def _holds(lock: Path, how: str, then: str = "") -> Iterator[subprocess.Popen[st
 def _arguments(mine: Run, *more: str) -> list[str]:
     small = ["--control", "docstrings", "--no-check-tasks", "--train-prompts", "32", "--evaluation-prompts", "32"]
     small += ["--further-tasks", "--episodes", "2", "--seeds", "1", "--steps", "1200"]
+    small += ["--training-tasks", *mine.settings.training_tasks, "--held-out-task", mine.settings.held_out_task]
     return ["reproduce", "--subject", mine.settings.subject, *small, "--output", mine.output, *more]
 
 

@@ -359,11 +359,11 @@ def test_growth_curves(sizes: int) -> None:
 def test_saved_twice_is_the_same_file(tmp_path: Path) -> None:
     for name in ("a", "b"):
         figure = figures.search_curves(summary_of(35), TOLD)
-        show.save_figure(figure, name, tmp_path)
+        show.save_figure(figure, "same", tmp_path / name)
         assert "my-subject" in text_of(figure)
         assert "/somewhere" not in text_of(figure)
     for suffix in (".png", ".pdf"):
-        assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+        assert (tmp_path / "a" / f"same{suffix}").read_bytes() == (tmp_path / "b" / f"same{suffix}").read_bytes()
 
 
 def test_tables_name_the_subject_and_round() -> None:

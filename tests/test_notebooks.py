@@ -24,7 +24,7 @@ def read(path: Path, kind: str) -> list[nbformat.NotebookNode]:
 def figures_of(path: Path) -> set[str]:
     """The names under which a notebook saves figures."""
     source = "\n".join(cell.source for cell in read(path, "code"))
-    return set(re.findall(r'save_figure\(\s*\w+,\s*"(\w+)"', source))
+    return set(re.findall(r'save_figure\(\s*\w+(?:\(\w+\))?,\s*"(\w+)"', source))
 
 
 def test_all_are_there() -> None:
