@@ -188,7 +188,7 @@ def test_the_line_under_a_figure_is_the_manifests(subject: str) -> None:
     manifest = json.loads(path.with_suffix(".json").read_text())
     (line,) = (
         one
-        for one in page(BOOK / "notebooks" / "06_does_it_search.html").captions
+        for one in page(BOOK / "notebooks" / "05_does_it_search.html").captions
         if one.startswith(f"Data: {subject}/seeing.csv")
     )
     settings = PUBLISHED[subject]
@@ -229,7 +229,7 @@ def test_the_search_knows_every_page_and_its_words(pages: list[Page]) -> None:
 
 
 def test_formulas_are_drawn(pages: list[Page]) -> None:
-    for name in ("00_overview", "03_ablation_and_oracle", "12_speed"):
+    for name in ("00_overview", "02_ablation_and_oracle", "11_speed"):
         text = (BOOK / "notebooks" / f"{name}.html").read_text(encoding="utf-8")
         assert 'role="img" aria-label=' in text
         assert "$$" not in text

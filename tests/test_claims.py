@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t
 
 from circuitlib.companion import verdicts
 from circuitlib.companion.claims import COLUMNS, agrees
@@ -151,7 +151,8 @@ def test_what_the_paper_has_no_number_of(
     """A list, which is the same for all seeds, and random search, drawn a few times, beside all seeds of the policy."""
     claims, _ = ledger
     rows = claims[claims["unit"].str.endswith("paired")]
-    evaluation = load_frame(Run(PUBLISHED[request.node.callspec.params["ledger"]]).frame_path("evaluation"))
+    run = Run(PUBLISHED[request.node.callspec.params["ledger"]])
+    evaluation = load_frame(run.frame_path("evaluation"))
     docstring: Any = evaluation.query(
         "task == 'docstring' and signal == 'none' and planned_k <= 1 and trained_k in (0, 5)"
     )
@@ -165,8 +166,17 @@ def test_what_the_paper_has_no_number_of(
     for row in rows.itertuples():
         assert row.verdict == verdicts.beats(float(row.low), float(row.high))  # type: ignore[arg-type]
     (pairs,) = claims[claims["unit"] == "share of pairs"].to_dict("records")
-    assert np.isnan([pairs["low"], pairs["high"]]).all()
-    assert pairs["verdict"] == "undecided", "of means over prompts there is no interval"
+    of_ioi = load_frame(run.frame_path("pairs")).query("task == 'ioi'")
+    prompts = run.settings.evaluation_prompts // 10
+    level = 1 - 0.05 / len(of_ioi)
+    told = [
+        t.interval(level, prompts - 1, excess, error)
+        for excess, error in zip(of_ioi["excess"], of_ioi["error"], strict=True)
+    ]
+    assert pairs["ours"] == pytest.approx(np.mean(of_ioi["excess"] > 0))
+    assert pairs["low"] == pytest.approx(np.mean([low > 0 for low, _ in told]))
+    assert pairs["high"] == pytest.approx(np.mean([high > 0 for _, high in told]))
+    assert pairs["verdict"] == verdicts.beats(pairs["low"] - 0.1, pairs["high"] - 0.1)
     assert (claims.loc[claims["unit"] == "share of episodes", "low"] < 0.5).all(), "few episodes share no prompt"
     assert claims["claim"].is_unique
     assert claims["claim"].str.len().max() <= 80, "the console prints them"

@@ -119,13 +119,13 @@ def test_one_searcher_ahead_of_another() -> None:
 def test_searchers_of_other_numbers_of_seeds_are_compared_with_all_of_them() -> None:
     """Twenty policies, and a rival that draws five times: the interval contains the truth in 95 of 100 reruns, of both."""
     rng, covered = np.random.default_rng(0), 0
-    for _ in range(400):
+    for _ in range(200):
         ours = 1.5 + 0.3 * rng.normal(size=(20, 1)) + 0.1 * rng.normal(size=(20, 40))
         theirs = 1.1 + 0.3 * rng.normal(size=(5, 1)) + 0.1 * rng.normal(size=(5, 40))
         found = ahead(rows_of(ours), rows_of(theirs), None)
         assert found.value == pytest.approx((ours.mean() - theirs.mean()) / 2)
         covered += found.low <= 0.2 <= found.high
-    assert 0.92 <= covered / 400 <= 0.98
+    assert 0.91 <= covered / 200 <= 0.985
 
 
 def test_episodes_are_the_same_for_everyone(make_table: Callable[..., DamageTable]) -> None:

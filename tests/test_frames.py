@@ -1,16 +1,20 @@
 """What passes through the model is measured apart from the rest, so that an edit of the rest leaves it as it is."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import pytest
 import torch
 
 from circuitlib import manifest
-from circuitlib.ablation.build import SEEDS, Recipe, build_table
+from circuitlib.ablation.build import SEEDS, Measurement, Recipe, ablation_of, build_table
 from circuitlib.ablation.conventions import measure_conventions
+from circuitlib.ablation.engine import AblationKind
 from circuitlib.ablation.hooks import Hooks
+from circuitlib.ablation.kinds import measure_kinds
 from circuitlib.companion import frames
 from circuitlib.manifest import code_hash
 from circuitlib.paths import ROOT
@@ -58,3 +62,28 @@ def test_conventions_are_what_hooks_measure_under_each(checkpoint: Path, tmp_pat
     for own, other in ((folded, raw), (raw, folded)):
         table = build_table(own, recipe, tmp_path / own.convention)
         pd.testing.assert_frame_equal(measure_conventions(other, [(recipe, table)], 3), frame, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", ["zero", "mean"])
+def test_kinds_are_what_hooks_measure_of_each(checkpoint: Path, tmp_path: Path, kind: AblationKind) -> None:
+    """On the same rows, whichever kind the tables are of; "again" is of the rows that are left."""
+    subject = load_subject(str(checkpoint))
+    recipes = [Recipe(TASKS["ioi"], 8, "evaluation", ablation=kind), Recipe(None, 6, "evaluation", ablation=kind)]
+    tables = [(recipe, build_table(subject, recipe, tmp_path)) for recipe in recipes]
+    frame = measure_kinds(subject, tables, 3)
+    assert list(frame.columns) == ["task", "head", "zero", "mean", "resample", "again"]
+    for recipe, table in tables:
+        rows, of_task = recipe.some_rows(3), frame[frame["task"] == recipe.name]
+        assert of_task["head"].tolist() == list(range(subject.heads))
+        left = [row for row in range(recipe.count) if row not in rows.tolist()]
+        assert of_task["again"].to_numpy() == pytest.approx(table.damage[left].mean(0).numpy())
+        for other in get_args(AblationKind):
+            hooks = Hooks(subject, ablation_of(other, subject.tokenizer, recipe.text))
+            measurement = Measurement(subject, replace(recipe, ablation=other))
+            if recipe.task:
+                scores = [hooks.task(group, recipe.task.metric).damage for group in measurement.groups]
+                damage = torch.cat(scores)
+            else:
+                damage = hooks.control(measurement.spans, measurement.other).damage
+            assert of_task[other].to_numpy() == pytest.approx(damage[rows].mean(0).numpy(), abs=2e-5)
+        assert not of_task["mean"].equals(of_task["resample"])

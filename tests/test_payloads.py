@@ -14,7 +14,7 @@ import torch
 from circuitlib.ablation.build import _kept
 from circuitlib.ablation.prompt_file import read_prompts
 from circuitlib.ablation.tables import load_table
-from circuitlib.companion import claims
+from circuitlib.companion import claims, paper
 from circuitlib.companion.run import Run
 from circuitlib.manifest import StaleResult, _write_manifest, load_frame, load_tensors
 from circuitlib.search.policy import load_policy
@@ -87,6 +87,8 @@ def test_a_changed_number_of_the_paper_is_named(tmp_path: Path, monkeypatch: pyt
     content = bytearray(claims.PAPER.read_bytes())
     content[content.index(b"2.1")] ^= 8
     (tmp_path / "mechrl_v1.json").write_bytes(content)
-    monkeypatch.setattr(claims, "PAPER", tmp_path / "mechrl_v1.json")
-    with pytest.raises(StaleResult, match=r"mechrl_v1\.json is corrupt"):
-        claims.claims(Run())
+    monkeypatch.setattr(paper, "PAPER", tmp_path / "mechrl_v1.json")
+    paper.mechrl.cache_clear()
+    for read in (paper.docstring_results, paper.paper_fractions, lambda: claims.claims(Run())):
+        with pytest.raises(StaleResult, match=r"mechrl_v1\.json is corrupt"):
+            read()

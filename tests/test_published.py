@@ -73,19 +73,26 @@ def test_its_tables_are_adopted_after_a_few_rows(
         raise AssertionError("a table or a slow frame is measured whole")
 
     monkeypatch.setattr(run, "build_table", refuse)
-    for measure in ("measure_behaviours", "measure_beginnings", "measure_pairs", "measure_conventions"):
+    for measure in (
+        "measure_behaviours",
+        "measure_beginnings",
+        "measure_pairs",
+        "measure_backup",
+        "measure_conventions",
+        "measure_kinds",
+    ):
         monkeypatch.setattr(frames, measure, refuse)
     again = again_of(second)
     reproduce.reproduce(again, [])
     assert (
         "committed tables are measured again on 8 rows each; taken as committed: behaviours, beginnings, pairs, "
-        "conventions, circuits" in capsys.readouterr().out
+        "backup, conventions, kinds, circuits" in capsys.readouterr().out
     )
     assert compare.compare(again, second)["agrees"].all()
     assert reproduce.report(again, {})
     said = capsys.readouterr().out
     assert (
-        "as they are, what was learned and behaviours.csv, beginnings.csv, pairs.csv, conventions.csv, circuits.csv; --full"
+        "as they are, what was learned and behaviours.csv, beginnings.csv, pairs.csv, backup.csv, conventions.csv, kinds.csv, circuits.csv; --full"
         in said
     )
     compared = said.partition("against the committed results")[2]
@@ -146,7 +153,7 @@ def test_a_slow_frame_of_other_code_is_not_taken(second: Run) -> None:
     restamp(path, read_provenance(path) | {"code": "another"})
     again = again_of(second)
     taken = [name for name, module in frames.SLOW.items() if again.adopt_frame(name, module)]
-    assert taken == ["behaviours", "beginnings", "conventions", "circuits"]
+    assert taken == ["behaviours", "beginnings", "backup", "conventions", "kinds", "circuits"]
     assert not (again.folder / "pairs.csv").exists()
     for name in taken:
         assert (again.folder / f"{name}.csv").read_bytes() == (second.folder / f"{name}.csv").read_bytes()

@@ -58,6 +58,7 @@ def killed(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.long
 def test_processes_give_the_same_bytes_and_resume(
     subject: Subject, alone: tuple[bytes, bytes], processes: ProcessPoolExecutor, tmp_path: Path
 ) -> None:

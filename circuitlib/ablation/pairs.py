@@ -13,7 +13,10 @@ from circuitlib.subjects.checkpoints import Text
 from circuitlib.subjects.load import Subject
 from circuitlib.tasks import TASKS
 
-Row = tuple[str, int, int, float, float, float, float]
+SUPERADDITIVE = 0.1
+"""A pair backs itself up where its interaction is above this share of the larger of the two damages."""
+
+Row = tuple[str, int, int, float, float, float, float, float, float]
 
 
 def measure_pairs(
@@ -24,7 +27,8 @@ def measure_pairs(
     kind, text: what takes a head's place, see :func:`circuitlib.ablation.build.ablation_of`.
 
     Columns: task, first, second (heads), damage_first, damage_second, damage_both, and interaction =
-    both - first - second: above zero where the two back each other up. Task damage, in logits."""
+    both - first - second: above zero where the two back each other up; excess, of the interaction over ``SUPERADDITIVE`` of the larger
+    damage, and error, the standard error of the excess over prompts. Task damage, in logits."""
     ablation = ablation_of(kind, subject.tokenizer, text)
 
     def rows() -> Iterator[Row]:
@@ -33,11 +37,14 @@ def measure_pairs(
             sets: list[tuple[int, ...]] = [(), *((head,) for head in these), *pairs]
             groups = task.prompts(subject.tokenizer, count, seed)
             scores = torch.cat([hooked_task(subject, group, task.metric, sets, ablation) for group in groups])
-            means = scores.double().mean(0)
-            damage = dict(zip(sets, (means[0] - means).tolist(), strict=True))
+            damage = dict(zip(sets, (scores[:, :1] - scores).double().T, strict=True))
             for first, second in pairs:
-                one, two, both = damage[first,], damage[second,], damage[first, second]
-                yield name, first, second, one, two, both, both - one - two
+                each = damage[first,], damage[second,], damage[first, second]
+                interaction = each[2] - each[0] - each[1]
+                excess = interaction - SUPERADDITIVE * max(each[:2], key=torch.mean)
+                error = excess.std() / len(excess) ** 0.5
+                means = (values.mean().item() for values in (*each, interaction, excess))
+                yield name, first, second, *means, error.item()
 
     damages = ["damage_first", "damage_second", "damage_both"]
-    return pd.DataFrame(rows(), columns=["task", "first", "second", *damages, "interaction"])
+    return pd.DataFrame(rows(), columns=["task", "first", "second", *damages, "interaction", "excess", "error"])

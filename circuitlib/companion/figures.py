@@ -103,11 +103,21 @@ def head_maps(heads: pd.DataFrame, tasks: Sequence[str], heads_per_layer: int) -
     return figure
 
 
+def heat_map(axis: Axes, grid: np.ndarray, **options: Any) -> None:
+    """seaborn's, of square cells and without a colour bar. It draws the figure to see whether labels touch: without its layout, which is
+    solved once, when all is there."""
+    figure: Any = axis.figure
+    layout = figure.get_layout_engine()
+    figure.set_layout_engine("none")
+    sns.heatmap(grid, ax=axis, square=True, cbar=False, **options)
+    figure.set_layout_engine(layout)
+
+
 def _map(axis: Axes, grid: np.ndarray, label: str, names: Sequence[str] | str = "auto") -> None:
     """A heat map, red above zero and blue below."""
     limit = float(np.nanmax(np.abs(grid))) or 1.0
-    colours = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, "cbar_kws": {"label": label, "shrink": 0.8}}
-    sns.heatmap(grid, ax=axis, square=True, xticklabels=names, yticklabels=names, **colours)
+    heat_map(axis, grid, cmap="RdBu_r", vmin=-limit, vmax=limit, xticklabels=names, yticklabels=names)
+    axis.figure.colorbar(axis.collections[0], ax=axis, label=label, shrink=0.8)
     axis.tick_params(axis="y", rotation=0)
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuitlib.ablation.attribution import Through
+from circuitlib.ablation.backup import measure_backup
 from circuitlib.ablation.beginnings import measure_beginnings
 from circuitlib.ablation.behaviours import measure_behaviours
 from circuitlib.ablation.build import Recipe
@@ -17,6 +18,7 @@ from circuitlib.ablation.circuits import measure_circuits
 from circuitlib.ablation.conventions import measure_conventions, other_than
 from circuitlib.ablation.heads import head_means
 from circuitlib.ablation.heads import head_rewards as rewards_of_tables
+from circuitlib.ablation.kinds import measure_kinds
 from circuitlib.ablation.pairs import measure_pairs
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.companion.detectors import detect
@@ -38,7 +40,9 @@ SLOW = {
     "behaviours": measure_behaviours.__module__,
     "beginnings": measure_beginnings.__module__,
     "pairs": measure_pairs.__module__,
+    "backup": measure_backup.__module__,
     "conventions": measure_conventions.__module__,
+    "kinds": measure_kinds.__module__,
     "circuits": measure_circuits.__module__,
 }
 """Frames that take many passes through the model beside the tables, and the modules that measure them."""
@@ -48,6 +52,9 @@ BUYABLE: dict[Part, dict[str, Through]] = {"train": ESTIMATES, "evaluation": RIV
 
 PAIR_HEADS = 12
 """Best heads of a task that are ablated in pairs."""
+
+NAME_MOVERS = 5
+"""Heads that look from the end of an IOI prompt at the indirect object more than others."""
 
 BEGINNINGS = {SMOLLM2: ("<|im_start|>",)}
 """What prompts could begin with as well: SmolLM2's file names the chat marker as its BOS."""
@@ -190,17 +197,39 @@ def detections(run: Run) -> pd.DataFrame:
     )
 
 
-def pairs(run: Run) -> pd.DataFrame:
-    """Pairs of the ``PAIR_HEADS`` best heads of each main task, ablated together as the run ablates; see
-    :func:`circuitlib.ablation.pairs.measure_pairs`."""
-    count, settings = closer_prompts(run), run.settings
-    best = {
+def best_heads(run: Run) -> dict[str, list[int]]:
+    """The ``PAIR_HEADS`` best heads of each main task."""
+    return {
         name: head_order(head_rewards(run, name, "evaluation")[None])[:PAIR_HEADS].tolist() for name in run.main_tasks
     }
+
+
+def pairs(run: Run) -> pd.DataFrame:
+    """Pairs of the best heads of each main task, ablated together as the run ablates; see
+    :func:`circuitlib.ablation.pairs.measure_pairs`."""
+    count, settings, best = closer_prompts(run), run.settings, best_heads(run)
     return run.frame(
         "pairs",
         lambda: measure_pairs(run.subject, best, count, STUDY_SEED, settings.ablation, settings.text),
         SLOW["pairs"],
+        prompts=count,
+        heads=best,
+        seed=STUDY_SEED,
+    )
+
+
+def backup(run: Run) -> pd.DataFrame:
+    """What later heads write more once one of the best heads is gone, or one of IOI's ``NAME_MOVERS`` strongest name movers, which the
+    paper says are backed up; see :func:`circuitlib.ablation.backup.measure_backup`."""
+    count, best = closer_prompts(run), best_heads(run)
+    if "ioi" in best:
+        movers = detections(run).query("task == 'ioi' and detector == 'name mover'")
+        strongest = movers.nlargest(NAME_MOVERS, "score")["head"].tolist()
+        best["ioi"] += [head for head in strongest if head not in best["ioi"]]
+    return run.frame(
+        "backup",
+        lambda: measure_backup(run.subject, best, count, STUDY_SEED),
+        SLOW["backup"],
         prompts=count,
         heads=best,
         seed=STUDY_SEED,
@@ -218,3 +247,15 @@ def conventions(run: Run) -> pd.DataFrame:
 
     hashes = run.table_hashes(run.main_tasks, "evaluation")
     return run.frame("conventions", compute, SLOW["conventions"], tables=hashes, prompts=count)
+
+
+def kinds(run: Run) -> pd.DataFrame:
+    """Damage of every head under every kind of ablation, on some rows of the evaluation tables of the main tasks and the control
+    text; see :func:`circuitlib.ablation.kinds.measure_kinds`."""
+    count, names = closer_prompts(run), (*run.main_tasks, CONTROL)
+
+    def compute() -> pd.DataFrame:
+        control = run.recipe(CONTROL, "evaluation"), run.table(CONTROL, "evaluation")
+        return measure_kinds(run.subject, [*_main_tables(run), control], count)
+
+    return run.frame("kinds", compute, SLOW["kinds"], tables=run.table_hashes(names, "evaluation"), prompts=count)

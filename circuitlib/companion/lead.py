@@ -98,7 +98,8 @@ def _here(run: Run) -> Iterator[dict[str, Any]]:
     if task not in run.main_tasks:
         return
     seen, played = _told_nothing(seeing(run), task), rivals(run)
-    priced = summarise_priced(played[played["task"] == task], run.settings.evaluation_prompts).dropna(subset="ratio")
+    played = played[(played["task"] == task) & played["searcher"].isin([row.priced for row in ROWS])]
+    priced = summarise_priced(played, run.settings.evaluation_prompts).dropna(subset="ratio")
     of = {"subject": run.card.name, "heads": run.card.heads, "task": task}
     for row in ROWS:
         some = seen[(seen["searcher"] == row.seen[0]) & (seen["shown"] == row.seen[1])]

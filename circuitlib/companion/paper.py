@@ -5,19 +5,25 @@ from functools import cache
 from itertools import product
 from typing import Any
 
+from circuitlib.manifest import StaleResult, content_hash
 from circuitlib.paths import REFERENCE, require_checkout
 from circuitlib.search.episodes import NOTHING
 
 PAPER = REFERENCE / "mechrl_v1.json"
+
+PAPERS_NUMBERS = "edd390c3766c0728"
+"""The content hash of the file that the paper's numbers were written down in."""
 
 
 @cache
 def mechrl() -> dict[str, Any]:
     """The paper's published numbers (arXiv:2605.26343v1) and the head lists it compares with.
 
-    Raises ``FileNotFoundError`` outside the checkout.
+    Raises ``FileNotFoundError`` outside the checkout, and ``StaleResult`` when they are not those that were written down.
     """
     require_checkout("data/reference")
+    if content_hash(PAPER) != PAPERS_NUMBERS:
+        raise StaleResult(f"{PAPER} is corrupt: its bytes are not those whose hash is {PAPERS_NUMBERS}; restore it")
     return json.loads(PAPER.read_text())
 
 

@@ -24,12 +24,14 @@ from circuitlib.companion.compare import compare
 from circuitlib.companion.frames import (
     BUYABLE,
     SLOW,
+    backup,
     beginnings,
     behaviours,
     conventions,
     detections,
     evaluation,
     heads,
+    kinds,
     pairs,
     rivals,
     sizes,
@@ -41,6 +43,7 @@ from circuitlib.companion.progress import Progress
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
 from circuitlib.companion.settings import CANDIDATES
+from circuitlib.companion.what_if import what_if
 from circuitlib.manifest import StaleResult, as_json, differences, is_stored, load_frame, written_whole
 from circuitlib.subjects.checkpoints import EMBEDDED
 from circuitlib.tasks.control_text import CONTROL, Part, control_spans
@@ -52,7 +55,7 @@ ROW, SPAN, QUICK, UPDATE, FRAME, NOTEBOOK = 0.06, 0.3, 0.03, 0.06, 8.0, 8.0
 """A guess of the seconds of a row of a task's table, of the control table and of estimates, an update of all seeds of one
 policy, a frame and a notebook. They only decide how the bar is shared out."""
 
-LIVE = ("10", "11", "12")
+LIVE = ("09", "10", "11")
 """Notebooks that measure most of what they show, on any model."""
 
 FRAMES = (
@@ -65,9 +68,12 @@ FRAMES = (
     seeing,
     detections,
     pairs,
+    backup,
     conventions,
+    kinds,
     circuits,
     policy_circuits,
+    what_if,
 )
 
 

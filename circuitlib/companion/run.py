@@ -13,7 +13,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
@@ -312,7 +312,7 @@ class Run:
             if missing:
                 with _norms_are_held():
                     save_table(build_table(self.subject, recipe, self.partial, progress), path)
-        table, wanted = load_table(path), recipe.provenance(self.card)
+        table, wanted = load_table(path), _wanted(recipe, self.card)
         differs = differences(table.provenance, wanted)
         if differs and not differences(table.provenance | {"code": ""}, wanted | {"code": ""}):
             differs = self._judged(path, recipe, wanted)
@@ -402,7 +402,7 @@ class Run:
             "seeds": list(range(self.settings.seeds)),
             "tables": self.hashes(*names),
             "code": code_of("circuitlib.search.ppo_seeds"),
-        } | made_on()
+        } | _made_here()
 
     def policies(self, progress: Progress = lambda units: None) -> dict[int, dict[int, ActorCritic]]:
         """Trained policies by the k they were trained with, and by seed; of a published run those of the seeds that are kept. Trains
@@ -492,7 +492,7 @@ class Run:
             "ablation": self.settings.ablation,
             "inputs": inputs,
             "code": code_of(module),
-        } | made_on()
+        } | _made_here()
         with self._measures(path, wanted["code"]) as missing:
             if missing:
                 save_frame(path, compute(), wanted)
@@ -524,6 +524,18 @@ class Run:
     def hashes(self, *names: str) -> dict[str, str]:
         """Content hashes of stored results, to be the inputs of others."""
         return {name: content_hash(self.folder / name) for name in names}
+
+
+@cache
+def _made_here() -> dict[str, Any]:
+    """:func:`circuitlib.manifest.made_on`, once per process: versions of packages are read from their files."""
+    return made_on()
+
+
+@cache
+def _wanted(recipe: Recipe, card: Card) -> dict[str, Any]:
+    """What is asked of a table's provenance, once per process: it is read dozens of times."""
+    return recipe.provenance(card)
 
 
 def _committed(read: Callable[[Path], Read], path: Path) -> Read:

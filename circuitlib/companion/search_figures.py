@@ -1,16 +1,15 @@
 """Figures and a table of "does it search?": what seeing its rewards gains a policy, and where it begins."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from jaxtyping import Float
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
+from circuitlib.companion.figures import heat_map
 from circuitlib.companion.show import described
 from circuitlib.companion.verdicts import POINT, gains
 
@@ -120,9 +119,8 @@ def first_picks(probabilities: Float[np.ndarray, "seeds heads"], heads_per_layer
     figure, axes = plt.subplots(1, seeds, figsize=(width * seeds + 0.8, height), sharey=True, squeeze=False)
     # By the square root, so that small probabilities are seen beside a large one.
     norm = PowerNorm(0.5, 0, probabilities.max())
-    options: dict[str, Any] = {"cmap": "Blues", "norm": norm, "square": True, "cbar": False}
     for axis, values, title in zip(axes[0], probabilities, titles, strict=True):
-        sns.heatmap(values.reshape(layers, heads_per_layer), ax=axis, **options)
+        heat_map(axis, values.reshape(layers, heads_per_layer), cmap="Blues", norm=norm)
         axis.set(title=title, xlabel="head")
         axis.tick_params(axis="y", rotation=0)
     axes[0][0].set_ylabel("layer")

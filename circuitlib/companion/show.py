@@ -103,10 +103,14 @@ def save_figure(figure: Figure, name: str, folder: Path, subject: str = "") -> N
     alt, of = alt_text(figure), subject or _SUBJECT["name"]
     # Keys that the PNG specification registers, but for the subject.
     texts = {"Title": name, "Subject": of, "Description": alt}
-    picture = _png(figure, texts, plt.rcParams["savefig.dpi"])
+    drawn, fine = io.BytesIO(), plt.rcParams["savefig.dpi"]
+    figure.savefig(drawn, format="png", dpi=fine, bbox_inches="tight")
+    image = Image.open(drawn).convert("RGB")
+    picture = _png(image, texts, fine)
     figure.set_layout_engine("none")  # solved; each further drawing would solve it again
     if get_ipython() is not None:
-        shown = {"image/png": _png(figure, texts, figure.dpi), "text/plain": alt}
+        coarse = image.resize([round(side * figure.dpi / fine) for side in image.size], Image.Resampling.LANCZOS)
+        shown = {"image/png": _png(coarse, texts, figure.dpi), "text/plain": alt}
         display(shown, raw=True, metadata={"image/png": {"alt": alt}})
         plt.close(figure)  # or it would be shown again
     if pdf.exists() and png.exists() and png.read_bytes() == picture:
@@ -118,14 +122,12 @@ def save_figure(figure: Figure, name: str, folder: Path, subject: str = "") -> N
         temporary.write_bytes(picture)
 
 
-def _png(figure: Figure, texts: dict[str, str], dpi: float) -> bytes:
+def _png(image: Image.Image, texts: dict[str, str], dpi: float) -> bytes:
     """A picture of 256 colours, a third of the size of one of all, with texts in it."""
-    drawn, written, info = io.BytesIO(), io.BytesIO(), PngInfo()
+    written, info = io.BytesIO(), PngInfo()
     for key, text in texts.items():
         info.add_text(key, text)
-    figure.savefig(drawn, dpi=dpi, bbox_inches="tight")
-    picture = Image.open(drawn).convert("RGB").quantize(256)
-    picture.save(written, "png", pnginfo=info, dpi=(dpi, dpi), optimize=True)
+    image.quantize(256).save(written, "png", pnginfo=info, dpi=(dpi, dpi), optimize=True)
     return written.getvalue()
 
 

@@ -1,0 +1,37 @@
+"""Table ``what_if``: what would change with another lambda, batch, number of prompts or ablation."""
+
+import pandas as pd
+
+from circuitlib.companion import frames
+from circuitlib.companion.run import Run
+from circuitlib.search.what_if import what_if as compare_settings
+from circuitlib.tasks.control_text import CONTROL
+
+TRAINED_K = 5
+"""Of the headline's policies."""
+
+
+def what_if(run: Run) -> pd.DataFrame:
+    """On the main tasks, with the policies of the seeds that are kept; see :func:`circuitlib.search.what_if.what_if`."""
+    settings, kinds = run.settings, frames.kinds(run)
+
+    def compute() -> pd.DataFrame:
+        tables = [
+            {name: run.table(name, part) for name in names}
+            for part, names in (("evaluation", run.main_tasks), ("train", run.training_tasks))
+        ]
+        controls = [run.table(CONTROL, part) for part in ("evaluation", "train")]
+        given = tables[0], controls[0], tables[1], controls[1]
+        policies = run.kept_policies()[TRAINED_K]
+        return compare_settings(*given, policies, kinds, settings.penalty, settings.episodes)
+
+    return run.frame(
+        "what_if",
+        compute,
+        compare_settings.__module__,
+        evaluation=run.table_hashes((*run.main_tasks, CONTROL), "evaluation"),
+        train=run.table_hashes((*run.training_tasks, CONTROL), "train"),
+        policies=run.hashes(run.policy_path(TRAINED_K).name),
+        kinds=run.hashes("kinds.csv"),
+        settings={"episodes": settings.episodes, "penalty": settings.penalty},
+    )
