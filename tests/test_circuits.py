@@ -1,5 +1,6 @@
 """Circuits kept and ablated: a transformer whose circuit is known, sets of heads one at a time, shares in closed form."""
 
+from functools import cache
 from pathlib import Path
 from typing import cast
 

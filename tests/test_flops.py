@@ -49,7 +49,9 @@ def _one_thread() -> object:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("family", ["checkpoint", "neox_checkpoint", "llama_checkpoint"])
+@pytest.mark.parametrize(
+    "family", ["checkpoint", pytest.param("neox_checkpoint", marks=pytest.mark.long), "llama_checkpoint"]
+)
 def test_counted_operations(family: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     subject = load_subject(str(request.getfixturevalue(family)))
     shape, sweep, hooks = Shape.of(subject.bridge), Sweep(subject), Hooks(subject)

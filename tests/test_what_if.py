@@ -95,4 +95,4 @@ def test_every_change_has_a_row_for_each_task(make_table: Callable[..., DamageTa
             pd.Series(usual), method="spearman"
         )
     )
-    assert frame.loc["lambda 4", "correlation"] != frame.loc["lambda 0", "correlation"]
+    assert frame["correlation"].nunique() > 4

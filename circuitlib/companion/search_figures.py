@@ -104,10 +104,23 @@ def gain_table(rows: pd.DataFrame, shown: str = "blind", searcher: str = "policy
     """What :func:`effects` draws, in points of the oracle with the interval and its word, a column for each number of heads
     measured."""
     chosen = rows[(rows["shown"] == shown) & (rows["searcher"] == searcher) & rows["measured"].isin(SHADES)]
+    by = ["task", "told", "trained_k"]
+    return _gains(chosen).pivot_table("cell", by, "measured", aggfunc="first", sort=False).sort_index(axis=1)
+
+
+def ways_table(rows: pd.DataFrame, measured: int) -> pd.DataFrame:
+    """What seeing gains policies by how they were trained (rows) and task, as in :func:`gain_table`, after so many heads; a star where the task
+    was trained on."""
+    chosen = _gains(rows[(rows["shown"] == "blind") & (rows["measured"] == measured)])
+    starred = chosen["cell"] + chosen["trained_on"].map({True: " *", False: ""})
+    return chosen.assign(cell=starred).pivot_table("cell", "way", "task", aggfunc="first", sort=False)
+
+
+def _gains(chosen: pd.DataFrame) -> pd.DataFrame:
+    """With a ``cell``: the gain in points of the oracle, its interval, its word."""
     ends = chosen[["effect", "effect_low", "effect_high", "ratio"]].to_numpy()
     cells = [f"{100 * x:z.1f} ({100 * a:z.1f} to {100 * b:z.1f}) {gains(a, b, blind)}" for x, a, b, blind in ends]
-    by = ["task", "told", "trained_k"]
-    return chosen.assign(cell=cells).pivot_table("cell", by, "measured", aggfunc="first", sort=False).sort_index(axis=1)
+    return chosen.assign(cell=cells)
 
 
 @described

@@ -11,6 +11,7 @@ import pandas as pd
 from circuitlib.ablation.build import code_of
 from circuitlib.companion.frames import evaluation_episodes
 from circuitlib.companion.run import Run
+from circuitlib.companion.settings import PUBLISHED
 from circuitlib.processes import in_processes
 from circuitlib.search.episodes import TableEpisodes
 from circuitlib.search.evaluate import MEASURED
@@ -66,3 +67,8 @@ def training_ways(run: Run) -> pd.DataFrame:
         episodes=settings.episodes,
         penalty=settings.penalty,
     )
+
+
+def published(subject: str) -> pd.DataFrame:
+    """The committed table of a published subject: no run of somebody's own trains for an hour to show it."""
+    return training_ways(Run(PUBLISHED[subject]))

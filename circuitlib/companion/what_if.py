@@ -16,12 +16,10 @@ def what_if(run: Run) -> pd.DataFrame:
     settings, kinds = run.settings, frames.kinds(run)
 
     def compute() -> pd.DataFrame:
-        tables = [
-            {name: run.table(name, part) for name in names}
-            for part, names in (("evaluation", run.main_tasks), ("train", run.training_tasks))
-        ]
-        controls = [run.table(CONTROL, part) for part in ("evaluation", "train")]
-        given = tables[0], controls[0], tables[1], controls[1]
+        evaluation = {name: run.table(name, "evaluation") for name in run.main_tasks}
+        training = {name: run.table(name, "train") for name in run.training_tasks}
+        general, training_general = run.table(CONTROL, "evaluation"), run.table(CONTROL, "train")
+        given = evaluation, general, training, training_general
         policies = run.kept_policies()[TRAINED_K]
         return compare_settings(*given, policies, kinds, settings.penalty, settings.episodes)
 

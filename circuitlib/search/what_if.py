@@ -112,7 +112,7 @@ def found(
     }
     for searcher, values in best.items():
         early = values[..., :EARLY][..., -1]
-        row = {"searcher": searcher, "rests_on": "policies" if searcher == "policy" else "tables"}
+        row: dict[str, Any] = {"searcher": searcher, "rests_on": "policies" if searcher == "policy" else "tables"}
         row |= {"early": float(early.mean() / oracle.mean())}
         row |= dict(zip(("all", "low", "high"), fraction(values[..., -1], oracle, pool), strict=True))
         if searcher == "policy":
