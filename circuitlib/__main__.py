@@ -173,7 +173,7 @@ def _head_damage_options(commands: Any) -> None:
 
 def _head_damage(options: argparse.Namespace) -> int:
     from circuitlib.ablation.head_damage import head_damage, plot_head_damage
-    from circuitlib.ablation.prompt_file import read_prompts
+    from circuitlib.ablation.prompt_file import read_passages, read_prompts
     from circuitlib.manifest import written_whole
     from circuitlib.subjects.load import load_subject
 
@@ -181,9 +181,8 @@ def _head_damage(options: argparse.Namespace) -> int:
         raise ValueError("--plot maps all heads, and --top measures some of them; leave one out")
     if options.plot and options.plot.suffix not in PICTURES:
         raise ValueError(f"--plot must end in {', '.join(PICTURES)}, not {options.plot.name}")
-    prompts, texts = read_prompts(options.prompts), None
-    if options.control:
-        texts = [line for line in options.control.read_text().splitlines() if line.strip()]
+    prompts = read_prompts(options.prompts)
+    texts = read_passages(options.control) if options.control else None
     subject = load_subject(options.model, options.convention, bos=options.bos)
     frame = head_damage(subject, prompts, texts, ablation=options.ablation, top=options.top)
     if options.output:

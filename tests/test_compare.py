@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from circuitlib.ablation.tables import DamageTable, load_table, save_table
 from circuitlib.companion import run as runs
-from circuitlib.companion.compare import SIGNIFICANCE, compare, fractions_by_seed, frame_difference, same_distribution
+from circuitlib.companion.compare import (
+    SIGNIFICANCE,
+    by_command,
+    compare,
+    fractions_by_seed,
+    frame_difference,
+    same_distribution,
+)
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import KEPT, Settings
 from circuitlib.manifest import load_frame, read_provenance, remove, save_frame
@@ -68,7 +75,10 @@ def test_a_difference_in_any_frame_is_noticed(copied: Run) -> None:
     _rewrite(copied, "behaviours", load_frame(copied.folder / "behaviours.csv").iloc[1:])
     remove(copied.folder / "conventions.csv")
     save_frame(copied.folder / "new_study.csv", claims, {})
+    for name in by_command(copied):
+        remove(copied.folder / name)
     comparison = compare(copied, Run()).set_index("result")
+    assert not {"training_ways.csv", "damage_agreement_train"} & {*comparison.index}, "no run measures them"
     assert set(comparison.index[~comparison["agrees"]]) == {
         "behaviours.csv",
         "claims.csv",

@@ -16,7 +16,7 @@ import pytest
 from papermill.translators import PythonTranslator
 
 from circuitlib import __main__ as command
-from circuitlib.ablation.prompt_file import read_prompts
+from circuitlib.ablation.prompt_file import read_passages, read_prompts
 from circuitlib.companion import notebooks, reproduce, run
 from circuitlib.companion.notebooks import clean, execute, execute_in_place, notebook_paths
 from circuitlib.companion.progress import Progress
@@ -146,6 +146,18 @@ def test_a_file_of_prompts_that_is_none(tmp_path: Path, name: str, text: str, me
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match=f"{name} is not a text file in UTF-8"):
         read_prompts(path)
+
+
+def test_a_file_of_control_text_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line that names it, before a model is loaded."""
+    prompts, control = tmp_path / "prompts.csv", tmp_path / "control.txt"
+    prompts.write_text("text,right,wrong\nThe, a, b\n")
+    for content, message in ((b"\xff\xfe", "is not a text file in UTF-8"), (b"\n \n", "has no passage")):
+        control.write_bytes(content)
+        assert command.main(["head-damage", "nowhere", str(prompts), "--control", str(control)]) == 2
+        assert f"control.txt {message}" in capsys.readouterr().err
+    control.write_text("One.\n\nTwo.\n")
+    assert read_passages(control) == ["One.", "Two."]
 
 
 @pytest.mark.long

@@ -1,8 +1,9 @@
-"""Prompts of a user's own, from a file: JSON lines, or CSV."""
+"""Files of a user's own: prompts, as JSON lines or CSV, and passages of control text."""
 
 import csv
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,32 @@ def read_prompts(path: Path) -> list[Triple]:
     """
     read = _json_lines if path.suffix == ".jsonl" else _csv
     prompts = []
-    try:
+    with _in_utf8(path):
         for line, row in read(path):
             if not isinstance(row, dict) or any(not isinstance(row.get(name), str) for name in COLUMNS):
                 raise ValueError(f"{path}, line {line}: not three strings, {', '.join(COLUMNS)}: {row!r}")
             prompts.append((row["text"], row["right"], row["wrong"]))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a text file in UTF-8: {error}") from error
     if not prompts:
         raise ValueError(f"{path}: {NO_PROMPTS}")
     return prompts
+
+
+def read_passages(path: Path) -> list[str]:
+    """The passages of a text file, one a line; empty lines are passed over. Raises ``ValueError``, naming the file, where there are none, and
+    for a file that is not in UTF-8."""
+    with _in_utf8(path):
+        passages = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not passages:
+        raise ValueError(f"{path} has no passage: one a line is control text")
+    return passages
+
+
+@contextmanager
+def _in_utf8(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a text file in UTF-8: {error}") from error
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:

@@ -33,6 +33,9 @@ seeds agree, a tenth of a point is no difference."""
 
 INFINITE = float("inf")
 
+STUDY = "training_ways.csv"
+"""What no run measures by itself, and is not compared: :mod:`circuitlib.companion.training_ways`."""
+
 
 Row = tuple[str, str, float, float, bool]
 
@@ -41,7 +44,9 @@ def compare(run: Run, other: Run) -> pd.DataFrame:
     """Columns: result, by (``difference`` or ``distribution``), value (the largest difference, or the
     probability), bar, agrees. A result that one run lacks has an infinite difference."""
     folders = (run.folder, other.folder)
-    names = sorted({str(path.relative_to(folder)) for folder in folders for path in folder.rglob("*.*")})
+    names = sorted(
+        {str(path.relative_to(folder)) for folder in folders for path in folder.rglob("*.*")} - {*BY_COMMAND}
+    )
     evaluation = _evaluation(*folders) if "evaluation.parquet" in names else []
     same_seeds = run.settings.seeds == other.settings.seeds
     exact = same_seeds and all(by == "difference" and value == 0 for _, by, value, *_ in evaluation)
@@ -57,6 +62,12 @@ def compare(run: Run, other: Run) -> pd.DataFrame:
             frames += [] if found is None else [_by_difference(name, found)]
     rivals = [_rivals(*folders)] if "rivals.parquet" in names else []
     return pd.DataFrame([*tables, *frames, *evaluation, *rivals], columns=["result", "by", "value", "bar", "agrees"])
+
+
+def by_command(run: Run) -> set[str]:
+    """The files that only the ``STUDY``'s command measures: itself, and tables to train on of tasks that no policy of the run is trained on."""
+    others = [name for name in run.tasks if name not in run.training_tasks]
+    return {STUDY, *(run.table_path(name, "train").name for name in others)}
 
 
 def _by_difference(result: str, difference: float, bar: float = FRAME_TOLERANCE) -> Row:

@@ -96,7 +96,9 @@ def execute(paths: Sequence[Path], run: Run, done: Callable[[str], object] = lam
     parameters: dict[str, object] = {"settings": changed, "output": run.output}
     run.notebooks.mkdir(parents=True, exist_ok=True)
     with _a_core_per_kernel(), ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        waiting = {pool.submit(_papermill, path, run.notebooks / path.name, parameters): path for path in paths}
+        # The last take longest, because they measure what they show: they begin.
+        last_first = reversed(paths)
+        waiting = {pool.submit(_papermill, path, run.notebooks / path.name, parameters): path for path in last_first}
         for future in as_completed(waiting):
             future.result()
             done(waiting[future].stem)

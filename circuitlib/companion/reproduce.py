@@ -215,6 +215,9 @@ def report(run: Run, seconds: dict[str, float], full: bool = False) -> bool:
             print(f"measured again, and, as they are, what was learned and {', '.join(names)}; --full measures them")
             if run.settings.seeds < committed.settings.seeds:
                 print(f"left out: all but {run.settings.seeds} of the {committed.settings.seeds} seeds of each policy")
+            print(
+                f"not measured by a run, and not compared: {', '.join(BY_COMMAND)} (python -m circuitlib training-ways)"
+            )
         agrees = bool(comparison["agrees"].all())
         print("\nagainst the committed results (tables: the largest difference; policies, where they")
         print("are not the same to the last digit: the probability of one distribution over seeds; other rows that")
