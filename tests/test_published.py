@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from circuitlib.ablation.tables import load_table, save_table
@@ -159,6 +160,20 @@ def test_a_slow_frame_of_other_code_is_not_taken(second: Run) -> None:
         assert (again.folder / f"{name}.csv").read_bytes() == (second.folder / f"{name}.csv").read_bytes()
 
 
+def test_what_a_run_does_not_measure_is_published_still(tmp_path: Path) -> None:
+    """Where the run has none of its own, and with its manifest; all else is the run's."""
+    target, source = tmp_path / "committed", tmp_path / "run"
+    frame = pd.DataFrame({"a": [1.5]})
+    for folder, value in ((target, 1.0), (source, 2.0)):
+        for name in ("kept.csv", "both.csv", "heads.csv"):
+            if (folder, name) not in ((source, "kept.csv"), (target, "heads.csv")):
+                save_frame(folder / name, frame * value, {"code": name})
+    save_frame(target / "gone.csv", frame, {"code": "gone"})
+    publish._replace_folder(target, source, ["kept.csv", "both.csv", "nowhere.csv"])
+    found = {path.name: load_frame(path)["a"].item() for path in target.glob("*.csv")}
+    assert found == {"kept.csv": 1.5, "both.csv": 3.0, "heads.csv": 3.0}
+
+
 def test_publishing_waits_until_all_results_are_of_this_code(
     second: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,7 +182,8 @@ def test_publishing_waits_until_all_results_are_of_this_code(
     measured = Run(second.settings, "runs/measured")
     before = read_provenance(second.folder / "heads.csv")
     restamp(second.folder / "heads.csv", before | {"code": "another"})
-    monkeypatch.setattr(publish, "_replace_folder", lambda target, source: None)
+    monkeypatch.setattr(publish, "_replace_folder", lambda target, source, kept: None)
+    monkeypatch.setattr(publish, "training_ways", lambda run: None)
     publish.publish(measured, None)
     assert "once " in capsys.readouterr().out
     restamp(second.folder / "heads.csv", before)

@@ -45,7 +45,7 @@ def compare(run: Run, other: Run) -> pd.DataFrame:
     probability), bar, agrees. A result that one run lacks has an infinite difference."""
     folders = (run.folder, other.folder)
     names = sorted(
-        {str(path.relative_to(folder)) for folder in folders for path in folder.rglob("*.*")} - {*BY_COMMAND}
+        {str(path.relative_to(folder)) for folder in folders for path in folder.rglob("*.*")} - by_command(run)
     )
     evaluation = _evaluation(*folders) if "evaluation.parquet" in names else []
     same_seeds = run.settings.seeds == other.settings.seeds

@@ -2,14 +2,17 @@
 
 import json
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from circuitlib.companion.claims import claims
+from circuitlib.companion.compare import STUDY, by_command
 from circuitlib.companion.notebooks import execute_in_place, notebook_paths
 from circuitlib.companion.reproduce import FRAMES
 from circuitlib.companion.run import OTHERS, Run
 from circuitlib.companion.settings import PUBLISHED
-from circuitlib.manifest import StaleResult, written_whole
+from circuitlib.companion.training_ways import training_ways
+from circuitlib.manifest import StaleResult, is_stored, manifest_path, written_whole
 from circuitlib.paths import RESULTS, ROOT
 from circuitlib.subjects.checkpoints import EMBEDDED
 
@@ -29,7 +32,7 @@ def publish(run: Run, seconds: dict[str, float] | None) -> None:
     if run.settings not in PUBLISHED.values():
         raise ValueError("only a run that PUBLISHED names can be published")
     readme = with_seconds((ROOT / "README.md").read_text(), seconds or {})
-    _replace_folder(Run(run.settings).folder, run.folder)
+    _replace_folder(Run(run.settings).folder, run.folder, by_command(run))
     if seconds is not None and run.settings.subject == EMBEDDED:
         with written_whole(SECONDS) as temporary:
             rounded = {name: round(value) for name, value in seconds.items()}
@@ -37,7 +40,9 @@ def publish(run: Run, seconds: dict[str, float] | None) -> None:
         with written_whole(ROOT / "README.md") as temporary:
             temporary.write_text(readme)
     if waits_for := [settings.subject for settings in PUBLISHED.values() if not _is_current(Run(settings))]:
-        print(f"the notebooks are executed once {', '.join(waits_for)} is published too, by this code")
+        print(
+            f"the notebooks are executed once {', '.join(waits_for)} is published too, by this code, with its {STUDY}"
+        )
         return
     execute_in_place(notebook_paths())
 
@@ -45,19 +50,23 @@ def publish(run: Run, seconds: dict[str, float] | None) -> None:
 def _is_current(run: Run) -> bool:
     """Whether all frames of a published run can be read."""
     try:
-        for frame in (*FRAMES, claims):
+        for frame in (*FRAMES, claims, training_ways):
             frame(run)
     except (FileNotFoundError, StaleResult):
         return False
     return True
 
 
-def _replace_folder(target: Path, source: Path) -> None:
-    """Put a copy of ``source`` in ``target``'s place, without the weights that are not kept; an interruption while copying leaves
-    it as it was."""
+def _replace_folder(target: Path, source: Path, kept: Collection[str] = ()) -> None:
+    """Put a copy of ``source`` in ``target``'s place, without the weights that are not kept, and with those files that are to be ``kept``
+    where it has none; an interruption while copying leaves it as it was."""
     fresh = target.with_name(f".{target.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(source, fresh, ignore=shutil.ignore_patterns(f"*{OTHERS}.*"))
+    for name in kept:
+        if is_stored(target / name) and not is_stored(fresh / name):
+            for old in (target / name, manifest_path(target / name)):
+                shutil.copy2(old, fresh)
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
 
