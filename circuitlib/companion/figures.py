@@ -352,7 +352,7 @@ def speed_bars(sweeps: pd.DataFrame) -> Figure:
             sns.barplot(rows, x="workload", y="speedup", hue="method", palette=palette, ax=axis)
             bars: Any
             for bars in axis.containers:
-                axis.bar_label(bars, fmt="%.1f", fontsize=7)
+                axis.bar_label(bars, fmt="%.1f", fontsize=8)
             axis.axhline(1, color="black", lw=0.8, ls=":")
             axis.set(title=f"{subject}\n{processor}", xlabel="", ylabel="times as fast as hooks")
             handles, labels = axis.get_legend_handles_labels()
