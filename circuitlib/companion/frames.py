@@ -250,9 +250,9 @@ def conventions(run: Run) -> pd.DataFrame:
 
 
 def kinds(run: Run) -> pd.DataFrame:
-    """Damage of every head under every kind of ablation, on some rows of the evaluation tables of the main tasks and the control
-    text; see :func:`circuitlib.ablation.kinds.measure_kinds`."""
-    count, names = closer_prompts(run), (*run.main_tasks, CONTROL)
+    """Damage of every head under every kind of ablation, on a few rows, because all heads are swept twice, of the evaluation tables of the
+    main tasks and the control text; see :func:`circuitlib.ablation.kinds.measure_kinds`."""
+    count, names = closer_prompts(run) // 2, (*run.main_tasks, CONTROL)
 
     def compute() -> pd.DataFrame:
         control = run.recipe(CONTROL, "evaluation"), run.table(CONTROL, "evaluation")
