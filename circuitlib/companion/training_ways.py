@@ -17,24 +17,23 @@ from circuitlib.search.episodes import TableEpisodes
 from circuitlib.search.evaluate import MEASURED
 from circuitlib.search.seeing import Question
 from circuitlib.search.training_ways import OTHER_WAYS, PAPER, Way, WayEpisodes, measure_way, train_way
+from circuitlib.subjects.checkpoints import EMBEDDED
 from circuitlib.tasks.control_text import CONTROL
 
 SEEDS = 5
 """Of each way; of the paper's as well, so that all are known equally well."""
 
 REFERENCE = Way(told=True, by="MaskablePPO")
-"""The paper's way, by sb3-contrib's implementation."""
+"""The paper's way, by sb3-contrib's implementation; on the embedded subject alone, because it takes as long as all the others."""
 
 
 def training_ways(run: Run) -> pd.DataFrame:
     """The paper's way and others, with k = 1, on every task; columns of :func:`circuitlib.search.training_ways.measure_way`."""
     tasks = {False: run.training_tasks, True: tuple(name for name in run.tasks if name != run.settings.held_out_task)}
     config, settings, seeds = run.ppo_config(1), run.settings, range(SEEDS)
-    ours = (PAPER, *OTHER_WAYS)
+    ours, is_referred = (PAPER, *OTHER_WAYS), settings.subject == EMBEDDED
 
     def compute() -> pd.DataFrame:
-        from circuitlib.companion.maskable import reference_policy  # sb3-contrib comes with [dev]
-
         control = run.table(CONTROL, "train")
         sources = {
             more: TableEpisodes([run.table(name, "train") for name in names], control, settings.penalty)
@@ -44,9 +43,12 @@ def training_ways(run: Run) -> pd.DataFrame:
         checkpoints = [folder / f"{way.name.replace(', ', '-').replace(' ', '_')}.safetensors" for way in ours]
         jobs = [(sources[way.more], way, config, seeds, place) for way, place in zip(ours, checkpoints, strict=True)]
         policies = dict(zip(ours, in_processes(train_way, jobs), strict=True))
-        source = WayEpisodes(sources[False], REFERENCE)
-        theirs = in_processes(reference_policy, [(source, config, seed) for seed in seeds])
-        policies[REFERENCE] = dict(zip(seeds, theirs, strict=True))
+        if is_referred:
+            from circuitlib.companion.maskable import reference_policy  # sb3-contrib comes with [dev]
+
+            source = WayEpisodes(sources[False], REFERENCE)
+            theirs = in_processes(reference_policy, [(source, config, seed) for seed in seeds])
+            policies[REFERENCE] = dict(zip(seeds, theirs, strict=True))
         measured, pool = [count for count in MEASURED if count <= config.budget], settings.evaluation_prompts
         questions = [Question(task, evaluation_episodes(run, task).mean(1), {}, 0, pool) for task in run.tasks]
         asked = [
@@ -61,7 +63,7 @@ def training_ways(run: Run) -> pd.DataFrame:
         train_way.__module__,
         train=run.table_hashes((*tasks[True], CONTROL), "train"),
         evaluation=run.table_hashes((*run.tasks, CONTROL), "evaluation"),
-        reference=code_of("circuitlib.companion.maskable"),
+        reference=code_of("circuitlib.companion.maskable") if is_referred else "",
         config=asdict(config),
         seeds=SEEDS,
         episodes=settings.episodes,
