@@ -1,6 +1,7 @@
 """Every number of a finding in README is the committed tables'."""
 
 import heapq
+from collections.abc import Callable
 from typing import Any, get_args
 
 import pandas as pd
@@ -21,6 +22,7 @@ from circuitlib.companion.rival_figures import gains_over, rival_table
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED, Settings
 from circuitlib.companion.speed import recorded
+from circuitlib.companion.training_ways import published
 from circuitlib.companion.verdicts import beats, gains
 from circuitlib.manifest import load_frame
 from circuitlib.paths import RESULTS, ROOT, SUBJECTS
@@ -462,6 +464,77 @@ def said_of_seeing() -> list[str]:
         f"{changed[0]:.0f} and {changed[1]:.0f}% of the fifty heads",
         f"{100 * last['seeing']:.0f}% seeing, {100 * last['blind']:.0f}% blind and {100 * last['flipped']:.0f}% lied to",
     ]
+
+
+def said_of_ways() -> list[str]:
+    """What README says of policies that were trained otherwise."""
+    rows = published(MINI).query("shown == 'blind' and measured in (10, 50)")
+    rows = rows.assign(word=[gains(*row) for row in rows[["effect_low", "effect_high", "ratio"]].to_numpy()])
+    assert rows["way"].nunique() == 7
+    assert not (rows.query("task == 'docstring'")["word"] == "gains").any()
+    gained = rows[rows["word"] == "gains"]
+    assert gained["trained_on"].all()
+    assert {*gained["way"]} == {way for way in rows["way"] if "told nothing" in way} - {
+        "two tasks, told nothing, scaled rewards"
+    }
+    of = rows.query("task == 'docstring' and measured == 50").set_index("way")
+    for way in ("two tasks, told the task, trained blind", "two tasks, told the task, MaskablePPO"):
+        assert of.loc[way, "word"] == "gains nothing"
+    seen = (
+        published(MINI).query("shown == 'seeing' and measured == 50 and task == 'docstring'").set_index("way")["ratio"]
+    )
+    ways = [f"two tasks, told the task{by}" for by in ("", ", MaskablePPO", ", trained blind")]
+    ours, theirs, blind = (f"{100 * seen[way]:.0f}" for way in ways)
+    ten = gained[gained["measured"] == 10]["effect"]
+    return [
+        f"it is worth {100 * ten.min():.0f} to {100 * ten.max():.0f} points on some of the tasks that they were trained on",
+        f"(`sb3-contrib`'s, {theirs}% on docstring after fifty heads, ours {ours}%) or trained blind ({blind}%)",
+    ]
+
+
+def said_of_changes() -> list[str]:
+    """What README says of other lambdas, batches, lists and ablations."""
+    numbers = []
+    for subject in (MINI, REAL):
+        found = load_frame(Run(PUBLISHED[subject]).frame_path("what_if")).query("searcher == 'policy'")
+        other = found["change"].str.endswith(("in place of zeros", "other prompts"))
+        assert found.loc[~other, "same_best"].all()
+        numbers.append(found[~other]["correlation"].min())
+        numbers.append({change: rows.set_index("task")["kept"] for change, rows in found[other].groupby("change")})
+    lowest, mini, lowest_real, real = numbers
+
+    def worth(kept: Any, change: str) -> str:
+        return ", ".join(f"{100 * kept[change][task]:z.0f}%" for task in ("induction", "ioi", "docstring"))
+
+    means, another, again = (
+        "means in place of zeros",
+        "another prompt's values in place of zeros",
+        "zeros, other prompts",
+    )
+    return [
+        f"the best head of no task changes, and the orders of all heads correlate with at least {min(lowest, lowest_real):.2f}",
+        f"with means in their place {worth(mini, means)} on `gpt2-mini` and {worth(real, means)} on SmolLM2",
+        f"with what the head has on another prompt {worth(mini, another)} and {worth(real, another)}",
+        f"(with zeros, on other prompts, {worth(mini, again)} and {worth(real, again)})",
+    ]
+
+
+def said_of_backup() -> list[str]:
+    """What README says of later heads that step in."""
+    said = []
+    for subject in (MINI, REAL):
+        rows = load_frame(Run(PUBLISHED[subject]).frame_path("backup"))
+        more, less = (int(which.sum()) for which in (rows["low"] > 0, rows["high"] < 0))
+        said.append(
+            f"after {more} of {len(rows)} on {'`gpt2-mini`' if subject == MINI else 'SmolLM2'}, and less after {less}"
+        )
+    return said
+
+
+@pytest.mark.parametrize("said_of", [said_of_ways, said_of_changes, said_of_backup])
+def test_what_was_tried_otherwise(readme: str, said_of: Callable[[], list[str]]) -> None:
+    for sentence in said_of():
+        assert sentence in readme, sentence
 
 
 def test_seeing(readme: str) -> None:
