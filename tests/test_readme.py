@@ -520,15 +520,35 @@ def said_of_changes() -> list[str]:
 
 
 def said_of_backup() -> list[str]:
-    """What README says of later heads that step in."""
-    said = []
+    """What README says of later heads that step in. On SmolLM2 the heads are those of its findings about kinds of heads."""
+    counts = []
     for subject in (MINI, REAL):
         rows = load_frame(Run(PUBLISHED[subject]).frame_path("backup"))
-        more, less = (int(which.sum()) for which in (rows["low"] > 0, rows["high"] < 0))
-        said.append(
-            f"after {more} of {len(rows)} on {'`gpt2-mini`' if subject == MINI else 'SmolLM2'}, and less after {less}"
-        )
-    return said
+        counts.append((int((rows["low"] > 0).sum()), int((rows["high"] < 0).sum()), len(rows)))
+    run = Run(PUBLISHED[REAL])
+    rows = load_frame(run.frame_path("backup")).query("task == 'ioi'").set_index("head")
+    movers = load_frame(run.frame_path("detections")).query("task == 'ioi' and detector == 'name mover'")
+    looks = movers.nlargest(5, "score")["head"].tolist()
+    scores = (
+        load_frame(run.frame_path("detections"))
+        .query("task == 'ioi'")
+        .pivot(index="head", columns="detector", values="score")
+    )
+    backed = rows.loc[[head for head in looks if rows.loc[head, "low"] > 0]].sort_values("direct", ascending=False)
+    assert len(backed) == 2
+    assert (scores.loc[backed.index, "copies names"] > 0.5).all()
+    assert (backed["damage"] <= 0).all()
+    (negative,) = backed["most"].unique()
+    assert scores.loc[negative, "suppresses names"] > 0.5
+    assert (backed["gain"] > backed["later"] / 2).all()
+    direct, damage = (" and ".join(f"{value:z.2f}" for value in backed[name]) for name in ("direct", "damage"))
+    later = " and ".join(f"{row.later:.2f} ({row.low:.2f} to {row.high:.2f})" for row in backed.itertuples())
+    (more, less, all_), (more_real, less_real, all_real) = counts
+    return [
+        f"two of the five heads that look most at the indirect object write {direct} logits of the answer and copy names, and losing either costs "
+        f"nothing ({damage}), because later heads then write {later} more, most of it {run.card.head_name(int(negative))}",
+        f"later heads write more after {more} of {all_} on `gpt2-mini` and {more_real} of {all_real} on SmolLM2, and less after {less} and {less_real}",
+    ]
 
 
 @pytest.mark.parametrize("said_of", [said_of_ways, said_of_changes, said_of_backup])
