@@ -363,7 +363,7 @@ def test_seeing_by_brute_force(make_run: Callable[..., Run], monkeypatch: pytest
     """Ratios, effects and shares of one condition, played again by hand; what each policy is told; what rests on what."""
     monkeypatch.setattr("circuitlib.search.seeing.PLAYS", 2)
     monkeypatch.setattr("circuitlib.search.env.BUDGET", 20)
-    mine = make_run(further_tasks=["agreement"])
+    mine = make_run()
     frame = seeing(mine)
     rewards = frames.evaluation_episodes(mine, "docstring").mean(1)
     oracle = rewards.amax(1).mean().item()
