@@ -22,6 +22,7 @@ from circuitlib.search.oracle import best_reward, head_order
 from circuitlib.search.priors import by_mean
 from circuitlib.search.reading import play
 from circuitlib.search.trials import EPISODE_SEED
+from circuitlib.threads import threads_of_one_core
 
 LAMBDAS = (0.0, 0.5, 2.0, 4.0)
 BATCHES = (8, 16, 64, 128)
@@ -105,7 +106,9 @@ def found(
     ahead_high). pool: as in :func:`circuitlib.search.intervals.fraction`.
     """
     oracle = best_reward(rewards).numpy()
-    plays = [play(network, signal, rewards, EPISODE_SEED + seed) for seed, network in policies.items()]
+    with threads_of_one_core(len(policies)) as pool_of_threads:
+        seeds = [EPISODE_SEED + seed for seed in policies]
+        plays = list(pool_of_threads.map(lambda *of: play(of[0], signal, rewards, of[1]), policies.values(), seeds))
     best = {
         "list": rewards[:, list(order[: plays[0].found.shape[2]])].cummax(1).values[None].numpy(),
         "policy": torch.stack([one.found[0] for one in plays]).numpy(),
