@@ -13,6 +13,7 @@ import torch
 from circuitlib import __main__ as command
 from circuitlib.companion import authors, replayed, verdicts
 from circuitlib.companion.authors import FILES, HEADS, Files, Published, by_chance, holm, published_order
+from circuitlib.manifest import StaleResult
 from circuitlib.search.network import ActorCritic
 
 PLAYS = 4
@@ -148,6 +149,15 @@ def test_what_is_said_of_the_committed_replay() -> None:
         frames = {"replay": curves, "agreement": rows}
         frames |= {name: frames[name].assign(**{column: frames[name][column] + 0.01})}
         assert not replayed.compared(frames)
+
+
+def test_other_codes_replay_is_compared_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who edits the code measures again, and learns whether it changed anything."""
+    frames = {"replay": authors.replay(), "agreement": authors.agreement()}
+    monkeypatch.setattr(authors, "code_hash", lambda module: "another")
+    with pytest.raises(StaleResult, match="code is"):
+        authors.replay()
+    assert replayed.compared(frames)
 
 
 @pytest.mark.long
