@@ -173,9 +173,9 @@ def test_what_the_paper_has_no_number_of(
         t.interval(level, prompts - 1, excess, error)
         for excess, error in zip(of_ioi["excess"], of_ioi["error"], strict=True)
     ]
-    assert pairs["ours"] == pytest.approx(np.mean(of_ioi["excess"] > 0))
-    assert pairs["low"] == pytest.approx(np.mean([low > 0 for low, _ in told]))
-    assert pairs["high"] == pytest.approx(np.mean([high > 0 for _, high in told]))
+    assert pairs["ours"] == pytest.approx(np.mean(of_ioi["excess"] > 0), abs=1e-5)
+    assert pairs["low"] == pytest.approx(np.mean([low > 0 for low, _ in told]), abs=1e-5)
+    assert pairs["high"] == pytest.approx(np.mean([high > 0 for _, high in told]), abs=1e-5)
     assert pairs["verdict"] == verdicts.beats(pairs["low"] - 0.1, pairs["high"] - 0.1)
     assert (claims.loc[claims["unit"] == "share of episodes", "low"] < 0.5).all(), "few episodes share no prompt"
     assert claims["claim"].is_unique

@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Callable
 from typing import Any, get_args
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -244,6 +245,8 @@ def test_redundancy(readme: str) -> None:
         larger = ioi[["damage_first", "damage_second"]].max(axis=1)
         shares.append(f"{100 * (ioi['interaction'] > 0.1 * larger).mean():.0f}%")
         assert len(ioi) == 66
+        claims = load_frame(Run(settings).frame_path("claims"))
+        assert claims.loc[claims["unit"] == "share of pairs", "low"].item() == 0
     assert (
         f"Of the 66 pairs among IOI's twelve best heads, {shares[0]} on `gpt2-mini` and {shares[1]} on SmolLM2"
         in readme
@@ -515,7 +518,7 @@ def said_of_changes() -> list[str]:
     )
     return [
         f"the best head of a task changes in {same.count(False)} of {len(same)} cases, and the orders of all heads correlate with at least "
-        f"{min(lowest):.2f}",
+        f"{np.floor(100 * min(lowest)) / 100:.2f}",
         f"with means in their place {worth(mini, means)} on `gpt2-mini` and {worth(real, means)} on SmolLM2",
         f"with what the head has on another prompt {worth(mini, another)} and {worth(real, another)}",
         f"(with zeros, on other prompts, {worth(mini, again)} and {worth(real, again)})",
@@ -549,7 +552,7 @@ def said_of_backup() -> list[str]:
     (more, less, all_), (more_real, less_real, all_real) = counts
     return [
         f"two of the five heads that look most at the indirect object write {direct} logits of the answer and copy names, and losing either costs "
-        f"nothing ({damage}), because later heads then write {later} more, most of it {run.card.head_name(int(negative))}",
+        f"nothing or helps ({damage}), because later heads then write {later} more, most of it {run.card.head_name(int(negative))}",
         f"later heads write more after {more} of {all_} on `gpt2-mini` and {more_real} of {all_real} on SmolLM2, and less after {less} and {less_real}",
     ]
 

@@ -121,9 +121,9 @@ def thesis(found: pd.DataFrame) -> str:
         "ratio"
     ].item()
     return f"""- **What the paper claims.** An agent can be taught to discover circuits: a policy trained on induction and IOI finds, on docstring, which it was never trained on, {_percent(_of_paper())} of what an oracle finds, in {BUDGET} of {SUBJECT}'s {HEADS} heads.
-- **What holds, as far as can be told.** Nearly so much is found, by the paper's own policy, replayed, and by policies trained here: {each(0, named=True)}. Whether that is as much as in the paper is undecided.
+- **What holds, as far as can be told.** Almost as much is found, by the paper's own policy, replayed, and by policies trained here: {each(0, named=True)}. Whether that is as much as in the paper is undecided.
 - **What does not: that this is a search.** Shown zeros in place of its rewards, the policy finds {each(1)} on the three. Nor does it take a policy to carry over what the training tasks teach: two lists of their best heads, in turns, find {each(2)}, and are after {FEW} heads at {each(2, FEW)}, where the policy is at {each(0, FEW)}. (It matters how a list is made: with IOI's first they are after {FEW} heads at {each(3, FEW)} on {SUBJECT}, and one list by mean reward ends at {_percent(ending)} on {EMBEDDED}.)
-- **What to use instead.** One gradient through the model, and then heads measured in its order: for the price of {FEW} heads this names {each(7, FEW, named=True)}, of {BUDGET} {each(7)}. On {SUBJECT} it was not measured."""
+- **What to use instead.** One gradient through the model, which needs no other task, and then heads measured in its order: for the price of {FEW} heads this names {each(7, FEW, named=True)}, of {BUDGET} {each(7)}. On {SUBJECT} it was not measured."""
 
 
 def _percent(ratio: float) -> str:
