@@ -25,7 +25,7 @@ setup: .venv/ready
 	  { echo "circuitlib needs Python 3.11 or newer; pass another with: make setup PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 	  { echo "$(PYTHON) cannot make virtual environments; install its venv module (Debian: apt install python3-venv)"; exit 1; }
-	@echo "setting up .venv: about 2 minutes, once"
+	@echo "setting up .venv: about 3 minutes, once"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[companion,smollm2,book,dev]'
