@@ -104,8 +104,10 @@ def test_its_tables_are_adopted_after_a_few_rows(
     save_frame(pairs, load_frame(pairs).assign(interaction=7.0), read_provenance(pairs))
     assert not reproduce.report(again, {}), "what is not the committed frame was not taken, and is compared"
     assert again.policy_path(1).is_file()
-    with pytest.raises(AssertionError, match="measured whole"):
+    with pytest.raises(StaleResult, match="full is False, wanted True"):
         reproduce.reproduce(again, [], full=True)
+    with pytest.raises(AssertionError, match="measured whole"):
+        reproduce.reproduce(again, [], full=True, fresh=True)
 
 
 def test_notebooks_that_measure_are_executed_on_it_only_when_asked_for(second: Run) -> None:
