@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from circuitlib.companion import verdicts
-from circuitlib.companion.authors import FOLDER, FRAMES, agreement, replay
+from circuitlib.companion import authors, verdicts
+from circuitlib.companion.authors import agreement, replay
 from circuitlib.companion.compare import FRAME_TOLERANCE, frame_difference
 from circuitlib.companion.paper import in_words
 from circuitlib.manifest import load_frame
@@ -19,7 +19,10 @@ RIVALS = ("induction's ten and IOI's, in turns", "IOI's ten and induction's, in 
 def compared(frames: dict[str, pd.DataFrame]) -> bool:
     """Whether tables measured anew are the committed ones, also where other code made those: numbers to
     :data:`circuitlib.companion.compare.FRAME_TOLERANCE`, while in how many episodes seeing is better may turn on rounding."""
-    committed, counted = {name: load_frame(FOLDER / file) for name, file in FRAMES.items()}, ["better", "worse"]
+    committed, counted = (
+        {name: load_frame(authors.FOLDER / file) for name, file in authors.FRAMES.items()},
+        ["better", "worse"],
+    )
     both = ((frames[name], frame) for name, frame in committed.items())
     differences = [frame_difference(*(one.drop(columns=counted, errors="ignore") for one in pair)) for pair in both]
     return max(differences) <= FRAME_TOLERANCE
