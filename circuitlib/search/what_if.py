@@ -137,7 +137,7 @@ def what_if(
     """Two rows for every change and task. Columns: change, task, those of :func:`ordered`, and those of :func:`found`.
 
     evaluation, training: tables by task. kinds: :func:`circuitlib.ablation.kinds.measure_kinds` of the tasks in ``evaluation``; of each kind there is
-    one episode, of few prompts, played over and over, so that nothing is known of others, and ``same kind, other prompts`` tells how much these are.
+    one episode, of few prompts, played over and over, so that nothing is known of others, and ``zeros, other prompts`` tells how much these are.
     """
     signal = torch.from_numpy(signal_of(tuple(training)))
     rows: list[dict[str, Any]] = []
