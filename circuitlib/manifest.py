@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from importlib.util import resolve_name
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,10 @@ class StaleResult(ValueError):
     """A stored result is corrupt, or does not come from what is asked for; the message says what differs."""
 
 
+@cache
 def made_on() -> dict[str, Any]:
     """What rounding depends on: ``versions`` of packages, and ``processor``, the instructions that torch uses
-    and the kernel of numpy's library of products (:mod:`circuitlib.ablation.onednn` follows the first)."""
+    and the kernel of numpy's library of products (:mod:`circuitlib.ablation.onednn` follows the first). Read once per process."""
     blas = {lib["architecture"] for lib in threadpool_info() if lib["internal_api"] == "openblas"}
     return {
         "versions": {package: version(package) for package in PACKAGES},
@@ -67,7 +69,7 @@ def as_json(value: object) -> str:
 
 def code_hash(module: str) -> str:
     """A hash of a module of ``circuitlib``, such as ``circuitlib.ablation.build``, and of all modules of
-    ``circuitlib`` that it imports, wherever in the file; blind to comments and docstrings."""
+    ``circuitlib`` that it imports, wherever in the file; blind to comments, docstrings and the annotations of functions."""
     digest = hashlib.sha256()
     for name in sorted(_imported(module)):
         digest.update((name + _code_only(_source(name).read_text(encoding="utf-8"))).encode())
@@ -109,7 +111,8 @@ def _imported(module: str) -> set[str]:
 
 
 def _code_only(source: str) -> str:
-    """A source text without comments, docstrings and blank lines, whatever the Python version."""
+    """A source text without comments, docstrings, functions' annotations and blank lines, whatever the Python version."""
+    source = _unannotated(source)
     lines = source.splitlines()
     drop: set[int] = set()
     fresh = True
@@ -122,6 +125,23 @@ def _code_only(source: str) -> str:
         if token.type not in (tokenize.COMMENT, tokenize.NL):
             fresh = token.type in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
     return "\n".join(line.rstrip() for i, line in enumerate(lines) if i not in drop and line.strip())
+
+
+def _unannotated(source: str) -> str:
+    """A source text without the annotations of functions: they are checked, and compute nothing."""
+    content = source.encode()
+    begins = [0, *accumulate(map(len, content.splitlines(keepends=True)))]
+    cuts = []
+    for node in ast.walk(ast.parse(source)):
+        annotation = node.annotation if isinstance(node, ast.arg) else getattr(node, "returns", None)
+        if annotation:
+            end = begins[(annotation.end_lineno or 0) - 1] + (annotation.end_col_offset or 0)
+            mark = b":" if isinstance(node, ast.arg) else b"->"
+            start = content.rindex(mark, 0, begins[annotation.lineno - 1] + annotation.col_offset)
+            cuts.append((len(content[:start].rstrip()), end))
+    for start, end in sorted(cuts, reverse=True):
+        content = content[:start] + content[end:]
+    return content.decode()
 
 
 @contextmanager

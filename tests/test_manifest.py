@@ -172,6 +172,8 @@ def test_code_is_hashed_with_what_it_imports(package: Path) -> None:
     for path, text, changes in (
         ("beside.py", "x = 2\n", False),
         ("below/lowest.py", '"""Words."""\n\n\ndef g():  # a comment\n    """More."""\n    return 1\n', False),
+        ("below/lowest.py", "def g() -> Float[Tensor, 'é -> b']:\n    return 1\n", False),
+        ("below/lowest.py", "def g(a: int = 1):\n    return 1\n", True),
         ("below/lowest.py", "def g():\n    return 2\n", True),
         ("below/__init__.py", "x = 1\n", True),
     ):
@@ -180,6 +182,19 @@ def test_code_is_hashed_with_what_it_imports(package: Path) -> None:
         assert (top() != plain) == changes, (path, text)
         (package / path).write_text(before)
     assert top() == plain
+
+
+def test_an_annotation_computes_nothing_and_a_default_or_a_field_does(package: Path) -> None:
+    def code(text: str) -> str:
+        (package / "top.py").write_text(text)
+        return code_hash("circuitlib.top")
+
+    plain = code("def f(a, b: int = 'x', *c, d: tuple = (1, 2), **e):\n    g = lambda h: h\n    return g(a)\n")
+    assert plain == code(
+        "def f(a: str, b: 'é: ->' = 'x', *c: int, d: dict[\n    str, int\n] = (1, 2), **e: T) -> Callable[[int], str]:\n    g = lambda h: h\n    return g(a)\n"
+    )
+    assert plain != code("def f(a, b: int = 'y', *c, d: tuple = (1, 2), **e):\n    g = lambda h: h\n    return g(a)\n")
+    assert code("class A:\n    x: int = 1\n") != code("class A:\n    x: float = 1\n")
 
 
 def test_the_code_of_a_table_is_what_measures_it() -> None:

@@ -402,7 +402,7 @@ class Run:
             "seeds": list(range(self.settings.seeds)),
             "tables": self.hashes(*names),
             "code": code_of("circuitlib.search.ppo_seeds"),
-        } | _made_here()
+        } | made_on()
 
     def policies(self, progress: Progress = lambda units: None) -> dict[int, dict[int, ActorCritic]]:
         """Trained policies by the k they were trained with, and by seed; of a published run those of the seeds that are kept. Trains
@@ -492,7 +492,7 @@ class Run:
             "ablation": self.settings.ablation,
             "inputs": inputs,
             "code": code_of(module),
-        } | _made_here()
+        } | made_on()
         with self._measures(path, wanted["code"]) as missing:
             if missing:
                 save_frame(path, compute(), wanted)
@@ -524,12 +524,6 @@ class Run:
     def hashes(self, *names: str) -> dict[str, str]:
         """Content hashes of stored results, to be the inputs of others."""
         return {name: content_hash(self.folder / name) for name in names}
-
-
-@cache
-def _made_here() -> dict[str, Any]:
-    """:func:`circuitlib.manifest.made_on`, once per process: versions of packages are read from their files."""
-    return made_on()
 
 
 @cache

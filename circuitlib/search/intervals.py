@@ -45,7 +45,7 @@ def fraction(
     best: Float[np.ndarray, "seeds episodes"],
     oracle: Float[np.ndarray, " episodes"],
     pool: int | None,
-    against: Float[np.ndarray, "seeds episodes"] | None = None,
+    against: Float[np.ndarray, "others episodes"] | None = None,
 ) -> Interval:
     """Mean best reward over the paired oracle's mean; ``against`` others on the same episodes, the difference of the two fractions: of as
     many seeds, which are paired one by one, or of another number, which have the episodes alone in common.
