@@ -91,6 +91,16 @@ def test_wikitext_in_the_hub_cache_works_offline(no_text: Path) -> None:
     assert control_paragraphs("wikitext-2") == paragraphs
 
 
+@pytest.mark.parametrize("share", [0, 2])
+def test_half_of_wikitext_is_named(share: int, no_text: Path) -> None:
+    path = no_text / "cache" / WIKITEXT_FILE
+    _write_wikitext(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // share] if share else b"")
+    with pytest.raises(ValueError, match=rf"{WIKITEXT_FILE} cannot be read \(.*put the whole file there"):
+        control_paragraphs("wikitext-2")
+
+
 def test_a_missing_text_is_an_error_not_another_text(no_text: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     with pytest.raises(FileNotFoundError) as refused:
         control_spans(tokenizer, 20, 1, "train", "wikitext-2")

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -284,6 +284,48 @@ def test_frames_are_measured_once(make_run: Callable[..., Run]) -> None:
     assert len(calls) == 1
     with pytest.raises(StaleResult, match=r"inputs\.size is 3, wanted 4"):
         mine.frame("study", compute, "circuitlib.search.oracle", size=4)
+
+
+def test_a_frame_that_other_code_made_is_measured_again_on_one_task(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, asked = make_run(), list[tuple[str, ...]]()
+    of = {"a": [1.0, 0.123456789], "b": [3.0]}
+
+    def measure(tasks: Sequence[str]) -> pd.DataFrame:
+        asked.append(tuple(tasks))
+        rows = [(task, place, value) for task in tasks for place, value in enumerate(of[task])]
+        return pd.DataFrame([*rows, ("every", 0, len(tasks))], columns=["task", "place", "value"])
+
+    def frame(**inputs: int) -> pd.DataFrame:
+        return mine.frame_by_task("study", measure, ("a", "b"), "circuitlib.search.oracle", **inputs)
+
+    def set_aside() -> list[Path]:
+        return [*mine.partial.rglob("study*.csv")]
+
+    first, path = frame(size=3), mine.frame_path("study")
+    provenance, content = read_provenance(path), path.read_bytes()
+    assert asked == [("a", "b")]
+    # A code of each parity, so that each task is asked in turn.
+    for code, task in (("0" * 15 + "2", "a"), ("0" * 15 + "3", "b")):
+        with monkeypatch.context() as patch:
+            patch.setattr(run, "code_of", lambda module, code=code: code)
+            assert frame(size=3).equals(first)
+            assert asked.pop() == (task,)
+            assert frame(size=3).equals(first), "stamped: not asked again"
+            assert read_provenance(path) == provenance | {"code": code}
+    assert (path.read_bytes(), asked, set_aside()) == (content, [("a", "b")], [])
+    restamp(path, provenance | {"code": "another"})
+    with pytest.raises(StaleResult, match=r"inputs\.size is 3, wanted 4"):
+        frame(size=4)
+    path.write_text("task,place,value\n")
+    with pytest.warns(UserWarning, match="study.csv is corrupt"):
+        assert frame(size=3).equals(first)
+    of["a"][1] = of["b"][0] = 0.5
+    restamp(path, provenance | {"code": "another"})
+    with pytest.warns(UserWarning, match="study.csv was made by other code"):
+        assert frame(size=3)["value"].tolist() == [1.0, 0.5, 0.5, 2.0]
+    assert set_aside()
 
 
 @pytest.mark.long

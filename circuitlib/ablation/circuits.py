@@ -43,17 +43,17 @@ def measure_circuits(
     it: kept (all other heads ablated; of no heads: all) and ablated (these; of no heads: none).
 
     Raises ``ValueError``, before anything is measured, for an order without so many different heads of the subject."""
-    for task, orders in rankings.items():
+    for name, orders in rankings.items():
         for ranking, several in orders.items():
             for order in several:
                 if len(set(order[: max(sizes)]) & set(range(subject.heads))) < max(sizes):
                     raise ValueError(
-                        f"{task}, {ranking}: no order of {max(sizes)} different heads, of 0 to {subject.heads - 1}"
+                        f"{name}, {ranking}: no order of {max(sizes)} different heads, of 0 to {subject.heads - 1}"
                     )
     frames = []
     every = range(subject.heads)
     for (name, orders), kind in product(rankings.items(), kinds):
-        task, ablation = TASKS[name], ablation_of(kind, subject.tokenizer, text)  # type: ignore[assignment]
+        task, ablation = TASKS[name], ablation_of(kind, subject.tokenizer, text)
         asked = [
             ((ranking, i, n), tuple(head for head in every if head not in order[:n]), tuple(sorted(order[:n])))
             for ranking, several in orders.items()
@@ -62,8 +62,8 @@ def measure_circuits(
         ]
         # Many of them are the same set: n heads of any ranking that agrees on them.
         sets = list(dict.fromkeys(heads for _, *both in asked for heads in both))
-        groups = task.prompts(subject.tokenizer, count, seed)  # type: ignore[attr-defined]
-        scores = torch.cat([hooked_task(subject, group, task.metric, sets, ablation) for group in groups])  # type: ignore[attr-defined]
+        groups = task.prompts(subject.tokenizer, count, seed)
+        scores = torch.cat([hooked_task(subject, group, task.metric, sets, ablation) for group in groups])
         of = dict(zip(sets, scores.T.numpy().round(DECIMALS), strict=True))
         for (ranking, i, n), rest, circuit in asked:
             names = {"task": name, "ablation": kind, "ranking": ranking, "order": i, "heads": n}

@@ -64,11 +64,12 @@ def _measured(
     sizes = [size for size in SIZES if size < run.card.heads]
     asked = {"rankings": rankings, "sizes": sizes, "prompts": count, "seed": STUDY_SEED, "kinds": kinds}
 
-    def compute() -> pd.DataFrame:
-        scores = measure_circuits(run.subject, rankings, sizes, count, STUDY_SEED, kinds, text)
+    def measure(some: Sequence[str]) -> pd.DataFrame:
+        of_some = {task: rankings[task] for task in some}
+        scores = measure_circuits(run.subject, of_some, sizes, count, STUDY_SEED, kinds, text)
         return scores.assign(rests_on=rests_on)
 
-    return shares(run.frame(name, compute, measure_circuits.__module__, **asked))
+    return shares(run.frame_by_task(name, measure, run.main_tasks, measure_circuits.__module__, **asked))
 
 
 def _places(run: Run, task: str) -> Float[Tensor, " heads"]:

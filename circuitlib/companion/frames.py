@@ -5,6 +5,8 @@ else determines the table is an input. So an edit of the search makes no table s
 Every table is about the run's subject alone.
 """
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
@@ -74,17 +76,22 @@ def head_rewards(run: Run, task: str, part: Part, through: Through | None = None
     return rewards_of_tables(damage, general, run.settings.penalty)
 
 
-def _main_tables(run: Run) -> list[tuple[Recipe, DamageTable]]:
-    return [(run.recipe(name, "evaluation"), run.table(name, "evaluation")) for name in run.main_tasks]
+def _tables(run: Run, names: Sequence[str]) -> list[tuple[Recipe, DamageTable]]:
+    return [(run.recipe(name, "evaluation"), run.table(name, "evaluation")) for name in names]
+
+
+def _of(names: Sequence[str], best: Mapping[str, list[int]]) -> dict[str, list[int]]:
+    return {name: best[name] for name in names}
 
 
 def behaviours(run: Run) -> pd.DataFrame:
     """Does the subject do the tasks? On twice as many prompts as an evaluation table has; see
     :func:`circuitlib.ablation.behaviours.measure_behaviours`."""
     tasks, count = run.tasks, 2 * run.settings.evaluation_prompts
-    return run.frame(
+    return run.frame_by_task(
         "behaviours",
-        lambda: measure_behaviours(run.subject, tasks, count, STUDY_SEED),
+        lambda some: measure_behaviours(run.subject, some, count, STUDY_SEED),
+        tasks,
         SLOW["behaviours"],
         prompts=count,
         tasks=list(tasks),
@@ -103,9 +110,10 @@ def beginnings(run: Run) -> pd.DataFrame:
     count, spans = closer_prompts(run), run.settings.rows(True, "evaluation")
     others = [*BEGINNINGS.get(run.settings.subject, ()), NOTHING]
     others = [bos for bos in others if bos != run.card.bos]
-    return run.frame(
+    return run.frame_by_task(
         "beginnings",
-        lambda: measure_beginnings(run.subject, others, _main_tables(run), count, run.settings.text, spans),
+        lambda some: measure_beginnings(run.subject, others, _tables(run, some), count, run.settings.text, spans),
+        run.main_tasks,
         SLOW["beginnings"],
         tables=run.table_hashes(run.main_tasks, "evaluation"),
         others=others,
@@ -208,9 +216,10 @@ def pairs(run: Run) -> pd.DataFrame:
     """Pairs of the best heads of each main task, ablated together as the run ablates; see
     :func:`circuitlib.ablation.pairs.measure_pairs`."""
     count, settings, best = closer_prompts(run), run.settings, best_heads(run)
-    return run.frame(
+    return run.frame_by_task(
         "pairs",
-        lambda: measure_pairs(run.subject, best, count, STUDY_SEED, settings.ablation, settings.text),
+        lambda some: measure_pairs(run.subject, _of(some, best), count, STUDY_SEED, settings.ablation, settings.text),
+        run.main_tasks,
         SLOW["pairs"],
         prompts=count,
         heads=best,
@@ -226,9 +235,10 @@ def backup(run: Run) -> pd.DataFrame:
         movers = detections(run).query("task == 'ioi' and detector == 'name mover'")
         strongest = movers.nlargest(NAME_MOVERS, "score")["head"].tolist()
         best["ioi"] += [head for head in strongest if head not in best["ioi"]]
-    return run.frame(
+    return run.frame_by_task(
         "backup",
-        lambda: measure_backup(run.subject, best, count, STUDY_SEED),
+        lambda some: measure_backup(run.subject, _of(some, best), count, STUDY_SEED),
+        run.main_tasks,
         SLOW["backup"],
         prompts=count,
         heads=best,
@@ -241,21 +251,23 @@ def conventions(run: Run) -> pd.DataFrame:
     :func:`circuitlib.ablation.conventions.measure_conventions`."""
     count = closer_prompts(run)
 
-    def compute() -> pd.DataFrame:
+    def measure(some: Sequence[str]) -> pd.DataFrame:
         other = load_subject(run.settings.subject, other_than(run.card.convention), bos=run.settings.bos)
-        return measure_conventions(other, _main_tables(run), count)
+        return measure_conventions(other, _tables(run, some), count)
 
     hashes = run.table_hashes(run.main_tasks, "evaluation")
-    return run.frame("conventions", compute, SLOW["conventions"], tables=hashes, prompts=count)
+    return run.frame_by_task("conventions", measure, run.main_tasks, SLOW["conventions"], tables=hashes, prompts=count)
 
 
 def kinds(run: Run) -> pd.DataFrame:
     """Damage of every head under every kind of ablation, on a few rows, because all heads are swept twice, of the evaluation tables of the
     main tasks and the control text; see :func:`circuitlib.ablation.kinds.measure_kinds`."""
     count, names = closer_prompts(run) // 2, (*run.main_tasks, CONTROL)
-
-    def compute() -> pd.DataFrame:
-        control = run.recipe(CONTROL, "evaluation"), run.table(CONTROL, "evaluation")
-        return measure_kinds(run.subject, [*_main_tables(run), control], count)
-
-    return run.frame("kinds", compute, SLOW["kinds"], tables=run.table_hashes(names, "evaluation"), prompts=count)
+    return run.frame_by_task(
+        "kinds",
+        lambda some: measure_kinds(run.subject, _tables(run, some), count),
+        names,
+        SLOW["kinds"],
+        tables=run.table_hashes(names, "evaluation"),
+        prompts=count,
+    )

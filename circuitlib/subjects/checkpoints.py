@@ -4,6 +4,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
+from zipfile import is_zipfile
+
+from safetensors import SafetensorError, safe_open
 
 from circuitlib.paths import SUBJECTS, in_checkout
 from circuitlib.subjects import hub
@@ -67,6 +70,32 @@ def _missing_files(directory: Path) -> list[str]:
     return missing
 
 
+def _damage(path: Path) -> str:
+    """What is wrong with a file that is empty or cut short, as far as its format tells."""
+    if not path.stat().st_size:
+        return "it is empty"
+    try:
+        if path.suffix == ".json":
+            json.loads(path.read_text(encoding="utf-8"))
+        elif path.suffix == ".safetensors":
+            with safe_open(path, "np"):
+                pass
+        elif path.suffix == ".bin":
+            with path.open("rb") as file:
+                if file.read(2) == b"PK" and not is_zipfile(file):
+                    return "its end is not there"
+    except (ValueError, SafetensorError) as error:
+        return str(error)
+    return ""
+
+
+def _refuse_damaged(directory: Path) -> None:
+    """By name, which those who load a checkpoint need not tell."""
+    for file in _checkpoint_files(sorted(path.name for path in directory.iterdir() if path.is_file())):
+        if why := _damage(directory / file):
+            raise ValueError(f"{directory / file} is damaged ({why}); put the whole file there")
+
+
 def _checkpoint_files(files: Sequence[str]) -> list[str]:
     """Of the files of a repository on the hub, those that make the checkpoint."""
     top = [file for file in files if "/" not in file]
@@ -80,10 +109,13 @@ def _may_be_on_hub(name: str) -> bool:
 
 
 def local_checkpoint(name: str) -> Path | None:
-    """The directory of a subject's checkpoint where it is on this machine and whole; asks no network."""
+    """The directory of a subject's checkpoint where it is on this machine and whole; asks no network. Raises ``ValueError`` for one with
+    a file that is cut short."""
     directory = _local_directory(name)
     if directory is None and _may_be_on_hub(name) and (config := hub.cached(name, "config.json")):
         directory = config.parent
+    if directory:
+        _refuse_damaged(directory)
     return None if directory is None or _missing_files(directory) else directory
 
 
@@ -92,7 +124,7 @@ def find_checkpoint(name: str) -> Path:
     downloaded into that cache, whichever comes first.
 
     Raises ``FileNotFoundError``, at once when there is no network, saying what to download, how large it is, from
-    where, and where to put it.
+    where, and where to put it, and ``ValueError`` for a file that is cut short.
     """
     if directory := local_checkpoint(name):
         return directory
@@ -116,6 +148,7 @@ def find_checkpoint(name: str) -> Path:
         )
     try:
         directory = hub.download(name, _checkpoint_files)
+        _refuse_damaged(directory)
         missing = ", ".join(_missing_files(directory))
         if not missing:
             return directory

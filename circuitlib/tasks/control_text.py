@@ -55,7 +55,7 @@ def _wikitext_path() -> Path:
 def control_paragraphs(text: Text) -> list[str]:
     """The paragraphs of a control text, in order. Of WikiText-2 that is every row that is neither empty nor a heading.
 
-    Raises ``ValueError`` for an unknown text and ``FileNotFoundError``, saying what to download and where to put it,
+    Raises ``ValueError`` for an unknown text, or a file that is cut short, and ``FileNotFoundError``, saying what to download and where to put it,
     when the text is not here and cannot be had.
     """
     if text not in get_args(Text):
@@ -64,7 +64,11 @@ def control_paragraphs(text: Text) -> list[str]:
         return prose_paragraphs("held_out")
     import pandas as pd  # slow to import, and needed here only
 
-    rows = (row.strip() for row in pd.read_parquet(_wikitext_path(), columns=["text"])["text"])
+    path = _wikitext_path()
+    try:
+        rows = [row.strip() for row in pd.read_parquet(path, columns=["text"])["text"]]
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); put the whole file there") from error
     return [row for row in rows if row and not re.fullmatch(r"= .* =", row)]
 
 
