@@ -25,7 +25,7 @@ from circuitlib.search.meter import Estimate, Meter
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.oracle import head_order
 from circuitlib.search.policy import PolicySearcher
-from circuitlib.search.rivals import Halving, LayersInOrder, Verified
+from circuitlib.search.rivals import Halving, LayersByReward, Verified
 from circuitlib.search.searchers import RandomSearcher, Searcher, StaticPrior
 from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS
@@ -75,7 +75,7 @@ def test_every_searcher_that_measures_all_heads_names_one_of_them(by_hand: Subje
     searchers: list[Searcher] = [
         RandomSearcher(),
         StaticPrior(torch.arange(heads).flip(0)),
-        LayersInOrder(layers),
+        LayersByReward(layers),
         Verified(GRADIENT, "verify"),
         Halving(heads, "halving"),
         PolicySearcher(ActorCritic(2, heads, 8, 0), np.zeros(2, dtype=np.float32)),

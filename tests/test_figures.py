@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 mpl.use("Agg")
 
 from circuitlib.companion import figures, show
+from circuitlib.companion.legend import SEARCHERS
 from circuitlib.companion.verdicts import MARGIN
 from circuitlib.paths import FIGURES
-from circuitlib.search.searchers import SEARCHERS
 
 SHAPES = pytest.mark.parametrize(("layers", "across"), [(7, 5), (30, 9)])
 TASKS = ["induction", "ioi", "docstring"]

@@ -8,6 +8,7 @@ import pytest
 
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.companion import rival_figures
+from circuitlib.companion.legend import RIVALS
 from circuitlib.companion.verdicts import beats
 from circuitlib.search.belief import ESTIMATES, Prior
 from circuitlib.search.contest import DRAWS
@@ -17,7 +18,6 @@ from circuitlib.search.network import ActorCritic
 from circuitlib.search.priced import PRICES, price_to, summarise_priced
 from circuitlib.search.priced_contest import priced_contest
 from circuitlib.search.priced_policy import Learned
-from circuitlib.search.searchers import RIVALS
 from circuitlib.search.trials import PricedTables
 
 
@@ -38,7 +38,8 @@ def contest(make_table: Callable[..., DamageTable]) -> pd.DataFrame:
     evaluation = {name: tables(name, 5 + i) for i, name in enumerate(("ioi", "docstring"))}
     policies = {k: {seed: ActorCritic(2, 12, 8, seed) for seed in range(2)} for k in (1, 5)}
     learned = Learned(Prior(0), {seed: Headwise(seed) for seed in range(2)})
-    return priced_contest(evaluation, training, policies, learned, layers=3, episodes=3, penalty=1.0)
+    behaviours = {"plural": tables("plural", 11)}
+    return priced_contest(evaluation, training, policies, learned, behaviours, layers=3, episodes=3, penalty=1.0)
 
 
 def test_everyone_plays_the_same_episodes(contest: pd.DataFrame) -> None:
@@ -51,7 +52,7 @@ def test_everyone_plays_the_same_episodes(contest: pd.DataFrame) -> None:
     assert np.allclose(exact["named"], exact["oracle"]), "all twelve heads have been measured"
     seeds = contest.groupby("searcher")["seed"].nunique()
     assert seeds["headwise"] == seeds["policy k=5"] == 2
-    assert seeds["random"] == seeds["layers in order"] == DRAWS
+    assert seeds["random"] == seeds["layers by training reward"] == DRAWS
     assert seeds["list, mean"] == 1
     perfect = contest.query("searcher == 'gradient, then verify' and price == 3")
     assert np.allclose(perfect["named"], perfect["oracle"]), "these estimates are the damages themselves"

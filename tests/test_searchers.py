@@ -6,13 +6,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from circuitlib.companion.legend import SEARCHERS, kind_of
 from circuitlib.search import oracle
 from circuitlib.search.episodes import signal_of
 from circuitlib.search.meter import Estimate, Meter
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.policy import PolicySearcher
-from circuitlib.search.rivals import Halving, LayersInOrder, Verified, schedule
-from circuitlib.search.searchers import SEARCHERS, RandomSearcher, Searcher, StaticPrior, kind_of
+from circuitlib.search.rivals import Halving, LayersByReward, Verified, schedule
+from circuitlib.search.searchers import RandomSearcher, Searcher, StaticPrior
 
 HEADS, BATCH = 12, 8
 NOTHING = signal_of(("induction", "ioi"))
@@ -50,7 +51,7 @@ def searchers() -> list[Searcher]:
         PolicySearcher(eager(), NOTHING),
         PolicySearcher(eager(), NOTHING, greedy=True),
         PolicySearcher(eager(), NOTHING, candidates=5),
-        LayersInOrder(torch.tensor([2, 0, 1])),
+        LayersByReward(torch.tensor([2, 0, 1])),
         Verified("gradient", "attribution"),
         Halving(8, "halving"),
         Halving(4, "halving from attribution", "gradient", always=(0, 5)),
@@ -249,7 +250,7 @@ def test_estimates_are_bought_only_where_the_budget_suffices() -> None:
 
 def test_layers_in_order() -> None:
     meter = Meter(drawn_rows(0))
-    LayersInOrder(torch.tensor([2, 0, 1])).search(meter, HEADS, torch.Generator().manual_seed(0))
+    LayersByReward(torch.tensor([2, 0, 1])).search(meter, HEADS, torch.Generator().manual_seed(0))
     layers = meter.log.head // 4
     assert (layers == torch.tensor([2, 0, 1]).repeat_interleave(4)).all()
     assert (meter.log.head.sort(1).values == torch.arange(HEADS)).all()

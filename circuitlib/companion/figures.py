@@ -13,11 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from circuitlib.companion.legend import SEARCHERS, kind_of
 from circuitlib.companion.show import described, subject_name
 from circuitlib.companion.verdicts import MARGIN
 from circuitlib.search.env import BUDGET
 from circuitlib.search.evaluate import after_picks
-from circuitlib.search.searchers import SEARCHERS, kind_of
 
 HERE, PAPER, ORACLE = "#0072B2", "#CC79A7", "#000000"
 """Colours of what is measured here, of the paper's numbers, and of the oracle."""

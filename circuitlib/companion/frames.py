@@ -24,7 +24,7 @@ from circuitlib.ablation.kinds import measure_kinds
 from circuitlib.ablation.pairs import measure_pairs
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.companion.detectors import detect
-from circuitlib.companion.learned import learned, learned_hash
+from circuitlib.companion.learned import is_real, learned, learned_hash
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import CANDIDATES
 from circuitlib.search.belief import ESTIMATES
@@ -36,6 +36,7 @@ from circuitlib.subjects.beginning import NOTHING
 from circuitlib.subjects.checkpoints import SMOLLM2
 from circuitlib.subjects.load import load_subject
 from circuitlib.subjects.sizes import sizes_of
+from circuitlib.tasks.behaviours import TAUGHT
 from circuitlib.tasks.control_text import CONTROL, Part
 
 SLOW = {
@@ -168,7 +169,7 @@ def rivals(run: Run) -> pd.DataFrame:
     """Every searcher with every budget, told nothing, policies of the seeds that are kept; see
     :func:`circuitlib.search.priced_contest.priced_contest`."""
     policies, episodes, penalty = run.kept_policies(), run.settings.episodes, run.settings.penalty
-    taught = learned(run)
+    taught, known = learned(run), TAUGHT if is_real(run) else ()
 
     def compute() -> pd.DataFrame:
         tables = {
@@ -176,7 +177,8 @@ def rivals(run: Run) -> pd.DataFrame:
             for part, buyable in BUYABLE.items()
         }
         contestants = tables["evaluation"], tables["train"], policies, taught
-        return priced_contest(*contestants, run.card.layers, episodes, penalty)
+        behaviours = {name: run.priced_tables(name, "train") for name in known}
+        return priced_contest(*contestants, behaviours, run.card.layers, episodes, penalty)
 
     return run.frame(
         "rivals",
@@ -190,6 +192,7 @@ def rivals(run: Run) -> pd.DataFrame:
         },
         policies=run.hashes(*(run.policy_path(k).name for k in CANDIDATES)),
         learned=learned_hash(run),
+        behaviours=run.table_hashes(known, "train"),
     )
 
 

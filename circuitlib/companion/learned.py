@@ -74,7 +74,7 @@ def learned(run: Run) -> Learned:
     Raises ``StaleResult`` when what is stored is corrupt, or of other code or tables.
     """
     folder, wanted = _home(run), None
-    if _is_real(run):
+    if is_real(run):
         wanted = _provenance(run)
         if not run.reads(folder / LEARNED, wanted["code"]):
             found, history = learn(run)
@@ -98,7 +98,7 @@ def adopt_learned(run: Run) -> bool:
     """Take what is committed into a run of the real model, as it is, and say whether it was: not if the run has its own, or the
     code is another."""
     ours, committed = run.folder / LEARNED, RESULTS / SMOLLM2 / LEARNED
-    if not _is_real(run) or is_stored(ours) or not is_stored(committed):
+    if not is_real(run) or is_stored(ours) or not is_stored(committed):
         return False
     provenance = read_provenance(committed)
     if provenance["code"] != code_of(CODE):
@@ -109,10 +109,11 @@ def adopt_learned(run: Run) -> bool:
 
 
 def _home(run: Run) -> Path:
-    return run.folder if _is_real(run) else RESULTS / SMOLLM2
+    return run.folder if is_real(run) else RESULTS / SMOLLM2
 
 
-def _is_real(run: Run) -> bool:
+def is_real(run: Run) -> bool:
+    """Whether a run has tables of the behaviours that a search is learned on."""
     return published(run.settings) == REAL
 
 

@@ -8,10 +8,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from circuitlib.companion.legend import RIVALS
 from circuitlib.companion.show import described
 from circuitlib.companion.verdicts import beats
 from circuitlib.search.intervals import fraction
-from circuitlib.search.searchers import RIVALS
 
 ACROSS = 3
 """Panels in a row."""

@@ -21,13 +21,16 @@ from circuitlib.search.oracle import head_order
 from circuitlib.search.policy import PolicySearcher
 from circuitlib.search.priced import Player, priced
 from circuitlib.search.priced_policy import Learned, PricedPolicy
-from circuitlib.search.rivals import Halving, LayersInOrder, Verified
+from circuitlib.search.rivals import Halving, LayersByReward, Verified
 from circuitlib.search.searchers import RandomSearcher, StaticPrior
 from circuitlib.search.trials import PricedTables, draw_trials
 
 FROZEN = "frozen gradient"
 RIVAL_ESTIMATES: dict[str, Through] = ESTIMATES | {FROZEN: "frozen"}
 """What rivals can buy of an evaluation task: what priors are made of, and the gradient with norms and attention patterns held."""
+
+ELSEWHERE = 16
+"""Heads that pay most in other behaviours, on average, which may matter where no estimate says so."""
 
 FEW = 20
 """The largest price for those that choose every few prompts: they are made for small ones, and take long with large ones."""
@@ -38,6 +41,7 @@ def priced_contest(
     training: Mapping[str, PricedTables],
     policies: Policies,
     learned: Learned | None,
+    behaviours: Mapping[str, PricedTables],
     layers: int,
     episodes: int,
     penalty: float,
@@ -45,11 +49,11 @@ def priced_contest(
     """Every searcher with every budget on the same episodes of every task, told nothing; columns of
     :func:`circuitlib.search.priced.priced`.
 
-    evaluation, training: by task, the tables of damages and estimates. policies: the paper's, by k and seed. layers: of the subject.
-    episodes: of each task. penalty: lambda.
+    evaluation, training: by task, the tables of damages and estimates. policies: the paper's, by k and seed. behaviours: tables of other tasks
+    that the subject does, of which there may be none. layers: of the subject. episodes: of each task. penalty: lambda.
     """
     buyable = list(next(iter(evaluation.values())).estimates)
-    players = list(_players(training, buyable, policies, learned, layers, penalty))
+    players = list(_players(training, buyable, policies, learned, behaviours, layers, penalty))
     tasks = [(draw_trials(tables, episodes, penalty), players) for tables in evaluation.values()]
     return pd.concat(in_processes(priced, tasks), ignore_index=True)
 
@@ -59,13 +63,14 @@ def _players(
     buyable: Sequence[str],
     policies: Policies,
     learned: Learned | None,
+    behaviours: Mapping[str, PricedTables],
     layers: int,
     penalty: float,
 ) -> Iterator[Player]:
-    measured = torch.stack([head_rewards(x.damage, x.general, penalty) for x in training.values()])
+    measured = _head_rewards(training, penalty)
     for seed in range(DRAWS):
         yield Player("random", RandomSearcher(), seed)
-        yield Player("layers in order", LayersInOrder(priors.layers_by_mean(measured, layers)), seed)
+        yield Player("layers by training reward", LayersByReward(priors.layers_by_mean(measured, layers)), seed)
     for how, make in priors.LISTS.items():
         yield Player(f"list, {how}", StaticPrior(make(measured)))
     for task, rewards in zip(training, measured, strict=True):
@@ -79,6 +84,12 @@ def _players(
     for candidates in (8, 16, 32):
         yield Player(f"halving, {candidates} by gradient", Halving(candidates, "halving", GRADIENT))
     yield Player("halving, 16 by gradient and layer 0", Halving(16, "halving", GRADIENT, always=range(across)))
+    if behaviours:
+        elsewhere = priors.by_normalised_mean(_head_rewards(behaviours, penalty))[:ELSEWHERE].tolist()
+        yield Player(
+            f"halving, 16 by gradient and {ELSEWHERE} of other behaviours",
+            Halving(16, "halving", GRADIENT, always=elsewhere),
+        )
     fewest = min(len(x.damage) for x in training.values())
     rows, guesses = (
         torch.stack([of(x, penalty)[:fewest] for x in training.values()]) for of in (_measured, _estimated)
@@ -102,6 +113,10 @@ def _players(
         for seed, headwise in learned.policies.items():
             for shown, blind in (("headwise", False), ("headwise, blind", True)):
                 yield Player(shown, PricedPolicy(headwise, learned.prior, layers, blind=blind), seed, most=FEW)
+
+
+def _head_rewards(tables: Mapping[str, PricedTables], penalty: float) -> Float[Tensor, "tasks h"]:
+    return torch.stack([head_rewards(x.damage, x.general, penalty) for x in tables.values()])
 
 
 def _measured(tables: PricedTables, penalty: float) -> Float[Tensor, "n h"]:

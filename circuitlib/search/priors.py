@@ -32,6 +32,11 @@ def in_turns(rewards: Float[Tensor, "tasks heads"]) -> Int[Tensor, " heads"]:
     return torch.tensor(list(dict.fromkeys(orders.T.flatten().tolist())))
 
 
+def in_turns_reversed(rewards: Float[Tensor, "tasks heads"]) -> Int[Tensor, " heads"]:
+    """In turns, the last task's best head first."""
+    return in_turns(rewards.flip(0))
+
+
 def layers_by_mean(rewards: Float[Tensor, "tasks heads"], layers: int) -> Int[Tensor, " layers"]:
     """Layers by the mean normalised reward of their heads."""
     return head_order(_normalised(rewards).unflatten(1, (layers, -1)).mean(2))
@@ -41,5 +46,11 @@ def _normalised(rewards: Tensor) -> Tensor:
     return rewards / rewards.amax(1, keepdim=True)
 
 
-LISTS = {"mean": by_mean, "normalised": by_normalised_mean, "maximum": by_maximum, "in turns": in_turns}
+LISTS = {
+    "mean": by_mean,
+    "normalised": by_normalised_mean,
+    "maximum": by_maximum,
+    "in turns": in_turns,
+    "in turns, reversed": in_turns_reversed,
+}
 """Every way of making one list of several tasks."""

@@ -14,11 +14,12 @@ from circuitlib.search.meter import Meter
 
 
 @dataclass(frozen=True)
-class LayersInOrder:
-    """Measures one layer after the other, the heads of each in random order. layers: in which order, fixed beforehand."""
+class LayersByReward:
+    """Measures one layer after the other, the heads of each in random order. layers: in which order, fixed beforehand by what they paid
+    in training."""
 
     layers: Int[Tensor, " layers"]
-    name: str = "layers in order"
+    name: str = "layers by training reward"
 
     def search(self, meter: Meter, budget: float | int, generator: Generator) -> None:
         """See :class:`circuitlib.search.searchers.Searcher`."""
