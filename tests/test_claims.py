@@ -161,9 +161,24 @@ def test_what_the_paper_has_no_number_of(
         at = docstring[docstring["measured"] == count]
         found = at.groupby("searcher")["best"].mean()
         expected += [(found["policy"] - found[searcher]) / oracle for searcher in ("static prior", "random")]
-    assert rows["ours"].tolist() == pytest.approx(expected, abs=1e-5)
+    priced = load_frame(run.frame_path("rivals")).query("task == 'docstring'")
+    for count in (10, 50):
+        named = priced[priced["price"] == count].groupby("searcher")["named"].mean()
+        expected += [
+            (named["policy k=5"] - named[searcher]) / oracle for searcher in ("list, in turns", "gradient, then verify")
+        ]
+    gained, ahead = rows[rows["claim"].str.contains("what seeing gains")], rows[rows["claim"].str.contains("more than")]
+    assert len(gained) + len(ahead) == len(rows) == 10
+    seen: Any = load_frame(run.frame_path("seeing")).query(
+        "task == 'docstring' and searcher == 'policy' and trained_k == 5 and told == 'none' and measured in (10, 50)"
+    )
+    ratios = seen.pivot(index="measured", columns="shown", values="ratio")
+    assert gained["ours"].tolist() == pytest.approx((ratios["seeing"] - ratios["blind"]).tolist(), abs=1e-5)
+    for row, blind in zip(gained.itertuples(), ratios["blind"], strict=True):
+        assert row.verdict == verdicts.gains(float(row.low), float(row.high), blind)  # type: ignore[arg-type]
+    assert ahead["ours"].tolist() == pytest.approx(expected, abs=1e-5)
     assert rows["paper"].isna().all()
-    for row in rows.itertuples():
+    for row in ahead.itertuples():
         assert row.verdict == verdicts.beats(float(row.low), float(row.high))  # type: ignore[arg-type]
     (pairs,) = claims[claims["unit"] == "share of pairs"].to_dict("records")
     of_ioi = load_frame(run.frame_path("pairs")).query("task == 'ioi'")

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 mpl.use("Agg")
 
 from circuitlib.companion import figures, show
-from circuitlib.companion.legend import SEARCHERS
+from circuitlib.companion.legend import PLANNING, SEARCHERS, task_title
 from circuitlib.companion.verdicts import MARGIN
 from circuitlib.paths import FIGURES
 
@@ -95,8 +95,11 @@ def test_search_curves(layers: int, across: int) -> None:
             searcher, _, k = kind.key.partition(" k=")
             rows = summary[(summary["task"] == task) & (summary["searcher"] == searcher)]
             rows = rows[rows["signal"] == ("none" if searcher == "random" else signal)]
-            rows = rows[(rows["trained_k"] == int(k or 0)) & (rows["planned_k"] == int(k or 0))]
-            rows = rows[(rows["measured"] <= heads) & (rows["measured"] != 250)]
+            rows = rows[(rows["trained_k"] == int(k or 0)) & (rows["measured"] <= heads) & (rows["measured"] != 250)]
+            if kind.key == "policy k=5":
+                planning = rows[rows["planned_k"] == 5]
+                assert np.allclose(lines[PLANNING], planning[["measured", "ratio"]])
+            rows = rows[rows["planned_k"] == min(1, int(k or 0))]
             assert np.allclose(lines[kind.title], rows[["measured", "ratio"]]), kind.title
             path = axis.collections[list(SEARCHERS).index(kind.key)].get_paths()[0]
             band = np.asarray(path.vertices)
@@ -109,7 +112,8 @@ def test_search_curves(layers: int, across: int) -> None:
 def test_a_searcher_that_was_not_measured_is_not_drawn() -> None:
     summary = summary_of(35, ["ioi"]).query("searcher != 'static prior'")
     (axis,) = figures.search_curves(summary, {"ioi": "ioi"}).axes
-    assert "static prior" not in lines_of(axis)
+    assert "random" in lines_of(axis)
+    assert SEARCHERS["static prior"].title not in lines_of(axis)
 
 
 @SHAPES
@@ -144,7 +148,7 @@ def test_pretraining_curves() -> None:
     log = pd.DataFrame({"step": [100, 200], "ioi": [0.0, 9.0], "ioi_right": [0.5, 1.0]})
     log = log.assign(prose_loss=[6.0, 3.0], bigram_loss=4.0)
     left, right = figures.pretraining_curves(log).axes
-    assert np.allclose(lines_of(left)["ioi"], [(100, 50), (200, 100)])
+    assert np.allclose(lines_of(left)["IOI"], [(100, 50), (200, 100)])
     assert np.allclose(lines_of(right)["my-subject"], [(100, 6), (200, 3)])
     assert np.allclose(lines_of(right)["interpolated bigram"][:, 1], 4)
 
@@ -161,7 +165,7 @@ def test_training_curves() -> None:
         ):
             best = np.stack([some["best"].to_numpy() for _, some in rows.groupby("seed")])
             smooth = np.concatenate([best[:, :1], (best[:, 1:] + best[:, :-1]) / 2], axis=1)
-            assert np.allclose(lines_of(axis)[f"policy, k={k}"][:, 1], smooth.mean(0))
+            assert np.allclose(lines_of(axis)[f"policy, trained with k={k}"][:, 1], smooth.mean(0))
             corners = np.asarray(band.get_paths()[0].vertices)
             assert {round(y, 6) for y in corners[:, 1]} == {round(y, 6) for y in (*smooth.min(0), *smooth.max(0))}
         assert np.allclose(lines_of(axis)["oracle, mean"][:, 1], ceiling)
@@ -170,7 +174,7 @@ def test_training_curves() -> None:
 @SHAPES
 def test_signal_bars(layers: int, across: int) -> None:
     summary, most = summary_of(layers * across), min(50, layers * across)
-    paper = {("docstring", 1, "none"): 0.6, ("docstring", 5, "ioi"): 0.8}
+    paper = {("docstring", 1, "none"): 0.6, ("docstring", 5, "ioi"): 0.8, ("docstring", 0, "none"): 0.64}
     figure = figures.signal_bars(summary, "docstring", paper)
     expected = {1: [0.6, np.nan, np.nan], 5: [np.nan, np.nan, 0.8]}
     for axis, k in zip(figure.axes, (1, 5), strict=True):
@@ -183,6 +187,7 @@ def test_signal_bars(layers: int, across: int) -> None:
         assert np.allclose(ends, rows[["low", "high"]])
         random = summary.query("task == 'docstring' and searcher == 'random' and measured == @most")["ratio"]
         assert np.allclose(lines_of(axis)["random, here"][:, 1], random)
+        assert np.allclose(lines_of(axis)["random, in the paper"][:, 1], 0.64)
     assert f"after {most} heads" in text_of(figure)
 
 
@@ -190,7 +195,7 @@ def test_signal_bars_of_the_signals_that_there_are() -> None:
     summary = summary_of(35, ["docstring"]).query("signal != 'induction'")
     axis = figures.signal_bars(summary, "docstring", {}).axes[0]
     names = [text.get_text() for text in axis.get_xticklabels()]
-    assert names == ["told\nnothing", "told\nioi"]
+    assert names == ["told\nnothing", "told\nIOI"]
 
 
 @SHAPES
@@ -200,7 +205,7 @@ def test_convention_scatter(layers: int, across: int) -> None:
     frame = frame.assign(folded=rng.random(len(frame)), raw=rng.random(len(frame)))
     figure = figures.convention_scatter(frame)
     for axis, (task, rows) in zip(figure.axes, frame.groupby("task", sort=False), strict=True):
-        assert axis.get_title() == task
+        assert axis.get_title() == task_title(str(task))
         assert np.allclose(axis.collections[0].get_offsets(), rows[["folded", "raw"]])
 
 
@@ -216,7 +221,7 @@ def test_detector_scatter(layers: int, across: int, panels: int) -> None:
     figure = figures.detector_scatter(scores)
     shown = [axis for axis in figure.axes if axis.get_visible()]
     for axis, (detector, rows) in zip(shown, scores.groupby("detector"), strict=True):
-        assert axis.get_title() == f"{detector} on ioi"
+        assert axis.get_title() == f"{detector} on IOI"
         assert np.allclose(axis.collections[0].get_offsets(), rows[["score", "reward"]])
         highest = {*rows.nlargest(3, "score")["head"], *rows.nlargest(3, "reward")["head"]}
         assert {text.get_text() for text in axis.texts} == {names[head] for head in highest}

@@ -87,12 +87,13 @@ def test_the_figure_draws_the_summary(contest: pd.DataFrame) -> None:
     summary = summarise_priced(contest, pool=40)
     figure = rival_figures.rival_curves(summary)
     axes = [axis for axis in figure.axes if axis.axison]
-    assert [axis.get_title() for axis in axes] == ["ioi", "docstring"]
+    assert [axis.get_title() for axis in axes] == ["IOI", "docstring"]
     for axis, of_task in zip(axes, (summary[summary["task"] == task] for task in ("ioi", "docstring")), strict=True):
         lines = {line.get_label(): line for line in axis.get_lines()}
         for kind in RIVALS:
-            expected = np.maximum(of_task.loc[of_task["searcher"] == kind.key, "ratio"].to_numpy(), -0.05)
+            expected = of_task.loc[of_task["searcher"] == kind.key, "ratio"].to_numpy()
             np.testing.assert_allclose(np.asarray(lines[kind.title].get_ydata(), dtype=float), expected)
+            assert axis.get_ylim()[0] < np.nanmin(expected), "nothing leaves the axes"
     table = rival_figures.rival_table(summary, 8)
     ratios = 100 * summary.query("searcher == 'random' and price == 8")["ratio"].to_numpy()
     shown = table.loc[["random"], ["ioi", "docstring", "mean", "lowest"]].to_numpy()[0]

@@ -73,7 +73,7 @@ def test_effects(shown: str) -> None:
             for (x, y), (low, high) in zip(points, ends, strict=True):
                 (label,) = (name for name, place in places.items() if abs(place - y) < 0.3)
                 task, _, told = label.replace("nothing", "none").partition(", told ")
-                row = by.loc[[(k, measured, task, told)]].iloc[0]
+                row = by.loc[[(k, measured, *(name.lower() for name in (task, told)))]].iloc[0]
                 assert 100 * row["effect"] == pytest.approx(x)
                 assert (low, high) == pytest.approx((100 * row["effect_low"], 100 * row["effect_high"]))
 

@@ -301,7 +301,7 @@ def test_every_searcher_is_registered() -> None:
     for searcher in (RandomSearcher(), StaticPrior(torch.arange(2))):
         assert kind_of(searcher.name).key == searcher.name
     for k in (1, 5):
-        assert kind_of(PolicySearcher(eager(), NOTHING).name, k).title == f"policy, k={k}"
+        assert kind_of(PolicySearcher(eager(), NOTHING).name, k).title == f"policy, trained with k={k}"
     with pytest.raises(ValueError, match="not 'policy k=7'"):
         kind_of("policy", 7)
     for field in ("title", "colour", "marker"):

@@ -10,20 +10,23 @@ fractions are taken as given, because it publishes no spread of them; of its sha
 """
 
 from collections.abc import Iterator
+from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
 from circuitlib.companion import verdicts
-from circuitlib.companion.frames import closer_prompts, evaluation, evaluation_episodes, pairs
+from circuitlib.companion.frames import closer_prompts, evaluation, evaluation_episodes, pairs, rivals
 from circuitlib.companion.paper import PAPER, best_head_share, in_words, mechrl, paper_fractions
 from circuitlib.companion.run import Run
+from circuitlib.companion.seeing import seeing
 from circuitlib.manifest import content_hash
 from circuitlib.search.env import BUDGET
 from circuitlib.search.episodes import NOTHING
-from circuitlib.search.evaluate import after_picks, ahead, summarise
-from circuitlib.search.intervals import Interval, difference, share
+from circuitlib.search.evaluate import after_picks, ahead, by_seed, summarise
+from circuitlib.search.intervals import Interval, difference, fraction, share
 from circuitlib.search.oracle import best_head
 from circuitlib.tasks.control_text import CONTROL
 
@@ -32,6 +35,9 @@ COUNTS = (10, BUDGET)
 
 RIVALS = {"static prior": "a fixed list", "random": "random search"}
 """Searchers that the paper has none or too little of, told nothing."""
+
+PRICED_RIVALS = {"list, in turns": "two lists in turns", "gradient, then verify": "attribution"}
+"""The same, on the axis of price."""
 
 BACKED_UP = 0.1
 """Heads of a task back each other up when more than this share of the pairs does."""
@@ -51,14 +57,14 @@ def claims(run: Run) -> pd.DataFrame:
     ``tables``, which it measures alike), note.
     """
     mechrl()
-    evaluation(run)
-    pairs(run)
+    for measured in (evaluation, rivals, seeing, pairs):
+        measured(run)
     tables = [run.table_path(task, "evaluation").name for task in (*run.main_tasks, CONTROL)]
     return run.frame(
         "claims",
         lambda: pd.DataFrame(_rows(run), columns=COLUMNS),
         __name__,
-        results=run.hashes("evaluation.parquet", "pairs.csv", *tables),
+        results=run.hashes("evaluation.parquet", "rivals.parquet", "seeing.csv", "pairs.csv", *tables),
         paper=content_hash(PAPER),
         episodes=run.settings.episodes,
     )
@@ -67,7 +73,9 @@ def claims(run: Run) -> pd.DataFrame:
 def _rows(run: Run) -> Iterator[Row]:
     yield from _fractions(run)
     if run.settings.held_out_task in run.main_tasks:
+        yield from _gains(run)
         yield from _rivals(run)
+        yield from _priced_rivals(run)
     yield from _one_best_head(run)
     if "ioi" in run.main_tasks:
         yield _superadditive(run)
@@ -107,6 +115,34 @@ def _rivals(run: Run) -> Iterator[Row]:
             claim = f"{run.settings.held_out_task}, after {count} heads: the headline's policy finds more than {name}"
             rests_on = (verdicts.beats(more.low, more.high), "notebook 04", "policies")
             yield claim, "fraction of oracle, paired", np.nan, *more, *rests_on, "told nothing"
+
+
+def _gains(run: Run) -> Iterator[Row]:
+    """What the policy of the headline gains by seeing its rewards."""
+    rows: Any = seeing(run).query(
+        f"task == {run.settings.held_out_task!r} and searcher == 'policy' and trained_k == 5 and told == {NOTHING!r} and shown == 'blind'"
+    )
+    for row in rows[rows["measured"].isin(COUNTS)].itertuples():
+        claim = f"{row.task}, after {row.measured} heads: what seeing gains the headline's policy"
+        word = verdicts.gains(row.effect_low, row.effect_high, row.ratio)
+        numbers = row.effect, row.effect_low, row.effect_high
+        yield claim, "fraction of oracle, paired", np.nan, *numbers, word, "notebook 05", "policies", "over zeros"
+
+
+def _priced_rivals(run: Run) -> Iterator[Row]:
+    """The same policy beside rivals on the axis of price, by the head that each would name."""
+    played = rivals(run).query(f"task == {run.settings.held_out_task!r}")
+    for count, (searcher, name) in product(COUNTS, PRICED_RIVALS.items()):
+        at = played[played["price"] == count]
+        policy, rival = (at[at["searcher"] == one] for one in ("policy k=5", searcher))
+        mine, theirs = (by_seed(one, "named") for one in (policy, rival))
+        oracle = by_seed(policy, "oracle")[0]
+        more = fraction(mine, oracle, run.settings.evaluation_prompts, against=theirs)
+        claim = (
+            f"{run.settings.held_out_task}, at the price of {count} heads: the headline's policy names more than {name}"
+        )
+        rests_on = (verdicts.beats(more.low, more.high), "notebook 06", "policies")
+        yield claim, "fraction of oracle, paired", np.nan, *more, *rests_on, "told nothing"
 
 
 def _one_best_head(run: Run) -> Iterator[Row]:

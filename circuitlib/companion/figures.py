@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from circuitlib.companion.legend import SEARCHERS, kind_of
+from circuitlib.companion.legend import PLANNING, SEARCHERS, kind_of, task_title
 from circuitlib.companion.show import described, subject_name
 from circuitlib.companion.verdicts import MARGIN
 from circuitlib.search.env import BUDGET
@@ -48,35 +48,40 @@ def _errors(rows: pd.DataFrame, value: str) -> np.ndarray:
 
 
 def searcher_labels(summary: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a summary that a comparison at equal price shows, with each searcher's title as ``label``:
-    policies planning with the k they were trained with, after as many heads as those without planning have rows for."""
-    common = set(summary.loc[summary["planned_k"] <= 1, "measured"])
-    kept = summary[(summary["trained_k"] == summary["planned_k"]) & summary["measured"].isin(common)]
-    return kept.assign(label=[kind.title for kind in map(kind_of, kept["searcher"], kept["trained_k"])])
+    """The rows of a summary that a comparison at equal price shows, with each searcher's title as ``label``: policies without planning,
+    as the paper evaluates them, and, after as many heads, the one that was trained to plan, planning."""
+    plain = summary[summary["planned_k"] <= 1]
+    titles = [kind_of(*of).title for of in zip(plain["searcher"], plain["trained_k"], strict=True)]
+    plans = (summary["planned_k"] > 1) & (summary["trained_k"] == summary["planned_k"])
+    planning = summary[plans & summary["measured"].isin(set(plain["measured"]))]
+    return pd.concat([plain.assign(label=titles), planning.assign(label=PLANNING)])
 
 
 @described
 def search_curves(summary: pd.DataFrame, told: dict[str, str]) -> Figure:
-    """Best reward, as a fraction of the paired oracle, against heads measured, with 95% intervals. Dashed: as many
-    heads as the paper's episodes have picks.
+    """Best reward, as a fraction of the paired oracle, against heads measured, with 95% intervals. Thin: a policy that plans, and pays for
+    the heads that it passes over. Dashed: as many heads as the paper's episodes have picks.
 
     told: the signal of each task, one panel per task; searchers without signals have ``none``.
     """
     rows = searcher_labels(summary)
+    planner = SEARCHERS["policy k=5"]
+    looks = {kind.title: (kind.colour, kind.marker, "-", 0.15) for kind in SEARCHERS.values()}
+    looks[PLANNING] = planner.colour, "", ":", 0.0
     figure, axes = _panels(len(told), 3.6, 3.5, sharey=True)
     for axis, (task, signal) in zip(axes, told.items(), strict=True):
-        for kind in SEARCHERS.values():
-            line = rows.query("task == @task and label == @kind.title").sort_values("measured")
+        for title, (colour, marker, dashes, alpha) in looks.items():
+            line = rows.query("task == @task and label == @title").sort_values("measured")
             heard = signal if signal in set(line["signal"]) else "none"
             line = line[line["signal"] == heard]
             if line.empty:
                 continue
             x = line["measured"]
-            axis.plot(x, line["ratio"], marker=kind.marker, color=kind.colour, label=kind.title, ms=5)
-            axis.fill_between(x, line["low"], line["high"], color=kind.colour, alpha=0.15, lw=0)
+            axis.plot(x, line["ratio"], marker=marker, color=colour, ls=dashes, label=title, ms=5)
+            axis.fill_between(x, line["low"], line["high"], color=colour, alpha=alpha, lw=0)
         axis.axhline(1, color=ORACLE, lw=1, ls=":")
         trained = "trained on" if signal == task else "never trained on"
-        axis.set(xscale="log", xlabel="heads measured, repeats counted", title=f"{task} ({trained})")
+        axis.set(xscale="log", xlabel="heads measured, repeats counted", title=f"{task_title(task)} ({trained})")
         ticks = sorted(set(rows.loc[rows["task"] == task, "measured"]))
         # Two that are near each other would overlap; the last is all heads.
         crowded = [after < 1.5 * tick for tick, after in pairwise(ticks)]
@@ -84,7 +89,7 @@ def search_curves(summary: pd.DataFrame, told: dict[str, str]) -> Figure:
         axis.axvline(BUDGET, color=ORACLE, lw=0.6, ls="--", alpha=0.5)
         axis.minorticks_off()
     axes[0].set(ylabel="best reward / oracle", ylim=(None, 1.05))
-    axes[-1].legend(loc="lower right")
+    axes[-1].legend(loc="lower right", fontsize="small")
     return figure
 
 
@@ -98,7 +103,7 @@ def head_maps(heads: pd.DataFrame, tasks: Sequence[str], heads_per_layer: int) -
         rewards = heads[heads["task"] == task].sort_values("head")["reward"].to_numpy()
         label = "mean reward (red: the task needs it)" if axis is axes[-1] else ""
         _map(axis, rewards.reshape(layers, heads_per_layer), label)
-        axis.set(title=task, xlabel="head")
+        axis.set(title=task_title(task), xlabel="head")
     axes[0].set(ylabel="layer")
     return figure
 
@@ -133,7 +138,9 @@ def sorted_rewards(rewards: dict[str, np.ndarray], top: int = 20) -> Figure:
         rank = np.arange(1, best.shape[1] + 1)
         axis.scatter(np.broadcast_to(rank, best.shape), best, s=6, alpha=0.35, color=HERE, label="one episode")
         axis.plot(rank, best.mean(0), color=ORACLE, lw=1.2, label="mean")
-        axis.set(title=task, xlabel="head, by mean reward", xlim=(0, len(rank) + 1))
+        axis.set(
+            title=task_title(task), xlabel="head, by mean reward", xlim=(0, len(rank) + 1), xticks=(1, 5, 10, 15, top)
+        )
     axes[0].set_ylabel("reward")
     axes[-1].legend()
     return figure
@@ -146,7 +153,7 @@ def pretraining_curves(log: pd.DataFrame) -> Figure:
     styles = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))]
     names = [column.removesuffix("_right") for column in map(str, log) if column.endswith("_right")]
     for name, style, colour in zip(names, styles, sns.color_palette("colorblind"), strict=False):
-        left.plot(log["step"], 100 * log[f"{name}_right"], label=name, ls=style, color=colour)
+        left.plot(log["step"], 100 * log[f"{name}_right"], label=task_title(name), ls=style, color=colour)
     left.set(xlabel="training step", ylabel="prompts answered right (%)", ylim=(0, 102))
     left.legend(fontsize="small", loc="lower right")
     right.plot(log["step"], log["prose_loss"], label=subject_name(), color=HERE)
@@ -169,7 +176,8 @@ def training_curves(history: pd.DataFrame, oracle: dict[str, float], window: int
             axis.fill_between(smooth.index, smooth.min(axis=1), smooth.max(axis=1), color=kind.colour, alpha=0.25, lw=0)
             axis.plot(smooth.index, smooth.mean(axis=1), color=kind.colour, lw=1.5, label=kind.title)
         axis.axhline(ceiling, color=ORACLE, ls=":", lw=1, label="oracle, mean")
-        axis.set(title=task, xlabel="PPO update", xscale="log")
+        axis.set(title=task_title(task), xlabel="PPO update", xscale="log")
+        axis.xaxis.set_major_formatter("{x:.0f}")
     axes[0].set_ylabel(f"best reward of an episode\n(mean of {window} updates)")
     axes[-1].legend(loc="lower right")
     return figure
@@ -189,9 +197,11 @@ def signal_bars(summary: pd.DataFrame, task: str, paper: dict[tuple[str, int, st
         theirs = [paper.get((task, k, signal), np.nan) for signal in ours["signal"]]
         axis.bar(x + 0.2, theirs, 0.38, color=PAPER, label=THEIRS, hatch="//", edgecolor="white")
         random = rows.loc[rows["searcher"] == "random", "ratio"].item()
-        axis.axhline(random, color=SEARCHERS["random"].colour, ls="--", lw=1.2, label="random, here")
-        axis.set_xticks(x, [f"told\n{'nothing' if signal == 'none' else signal}" for signal in ours["signal"]])
-        axis.set(title=f"trained with k={k}", ylim=(0, 1.12))
+        axis.axhline(random, color=HERE, ls="--", lw=1.2, label="random, here")
+        if (task, 0, "none") in paper:
+            axis.axhline(paper[task, 0, "none"], color=PAPER, ls=":", lw=1.6, label="random, in the paper")
+        axis.set_xticks(x, [f"told\n{'nothing' if one == 'none' else task_title(one)}" for one in ours["signal"]])
+        axis.set(title=f"{task_title(task)}, trained with k={k}", ylim=(0, 1.12))
     axes[0].set_ylabel(f"best reward / oracle\nafter {rows['measured'].max()} heads measured")
     axes[-1].legend(loc="upper left", fontsize="small", bbox_to_anchor=(1.0, 1.0))
     return figure
@@ -205,7 +215,7 @@ def convention_scatter(conventions: pd.DataFrame) -> Figure:
     for axis, (task, rows) in zip(axes, tasks, strict=True):
         axis.axline((0, 0), slope=1, color="black", lw=0.8, ls=":")
         axis.scatter(rows["folded"], rows["raw"], s=12, color=HERE, alpha=0.7)
-        axis.set(title=task, xlabel="damage, folded (logits)")
+        axis.set(title=task_title(str(task)), xlabel="damage, folded (logits)")
     axes[0].set_ylabel("damage, raw (logits)")
     return figure
 
@@ -224,7 +234,11 @@ def detector_scatter(scores: pd.DataFrame) -> Figure:
         axis.scatter(rows["score"], rows["reward"], s=12, alpha=0.7, color=HERE)
         notable = rows.nlargest(3, "score").index.union(rows.nlargest(3, "reward").index)
         _name_points(axis, rows.loc[notable].sort_values("reward", ascending=False))
-        axis.set(title=f"{detector} on {rows['task'].iloc[0]}", xlabel="score", ylabel="mean reward")
+        axis.set(
+            title=f"{detector} on {task_title(rows['task'].iloc[0])}",
+            xlabel="score (attention, or share copied)",
+            ylabel="mean reward",
+        )
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
     return figure
@@ -247,15 +261,16 @@ def _name_points(axis: Axes, rows: pd.DataFrame) -> None:
 def pair_maps(pairs: pd.DataFrame, names: Sequence[str]) -> Figure:
     """Interaction of each pair of leading heads: red where losing both costs more than the two losses alone."""
     tasks = pairs.groupby("task", sort=False)
-    figure, axes = _panels(len(tasks), 5.0, 4.3)
+    figure, axes = _panels(len(tasks), 4.2, 3.7)
     for axis, (task, rows) in zip(axes, tasks, strict=True):
         places, order = pd.factorize(pd.concat([rows["first"], rows["second"]]))
         first, second = np.split(places, 2)
         grid = np.full((len(order), len(order)), np.nan)
         grid[first, second] = grid[second, first] = rows["interaction"]
-        _map(axis, grid, "interaction (logits)\n(red: the pair hurts more)", [names[head] for head in order])
-        axis.set(title=task)
-        axis.tick_params(labelsize=7)
+        label = "interaction (logits; red: the pair hurts more)" if axis is axes[-1] else ""
+        _map(axis, grid, label, [names[head] for head in order])
+        axis.set(title=task_title(str(task)))
+        axis.tick_params(labelsize=9)
     return figure
 
 
@@ -298,7 +313,7 @@ def circuit_curves(shares: pd.DataFrame) -> Figure:
         axis.set_xticks(sizes, [f"{size}" for size in sizes])
         axis.xaxis.set_minor_locator(NullLocator())
         if row == 0:
-            axis.set_title(task)
+            axis.set_title(task_title(task))
         if row == len(rows) - 1:
             axis.set_xlabel("heads in the circuit")
         if column == 0:

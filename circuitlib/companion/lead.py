@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from circuitlib.companion.authors import HEADLINE, HEADS, SUBJECT, replay
 from circuitlib.companion.frames import rivals
+from circuitlib.companion.legend import subject_title
 from circuitlib.companion.paper import paper_fractions
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
@@ -21,7 +22,6 @@ from circuitlib.companion.show import described
 from circuitlib.search.env import BUDGET
 from circuitlib.search.episodes import NOTHING
 from circuitlib.search.priced import summarise_priced
-from circuitlib.subjects.checkpoints import EMBEDDED
 
 _, TRAINED_K, TOLD = HEADLINE
 
@@ -42,23 +42,32 @@ class Row(NamedTuple):
 ROWS = (
     Row("policy, sees its rewards", ("policy", "seeing"), ("policy", "seeing")),
     Row("policy, sees zeros", ("policy", "blind"), ("policy", "blind")),
+    Row("the same, greedy, sees its rewards", ("policy, greedy", "seeing"), ("policy, greedy", "seeing")),
+    Row("the same, greedy, sees zeros", ("policy, greedy", "blind"), ("policy, greedy", "blind")),
     Row(
         "two lists in turns, induction's first",
         ("induction's ten and IOI's, in turns", NOTHING),
         priced="list, in turns",
     ),
-    Row("two lists in turns, IOI's first", ("IOI's ten and induction's, in turns", NOTHING)),
+    Row(
+        "two lists in turns, IOI's first",
+        ("IOI's ten and induction's, in turns", NOTHING),
+        priced="list, in turns, reversed",
+    ),
     Row("one list, by mean reward", seen=("list", NOTHING)),
     Row("layers in order", ("layers in order", NOTHING), ("layers in order", NOTHING)),
     Row("random", ("random", NOTHING), ("random", NOTHING)),
     Row("attribution, then verify", priced="gradient, then verify"),
 )
-"""From the top: the policy, what knows the training tasks, what knows nothing, and the rival to use instead."""
+"""From the top: the policy as the paper plays it, drawing its picks, and greedy, taking its likeliest head; what knows the training tasks; what
+knows nothing; and the rival to use instead. (On GPT-2 small lists are the two published ones of ten heads each, elsewhere of all heads.)"""
+
+POLICY, BLIND, GREEDY, GREEDY_BLIND, LISTS, LISTS_REVERSED, LIST, _, RANDOM, ATTRIBUTION = (row.label for row in ROWS)
 
 PAPER = "paper"
-"""The row of the paper's own number, which is drawn beside the policy that sees."""
+"""The row of the paper's own number, which is drawn above the policy that sees."""
 
-FIRST_OF_GROUP = (2, 5, 7)
+FIRST_OF_GROUP = (2, 4, 7, 9)
 """Rows with a line above them."""
 
 
@@ -100,7 +109,7 @@ def _here(run: Run) -> Iterator[dict[str, Any]]:
     seen, played = _told_nothing(seeing(run), task), rivals(run)
     played = played[(played["task"] == task) & played["searcher"].isin([row.priced for row in ROWS])]
     priced = summarise_priced(played, run.settings.evaluation_prompts).dropna(subset="ratio")
-    of = {"subject": run.card.name, "heads": run.card.heads, "task": task}
+    of = {"subject": subject_title(run.card.name), "heads": run.card.heads, "task": task}
     for row in ROWS:
         some = seen[(seen["searcher"] == row.seen[0]) & (seen["shown"] == row.seen[1])]
         yield from _rows(some, row.label, "measured", **of)
@@ -111,19 +120,17 @@ def thesis(found: pd.DataFrame) -> str:
     """The first sentences of README and notebook 00, in Markdown: what the paper claims, what holds, what does not, what to use instead; every
     number is one that :func:`lead_figure` draws. For the published runs, of which the words are true (``tests/test_readme.py``)."""
 
-    def each(place: int, measured: int = BUDGET, named: bool = False) -> str:
-        rows = found[(found["row"] == ROWS[place].label) & (found["measured"] == measured)]
+    def each(row: str, measured: int = BUDGET, named: bool = False) -> str:
+        rows = found[(found["row"] == row) & (found["measured"] == measured)]
         of_models = zip(rows["subject"], rows["ratio"], strict=True)
         *others, last = (f"{_percent(ratio)}{f' on {model}' if named else ''}" for model, ratio in of_models)
         return f"{', '.join(others)} and {last}" if others else last
 
-    ending = found[(found["row"] == ROWS[4].label) & (found["measured"] == BUDGET) & (found["subject"] == EMBEDDED)][
-        "ratio"
-    ].item()
+    *_, small, real = found["subject"].unique()
     return f"""- **What the paper claims.** An agent can be taught to discover circuits: a policy trained on induction and IOI finds, on docstring, which it was never trained on, {_percent(_of_paper())} of what an oracle finds, in {BUDGET} of {SUBJECT}'s {HEADS} heads.
-- **What holds, as far as can be told.** Almost as much is found, by the paper's own policy, replayed, and by policies trained here: {each(0, named=True)}. Whether that is as much as in the paper is undecided.
-- **What does not: that this is a search.** Shown zeros in place of its rewards, the policy finds {each(1)} on the three. Nor does it take a policy to carry over what the training tasks teach: two lists of their best heads, in turns, find {each(2)}, and are after {FEW} heads at {each(2, FEW)}, where the policy is at {each(0, FEW)}. (It matters how a list is made: with IOI's first they are after {FEW} heads at {each(3, FEW)} on {SUBJECT}, and one list by mean reward ends at {_percent(ending)} on {EMBEDDED}.)
-- **What to use instead.** One gradient through the model, which needs no other task, and then heads measured in its order: for the price of {FEW} heads this names {each(7, FEW, named=True)}, of {BUDGET} {each(7)}. On {SUBJECT} it was not measured."""
+- **What holds.** Almost as much is found: {each(POLICY, named=True)}; on {SUBJECT} by the paper's own policy, replayed on the episodes that its author published, on the others by policies trained here. Whether that is as much as in the paper is undecided.
+- **What does not hold: that it searches on a task it was not trained on.** Shown zeros instead of its rewards, it finds {each(BLIND)} on the three models. What it has learned is a list. Drawing its picks, as in the paper, it is after {FEW} heads at {each(POLICY, FEW)}; taking its likeliest head each time, at {each(GREEDY, FEW)}, and shown zeros at {each(GREEDY_BLIND, FEW)}. A list that needs no policy (induction's best head in training, IOI's best, induction's second, and so on) is there at {each(LISTS, FEW)}, and after {BUDGET} at {each(LISTS)}. How a list is made matters: with IOI's first it is at {each(LISTS_REVERSED, FEW)}, and one by mean reward ends at {each(LIST)} on {small} and {real}.
+- **What to use instead.** One gradient through the model, and then heads measured in its order; it needs no other task. At the price of {FEW} heads the head that it names is worth {each(ATTRIBUTION, FEW, named=True)} of the best one, at the price of {BUDGET} {each(ATTRIBUTION)}. On docstring lists do as well; over six tasks, below, they do not. On {SUBJECT} it was not measured."""
 
 
 def _percent(ratio: float) -> str:
@@ -141,17 +148,19 @@ SMALL, TEXT = 8, 8.5
 def lead_figure(found: pd.DataFrame) -> Figure:
     """What the headline's policy finds on a task never trained on, told nothing, in percent of what the oracle finds on the same
     episodes: a panel a model, a row a searcher, after ten heads measured (open circles) and after fifty (filled squares), with 95% intervals;
-    the two numbers beside. The paper's own number is a diamond. A row that was not measured on a model says so."""
+    the two numbers beside. The paper's own number is the diamond in the first row. A row that was not measured on a model says so."""
     subjects = list(found["subject"].unique())
-    size = (1.6 + 2.05 * len(subjects), 0.28 * len(ROWS) + 1.35)
+    size = (1.75 + 2.0 * len(subjects), 0.28 * len(ROWS) + 1.45)
     figure, axes = plt.subplots(1, len(subjects), figsize=size, sharey=True, squeeze=False)
     for axis, subject in zip(axes[0], subjects, strict=True):
         of_subject = found[found["subject"] == subject]
         _panel(axis, of_subject)
         (heads,), (task,) = of_subject["heads"].unique(), of_subject["task"].unique()
         axis.set_title(f"{subject}\n{task}, {heads} heads", fontsize=TEXT, loc="left")
-    axes[0][0].set_yticks(range(len(ROWS)), [row.label for row in ROWS], fontsize=TEXT)
-    axes[0][0].set_ylim(len(ROWS) - 0.4, -1.05)
+    axes[0][0].set_yticks(
+        range(-1, len(ROWS)), [f"{PAPER}, after {BUDGET}", *(row.label for row in ROWS)], fontsize=TEXT
+    )
+    axes[0][0].set_ylim(len(ROWS) - 0.4, -2.2)
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), fontsize=SMALL)
     return figure
@@ -160,7 +169,7 @@ def lead_figure(found: pd.DataFrame) -> Figure:
 def _panel(axis: Axes, found: pd.DataFrame) -> None:
     for place in FIRST_OF_GROUP:
         axis.axhline(place - 0.5, color="0.8", lw=0.7)
-    for (count, (colour, marker, filling)), column, shift in zip(LOOKS.items(), (125, 150), (-0.14, 0.14), strict=True):
+    for (count, (colour, marker, filling)), column, shift in zip(LOOKS.items(), (128, 156), (-0.14, 0.14), strict=True):
         some = found[(found["measured"] == count) & (found["row"] != PAPER)].set_index("row")
         some = some.reindex([row.label for row in ROWS if row.label in some.index])
         y = np.array([place for place, row in enumerate(ROWS) if row.label in some.index])
@@ -175,19 +184,21 @@ def _panel(axis: Axes, found: pd.DataFrame) -> None:
             "elinewidth": 1.6,
         }
         axis.errorbar(x[:, 0], y + shift, xerr=errors, label=f"after {count} heads measured", clip_on=False, **looks)
-        axis.text(column, -0.8, str(count), ha="right", va="center", fontsize=SMALL, color="0.35")
+        axis.text(
+            column, -1.9, f"after\n{count}", ha="right", va="center", fontsize=SMALL, color="0.35", linespacing=0.9
+        )
         for value, place in zip(x[:, 0], y, strict=True):
             weight = "bold" if count == BUDGET else "normal"
             axis.text(column, place, f"{value:.0f}", ha="right", va="center_baseline", fontsize=TEXT, weight=weight)
     if len(paper := found[found["row"] == PAPER]):
         x = 100 * paper["ratio"].iloc[0]
-        label = f"paper, after {BUDGET}: {x:.0f}"
-        axis.plot(x, -0.5, "D", ms=4.5, color="#CC79A7", mec="black", mew=0.6, label=label, clip_on=False)
+        axis.plot(x, -1, "D", ms=4.5, color="#CC79A7", mec="black", mew=0.6, clip_on=False)
+        axis.text(156, -1, f"{x:.0f}", ha="right", va="center_baseline", fontsize=TEXT)
     for place, row in enumerate(ROWS):
         if row.label not in set(found["row"]):
             axis.text(50, place, "not measured", ha="center", va="center", fontsize=SMALL, color="0.45", style="italic")
     axis.axvline(100, color="black", lw=0.8, ls=":")
-    axis.set(xlim=(0, 151), xticks=(0, 50, 100))
+    axis.set(xlim=(0, 157), xticks=(0, 50, 100))
     axis.set_xlabel("% of the oracle", fontsize=SMALL, loc="left")
     axis.tick_params(labelsize=SMALL, left=False)
     axis.spines["left"].set_visible(False)

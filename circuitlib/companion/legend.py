@@ -1,6 +1,24 @@
-"""How searchers and tasks are named and drawn, the same in every figure and table."""
+"""How searchers, tasks and subjects are named and drawn, the same in every figure and table."""
 
 from dataclasses import dataclass
+
+from circuitlib.subjects.checkpoints import SMOLLM2
+
+TASKS_IN_WORDS = {"ioi": "IOI", "greater_than": "greater-than"}
+"""Tasks whose names in tables are not those of prose."""
+
+SUBJECTS_IN_WORDS = {SMOLLM2: "SmolLM2"}
+"""Subjects with a short name."""
+
+
+def task_title(task: str) -> str:
+    """A task as figures and tables name it."""
+    return TASKS_IN_WORDS.get(task, task)
+
+
+def subject_title(subject: str) -> str:
+    """A subject as figures name it."""
+    return SUBJECTS_IN_WORDS.get(subject, subject)
 
 
 @dataclass(frozen=True)
@@ -14,17 +32,20 @@ class Kind:
 
 
 KINDS = (
-    Kind("policy k=5", "policy, k=5", "#0072B2", "o"),
-    Kind("policy k=1", "policy, k=1", "#56B4E9", "s"),
+    Kind("policy k=5", "policy, trained with k=5", "#0072B2", "o"),
+    Kind("policy k=1", "policy, trained with k=1", "#56B4E9", "s"),
     Kind("static prior", "list by mean reward", "#D55E00", "D"),
     Kind("random", "random", "#7F7F7F", "^"),
 )
 SEARCHERS = {kind.key: kind for kind in KINDS}
 """The searchers on the axis of picks, in the order of legends."""
 
+PLANNING = "the same, planning"
+"""What a policy is called that plays with the k that it was trained with, where the others play without planning."""
+
 RIVALS = (
-    Kind("policy k=5", "policy, k=5", "#0072B2", "o"),
-    Kind("policy k=1", "policy, k=1", "#56B4E9", "s"),
+    Kind("policy k=5", "policy, trained with k=5", "#0072B2", "o"),
+    Kind("policy k=1", "policy, trained with k=1", "#56B4E9", "s"),
     Kind("list, normalised", "list by normalised reward", "#D55E00", "D"),
     Kind("layers by training reward", "layers by training reward", "#009E73", "v"),
     Kind("gradient, then verify", "attribution, then verify", "#E69F00", "P"),

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from circuitlib.companion.legend import RIVALS
+from circuitlib.companion.legend import RIVALS, task_title
 from circuitlib.companion.show import described
 from circuitlib.companion.verdicts import beats
 from circuitlib.search.intervals import fraction
@@ -35,18 +35,10 @@ def rival_curves(summary: pd.DataFrame) -> Figure:
         of_task = summary[summary["task"] == task]
         for kind in RIVALS:
             line = of_task[of_task["searcher"] == kind.key].sort_values("price")
-            # Below zero is as good as nothing; how far below would only squeeze the rest.
-            axis.plot(
-                line["price"],
-                line["ratio"].clip(lower=-0.05),
-                color=kind.colour,
-                marker=kind.marker,
-                ms=4,
-                lw=1.4,
-                label=kind.title,
-            )
+            looks = {"color": kind.colour, "marker": kind.marker, "label": kind.title}
+            axis.plot(line["price"], line["ratio"], ms=4, lw=1.4, **looks)
         axis.axhline(1, color="black", lw=0.8, ls=":")
-        axis.set(title=task, xscale="log", ylim=(-0.08, 1.05))
+        axis.set(title=task_title(task), xscale="log", ylim=(min(-0.08, summary["ratio"].min() - 0.05), 1.05))
         axis.set_xticks(prices, [f"{price}" for price in prices])
         axis.xaxis.set_minor_locator(NullLocator())
     for axis in axes.flat[len(tasks) :]:

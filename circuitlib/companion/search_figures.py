@@ -10,6 +10,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from circuitlib.companion.figures import heat_map
+from circuitlib.companion.legend import task_title
 from circuitlib.companion.show import described
 from circuitlib.companion.verdicts import POINT, gains
 
@@ -25,6 +26,9 @@ LINES: dict[tuple[str, str], tuple[str, str, str]] = {
     ("random", "none"): ("random", PLAIN, "-"),
 }
 """How a searcher and what it is shown are drawn: label, colour, dashes."""
+
+HIDDEN = {"blind": "zeros", "flipped": "turned signs", "swapped": "another episode's"}
+"""What stands in the place of the rewards, in a figure's words."""
 
 SHADES = {10: "#9ECAE1", 20: "#4292C6", 50: "#08306B"}
 """Of effects after so many heads measured."""
@@ -47,7 +51,12 @@ def replay_curves(replay: pd.DataFrame, trained_k: int = 5) -> Figure:
                         line["measured"], line["low"], line["high"], step="post", color=colour, alpha=0.12
                     )
         axis.axhline(1, color="black", lw=1, ls=":")
-        axis.set(title=f"{task}, told nothing", xlabel="heads measured", xscale="log", ylim=(0, 1.05))
+        axis.set(
+            title=f"{task_title(task)}, told nothing",
+            xlabel="heads measured",
+            xscale="log",
+            ylim=(min(0, replay["ratio"].min() - 0.05), 1.05),
+        )
         axis.set_xticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
         axis.minorticks_off()
     axes[0][0].set_ylabel("best reward / oracle")
@@ -66,13 +75,13 @@ def effects(rows: pd.DataFrame, shown: str = "blind") -> Figure:
     rows = rows[(rows["shown"] == shown) & (rows["searcher"] == "policy") & rows["measured"].isin(SHADES)]
     ks = sorted(rows["trained_k"].unique())
     labels = [
-        f"{task}, told {'nothing' if told == 'none' else told}"
+        f"{task_title(task)}, told {'nothing' if told == 'none' else task_title(told)}"
         for task, told in zip(rows["task"], rows["told"], strict=True)
     ]
     rows = rows.assign(label=labels)
     places = {label: -i for i, label in enumerate(dict.fromkeys(labels))}
     figure, axes = plt.subplots(
-        1, len(ks), figsize=(4.6 * len(ks), 0.42 * len(places) + 1.3), sharey=True, squeeze=False
+        1, len(ks), figsize=(4.6 * len(ks), 0.42 * len(places) + 1.3), sharex=True, sharey=True, squeeze=False
     )
     for axis, k in zip(axes[0], ks, strict=True):
         axis.axvspan(-100 * POINT, 100 * POINT, color="0.9", lw=0)
@@ -92,7 +101,10 @@ def effects(rows: pd.DataFrame, shown: str = "blind") -> Figure:
                 color=colour,
                 label=str(count),
             )
-        axis.set(title=f"trained with k={k}", xlabel="gain of seeing (points of the oracle)")
+        axis.set(
+            title=f"trained with k={k}",
+            xlabel=f"gain of seeing over {HIDDEN[shown]}\n(points of the oracle; grey: within one)",
+        )
     axes[0][0].set_yticks(list(places.values()), list(places))
     axes[0][-1].legend(
         title="heads measured", fontsize="small", title_fontsize="small", loc="upper left", bbox_to_anchor=(1, 1)
@@ -137,7 +149,12 @@ def first_picks(probabilities: Float[np.ndarray, "seeds heads"], heads_per_layer
         axis.set(title=title, xlabel="head")
         axis.tick_params(axis="y", rotation=0)
     axes[0][0].set_ylabel("layer")
-    figure.colorbar(axes[0][-1].collections[0], ax=axes[0].tolist(), label="probability of the first pick", shrink=0.8)
+    figure.colorbar(
+        axes[0][-1].collections[0],
+        ax=axes[0].tolist(),
+        label="probability of the first pick (square-root scale)",
+        shrink=0.8,
+    )
     return figure
 
 
@@ -170,7 +187,13 @@ def planted_curves(planted: pd.DataFrame, learned: float, blinded: float) -> Fig
             )
         for bar in (learned, blinded):
             axis.axhline(bar, color="black", lw=0.8, ls="--")
+            axis.annotate(
+                f"{bar:.2f}", (1, bar), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize="small"
+            )
         axis.set(xlabel=label, ylim=(0, 1.05))
     axes[0].set(xscale="log", ylabel="found / oracle, 50 heads")
+    scales = sorted(panels[0][1]["scale"].unique())
+    axes[0].set_xticks(scales, [f"{scale:g}" for scale in scales])
+    axes[0].minorticks_off()
     axes[1].legend(fontsize="small")
     return figure
