@@ -14,6 +14,7 @@ from circuitlib.companion.episode_replay import LINES, SEEDS, SHOWN, TRAINED_K, 
 from circuitlib.companion.explore import PAGES, hashes_of, page_html
 from circuitlib.companion.frames import evaluation_episodes
 from circuitlib.companion.headmap import DIGITS, map_figure
+from circuitlib.companion.legend import task_title
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED
 from circuitlib.manifest import load_frame
@@ -124,7 +125,7 @@ def test_the_picture_of_the_map_names_the_best_heads() -> None:
         run, rewards = Run(settings), load_frame(Run(settings).frame_path("heads"))
         for task in run.tasks:
             best = rewards.query("task == @task").nlargest(1, "reward")["head"].item()
-            wanted.append(f"{task}\nbest: {run.card.head_name(best)}")
+            wanted.append(f"{task_title(task)}\nbest: {run.card.head_name(best)}")
         assert name in subjects
     assert titles == wanted
 

@@ -18,6 +18,7 @@ from circuitlib.ablation.top import top_heads
 from circuitlib.companion.authors import agreement, replay
 from circuitlib.companion.circuits import circuits, policy_circuits
 from circuitlib.companion.learned import BUDGET
+from circuitlib.companion.paper import paper_fractions
 from circuitlib.companion.planted import planted
 from circuitlib.companion.rival_figures import gains_over, rival_table
 from circuitlib.companion.run import Run
@@ -93,8 +94,12 @@ class Found:
     def random(self, task: str, measured: int) -> str:
         return f"{100 * self.row(task, 'random', measured)['ratio']:.0f}"
 
-    def interval(self, searcher: str, measured: int, policy: tuple[int, int] = (0, 0)) -> str:
-        row = self.row("docstring", searcher, measured, policy)
+    def seen(self, searcher: str, shown: str, measured: int) -> str:
+        """On docstring, told nothing, each episode played several times, as the lead figure has it."""
+        rows = load_frame(self.run.frame_path("seeing")).query(
+            "task == 'docstring' and told == 'none' and searcher == @searcher and shown == @shown and measured == @measured"
+        )
+        (row,) = rows[rows["trained_k"].isin((0, HEADLINE[0]))].to_dict("records")
         low, ratio, high = (f"{100 * row[name]:.0f}" for name in ("low", "ratio", "high"))
         return f"{ratio} ({low} to {high})"
 
@@ -109,8 +114,8 @@ def said(found: dict[str, Found]) -> list[str]:
     mini, real = found[MINI], found[REAL]
     both = (mini, real)
 
-    def line(title: str, searcher: str, policy: tuple[int, int] = (0, 0), paper: str = "none") -> str:
-        cells = [one.interval(searcher, count, policy) for one in both for count in (10, 50)]
+    def line(title: str, searcher: str, shown: str = "none", paper: str = "none") -> str:
+        cells = [one.seen(searcher, shown, count) for one in both for count in (10, 50)]
         return f"| {title} | {' | '.join(cells)} | {paper} |"
 
     def further(one: Found) -> str:
@@ -124,20 +129,23 @@ def said(found: dict[str, Found]) -> list[str]:
     def single(one: Found) -> str:
         return f"{one.prior('induction', 1, 'induction')}% and {one.prior('ioi', 1, 'ioi')}%"
 
+    fractions = paper_fractions()
+    paper = f"{100 * fractions['docstring', 5, 'none']:.0f}"
+    planning = {
+        (one.run.settings.subject, n): one.ahead("docstring", n, "policy", PLANNED) for one in both for n in (10, 50)
+    }
     return [
-        line("policy trained with best-of-5, told nothing: the headline", "policy", HEADLINE, "96"),
-        line("a fixed list: heads by mean reward in training", "static prior"),
-        line("random search", "random", paper="64"),
+        line("the headline's policy: trained with best-of-5, told nothing", "policy", "seeing", paper),
+        line("a list: heads by mean reward in training", "list"),
+        line("random search", "random", paper=f"{100 * fractions['docstring', 0, 'none']:.0f}"),
         f"{single(mini)} on `gpt2-mini`, {single(real)} on SmolLM2, and at 100% after five",
-        f"On SmolLM2 the list is at {real.prior('docstring', 5)}% after *five* heads, where the policy is at "
+        f"On SmolLM2 the list by mean reward is at {real.prior('docstring', 5)}% after *five* heads, where the policy is at "
         f"{real.policy('docstring', 5)}%",
         f"on `gpt2-mini` the list stalls at {mini.prior('docstring', 50)}%",
         f"On `gpt2-mini` it is at {further(mini)}",
         f"on SmolLM2 at {further(real)}",
-        f"at {mini.policy('docstring', 10, PLANNED)}% after ten heads on `gpt2-mini` and {real.policy('docstring', 10, PLANNED)}% on "
-        f"SmolLM2, without at {mini.policy('docstring', 10)}% and {real.policy('docstring', 10)}%",
-        f"after fifty, at {mini.policy('docstring', 50, PLANNED)}% and {real.policy('docstring', 50, PLANNED)}%, without at "
-        f"{mini.policy('docstring', 50)}% and {real.policy('docstring', 50)}%",
+        f"it finds {_points(planning[MINI, 10])} points less after ten heads on `gpt2-mini` and {_points(planning[REAL, 10])} on SmolLM2, "
+        f"after fifty {_points(planning[MINI, 50])}, undecided, and {_points(planning[REAL, 50])}",
     ]
 
 
@@ -166,7 +174,7 @@ def said_of_verdicts(found: dict[str, Found]) -> list[str]:
         f"Of the paper's eleven fractions, {one[0]} are consistent, {one[1]} inconsistent and {one[2]} undecided on `gpt2-mini`, "
         f"{two[0]}, {two[1]} and {two[2]} on SmolLM2",
         f"told IOI: {100 * rows[0]['ours']:.0f}% and {100 * rows[1]['ours']:.0f}%, in the paper {100 * rows[0]['paper']:.0f}%",
-        f"After ten heads it finds {_points(more[MINI, 10])} points more than the list on `gpt2-mini`, undecided, and "
+        f"After ten heads it finds {_points(more[MINI, 10])} points more than the list by mean reward on `gpt2-mini`, undecided, and "
         f"{_points(more[REAL, 10], -1)} points *less* on SmolLM2; after fifty, {_points(more[MINI, 50])} more and "
         f"{_points(more[REAL, 50], -1)} less, undecided.",
     ]
@@ -195,6 +203,10 @@ def test_findings(readme: str, found: dict[str, Found]) -> None:
         if beats(*one.ahead("docstring", measured, "policy", PLANNED)[1:]) == "holds"
     }
     assert decided == {(MINI, 10), (REAL, 10), (REAL, 50)}
+    priced = load_frame(found[MINI].run.frame_path("rivals")).query("task == 'docstring' and price == 20")
+    named: Any = priced.groupby("searcher")[["named", "oracle"]].mean()
+    for searcher in ("list, in turns", "list of ioi"):
+        assert named.loc[searcher, "named"] > 0.99 * named.loc[searcher, "oracle"]
 
 
 def test_circuits(readme: str) -> None:
@@ -210,31 +222,33 @@ def test_circuits(readme: str) -> None:
         of_tasks = 100 * shares[subject].loc[what, kind, ranking, 10]
         assert set(of_tasks.index) == {"induction", "ioi", "docstring"}
         some = of_tasks.drop("induction") if subject == REAL else of_tasks
-        return f"{some.min():z.0f} to {some.max():z.0f}%"
+        return f"{some.min():z.0f} to {some.max():z.0f}"
 
     def one(task: str, heads: int, kind: str) -> str:
         return f"{100 * shares[MINI]['kept', kind, 'damage', heads, task]:.0f}%"
 
-    best, drawn = ([range_of(one, ranking, "lost") for one in (MINI, REAL)] for ranking in ("damage", "random"))
-    means = [range_of(one, "damage", "lost", "mean") for one in (MINI, REAL)]
-    assert (
-        f"Of the paper's three tasks {best[0]} is lost on `gpt2-mini` with zeros in their place and {means[0]} with their means over "
-        f"control text, of IOI and docstring {best[1]} and {means[1]} on SmolLM2"
-    ) in readme
-    assert f"without ten random heads {drawn[0]} on `gpt2-mini` and {drawn[1]} on SmolLM2, with zeros." in readme
-    assert f"the ten best do {range_of(MINI, 'damage', 'kept')} on `gpt2-mini`" in readme
+    rows = {
+        "lost without the ten best, zeros in their place": ("damage", "lost", "zero"),
+        "lost without the ten best, means over control text": ("damage", "lost", "mean"),
+        "lost without ten random heads, zeros": ("random", "lost", "zero"),
+        "kept by the ten best alone, zeros elsewhere": ("damage", "kept", "zero"),
+        "kept by the ten best alone, means elsewhere": ("damage", "kept", "mean"),
+    }
+    for title, of in rows.items():
+        assert f"| {title} | {range_of(MINI, *of)} | {range_of(REAL, *of)} |" in readme
     ten = [one(task, 10, "mean") for task in ("docstring", "ioi", "induction")]
     fifty = [one("induction", 50, kind) for kind in ("zero", "mean")]
     assert (
-        f"they do {ten[0]} of docstring, {ten[1]} of IOI and {ten[2]} of induction, of which fifty heads do {fifty[0]} among zeros "
-        f"and {fifty[1]} among means"
-    ) in readme
+        f"Among means they keep {ten[0]} of docstring, {ten[1]} of IOI and {ten[2]} of induction on `gpt2-mini`"
+        in readme
+    )
+    assert f"of induction fifty heads keep {fifty[0]} among zeros and {fifty[1]} among means" in readme
     most = shares[REAL]["kept"].drop("induction", level="task").max()
-    assert f"does more than {100 * most:.0f}% of IOI or docstring, as estimated" in readme
+    assert f"keeps more than {100 * most:.0f}% of IOI or docstring, as estimated" in readme
     highest = pd.concat([circuits(Run(PUBLISHED[REAL])), policy_circuits(Run(PUBLISHED[REAL]))])
     highest = highest[(highest["what"] == "kept") & (highest["task"] != "induction")]["high"].max()
     assert f"intervals reach {100 * highest:.0f}%" in readme
-    assert f"On {PUBLISHED[REAL].evaluation_prompts // 10} prompts," in readme
+    assert f"In percent of a task's score, on {PUBLISHED[REAL].evaluation_prompts // 10} prompts" in readme
 
 
 def test_redundancy(readme: str) -> None:
@@ -419,6 +433,8 @@ def said_of_the_replay() -> list[str]:
         row("the headline's policy, sees its rewards", "policy", 5, "seeing"),
         row("the same, sees zeros", "policy", 5, "blind"),
         row("the same, sees its rewards with their signs turned", "policy", 5, "flipped"),
+        row("the same, greedy, sees its rewards", "policy, greedy", 5, "seeing"),
+        row("the same, greedy, sees zeros", "policy, greedy", 5, "blind"),
         row("two published lists in turns, induction's first", "induction's ten and IOI's, in turns"),
         row("two published lists in turns, IOI's first", "IOI's ten and induction's, in turns"),
         row("layers in order", "layers in order"),
@@ -429,7 +445,7 @@ def said_of_the_replay() -> list[str]:
         f"On induction, which it was trained on (10 episodes of an earlier run), seeing gains {gain('induction', 50)} points",
         f"The paper reports {100 * paper['paper_share']:.0f}% on 30 other episodes; so large a difference from the replay's "
         f"{100 * paper['share']:.0f}% has a probability of {paper['p']:.2f}",
-        f"its policy trained without planning is at {100 * plain['ratio']:.0f}%, random search at {100 * random['ratio']:.0f}%",
+        f"The paper's policy trained without planning, told nothing, finds {100 * plain['ratio']:.0f}%, random search {100 * random['ratio']:.0f}%",
     ]
 
 
@@ -457,14 +473,17 @@ def said_of_seeing() -> list[str]:
         changed.append(100 * rows.loc[rows["measured"] == 50, "changed"].mean())
     assert own == [["gains nothing"] * 3, ["undecided", "undecided", "gains nothing"]]
     last: Any = planted().query("scale == 3 and noise == 0 and measured == 50").set_index("shown")["ratio"]
+    noisy = planted().query("measured == 50 and scale == 3")
+    noisy = noisy[noisy["noise"] == noisy["noise"].max()].set_index("shown")["ratio"]
+    assert noisy["seeing"] - noisy["blind"] < 0.02
     nothing, ceiling, undecided = (
         f"{mini} on `gpt2-mini` and {real} on SmolLM2" for mini, real in zip(*counts, strict=True)
     )
     return [
-        f"nothing is gained in {nothing}; {ceiling} are at the ceiling, and {undecided} are undecided",
-        f"which it is told, by {gained[0]} and {gained[1]} points",
-        f"Gains above {most[0]:.1f} and {most[1]:.1f} points are excluded from ten heads on",
-        f"{changed[0]:.0f} and {changed[1]:.0f}% of the fifty heads",
+        f"nothing is gained in {nothing}; {ceiling} are at the ceiling, {undecided} are undecided, and one gains",
+        f"told IOI, on IOI, after ten heads, by {gained[0]} and {gained[1]} points",
+        f"Gains above {most[0]:.1f} and {most[1]:.1f} points are excluded",
+        f"Blind, {changed[0]:.0f} and {changed[1]:.0f}% of the fifty heads",
         f"{100 * last['seeing']:.0f}% seeing, {100 * last['blind']:.0f}% blind and {100 * last['flipped']:.0f}% lied to",
     ]
 
@@ -509,19 +528,17 @@ def said_of_changes() -> list[str]:
     mini, real = kept
 
     def worth(of: Any, change: str) -> str:
-        return ", ".join(f"{100 * of[change][task]:z.0f}%" for task in ("induction", "ioi", "docstring"))
+        return ", ".join(f"{100 * of[change][task]:z.0f}" for task in ("induction", "ioi", "docstring"))
 
-    means, another, again = (
-        "means in place of zeros",
-        "another prompt's values in place of zeros",
-        "zeros, other prompts",
-    )
+    titles = {
+        "means in place of zeros": "means in the head's place",
+        "another prompt's values in place of zeros": "what the head has on another prompt",
+        "zeros, other prompts": "zeros, on other prompts",
+    }
     return [
         f"the best head of a task changes in {same.count(False)} of {len(same)} cases, and the orders of all heads correlate with at least "
         f"{np.floor(100 * min(lowest)) / 100:.2f}",
-        f"with means in their place {worth(mini, means)} on `gpt2-mini` and {worth(real, means)} on SmolLM2",
-        f"with what the head has on another prompt {worth(mini, another)} and {worth(real, another)}",
-        f"(with zeros, on other prompts, {worth(mini, again)} and {worth(real, again)})",
+        *(f"| {title} | {worth(mini, change)} | {worth(real, change)} |" for change, title in titles.items()),
     ]
 
 
@@ -574,12 +591,12 @@ def test_the_replay(readme: str) -> None:
 
 
 RIVALS = {
-    "halving, 16 by gradient and layer 0": "halving of 16 by attribution and the first layer",
+    "halving, 16 by gradient and layer 0": "halving, 16 by attribution and layer 0",
     "gradient, then verify": "attribution, then verify",
     "belief, look ahead": "a belief learned on other behaviours, looking ahead",
     "headwise": "the headwise policy, trained on other behaviours",
     "headwise, blind": "the same, blind",
-    "list, normalised": "a fixed list: heads by mean normalised reward in training",
+    "list, normalised": "a list: heads by mean normalised reward in training",
     "policy k=5": "the paper's policy, trained with best-of-5",
     "random": "random search",
 }

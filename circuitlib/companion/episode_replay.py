@@ -132,6 +132,10 @@ def replay_figure(subjects: Mapping[str, Mapping[str, Any]], task: str = "docstr
         curves.set_title(f"{task}, told nothing, one episode")
         curves.set_box_aspect(0.8)
     axes[0][-1].legend(fontsize="x-small", loc="lower right")
+    figure.suptitle(
+        "numbers: the order of picks; box: the episode's best head; colours: rewards, by the square root (red: the task needs the head)",
+        fontsize=9,
+    )
     return figure
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from circuitlib.companion.detectors import DETECTORS
 from circuitlib.companion.frames import detections, heads
+from circuitlib.companion.legend import task_title
 from circuitlib.companion.run import Run
 from circuitlib.companion.show import described
 from circuitlib.tasks import TASKS
@@ -86,7 +87,7 @@ def map_figure(subjects: Mapping[str, Mapping[str, Any]]) -> Figure:
             limit = np.abs(shown).max()
             axis.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit)
             layer, head = np.unravel_index(rewards.argmax(), rewards.shape)
-            axis.set_title(f"{task['name']}\nbest: L{layer}.H{head}", fontsize=8)
+            axis.set_title(f"{task_title(task['name'])}\nbest: L{layer}.H{head}", fontsize=8)
             axis.tick_params(labelsize=7)
             axis.set_xticks(range(0, data["across"], 4))
         for axis in row[len(data["tasks"]) :]:
@@ -94,4 +95,8 @@ def map_figure(subjects: Mapping[str, Mapping[str, Any]]) -> Figure:
         row[0].set_ylabel(f"{name}\nlayer", fontsize=8)
     for axis in axes[-1]:
         axis.set_xlabel("head", fontsize=8)
+    figure.suptitle(
+        "reward (red: the task needs the head); each map's colours go to its own largest, by the square root",
+        fontsize=9,
+    )
     return figure
