@@ -591,6 +591,7 @@ def test_the_replay(readme: str) -> None:
 
 
 RIVALS = {
+    "halving, 16 by gradient and 16 of other behaviours": "halving, 16 by attribution and 16 that pay in other behaviours",
     "halving, 16 by gradient and layer 0": "halving, 16 by attribution and layer 0",
     "gradient, then verify": "attribution, then verify",
     "belief, look ahead": "a belief learned on other behaviours, looking ahead",
@@ -609,8 +610,8 @@ def test_rivals(readme: str) -> None:
         plays[subject] = load_frame(run.frame_path("rivals")).query("price == @BUDGET")
         tables[subject] = rival_table(summarise_priced(plays[subject], run.settings.evaluation_prompts), BUDGET)
     for searcher, words in RIVALS.items():
-        numbers = (table.loc[[searcher], ["mean", "lowest"]].to_numpy()[0] for table in tables.values())
-        cells = [f"{mean:.0f} ({lowest:.0f})" for mean, lowest in numbers]
+        played = [table.loc[searcher] if searcher in table.index else None for table in tables.values()]
+        cells = ["none" if row is None else f"{row['mean']:.0f} ({row['lowest']:.0f})" for row in played]
         assert f"| {words} | {' | '.join(cells)} |" in readme
     real, pool = plays[REAL], PUBLISHED[REAL].evaluation_prompts
     gains_of_seeing = gains_over(real, "headwise", ["headwise, blind"], BUDGET, pool)["headwise, blind"]
@@ -619,4 +620,7 @@ def test_rivals(readme: str) -> None:
     assert means["headwise"] > means["policy k=5"] + 20
     assert means["headwise"] < means["halving, 16 by gradient and layer 0"] + 1
     assert means["headwise"] < 97
+    best = "halving, 16 by gradient and 16 of other behaviours"
+    for column in ("mean", "lowest"):
+        assert tables[REAL][column].idxmax() == best
     assert float(tables[MINI]["mean"]["gradient, then verify"]) > 95
