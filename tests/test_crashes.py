@@ -22,10 +22,10 @@ from small_run import small_run
 
 from circuitlib import __main__ as command
 from circuitlib.companion import reproduce, run
-from circuitlib.companion.aside import is_whole
+from circuitlib.companion.aside import ASIDE, is_whole
 from circuitlib.companion.locks import InUse, alone, in_turn
 from circuitlib.companion.notebooks import NotebookFailed, _papermill
-from circuitlib.companion.run import ASIDE, Run
+from circuitlib.companion.run import Run
 from circuitlib.manifest import is_stored, load_frame, manifest_path, save_frame
 from circuitlib.paths import ROOT
 

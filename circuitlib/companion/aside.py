@@ -5,6 +5,9 @@ from pathlib import Path
 
 from circuitlib.manifest import StaleResult, manifest_path, read_provenance
 
+ASIDE = "set-aside"
+"""Where, beside what is not finished, they are put."""
+
 
 def set_aside(path: Path, folder: Path, reason: str) -> None:
     """Move what there is of a result and its manifest into ``folder``, and warn, giving the reason."""

@@ -89,7 +89,7 @@ def search_curves(summary: pd.DataFrame, told: dict[str, str]) -> Figure:
         axis.axvline(BUDGET, color=ORACLE, lw=0.6, ls="--", alpha=0.5)
         axis.minorticks_off()
     axes[0].set(ylabel="best reward / oracle", ylim=(None, 1.05))
-    axes[-1].legend(loc="lower right", fontsize="small")
+    figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside upper center", ncols=len(looks), fontsize="small")
     return figure
 
 

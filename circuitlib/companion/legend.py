@@ -40,8 +40,8 @@ KINDS = (
 SEARCHERS = {kind.key: kind for kind in KINDS}
 """The searchers on the axis of picks, in the order of legends."""
 
-PLANNING = "the same, planning"
-"""What a policy is called that plays with the k that it was trained with, where the others play without planning."""
+PLANNING = "the first, planning with k=5"
+"""What the policy that was trained to plan is called where it plans, and the others do not."""
 
 RIVALS = (
     Kind("policy k=5", "policy, trained with k=5", "#0072B2", "o"),

@@ -9,26 +9,23 @@ code has changed and what is measured again of them has not.
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
-import torch
 
 from circuitlib.ablation.attribution import PRICES, Through
 from circuitlib.ablation.build import ROWS_AGAIN, Recipe, build_table, code_of, differs_again
 from circuitlib.ablation.check_task import why_left_out
 from circuitlib.ablation.tables import DamageTable, load_table, save_table
-from circuitlib.companion.aside import is_whole, set_aside
+from circuitlib.companion.aside import ASIDE, is_whole, set_aside
 from circuitlib.companion.locks import in_turn
 from circuitlib.companion.parameters import executed_cells, refuse_unknown_parameters
 from circuitlib.companion.settings import CANDIDATES, KEPT, PUBLISHED, Settings, published
+from circuitlib.companion.training import Training, train_policies
 from circuitlib.manifest import (
     StaleResult,
     as_json,
@@ -38,19 +35,17 @@ from circuitlib.manifest import (
     load_frame,
     made_on,
     read_provenance,
-    remove,
     restamp,
     save_frame,
     short_hash,
     written_whole,
 )
 from circuitlib.paths import FIGURES, NOTEBOOKS, RESULTS, ROOT, require_checkout
-from circuitlib.processes import end_with_parent
 from circuitlib.search.belief import ESTIMATES
 from circuitlib.search.env import budget_for
 from circuitlib.search.episodes import BATCH, TableEpisodes
 from circuitlib.search.network import ActorCritic
-from circuitlib.search.policy import load_policy, rounded, save_policy
+from circuitlib.search.policy import load_policy
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import Trainer
 from circuitlib.search.trials import PricedTables
@@ -70,9 +65,6 @@ OTHERS = "_others"
 
 UPDATES_AGAIN = 5
 """Updates that policies of other code are trained again for."""
-
-ASIDE = "set-aside"
-"""Where, beside what is not finished, results are put that cannot be used."""
 
 Read = TypeVar("Read")
 
@@ -412,21 +404,14 @@ class Run:
         source = self.training_episodes()
         wanted = {k: self._policy_provenance(k) for k in CANDIDATES}
         missing = [k for k in CANDIDATES if not self._has_policies(k, source, wanted[k])]
-        if missing:
-            context = get_context("spawn")
-            done = context.Value("q", 0)
-            with ProcessPoolExecutor(len(missing), context, _share, (done,)) as pool:
-                waiting = set()
-                for k in missing:
-                    paths = self._policy_paths(k), self._history_path(k), self.partial
-                    waiting.add(pool.submit(_in_turn, self.lock, source, self.ppo_config(k), wanted[k], *paths))
-                told = 0
-                while waiting:
-                    finished, waiting = wait(waiting, timeout=1.0)
-                    progress(done.value - told)
-                    told = done.value
-                    for future in finished:
-                        _result(future)
+        trainings = [
+            Training(
+                self.ppo_config(k), wanted[k], self._policy_paths(k), self._history_path(k), self.partial, self.lock
+            )
+            for k in missing
+        ]
+        if trainings:
+            train_policies(source, trainings, progress)
         found = {k: [load_policy(path, wanted[k])[0] for path in self._policy_paths(k)] for k in CANDIDATES}
         return {k: {seed: network for some in parts for seed, network in some.items()} for k, parts in found.items()}
 
@@ -584,62 +569,3 @@ def _norms_are_held() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "A forward hook edited hook_scale", UserWarning)
         yield
-
-
-def _result(future: Future[None]) -> None:
-    try:
-        future.result()
-    except BrokenProcessPool:
-        lost = "a process that trained policies was killed, perhaps for want of memory"
-        raise ChildProcessError(f"{lost}; what it had done is kept: give the same command again") from None
-
-
-_DONE: Any = None
-
-
-def _share(done: Any) -> None:
-    """Where a process that trains counts its updates; it ends with the run that wants them."""
-    end_with_parent()
-    global _DONE
-    _DONE = done
-
-
-def _in_turn(
-    lock: Path,
-    source: TableEpisodes,
-    config: PPOConfig,
-    wanted: dict[str, Any],
-    paths: Sequence[Path],
-    history: Path,
-    partial: Path,
-) -> None:
-    """Train policies, unless another process is just doing so: then wait for those."""
-    with in_turn(lock.with_name(paths[0].name), paths[0].name):
-        if not all(map(is_stored, paths)):
-            _train_policies(source, config, wanted, paths, history, partial)
-
-
-def _train_policies(
-    source: TableEpisodes,
-    config: PPOConfig,
-    wanted: dict[str, Any],
-    paths: Sequence[Path],
-    history: Path,
-    partial: Path,
-) -> None:
-    torch.set_num_threads(1)
-    checkpoint = partial / "ppo" / f"{short_hash(as_json(wanted).encode())}.safetensors"
-    is_whole(checkpoint, partial / ASIDE)
-
-    def count(updates: int) -> None:
-        with _DONE.get_lock():
-            _DONE.value += updates
-
-    trainer = Trainer(source, config, wanted["seeds"])
-    networks = rounded(trainer.train(checkpoint, progress=count))
-    found = pd.DataFrame(trainer.history)
-    # Curves to be looked at: seven digits are half the size of sixteen.
-    save_frame(history, found.astype(dict.fromkeys(found.select_dtypes("float64"), "float32")), wanted)
-    for path, seeds in zip(paths, (wanted["seeds"][:KEPT], wanted["seeds"][KEPT:]), strict=False):
-        save_policy({seed: networks[seed] for seed in seeds}, path, wanted)
-    remove(checkpoint)
