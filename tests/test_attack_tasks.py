@@ -46,6 +46,24 @@ def test_any_example(tokenizer: PreTrainedTokenizerBase, candidates: list[str], 
     assert example.text[: role + 1].endswith(word)
 
 
+@pytest.mark.parametrize(
+    ("signs", "role", "message"),
+    [
+        ([1.0], 7, "has 2 candidates and 1 signs; give each candidate one sign"),
+        ([1.0, -1.0, -1.0], 7, "has 2 candidates and 3 signs"),
+        ([1.0, float("nan")], 7, "signs of 'The keys' must be finite"),
+        ([float("inf"), -1.0], 7, "signs of 'The keys' must be finite"),
+        ([1.0, -1.0], 8, "role S of 'The keys' ends at character 8, which is not in the text"),
+        ([1.0, -1.0], -1, "role S of 'The keys' ends at character -1, which is not in the text"),
+    ],
+)
+def test_what_is_no_example_is_named(
+    signs: list[float], role: int, message: str, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        tokenise("mine", tokenizer, [Example("The keys", " are", [" are", " is"], signs, {"S": role})])
+
+
 @settings(SOME, max_examples=200)
 @given(
     count=ANYTHING,

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from errno import EDQUOT, EIO, ENOSPC, EROFS
+from multiprocessing import get_context
 from pathlib import Path
 from textwrap import dedent
 from threading import Thread, Timer
@@ -17,17 +19,23 @@ import nbformat
 import pandas as pd
 import psutil
 import pytest
+import torch
 from kill_runs import kill_runs, results
+from safetensors import SafetensorError
 from small_run import small_run
 
 from circuitlib import __main__ as command
-from circuitlib.companion import reproduce, run
+from circuitlib.companion import reproduce, run, training
 from circuitlib.companion.aside import ASIDE, is_whole
 from circuitlib.companion.locks import InUse, alone, in_turn
 from circuitlib.companion.notebooks import NotebookFailed, _papermill
 from circuitlib.companion.run import Run
-from circuitlib.manifest import is_stored, load_frame, manifest_path, save_frame
+from circuitlib.companion.training import Training
+from circuitlib.manifest import as_json, is_stored, load_frame, manifest_path, save_frame, short_hash
 from circuitlib.paths import ROOT
+from circuitlib.search.episodes import TableEpisodes
+from circuitlib.search.ppo import PPOConfig
+from circuitlib.search.ppo_seeds import Trainer
 
 Break = Callable[[Path], object]
 
@@ -110,6 +118,24 @@ def test_half_a_policy_or_history_or_checkpoint_is_made_again(tiny: Run) -> None
             assert results(run.ROOT, tiny.output) == whole
     save_frame(tiny.partial / "ppo" / "x.csv", pd.DataFrame({"a": [1]}), {})
     assert is_whole(tiny.partial / "ppo" / "x.csv", tiny.partial / ASIDE)
+
+
+@pytest.mark.parametrize("how", BREAKS)
+def test_half_a_checkpoint_of_training_is_named_and_set_aside(
+    how: str, source: TableEpisodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_DONE", get_context("spawn").Value("q", 0))
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    config, wanted = PPOConfig(total_timesteps=400, budget=5), {"seeds": [0]}
+    checkpoint = tmp_path / "ppo" / f"{short_hash(as_json(wanted).encode())}.safetensors"
+    Trainer(source, config, [0]).save(checkpoint)
+    BREAKS[how](checkpoint)
+    left = {file.name: file.read_bytes() for file in checkpoint.parent.iterdir()}
+    policy, history = tmp_path / "policy.safetensors", tmp_path / "history.parquet"
+    with pytest.warns(UserWarning, match=rf"set aside in .*, and made anew: .*{checkpoint.stem}\.(json|safetensors)"):
+        training._train(source, Training(config, wanted, [policy], history, tmp_path, tmp_path / "locks" / "run"))
+    assert is_stored(policy)
+    assert {file.name: file.read_bytes() for file in (tmp_path / ASIDE).iterdir()} == left, "nothing is deleted"
 
 
 # Two at once --------------------------------------------------------------------------------------
@@ -218,12 +244,15 @@ def test_whoever_measures_a_result_holds_its_lock(tiny: Run) -> None:
 
 def test_whoever_comes_while_results_are_removed_waits(tmp_path: Path) -> None:
     """Also for a result that nobody had measured before, which has no lock yet."""
+    locks, removed = tmp_path / "locks", tmp_path / "removed"
     for name in ("old.csv", "new.csv"):
-        with in_turn(tmp_path / "old.csv", "it"):
+        removed.unlink(missing_ok=True)
+        with in_turn(locks / "old.csv", "it"):
             pass
-        with _holds(tmp_path / "run", "nobody_else") as other:
+        with _holds(locks / "run", "nobody_else", f"Path({str(removed)!r}).touch()") as other:
             _tell_after(0.5, other)
-            with in_turn(tmp_path / name, "it"):
+            with in_turn(locks / name, "it"):
+                assert removed.exists(), "not before"
                 assert other.wait(5) == 0
 
 
@@ -289,6 +318,25 @@ def test_policies_stop_training_when_their_run_is_killed(small: dict[str, Path],
 def test_runs_that_are_killed_at_random_moments_go_on(subject: str, small: dict[str, Path], tmp_path: Path) -> None:
     kills = list(kill_runs(str(small.get(subject, subject)), 20, 0, tmp_path))
     assert len(kills) == 20
+
+
+@pytest.mark.parametrize(("ends", "agrees"), [("printf same", True), ("printf some", False), ("exit 3", False)])
+def test_other_bytes_or_no_end_of_a_killed_run_are_noticed(
+    ends: str, agrees: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In place of a run a shell, that sleeps in its first try, and is at once at its end in the next."""
+
+    def start(folder: Path, subject: str, output: str) -> subprocess.Popen[str]:
+        place, last = folder / output / "results", "printf same" if output == "runs/whole" else ends
+        program = f"echo measuring; [ -e {place} ] || {{ mkdir -p {place}; sleep 0.3; }}; {last} > {place}/table"
+        pipes = {"stdout": subprocess.PIPE, "text": True, "start_new_session": True}
+        process = subprocess.Popen(["sh", "-c", program], **pipes)  # type: ignore[call-overload]
+        assert process.stdout.readline() == "measuring\n"
+        return process
+
+    monkeypatch.setattr("kill_runs._start", start)
+    with nullcontext() if agrees else pytest.raises(AssertionError):
+        assert len(list(kill_runs("any", 3, 0, tmp_path))) == 3
 
 
 # Kept, and begun anew -----------------------------------------------------------------------------
@@ -374,6 +422,26 @@ def test_a_full_disk_is_one_line_and_leaves_what_is_there(
     assert not [path for path in tiny.folder.iterdir() if path.name.startswith(".")], "nothing half written stays"
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(OSError(number, os.strerror(number)) for number in (EDQUOT, EIO, ENOSPC, EROFS)),
+        SafetensorError(f"Error while serializing: I/O error: {os.strerror(ENOSPC)} (os error {ENOSPC})"),
+    ],
+    ids=str,
+)
+def test_whatever_a_disk_says_that_takes_no_more_its_place_is_named(
+    error: Exception, tiny: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def begin(*some: object) -> None:
+        raise error
+
+    monkeypatch.setattr(reproduce, "reproduce", begin)
+    assert command.main(_arguments(tiny)) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "reproduce:" in line]
+    assert f"nothing more can be written to runs/mine ({error}); what is stored there is kept" in line
+
+
 def test_a_place_that_cannot_be_written_is_named_before_anything_is_measured(
     tiny: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -446,7 +514,8 @@ def test_training_that_is_killed_is_one_sentence_and_goes_on(tiny: Run) -> None:
         tiny.table(name, "train")
 
     def kill() -> None:
-        while not (trainers := _trainers(os.getpid())):
+        # Of both: Python's pool waits for ever where one is killed before the other is begun.
+        while len(trainers := _trainers(os.getpid())) < 2:
             time.sleep(0.1)
         trainers[0].kill()
 

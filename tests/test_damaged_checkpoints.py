@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from circuitlib.subjects import hub
 from circuitlib.subjects.checkpoints import find_checkpoint
 from circuitlib.subjects.load import load_subject
 
@@ -38,3 +39,12 @@ def test_half_of_what_torch_saved_is_named(share: int, small: dict[str, Path], t
     index.write_text('{"weight_map": {"x": "pytorch_model.bin"}}')
     assert find_checkpoint(str(folder)) == folder
     _damaged(index, share)
+
+
+def test_half_of_a_download_is_named(small: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(shutil.copytree(small["llama"], tmp_path / "half"))
+    monkeypatch.setattr(hub, "download", lambda *asked: folder)
+    assert find_checkpoint("some/model") == folder
+    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"half/model\.safetensors is damaged \(.*put the whole file there"):
+        find_checkpoint("some/model")

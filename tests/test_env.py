@@ -2,7 +2,9 @@
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -200,6 +202,23 @@ def test_state_restores_exactly(source: TableEpisodes) -> None:
         assert (results[0][1] == results[1][1]).all()
 
 
+def test_a_state_of_other_environments_changes_nothing(
+    source: TableEpisodes, make_table: Callable[..., DamageTable]
+) -> None:
+    """Nor one of which a single row would fill them all."""
+    env = HeadAblationVectorEnv(source, 2, budget=3)
+    env.reset(seed=0)
+    before = env.state()
+    fewer = TableEpisodes([make_table("ioi", heads=5)], make_table("control", heads=5))
+    states = [HeadAblationVectorEnv(source, count, 3).state() for count in (1, 3)]
+    states += [HeadAblationVectorEnv(fewer, 2, 3).state(), before | {"tasks": ["ioi"]}, before | {"left": 4}]
+    states += [before | {name: before[name][:1]} for name in ("rewards", "observation", "best")]
+    for state in states:
+        with pytest.raises(ValueError, match="of other environments"):
+            env.restore(state)
+        assert all(np.array_equal(value, before[name]) for name, value in env.state().items())
+
+
 def test_bad_sizes_are_refused(source: TableEpisodes, make_table: Callable[..., DamageTable]) -> None:
     for budget in (0, 13):
         with pytest.raises(ValueError, match="budget must be between 1 and 12"):
@@ -217,6 +236,41 @@ def test_bad_sizes_are_refused(source: TableEpisodes, make_table: Callable[..., 
         TableEpisodes([make_table("ioi", heads=5)], make_table("control"))
     with pytest.raises(ValueError, match="a task has one table, and these are of ioi, ioi"):
         TableEpisodes([make_table("ioi"), make_table("ioi")], make_table("control"))
+
+
+@pytest.mark.parametrize(
+    ("what", "other"),
+    [
+        ("subject", {"name": "another", "convention": "folded"}),
+        ("subject", {"name": "one", "convention": "raw"}),
+        ("ablation", "mean"),
+        ("part", "evaluation"),
+        ("through", "everything"),
+    ],
+)
+def test_tables_of_different_things_are_not_mixed(
+    make_table: Callable[..., DamageTable], what: str, other: Any
+) -> None:
+    origin = {"subject": {"name": "one", "convention": "folded"}, "ablation": "zero", "part": "train"}
+    tables = [replace(table := make_table(name), provenance=table.provenance | origin) for name in ("ioi", "control")]
+    TableEpisodes(tables[:1], tables[1])
+    for i in range(2):
+        mixed = list(tables)
+        mixed[i] = replace(tables[i], provenance=tables[i].provenance | {what: other})
+        with pytest.raises(ValueError, match=f"^{what} of the ioi table is .*, and of the control table "):
+            TableEpisodes(mixed[:1], mixed[1])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("what", ["damage", "clean"])
+def test_a_table_with_a_value_that_is_not_finite_is_named(
+    make_table: Callable[..., DamageTable], what: str, value: float
+) -> None:
+    for i, name in enumerate(("ioi", "control")):
+        tables = [make_table("ioi"), make_table("control")]
+        getattr(tables[i], what).view(-1)[7] = value
+        with pytest.raises(ValueError, match=f"the {name} table has values that are not finite"):
+            TableEpisodes(tables[:1], tables[1])
 
 
 def test_an_episode_is_a_mean_of_rows(make_table: Callable[..., DamageTable]) -> None:

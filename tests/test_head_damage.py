@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,16 @@ def _groups(tokenizer: PreTrainedTokenizerBase) -> Any:
     return TASKS["greater_than"].prompts(tokenizer, 2, 0)
 
 
+def _same_answers(tokenizer: PreTrainedTokenizerBase) -> Any:
+    group = TASKS["agreement"].prompts(tokenizer, 2, 0)[0]
+    return replace(group, candidates=group.candidates[:, [0, 0]])
+
+
+def _negative(tokenizer: PreTrainedTokenizerBase) -> Any:
+    group = TASKS["agreement"].prompts(tokenizer, 2, 0)[0]
+    return replace(group, tokens=-group.tokens)
+
+
 @pytest.mark.parametrize(
     ("prompts", "control", "kind", "message"),
     [
@@ -152,6 +163,8 @@ def _groups(tokenizer: PreTrainedTokenizerBase) -> Any:
         (TRIPLES, ["prose", ""], ValueError, "control text 1 is empty"),
         (TRIPLES, [" the" * 96], ValueError, "a control text is 97 tokens"),
         (_groups, None, ValueError, "greater_than prompts do not have one right and one wrong"),
+        (_same_answers, None, ValueError, "are the same token, so their logits never differ"),
+        (_negative, None, ValueError, "token ids must be between 0 and"),
     ],
 )
 def test_refused_before_any_work(

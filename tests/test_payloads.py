@@ -8,18 +8,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from transformers import PreTrainedTokenizerFast
 
 from circuitlib.ablation.build import _kept
-from circuitlib.ablation.prompt_file import read_prompts
+from circuitlib.ablation.prompt_file import read_passages, read_prompts
 from circuitlib.ablation.tables import load_table
-from circuitlib.companion import claims, paper
+from circuitlib.companion import claims, paper, speed
 from circuitlib.companion.run import Run
 from circuitlib.manifest import StaleResult, _write_manifest, load_frame, load_tensors
 from circuitlib.search.policy import load_policy
 from circuitlib.subjects.card import Card
 from circuitlib.subjects.load import load_subject
+from circuitlib.tasks import control_text
+from circuitlib.workshop.pretrain import Phase, train
 
 
 class Payload:
@@ -32,6 +36,13 @@ class Payload:
         return Path.touch, (self.mark,)
 
 
+def _read_wikitext(path: Path) -> list[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(control_text, "_wikitext_path", lambda: path)
+        control_text.control_paragraphs.cache_clear()
+        return control_text.control_paragraphs("wikitext-2")
+
+
 READERS: dict[str, Callable[[Path], object]] = {
     "table.safetensors": load_table,
     "tensors.safetensors": load_tensors,
@@ -42,6 +53,8 @@ READERS: dict[str, Callable[[Path], object]] = {
     "subject.json": Card.read,
     "prompts.csv": read_prompts,
     "prompts.jsonl": read_prompts,
+    "control.txt": read_passages,
+    "wikitext.parquet": _read_wikitext,
 }
 
 
@@ -81,6 +94,32 @@ def test_no_checkpoint_executes_anything(
         with suppress(Exception):
             load_subject(str(directory))
         assert not mark.exists(), directory.name
+
+
+def test_nothing_that_pretraining_keeps_executes_anything(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    """Token ids of its text, and the checkpoint that it goes on from."""
+    mark, prose = tmp_path / "executed", np.arange(2000, dtype=np.int16)
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    for name, write in (("train.npy", pickle.dump), ("held_out.npy", pickle.dump), ("checkpoint.pt", torch.save)):
+        for part in ("train", "held_out"):
+            np.save(tmp_path / f"{part}.npy", prose)
+        with (tmp_path / name).open("wb") as file:
+            write(Payload(mark), file)
+        with pytest.raises((ValueError, pickle.UnpicklingError)):
+            train(0, (Phase(1, 1, 16, {"induction": 1.0}, 256, 0.0),), tmp_path, tmp_path / "subject")
+        assert not mark.exists(), name
+
+
+def test_a_changed_number_of_a_speed_table_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(shutil.copytree(next(speed.RECORDED.iterdir()), tmp_path / "here"))
+    monkeypatch.setattr(speed, "RECORDED", tmp_path)
+    for path in folder.glob("*.csv"):
+        content = bytearray(path.read_bytes())
+        content[-2] ^= 1
+        path.write_bytes(content)
+        for read in (speed.recorded, speed.recorded_machines):
+            with pytest.raises(StaleResult, match=rf"{path.name} is corrupt"):
+                read(path.stem)
 
 
 def test_a_changed_number_of_the_paper_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,6 +105,14 @@ def test_nothing_at_import_loads_a_model_or_parses_arguments() -> None:
             assert not re.match(r"(load_subject|parser|torch\.set_num_threads|TransformerBridge\.)", line), path.name
 
 
+def test_results_are_read_by_the_one_store_which_verifies_them() -> None:
+    """Other files are read beside it: of checkpoints, of the paper's control text, of its author, and what pretraining keeps."""
+    reads = re.compile(r"\b(read_(csv|parquet|pickle|json|feather)|load_file|safe_open|(torch|np|pickle|json)\.load)\(")
+    found = {path.relative_to(LIBRARY).as_posix() for path in MODULES if reads.search(path.read_text(encoding="utf-8"))}
+    others = {"subjects/checkpoints.py", "tasks/control_text.py", "companion/authors.py", "workshop/pretrain.py"}
+    assert found == {"manifest.py", *others}
+
+
 def test_every_module_says_what_it_is() -> None:
     for path in MODULES:
         text = path.read_text()

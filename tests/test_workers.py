@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM
 from circuitlib.ablation import build
 from circuitlib.ablation.build import Recipe, build_table
 from circuitlib.ablation.tables import DamageTable, save_table
+from circuitlib.ablation.workers import by_workers
 from circuitlib.manifest import RECORDED, StaleResult, load_tensors
 from circuitlib.subjects.load import Subject, load_subject, subject_of
 from circuitlib.tasks import TASKS
@@ -141,6 +142,18 @@ def test_what_never_arrives_whole_is_given_up(subject: Subject, tmp_path: Path) 
     ):
         build_table(subject, RECIPE, tmp_path, executor=executor)
     assert not list((tmp_path).rglob("*.safetensors"))
+
+
+@pytest.mark.filterwarnings("ignore:a block has scores")
+def test_scores_that_are_not_finite_are_never_whole() -> None:
+    def measure(count: int) -> dict[str, torch.Tensor]:
+        return {"clean": torch.full((count,), torch.nan)}
+
+    with (
+        ThreadPoolExecutor(1) as executor,
+        pytest.raises(ValueError, match=r"scores that are not finite \(some, block 0, try 3 of 3\); look"),
+    ):
+        list(by_workers(executor, measure, {0: (2,)}, {0: {"clean": (2,)}}, "some"))
 
 
 def test_what_is_kept_by_workers_is_whole_and_goes_on_here(
