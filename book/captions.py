@@ -131,8 +131,14 @@ def caption(root: Path, docname: str, texts: dict[str, str], cell: int | None) -
     return line
 
 
+def shows(texts: dict[str, str]) -> nodes.paragraph:
+    """What a figure shows, for who sees it: its description, without the names of panels and axes, which stand in it."""
+    words = texts["Description"].partition(" Panels:")[0].partition(" Across:")[0]
+    return nodes.paragraph("", words, classes=["figure-shows"])
+
+
 class UnderFigures(SphinxTransform):
-    """Every figure of this project has its alternative text, and its line beneath."""
+    """Every figure of this project has its alternative text, and beneath it what it shows, and its line."""
 
     default_priority = 10
 
@@ -148,7 +154,8 @@ class UnderFigures(SphinxTransform):
             while cell is not None and not (isinstance(cell, nodes.Element) and "exec_count" in cell):
                 cell = cell.parent
             count = cell["exec_count"] if isinstance(cell, nodes.Element) else None
-            below.parent.insert(below.parent.index(below) + 1, caption(root, self.env.docname, texts, count))
+            lines: list[nodes.Node] = [shows(texts), caption(root, self.env.docname, texts, count)]
+            below.parent.insert(below.parent.index(below) + 1, lines)
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:

@@ -18,24 +18,33 @@ def made_by(notebooks: Path) -> dict[str, list[Path]]:
     makers: dict[str, list[Path]] = {}
     for path in sorted(notebooks.glob("*.ipynb")):
         source = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
-        for name in dict.fromkeys(re.findall(r'save_figure\(\s*\w+,\s*"(\w+)"', source)):
+        for name in dict.fromkeys(re.findall(r'save_figure\(\s*[\w()]+,\s*"(\w+)"', source)):
             makers.setdefault(name, []).append(path)
     return makers
 
 
+def titles_of(readme: str) -> dict[str, str]:
+    """What README's table calls each figure, by its name, in its order."""
+    rows = (line for line in readme.splitlines() if line.startswith("| [") and "](figures/" in line)
+    return {name: title for row in rows for title, name in re.findall(r"\[([^]]+)\]\(figures/(\w+)\.png\)", row)}
+
+
 class Figures(SphinxDirective):
-    """The figures of a folder, given from the root of the checkout."""
+    """The figures of a folder, given from the root of the checkout, titled and ordered as in README."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         root = Path(self.env.srcdir)
         (folder,), makers = self.arguments, made_by(root / "notebooks")
-        if not (paths := sorted((root / folder).glob("*.png"))):
-            raise self.error(f"no figures in {folder}")
+        titles = titles_of((root / "README.md").read_text(encoding="utf-8"))
+        there = {path.stem: path for path in (root / folder).glob("*.png")}
+        if not there or there.keys() - titles.keys():
+            raise self.error(f"in {folder} there are no figures, or others than README's: {sorted(there)}")
         parts = []
-        for path in paths:
-            title, where = path.stem.replace("_", " ").capitalize(), path.relative_to(root).as_posix()
+        for path in (there[name] for name in titles if name in there):
+            title, where = titles[path.stem], path.relative_to(root).as_posix()
+            title = title[0].upper() + title[1:]
             links = ", ".join(f"[{maker.stem}](../notebooks/{maker.name})" for maker in makers.get(path.stem, []))
             parts.append(f"({where})=\n**{title}** {links}\n\n![](../{where})\n")
         return self.parse_text_to_nodes("\n".join(parts))

@@ -18,7 +18,9 @@ from circuitlib.companion import show
 from circuitlib.paths import FIGURES, RESULTS, ROOT
 
 sys.path.insert(0, str(ROOT / "book"))
-from captions import caption, data_of, declared, made_of, texts_of
+from captions import caption, data_of, declared, made_of, shows, texts_of
+
+from figures import made_by, titles_of
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +57,7 @@ def test_a_file_holds_the_figures_alt_text_and_subject(tmp_path: Path) -> None:
         "Subject": "my-subject",
         "Description": said,
     }
+    assert shows(texts).astext() == "Left this, right that.", "what stands in the figure is not said beneath it"
     show.save_figure(two_panels(), "both", tmp_path, "another")
     assert texts_of(tmp_path / "both.png")["Subject"] == "another"
 
@@ -106,3 +109,9 @@ def test_the_line_has_hash_subject_and_cell() -> None:
     assert line == f"Data: gpt2-mini/heads.csv ({sha}). gpt2-mini; 160 prompts a task; cell 3."
     own = caption(ROOT, "x", {"Title": "your_own_task", "Subject": "gpt2-mini"}, None).astext()
     assert own == "Measured as the notebook runs. gpt2-mini."
+
+
+def test_every_figure_has_a_title_and_the_notebook_that_makes_it() -> None:
+    titles, makers = titles_of((ROOT / "README.md").read_text()), made_by(ROOT / "notebooks")
+    assert {path.stem for path in FIGURES.glob("*.png")} == set(titles) == set(makers)
+    assert [path.stem for path in makers["lead"]] == ["00_overview"]
