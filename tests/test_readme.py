@@ -490,27 +490,30 @@ def said_of_seeing() -> list[str]:
 
 def said_of_ways() -> list[str]:
     """What README says of policies that were trained otherwise."""
-    rows = published(MINI).query("shown == 'blind' and measured in (10, 50)")
-    rows = rows.assign(word=[gains(*row) for row in rows[["effect_low", "effect_high", "ratio"]].to_numpy()])
-    assert rows["way"].nunique() == 7
-    assert not (rows.query("task == 'docstring'")["word"] == "gains").any()
-    gained = rows[rows["word"] == "gains"]
-    assert gained["trained_on"].all()
-    assert {*gained["way"]} == {way for way in rows["way"] if "told nothing" in way} - {
-        "two tasks, told nothing, scaled rewards"
-    }
-    of = rows.query("task == 'docstring' and measured == 50").set_index("way")
-    for way in ("two tasks, told the task, trained blind", "two tasks, told the task, MaskablePPO"):
-        assert of.loc[way, "word"] == "gains nothing"
+    worth = []
+    for subject in (MINI, REAL):
+        rows = published(subject).query("shown == 'blind' and measured in (10, 50)")
+        rows = rows.assign(word=[gains(*row) for row in rows[["effect_low", "effect_high", "ratio"]].to_numpy()])
+        assert not (rows.query("task == 'docstring'")["word"] == "gains").any()
+        assert (rows["word"] == "undecided").mean() > 0.4
+        gained = rows[rows["word"] == "gains"]
+        assert gained["trained_on"].all()
+        assert {*gained["way"]} == {way for way in rows["way"] if "told nothing" in way} - {
+            "two tasks, told nothing, scaled rewards"
+        }
+        of = rows.query("task == 'docstring' and measured == 50").set_index("way")
+        for way in ("two tasks, told the task, trained blind", "two tasks, told the task, MaskablePPO"):
+            assert way not in of.index or of.loc[way, "word"] == "gains nothing"
+        ten = 100 * gained[gained["measured"] == 10]["effect"]
+        worth.append(f"{ten.min():.0f} to {ten.max():.0f}")
     seen = (
         published(MINI).query("shown == 'seeing' and measured == 50 and task == 'docstring'").set_index("way")["ratio"]
     )
     ways = [f"two tasks, told the task{by}" for by in ("", ", MaskablePPO", ", trained blind")]
     ours, theirs, blind = (f"{100 * seen[way]:.0f}" for way in ways)
-    ten = gained[gained["measured"] == 10]["effect"]
     return [
-        f"it is worth {100 * ten.min():.0f} to {100 * ten.max():.0f} points on some of the tasks that they were trained on",
-        f"(`sb3-contrib`'s, {theirs}% on docstring after fifty heads, ours {ours}%) or trained blind ({blind}%)",
+        f"seeing is worth {worth[0]} points on `gpt2-mini` and {worth[1]} on SmolLM2 on some of the tasks that they were *trained on*",
+        f"(`sb3-contrib`'s, on `gpt2-mini`: {theirs}% on docstring after fifty heads, ours {ours}%) and training blind ({blind}%)",
     ]
 
 

@@ -138,9 +138,7 @@ def _priced_rivals(run: Run) -> Iterator[Row]:
         mine, theirs = (by_seed(one, "named") for one in (policy, rival))
         oracle = by_seed(policy, "oracle")[0]
         more = fraction(mine, oracle, run.settings.evaluation_prompts, against=theirs)
-        claim = (
-            f"{run.settings.held_out_task}, at the price of {count} heads: the headline's policy names more than {name}"
-        )
+        claim = f"{run.settings.held_out_task}, at price {count}: the headline's policy names more than {name}"
         rests_on = (verdicts.beats(more.low, more.high), "notebook 06", "policies")
         yield claim, "fraction of oracle, paired", np.nan, *more, *rests_on, "told nothing"
 
