@@ -14,7 +14,7 @@ import torch
 from circuitlib.ablation.build import ablation_of
 from circuitlib.ablation.sweep import Sweep
 from circuitlib.ablation.tables import DamageTable, save_table
-from circuitlib.companion import claims, frames, run
+from circuitlib.companion import claims, frames, run, training
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
 from circuitlib.companion.settings import CANDIDATES, KEPT, PUBLISHED, Settings
@@ -261,7 +261,7 @@ def test_policies_of_other_code_are_trained_again_for_a_few_updates(
 
     of_other_code()
     with monkeypatch.context() as patched:
-        patched.setattr(run, "ProcessPoolExecutor", refuse)
+        patched.setattr(training, "ProcessPoolExecutor", refuse)
         mine.policies()
         assert {path: read_provenance(path) for path in paths} == stored
         assert {path: path.read_bytes() for path in paths} == content
@@ -318,7 +318,7 @@ def test_a_frame_that_other_code_made_is_measured_again_on_one_task(
             assert frame(size=3).equals(first), "stamped: not asked again"
             assert read_provenance(path) == provenance | {"code": code}
     assert (path.read_bytes(), asked, set_aside()) == (content, [("a", "b")], [])
-    restamp(path, provenance | {"code": "another"})
+    restamp(path, provenance)
     with pytest.raises(StaleResult, match=r"inputs\.size is 3, wanted 4"):
         frame(size=4)
     path.write_text("task,place,value\n")
