@@ -158,7 +158,8 @@ def test_the_words_of_the_first_sentences_are_true(found: pd.DataFrame) -> None:
     )
     blind = replay.query("searcher == 'policy' and trained_k == 5 and shown == 'blind'").iloc[0]
     assert gains(blind["effect_low"], blind["effect_high"], blind["ratio"]) == "loses"
-    lists = replay[replay["searcher"] == ROWS[2].replayed[0]].iloc[0]
+    (of_lists,) = [row for row in ROWS if row.label == LISTS]
+    lists = replay[replay["searcher"] == of_lists.replayed[0]].iloc[0]
     assert beats(lists["behind_low"], lists["behind_high"]) == "the other way round"
     paper = agreement().query("searcher == 'policy' and trained_k == 5 and told == 'none'").iloc[0]
     assert agrees(paper["low"], paper["high"]) == "undecided"

@@ -141,7 +141,7 @@ def said(found: dict[str, Found]) -> list[str]:
         f"{single(mini)} on `gpt2-mini`, {single(real)} on SmolLM2, and at 100% after five",
         f"On SmolLM2 the list by mean reward is at {real.prior('docstring', 5)}% after *five* heads, where the policy is at "
         f"{real.policy('docstring', 5)}%",
-        f"on `gpt2-mini` the list stalls at {mini.prior('docstring', 50)}%",
+        f"On `gpt2-mini` the list stalls at {mini.prior('docstring', 50)}%",
         f"On `gpt2-mini` it is at {further(mini)}",
         f"on SmolLM2 at {further(real)}",
         f"it finds {_points(planning[MINI, 10])} points less after ten heads on `gpt2-mini` and {_points(planning[REAL, 10])} on SmolLM2, "
