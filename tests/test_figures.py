@@ -18,7 +18,10 @@ mpl.use("Agg")
 
 from circuitlib.companion import figures, show
 from circuitlib.companion.legend import PLANNING, SEARCHERS, task_title
+from circuitlib.companion.run import Run
+from circuitlib.companion.settings import PUBLISHED, Settings
 from circuitlib.companion.verdicts import MARGIN
+from circuitlib.manifest import load_frame
 from circuitlib.paths import FIGURES
 
 SHAPES = pytest.mark.parametrize(("layers", "across"), [(7, 5), (30, 9)])
@@ -305,12 +308,30 @@ def test_claims_chart() -> None:
     assert f"within {100 * MARGIN:.0f} points" in words
 
 
+@pytest.mark.parametrize("settings", PUBLISHED.values(), ids=PUBLISHED)
+def test_every_row_of_the_ledger_is_drawn(settings: Settings) -> None:
+    """But for the one about pairs of heads, which is neither beside a number of the paper nor a difference."""
+    ledger = load_frame(Run(settings).frame_path("claims"))
+    axes = figures.claims_chart(ledger).axes
+    assert sum(len(drawn_intervals(axis)) for axis in axes) == len(ledger) - 1 == 24
+
+
 def test_verdicts_differ_in_grey() -> None:
     """By marker or filling, and by lightness."""
     looks = list(figures.VERDICTS.values())
     assert sorted(word for words in figures.VERDICTS for word in words) == sorted(
-        ["consistent", "inconsistent", "undecided", "holds", "the other way round"]
-    )
+        [
+            "consistent",
+            "inconsistent",
+            "undecided",
+            "holds",
+            "the other way round",
+            "gains",
+            "gains nothing",
+            "loses",
+            "at the ceiling",
+        ]
+    ), "every word of circuitlib.companion.verdicts"
     grey = [float(np.dot(mpl.colors.to_rgb(colour), (0.299, 0.587, 0.114))) for colour, *_ in looks]
     for one, other in combinations(range(len(looks)), 2):
         assert looks[one][1:] != looks[other][1:]

@@ -25,9 +25,9 @@ HERE, PAPER, ORACLE = "#0072B2", "#CC79A7", "#000000"
 THEIRS = "paper (GPT-2 small)"
 
 VERDICTS = {
-    ("consistent", "holds"): ("#08306B", "o", "full"),
-    ("undecided",): ("#737373", "o", "none"),
-    ("inconsistent", "the other way round"): ("#E69F00", "s", "full"),
+    ("consistent", "holds", "gains"): ("#08306B", "o", "full"),
+    ("undecided", "at the ceiling"): ("#737373", "o", "none"),
+    ("inconsistent", "the other way round", "gains nothing", "loses"): ("#E69F00", "s", "full"),
 }
 """How verdicts are drawn, apart in grey too: colour, marker, whether it is filled."""
 
