@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from circuitlib.ablation.build import ablation_of
 from circuitlib.ablation.sweep import Sweep
 from circuitlib.ablation.tables import DamageTable, save_table
 from circuitlib.companion import claims, frames, run, training
+from circuitlib.companion.compare import by_command
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
 from circuitlib.companion.settings import CANDIDATES, KEPT, PUBLISHED, Settings
@@ -99,12 +100,20 @@ def test_reading_loads_no_model(public: Run, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_committed_results_are_small() -> None:
-    """A subject's, and beside them those of the behaviours that a search was learned on."""
+    """A subject's, and beside them those of the behaviours that a search was learned on, and of the study that a command of its own
+    measures."""
+
+    def size(files: Iterable[Path]) -> int:
+        return sum(path.stat().st_size for path in files)
+
+    studies = {Run(settings).folder / name for settings in PUBLISHED.values() for name in by_command(Run(settings))}
+    studies |= {path.with_suffix(".json") for path in studies}
     for folder in filter(Path.is_dir, RESULTS.iterdir()):
-        files = [path for path in folder.rglob("*") if path.is_file()]
-        taught = [path for path in files if path.parent.name == "behaviours"]
-        assert sum(path.stat().st_size for path in taught) < 3e6, folder
-        assert sum(path.stat().st_size for path in files if path not in taught) < 10e6, folder
+        files = {path for path in folder.rglob("*") if path.is_file()}
+        taught = {path for path in files if path.parent.name == "behaviours"}
+        assert size(taught) < 3e6, folder
+        assert size(files & studies) < 0.5e6, folder
+        assert size(files - taught - studies) < 10e6, folder
     for path in [*RESULTS.rglob("*.csv"), *RESULTS.rglob("*.parquet")]:
         assert is_stored(path), f"{path} has no manifest"
         read_provenance(path)
