@@ -72,7 +72,8 @@ def code_hash(module: str) -> str:
     ``circuitlib`` that it imports, wherever in the file; blind to comments, docstrings and the annotations of functions."""
     digest = hashlib.sha256()
     for name in sorted(_imported(module)):
-        digest.update((name + _code_only(_source(name).read_text(encoding="utf-8"))).encode())
+        path = _source(name)
+        digest.update((name + _code_of(path, path.stat().st_mtime_ns)).encode())
     return digest.hexdigest()[:16]
 
 
@@ -108,6 +109,12 @@ def _imported(module: str) -> set[str]:
             package = name if path.name == "__init__.py" else parent
             waiting += [parent, *_imports(path, package, path.stat().st_mtime_ns)]
     return seen
+
+
+@cache
+def _code_of(path: Path, _modified: int) -> str:
+    """The code of a file, read once: nearly every hash is of most of them."""
+    return _code_only(path.read_text(encoding="utf-8"))
 
 
 def _code_only(source: str) -> str:
