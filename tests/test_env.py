@@ -24,6 +24,7 @@ from circuitlib.search.episodes import Episode, TableEpisodes, signal_of
 from circuitlib.search.live import LiveEpisodes
 from circuitlib.search.meter import Meter
 from circuitlib.search.policy import PolicySearcher
+from circuitlib.search.trials import PricedTables
 from circuitlib.subjects.load import Subject
 from circuitlib.tasks import TASKS
 from circuitlib.tasks.control_text import control_spans
@@ -259,6 +260,18 @@ def test_tables_of_different_things_are_not_mixed(
         mixed[i] = replace(tables[i], provenance=tables[i].provenance | {what: other})
         with pytest.raises(ValueError, match=f"^{what} of the ioi table is .*, and of the control table "):
             TableEpisodes(mixed[:1], mixed[1])
+        with pytest.raises(ValueError, match=f"^{what} of the ioi table is .*, and of the control table "):
+            PricedTables(mixed[0], mixed[1])
+    estimates = [replace(table, provenance=table.provenance | {"through": "residual"}) for table in tables]
+    PricedTables(tables[0], tables[1], {"gradient": (3, estimates[0], estimates[1])})
+    for i in range(2):
+        mixed = list(estimates)
+        mixed[i] = replace(estimates[i], provenance=estimates[i].provenance | {what: other})
+        with pytest.raises(
+            ValueError,
+            match=f"^{what} of the (ioi|control) table is .*, and of the (control table|estimates 'gradient') ",
+        ):
+            PricedTables(tables[0], tables[1], {"gradient": (3, mixed[0], mixed[1])})
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -271,6 +284,10 @@ def test_a_table_with_a_value_that_is_not_finite_is_named(
         getattr(tables[i], what).view(-1)[7] = value
         with pytest.raises(ValueError, match=f"the {name} table has values that are not finite"):
             TableEpisodes(tables[:1], tables[1])
+        with pytest.raises(ValueError, match=f"the {name} table has values that are not finite"):
+            PricedTables(tables[0], tables[1])
+        with pytest.raises(ValueError, match=f"the {name} table has values that are not finite"):
+            PricedTables(make_table("ioi"), make_table("control"), {"gradient": (3, tables[0], tables[1])})
 
 
 def test_an_episode_is_a_mean_of_rows(make_table: Callable[..., DamageTable]) -> None:

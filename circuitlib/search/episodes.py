@@ -55,33 +55,36 @@ class EpisodeSource(Protocol):
         ...
 
 
+def refuse_mixed(task_tables: Sequence[DamageTable], control: DamageTable) -> None:
+    """Raise ``ValueError`` when a table has fewer rows than an episode or values that are not finite, tables differ in their heads or in
+    what they are of (``ALIKE``), or the control table is a task's or a task's the control's."""
+    for table in (*task_tables, control):
+        if len(table) < BATCH:
+            raise ValueError(f"the {table.name} table has {len(table)} rows; an episode takes {BATCH}")
+        if table.damage.shape[1] != control.damage.shape[1]:
+            raise ValueError(f"the {table.name} and control tables differ in their number of heads")
+        if not (table.damage.isfinite().all() and table.clean.isfinite().all()):
+            raise ValueError(f"the {table.name} table has values that are not finite")
+        for what in ALIKE:
+            mine, others = (one.provenance.get(what) for one in (table, control))
+            if mine != others:
+                raise ValueError(f"{what} of the {table.name} table is {mine!r}, and of the control table {others!r}")
+        if (table.name == CONTROL) != (table is control):
+            raise ValueError(
+                f"a table of {table.name} stands where one of {CONTROL if table is control else 'a task'} should"
+            )
+
+
 class TableEpisodes:
     """Episodes from rows of damage tables.
 
     task_tables: one per task. control: general damage. penalty: lambda.
-    Raises ``ValueError`` when a table has fewer rows than an episode or values that are not finite, tables differ in their heads or in
-    what they are of (``ALIKE``), two are of one task, the control table is a task's or a task's the control's, there are none, or the
-    penalty is not a finite number.
+    Raises ``ValueError`` when two tables are of one task, there are none, or the penalty is not a finite number, and what
+    :func:`refuse_mixed` raises.
     """
 
     def __init__(self, task_tables: Sequence[DamageTable], control: DamageTable, penalty: float = 1.0) -> None:
-        for table in (*task_tables, control):
-            if len(table) < BATCH:
-                raise ValueError(f"the {table.name} table has {len(table)} rows; an episode takes {BATCH}")
-            if table.damage.shape[1] != control.damage.shape[1]:
-                raise ValueError(f"the {table.name} and control tables differ in their number of heads")
-            if not (table.damage.isfinite().all() and table.clean.isfinite().all()):
-                raise ValueError(f"the {table.name} table has values that are not finite")
-            for what in ALIKE:
-                mine, others = (one.provenance.get(what) for one in (table, control))
-                if mine != others:
-                    raise ValueError(
-                        f"{what} of the {table.name} table is {mine!r}, and of the control table {others!r}"
-                    )
-            if (table.name == CONTROL) != (table is control):
-                raise ValueError(
-                    f"a table of {table.name} stands where one of {CONTROL if table is control else 'a task'} should"
-                )
+        refuse_mixed(task_tables, control)
         if not isfinite(penalty):
             raise ValueError(f"penalty must be finite, not {penalty}")
         self.tasks = tuple(table.name for table in task_tables)

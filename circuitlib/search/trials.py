@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitlib.ablation.tables import DamageTable, reward
-from circuitlib.search.episodes import BATCH
+from circuitlib.search.episodes import ALIKE, BATCH, refuse_mixed
 from circuitlib.search.meter import Estimate, Meter
 
 EPISODE_SEED = 20_000  # evaluation episodes are drawn with seeds from here on, which training never uses
@@ -22,7 +22,8 @@ class PricedTables:
     """The tables of one task that trials are rows of: damages, general damages, and by name the price of each estimate with its two
     tables, rows and heads as in those.
 
-    Raises ``ValueError`` for tables of fewer rows than an episode takes, and for estimates of other rows or heads.
+    Raises ``ValueError`` for estimates of other rows or heads, or of anything else than the damages, and what
+    :func:`circuitlib.search.episodes.refuse_mixed` raises, of damages and of each estimate.
     """
 
     damage: DamageTable
@@ -30,13 +31,18 @@ class PricedTables:
     estimates: Mapping[str, tuple[int, DamageTable, DamageTable]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for some in (self.damage, self.general):
-            if len(some) < BATCH:
-                raise ValueError(f"the {some.name} table has {len(some)} rows; an episode takes {BATCH}")
+        refuse_mixed([self.damage], self.general)
         for name, (_, task, general) in self.estimates.items():
             for mine, others in ((self.damage, task), (self.general, general)):
                 if mine.damage.shape != others.damage.shape:
                     raise ValueError(f"the estimates {name!r} are of other rows or heads than the {mine.name} table")
+                for what in ("task", *(what for what in ALIKE if what != "through")):
+                    here, there = mine.provenance.get(what), others.provenance.get(what)
+                    if here != there:
+                        raise ValueError(
+                            f"{what} of the {mine.name} table is {here!r}, and of the estimates {name!r} {there!r}"
+                        )
+            refuse_mixed([task], general)
 
 
 @dataclass(frozen=True)
