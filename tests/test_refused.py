@@ -7,11 +7,20 @@ from typing import Any
 
 import pytest
 import torch
+from by_hand import induction_transformer
 from conftest import SaveCheckpoint
 from torch import Tensor
 from torch.testing import assert_close
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, LlamaConfig, PretrainedConfig, Qwen2Config
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    LlamaConfig,
+    PretrainedConfig,
+    PreTrainedTokenizerBase,
+    Qwen2Config,
+)
 
 from circuitlib.ablation import decoder
 from circuitlib.ablation.decoder import PROBE, PROBE_UNITS, Decoder, HookedBridge, UnknownArchitecture, in_type
@@ -181,6 +190,23 @@ def test_a_model_that_amplifies_rounding_is_swept_and_its_variants_are_refused(
     subject.bridge.cfg.eps = 0.1
     with pytest.raises(UnknownArchitecture, match="variant that the sweep does not know"):
         Sweep(subject)
+
+
+@pytest.mark.parametrize("sharp", [12, 30, 60])
+def test_sharp_attention_is_swept_and_coarser_weights_are_noticed(
+    sharp: float, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    """The sharper, the more it amplifies what is the order of additions, on some processors much more so in one product library than
+    in another."""
+    subject = load_subject(str(induction_transformer(tmp_path, tokenizer, sharp)))
+    decoder = Sweep(subject).decoder
+    for seed in range(12):
+        decoder.compare(_tokens(1, PROBE, seed))
+    with torch.no_grad():
+        projection = subject.bridge.blocks[0].attn.W_Q
+        projection.copy_(projection.bfloat16())
+    with pytest.raises(UnknownArchitecture, match="have been edited since"):
+        decoder.compare(_tokens(1, PROBE))
 
 
 @pytest.mark.parametrize("family", ["gpt2", "gpt_neox"])

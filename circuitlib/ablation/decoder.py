@@ -48,8 +48,10 @@ VOCABULARY = {"cpu": 1024, "cuda": 1 << 15}
 """Tokens whose logits are held at once where only the sum of their exponentials is wanted: on a processor, so few that
 they stay in its cache."""
 
-AMPLIFIED = 4
-"""How many times as far the two may be apart by rounding as the bridge is from itself in double precision."""
+AMPLIFIED = 64
+"""How many times as far the two may be apart by rounding as the bridge is from itself in double precision. Products that add in
+another order are up to twelve times as far (SmolLM2 and sharp attention, random tokens, a processor with AVX-512); a unit of
+TF32 is 8192 of float32's, and one of bfloat16 65536."""
 
 Norm = tuple[Tensor, Tensor | None]
 """A norm's gain and bias, ``[d_model]``."""
@@ -152,8 +154,8 @@ class Decoder:
 
         In a type narrower than float32 rounding would hide what is wrong, so copies in float32 are compared
         then; as they are large, only with tokens that are longer than any before. Some models amplify rounding on some
-        prompts (SmolLM2 on one of twenty): there the two may differ by a few times as much as the bridge changes in double
-        precision, if in double precision they differ by less than that.
+        prompts (SmolLM2 on one of twenty): there the two may differ by ``AMPLIFIED`` times as much as the bridge changes in double
+        precision, if in double precision they differ by less than either of them changes.
 
         Raises :class:`HookedBridge` when the bridge has hooks, and :class:`UnknownArchitecture` when the two differ
         by more than rounding explains, also because the bridge's weights are others than when the decoder was made.
@@ -188,12 +190,16 @@ class Decoder:
 
     def _is_rounding(self, tokens: Int[Tensor, "n pos"], ours: Tensor, theirs: Tensor) -> bool:
         """Whether their difference vanishes, or nearly, in double precision, and is not more than rounding does to the bridge."""
+
+        def apart(a: Tensor, b: Tensor) -> Tensor:
+            return (a - b).abs().max()
+
         in_double = Decoder(in_type(self.bridge, torch.float64), probe=False)._log_probabilities(tokens)
-        # Not what it does to ours: a copy of weights that have since been edited is further from the double than any rounding.
-        changed = (theirs - in_double[1]).abs().max()
-        # Not to nothing: in double precision, too, transformers computes some of a Llama in float32.
-        left = (in_double[0] - in_double[1]).abs().max()
-        return bool((ours - theirs).abs().max() <= AMPLIFIED * changed and left <= changed)
+        changed = apart(theirs, in_double[1])
+        # Ours is not the measure of it: a copy of weights that have since been edited is further from the double than any rounding.
+        as_far_as_rounding = apart(ours, theirs) <= AMPLIFIED * changed
+        # Not to nothing: in double precision, too, transformers computes some of a Llama in float32, which is amplified as well.
+        return bool(as_far_as_rounding and apart(*in_double) <= max(changed, apart(ours, in_double[0])))
 
     def _log_probabilities(self, tokens: Int[Tensor, "n pos"]) -> tuple[Tensor, Tensor]:
         """The decoder's and the bridge's, ``[n, pos, vocab]``."""
