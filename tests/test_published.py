@@ -1,14 +1,16 @@
 """A second published subject: drawn beside the first, and reproduced from its committed tables."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
-from circuitlib.ablation.tables import load_table, save_table
+from circuitlib.ablation.tables import DamageTable, load_table, save_table
 from circuitlib.companion import compare, frames, publish, reproduce, run, show
 from circuitlib.companion.notebooks import notebook_paths
 from circuitlib.companion.run import Run
@@ -125,13 +127,25 @@ def again_of(published: Run) -> Run:
     return Run(published.settings, "runs/again")
 
 
-def test_a_committed_table_that_is_not_so_is_refused(second: Run) -> None:
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        (lambda table: {"damage": table.damage + 0.01}, r"1\.0e-02"),
+        (lambda table: {"damage": table.damage * torch.nan}, "nan"),
+        (lambda table: {"clean": table.clean * torch.nan}, "nan"),
+    ],
+)
+def test_a_committed_table_that_is_not_so_is_refused(
+    change: Callable[[DamageTable], Mapping[str, Any]], difference: str, second: Run
+) -> None:
     path = second.table_path("ioi", "evaluation")
     table = load_table(path)
-    save_table(replace(table, damage=table.damage + 0.01), path)
+    save_table(replace(table, **change(table)), path)
     again = again_of(second)
-    with pytest.raises(StaleResult, match="rows measured again differ from the committed ones by up to"):
+    with pytest.raises(StaleResult, match=f"rows measured again differ from the committed ones by up to {difference}"):
         again.adopted_table("ioi", "evaluation")
+    save_table(table, path)
+    again.adopted_table("ioi", "evaluation")
 
 
 @pytest.mark.parametrize("kept", [0, 9])

@@ -260,11 +260,12 @@ def differs_again(subject: Subject, recipe: Recipe, table: DamageTable) -> float
 
 
 def apart(one: DamageTable, other: DamageTable) -> float:
-    """The largest difference of two tables, infinite where they have different shapes; of estimates, beyond the last bit of
-    half precision."""
+    """The largest difference of two tables, infinite where they have different shapes, NaN where either has one; of estimates,
+    beyond the last bit of half precision."""
     if one.damage.shape != other.damage.shape:
         return float("inf")
     ours, theirs = one.damage.float(), other.damage.float()
     last_bit = torch.finfo(torch.float16).eps * theirs.abs() if "through" in other.provenance else 0.0
     beyond = ((ours - theirs).abs() - last_bit).clamp(min=0)
-    return max(beyond.max().item(), (one.clean - other.clean).abs().max().item())
+    # Not Python's max, of which NaN is none as its second argument.
+    return torch.maximum(beyond.max(), (one.clean - other.clean).abs().max()).item()
