@@ -405,6 +405,20 @@ def test_tables_name_the_subject_and_round() -> None:
     assert show.subject_name() == "my-subject"
 
 
+def test_tables_name_tasks_as_prose_does_and_fold_rows() -> None:
+    index = pd.Index(["ioi", "random", "agreement"], name="trained_k")
+    frame = pd.DataFrame({"greater_than": [1, 2, 3]}, index=index)
+    for form in ("<th>trained with k</th>", "<th>greater-than</th>", "<td>IOI</td>", "<td>agreement</td>"):
+        assert form in show.html_table(frame).data
+    shown, folded = show.html_table(frame, first=["agreement", "ioi", "nobody"]).data.split("<details>")
+    assert "<summary>and 1 more</summary>" in folded
+    for row, place, other in (("IOI", shown, folded), ("agreement", shown, folded), ("random", folded, shown)):
+        assert f"<td>{row}</td>" in place
+        assert f"<td>{row}</td>" not in other
+    assert shown.count("<caption>") == folded.count("<caption>") == 1
+    assert "<details>" not in show.html_table(frame, first=frame.index).data
+
+
 def test_committed_figures_come_in_pairs() -> None:
     pngs, pdfs = ({path.with_suffix("") for path in FIGURES.rglob(f"*.{kind}")} for kind in ("png", "pdf"))
     assert pngs == pdfs

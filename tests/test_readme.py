@@ -158,7 +158,7 @@ def _points(interval: Interval, sign: int = 1) -> str:
 def said_of_verdicts(found: dict[str, Found]) -> list[str]:
     """What README says of the ledger, and of the headline's policy beside its rivals, word for word."""
     mini, real = found[MINI], found[REAL]
-    told_ioi = "docstring, policy trained with k=1, told ioi, after 50 heads"
+    told_ioi = "docstring, policy trained with k=1, told IOI, after 50 heads"
     rows = [one.claims.set_index("claim").loc[told_ioi] for one in (mini, real)]
     assert [row["verdict"] for row in rows] == ["inconsistent"] * 2
     headline = "docstring, policy trained with k=5, told nothing, after 50 heads"

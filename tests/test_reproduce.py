@@ -185,7 +185,7 @@ def test_a_small_run_that_is_killed_goes_on(tmp_path: Path) -> None:
             assert f"{part}: " in done.stdout, "not a terminal: a line per finished part"
         assert "KeyboardInterrupt" not in done.stdout + done.stderr
         assert "\r" not in done.stdout + done.stderr
-        assert "ioi, policy trained with k=5, told ioi, after" in done.stdout
+        assert "IOI, policy trained with k=5, told IOI, after" in done.stdout
         (notebook,) = folder.glob("notebooks/*/00_overview.ipynb")
         assert '"output_type": "error"' not in notebook.read_text()
     finally:

@@ -19,7 +19,8 @@ from scipy.special import stdtrit
 
 from circuitlib.companion import verdicts
 from circuitlib.companion.frames import closer_prompts, evaluation, evaluation_episodes, pairs, rivals
-from circuitlib.companion.paper import PAPER, best_head_share, in_words, mechrl, paper_fractions
+from circuitlib.companion.legend import condition_in_words, task_title
+from circuitlib.companion.paper import PAPER, best_head_share, mechrl, paper_fractions
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
 from circuitlib.manifest import content_hash
@@ -97,7 +98,7 @@ def _fractions(run: Run) -> Iterator[Row]:
         searcher = "policy" if k else "random"
         row = summary.query("task == @task and signal == @told and searcher == @searcher and trained_k == @k")
         ours, n = Interval(*row[["ratio", "low", "high"]].to_numpy().squeeze(0)), row["measured"].item()
-        claim = f"{task}, {in_words(searcher, k, told)}, after {n} heads"
+        claim = f"{task_title(task)}, {condition_in_words(searcher, k, told)}, after {n} heads"
         verdict = agrees(ours, Interval(given, given, given))
         rests_on = ("notebook 04", "policies" if k else "tables")
         note = ("trained on" if trained_on else "never trained on") if k else f"of {run.card.heads} heads"
@@ -112,7 +113,7 @@ def _rivals(run: Run) -> Iterator[Row]:
         policy = rows.query("searcher == 'policy' and trained_k == 5 and planned_k == 1")
         for searcher, name in RIVALS.items():
             more = ahead(policy, rows[rows["searcher"] == searcher], run.settings.evaluation_prompts)
-            claim = f"{run.settings.held_out_task}, after {count} heads: the headline's policy finds more than {name}"
+            claim = f"{task_title(run.settings.held_out_task)}, after {count} heads: the headline's policy finds more than {name}"
             rests_on = (verdicts.beats(more.low, more.high), "notebook 04", "policies")
             yield claim, "fraction of oracle, paired", np.nan, *more, *rests_on, "told nothing"
 
@@ -123,7 +124,7 @@ def _gains(run: Run) -> Iterator[Row]:
         f"task == {run.settings.held_out_task!r} and searcher == 'policy' and trained_k == 5 and told == {NOTHING!r} and shown == 'blind'"
     )
     for row in rows[rows["measured"].isin(COUNTS)].itertuples():
-        claim = f"{row.task}, after {row.measured} heads: what seeing gains the headline's policy"
+        claim = f"{task_title(row.task)}, after {row.measured} heads: what seeing gains the headline's policy"
         word = verdicts.gains(row.effect_low, row.effect_high, row.ratio)
         numbers = row.effect, row.effect_low, row.effect_high
         yield claim, "fraction of oracle, paired", np.nan, *numbers, word, "notebook 05", "policies", "over zeros"
@@ -138,7 +139,9 @@ def _priced_rivals(run: Run) -> Iterator[Row]:
         mine, theirs = (by_seed(one, "named") for one in (policy, rival))
         oracle = by_seed(policy, "oracle")[0]
         more = fraction(mine, oracle, run.settings.evaluation_prompts, against=theirs)
-        claim = f"{run.settings.held_out_task}, at price {count}: the headline's policy names more than {name}"
+        claim = (
+            f"{task_title(run.settings.held_out_task)}, at price {count}: the headline's policy names more than {name}"
+        )
         rests_on = (verdicts.beats(more.low, more.high), "notebook 06", "policies")
         yield claim, "fraction of oracle, paired", np.nan, *more, *rests_on, "told nothing"
 
@@ -150,7 +153,7 @@ def _one_best_head(run: Run) -> Iterator[Row]:
             most = best_head(rewards).bincount().max().item() / len(rewards)
             ours = share(most, len(rewards), run.settings.evaluation_prompts)
             paper = share(*best_head_share(task), None)
-            claim = f"{task}: in how many episodes one and the same head is the best"
+            claim = f"{task_title(task)}: in how many episodes one and the same head is the best"
             rests_on = (agrees(ours, paper), "notebook 02", "tables")
             yield claim, "share of episodes", paper.value, *ours, *rests_on, "the head that is it most often"
 
@@ -161,7 +164,7 @@ def _superadditive(run: Run) -> Row:
     rows, prompts = pairs(run).query("task == 'ioi'"), closer_prompts(run)
     reach = rows["error"] * stdtrit(prompts - 1, 1 - 0.025 / len(rows))
     ours = Interval(*((rows["excess"] + shift > 0).mean() for shift in (0, -reach, reach)))
-    claim = "ioi: a tenth of the pairs of its twelve best heads, or more, back each other up"
+    claim = f"{task_title('ioi')}: a tenth of the pairs of its twelve best heads, or more, back each other up"
     rests_on = (verdicts.beats(ours.low - BACKED_UP, ours.high - BACKED_UP), "notebook 07", "tables")
     note = f"more damage than the sum, by a tenth of the larger; over {prompts} prompts"
     return claim, "share of pairs", np.nan, *ours, *rests_on, note

@@ -36,7 +36,7 @@ from circuitlib.subjects.beginning import NOTHING
 from circuitlib.subjects.checkpoints import SMOLLM2
 from circuitlib.subjects.load import load_subject
 from circuitlib.subjects.sizes import sizes_of
-from circuitlib.tasks.behaviours import TAUGHT
+from circuitlib.tasks.behaviours import BEHAVIOURS
 from circuitlib.tasks.control_text import CONTROL, Part
 
 SLOW = {
@@ -169,7 +169,7 @@ def rivals(run: Run) -> pd.DataFrame:
     """Every searcher with every budget, told nothing, policies of the seeds that are kept; see
     :func:`circuitlib.search.priced_contest.priced_contest`."""
     policies, episodes, penalty = run.kept_policies(), run.settings.episodes, run.settings.penalty
-    taught, known = learned(run), TAUGHT if is_real(run) else ()
+    taught, known = learned(run), tuple(BEHAVIOURS) if is_real(run) else ()
 
     def compute() -> pd.DataFrame:
         tables = {

@@ -27,7 +27,7 @@ from circuitlib.search.belief import ESTIMATES, fit_prior
 from circuitlib.search.priced_policy import CONFIG, Learned, train
 from circuitlib.search.trials import Trials, draw_trials
 from circuitlib.subjects.checkpoints import SMOLLM2
-from circuitlib.tasks.behaviours import TAUGHT
+from circuitlib.tasks.behaviours import BEHAVIOURS
 from circuitlib.tasks.control_text import CONTROL
 from circuitlib.threads import threads_of_one_core
 
@@ -51,7 +51,7 @@ def training_trials(run: Run) -> list[Trials]:
     """Episodes of every behaviour that is learned from."""
     return [
         draw_trials(run.priced_tables(name, "train"), TRIALS, run.settings.penalty, TRIAL_SEED, again=True)
-        for name in TAUGHT
+        for name in BEHAVIOURS
     ]
 
 
@@ -118,9 +118,9 @@ def is_real(run: Run) -> bool:
 
 
 def _provenance(run: Run) -> dict[str, Any]:
-    tables = run.table_hashes([*TAUGHT, CONTROL], "train")
+    tables = run.table_hashes([*BEHAVIOURS, CONTROL], "train")
     for through in ESTIMATES.values():
-        tables |= run.table_hashes([*TAUGHT, CONTROL], "train", through)
+        tables |= run.table_hashes([*BEHAVIOURS, CONTROL], "train", through)
     return {
         "subject": run.card.record(),
         "config": asdict(CONFIG),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from circuitlib.search.episodes import NOTHING
 from circuitlib.subjects.checkpoints import SMOLLM2
 
 TASKS_IN_WORDS = {"ioi": "IOI", "greater_than": "greater-than"}
@@ -19,6 +20,12 @@ def task_title(task: str) -> str:
 def subject_title(subject: str) -> str:
     """A subject as figures name it."""
     return SUBJECTS_IN_WORDS.get(subject, subject)
+
+
+def condition_in_words(searcher: str, trained_k: int, told: str) -> str:
+    """A searcher in its condition, as ledgers and tables name it."""
+    known = "nothing" if told == NOTHING else task_title(told)
+    return f"{searcher} trained with k={trained_k}, told {known}" if trained_k else searcher
 
 
 @dataclass(frozen=True)

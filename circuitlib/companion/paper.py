@@ -59,8 +59,3 @@ def paper_fractions() -> dict[tuple[str, int, str], float]:
         episodes = mechrl()["heads_20_policy_10_oracle_episodes"][task]
         fractions[task, k, task] = episodes["policy_mean_best"] / episodes["oracle_mean_best"]
     return fractions
-
-
-def in_words(searcher: str, trained_k: int, told: str) -> str:
-    """A searcher in its condition, as ledgers and tables name it."""
-    return f"{searcher} trained with k={trained_k}, told {told.replace(NOTHING, 'nothing')}" if trained_k else searcher

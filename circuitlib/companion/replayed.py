@@ -8,7 +8,7 @@ import pandas as pd
 from circuitlib.companion import authors, verdicts
 from circuitlib.companion.authors import agreement, replay
 from circuitlib.companion.compare import FRAME_TOLERANCE, frame_difference
-from circuitlib.companion.paper import in_words
+from circuitlib.companion.legend import condition_in_words, task_title
 from circuitlib.manifest import load_frame
 from circuitlib.search.episodes import NOTHING
 
@@ -35,7 +35,7 @@ def beside_the_paper() -> pd.DataFrame:
     conditions = zip(rows["searcher"], rows["trained_k"], rows["told"], strict=True)
     interval = (100 * rows[["low", "high"]]).map("{:z.0f}".format).agg(" to ".join, axis=1)
     columns = {
-        "searcher": [in_words(*condition) for condition in conditions],
+        "searcher": [condition_in_words(*condition) for condition in conditions],
         "paper, logits": rows["paper"],
         "replayed, logits": rows["replayed"],
         "paper, %": (100 * rows["paper_share"]).map("{:.0f}".format),
@@ -62,7 +62,7 @@ def _fractions() -> Iterator[tuple[object, ...]]:
     for row in agreement().itertuples():
         shown = "seeing" if row.trained_k else NOTHING
         ours = curves.loc[(row.searcher, row.trained_k, row.told, shown)]
-        claim = f"docstring, {in_words(row.searcher, row.trained_k, row.told)}, after 50 heads"
+        claim = f"docstring, {condition_in_words(row.searcher, row.trained_k, row.told)}, after 50 heads"
         numbers = (row.paper_share, ours["ratio"], ours["low"], ours["high"])
         yield claim, "fraction of oracle", *numbers, verdicts.agreement(row.low, row.high)
 
@@ -80,9 +80,7 @@ def _gains() -> Iterator[tuple[object, ...]]:
     rows = replay().query("searcher == 'policy' and shown == 'blind' and measured == 50")
     row: Any
     for row in rows.itertuples():
-        claim = (
-            f"{row.task}, {in_words(row.searcher, row.trained_k, row.told)}: what seeing its rewards gains in 50 heads"
-        )
+        claim = f"{task_title(row.task)}, {condition_in_words(row.searcher, row.trained_k, row.told)}: what seeing its rewards gains in 50 heads"
         numbers = (row.effect, row.effect_low, row.effect_high)
         yield (
             claim,

@@ -13,6 +13,13 @@ from circuitlib.companion.show import described
 from circuitlib.companion.verdicts import beats
 from circuitlib.search.intervals import fraction
 
+FIRST = (
+    *(kind.key for kind in RIVALS),
+    *("list, in turns", "halving, 16 by gradient and layer 0", "halving, 16 by gradient and 16 of other behaviours"),
+    *("belief, look ahead", "headwise, blind"),
+)
+"""Rows of tables that are shown at once: the searchers of the figures, and those that the text speaks of."""
+
 ACROSS = 3
 """Panels in a row."""
 

@@ -1,7 +1,7 @@
 """How figures and tables look and are named."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import wraps
 from html import escape
 from pathlib import Path
@@ -16,12 +16,16 @@ from matplotlib.figure import Figure
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from circuitlib.companion.legend import TASKS_IN_WORDS
 from circuitlib.manifest import written_whole
 
 if TYPE_CHECKING:
     from circuitlib.companion.run import Run
 
 P = ParamSpec("P")
+
+HEADINGS = {"trained_k": "trained with k", "planned_k": "planned with k"}
+"""Columns whose names are not those of prose."""
 
 _SUBJECT = {"name": "", "caption": ""}
 """Named by every figure and table from :func:`set_style` on; a setting of the session, as matplotlib's are."""
@@ -131,12 +135,20 @@ def _png(image: Image.Image, texts: dict[str, str], dpi: float) -> bytes:
     return written.getvalue()
 
 
-def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "") -> HTML:
+def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "", first: Collection[str] | None = None) -> HTML:
     """A table for reading: the subject (or ``subject``, where the table is of another) in its caption, named
-    indices as columns and others left out, floats with ``digits`` decimals, missing values empty."""
+    indices as columns and others left out, tasks as prose names them, floats with ``digits`` decimals, missing values empty.
+
+    first: rows of the index that are shown at once, the others folded below; by default all are."""
+    if first is not None:
+        others = ~frame.index.isin(list(first))
+        shown, folded = (html_table(frame[rows], digits, subject).data for rows in (~others, others))
+        more = f"<details><summary>and {others.sum()} more</summary>{folded}</details>" if others.any() else ""
+        return HTML(f"{shown}{more}")
     named = [name for name in frame.index.names if name is not None]
     form = f"{{:z.{digits}f}}".format
-    shown = frame.reset_index(named).rename_axis(columns=None)
-    text = shown.to_html(index=False, border=0, na_rep="", float_format=form)
+    words = frame.reset_index(named).rename(columns=HEADINGS | TASKS_IN_WORDS).rename_axis(columns=None)
+    words = words.map(lambda cell: TASKS_IN_WORDS.get(cell, cell) if isinstance(cell, str) else cell)
+    text = words.to_html(index=False, border=0, na_rep="", float_format=form)
     title = escape(subject or _SUBJECT["caption"])
     return HTML(text.replace("<thead>", f"<caption>{title}</caption>\n  <thead>", 1))
