@@ -8,10 +8,21 @@ import torch
 from drawing import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.distributions import Normal
 
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.search import priors
-from circuitlib.search.belief import DIRECT, GRADIENT, Belief, Prior, fit_prior, likelihood, see
+from circuitlib.search.belief import (
+    DIRECT,
+    GRADIENT,
+    Belief,
+    Believer,
+    Prior,
+    fit_prior,
+    likelihood,
+    paid_elsewhere,
+    see,
+)
 from circuitlib.search.correlated import AT_ONCE, Correlated, Gaussian
 from circuitlib.search.episodes import TableEpisodes
 from circuitlib.search.headwise import GLOBALS, PER_HEAD, Headwise, observe
@@ -94,20 +105,24 @@ def test_lists_by_hand() -> None:
     assert priors.layers_by_mean(rewards, 2).tolist() == [0, 1]
 
 
+def some_belief(seed: int) -> Belief:
+    g = torch.Generator().manual_seed(seed)
+    mean, deviation = (torch.rand(1, HEADS, 2, generator=g) + 0.2 for _ in range(2))
+    weight = torch.rand(1, HEADS, 2, generator=g).log_softmax(2)
+    return Belief(mean - 0.5, deviation, weight, torch.rand(1, HEADS, generator=g) + 0.2, torch.full((1, 1), 2.0))
+
+
 @examples(4, 20)
 @given(seed=st.integers(0, 1000))
 def test_posterior_is_bayes_on_a_grid(seed: int) -> None:
-    trials = drawn(seed, 1)
+    trials, belief = drawn(seed, 1), some_belief(seed)
     readings = some_readings(trials, seed)
-    g = torch.Generator().manual_seed(seed)
-    shape = (1, HEADS)
-    mean, deviation, noise = (torch.rand(shape, generator=g) + 0.2 for _ in range(3))
-    belief = Belief(mean, deviation, noise, torch.full((1, 1), 2.0))
-    mean, deviation = belief.given(readings)
-    grid = torch.linspace(-60, 60, 240_001, dtype=torch.float64)
+    after = belief.given(readings)
+    grid = torch.linspace(-30, 30, 120_001, dtype=torch.float64)
     for head in range(HEADS):
         at = 0, head
-        log = -0.5 * ((grid - belief.mean[at]) / belief.deviation[at]).square()
+        components = Normal(belief.mean[at].double(), belief.deviation[at].double()).log_prob(grid[:, None])
+        log = (components + belief.log_weight[at]).logsumexp(1)
         count = int(readings.count[at])
         rows = trials.rows[0, :count, head].double() / 2.0
         log = log - 0.5 * ((rows[:, None] - grid) / belief.noise[at]).square().sum(0)
@@ -115,31 +130,35 @@ def test_posterior_is_bayes_on_a_grid(seed: int) -> None:
         weight = weight / weight.sum()
         expected = (weight * grid).sum()
         spread = ((grid - expected).square() * weight).sum().sqrt()
-        assert mean[at].item() == pytest.approx(expected.item(), abs=2e-4)
-        assert deviation[at].item() == pytest.approx(spread.item(), rel=1e-3)
+        assert after.expected[at].item() == pytest.approx(expected.item(), abs=5e-4)
+        assert after.spread[at].item() == pytest.approx(spread.item(), rel=2e-3)
+    again = after.given(Readings(*(torch.zeros_like(x) for x in (readings.count, readings.mean, readings.mean))))
+    torch.testing.assert_close(again.expected, after.expected)
+
+
+def test_draws_are_of_the_belief() -> None:
+    belief, g = some_belief(4), torch.Generator().manual_seed(0)
+    draws = torch.cat([belief.draw(g) for _ in range(20_000)])
+    torch.testing.assert_close(draws.mean(0), belief.expected[0], rtol=0, atol=0.04)
+    torch.testing.assert_close(draws.std(0), belief.spread[0], rtol=0.04, atol=0)
 
 
 def test_knowledge_gradient_by_simulation() -> None:
-    """What naming is expected to gain by n further prompts, drawn many times."""
-    trials = drawn(3, 1)
-    g = torch.Generator().manual_seed(1)
-    belief = Belief(
-        torch.rand(1, HEADS, generator=g),
-        0.3 + torch.rand(1, HEADS, generator=g),
-        torch.ones(1, HEADS),
-        torch.ones(1, 1),
-    )
+    """What naming is expected to gain by n further prompts, drawn many times, if it is then known of which component a head is."""
+    trials, belief, g = drawn(3, 1), some_belief(1), torch.Generator().manual_seed(1)
     readings = some_readings(trials, 1)
-    mean, deviation = belief.given(readings)
-    found, draws = gains(belief, readings)[0], 400_000
-    for head in (int(mean.argmax()), 0, 5, 11):
+    after = belief.given(readings)
+    now, found, draws = after.expected[0], gains(belief, readings)[0], 400_000
+    for head in (int(now.argmax()), 0, 5, 11):
+        others = torch.cat([now[:head], now[head + 1 :]]).max()
+        which = torch.multinomial(after.log_weight[0, head].exp(), draws, replacement=True, generator=g)
+        mean, deviation = after.mean[0, head][which], after.deviation[0, head][which]
         for column, amount in enumerate(AMOUNTS):
-            true = mean[0, head] + deviation[0, head] * torch.randn(draws, generator=g)
-            seen = true + torch.randn(draws, generator=g) / amount**0.5
-            precision = deviation[0, head] ** -2
-            then = (precision * mean[0, head] + amount * seen) / (precision + amount)
-            others = torch.cat([mean[0, :head], mean[0, head + 1 :]]).max()
-            expected = torch.maximum(then, others).mean() - mean.max()
+            true = mean + deviation * torch.randn(draws, generator=g)
+            each = belief.noise[0, head] / amount**0.5
+            precision, more = deviation**-2, each**-2
+            then = (precision * mean + more * (true + each * torch.randn(draws, generator=g))) / (precision + more)
+            expected = torch.maximum(then, others).mean() - now.max()
             assert found[head, column].item() == pytest.approx(expected.item(), abs=4e-3)
 
 
@@ -152,18 +171,50 @@ def test_a_prior_learns_which_estimates_to_distrust() -> None:
         factor[: HEADS // LAYERS] = 3.0
         return Trials("planted", trials.rows * factor, trials.fresh * factor, trials.estimates)
 
-    prior = fit_prior([task(seed) for seed in range(8)], LAYERS, seed=0, steps=200)
+    taught = [task(seed) for seed in range(8)]
+    prior = fit_prior(taught, [see(some.estimates, LAYERS) for some in taught], seed=0, steps=200)
     held_out = task(99)
     seen = see(held_out.estimates, LAYERS)
     belief = prior(seen)
     plain = held_out.estimates[GRADIENT].rewards.mean(1) / belief.scale
     true = held_out.rewards / belief.scale
-    assert (belief.mean - true).square().mean() < 0.3 * (plain - true).square().mean()
+    assert (belief.expected - true).square().mean() < 0.3 * (plain - true).square().mean()
     variance = held_out.rows.var(1) / belief.scale.square()
     assert likelihood(belief, true, variance) > likelihood(Prior(0)(seen), true, variance)
     best = held_out.rewards.argmax(1)
-    right = [(x.argmax(1) == best).double().mean() for x in (belief.mean, plain)]
+    right = [(x.argmax(1) == best).double().mean() for x in (belief.expected, plain)]
     assert right[0] > right[1]
+
+
+def test_a_prior_learns_that_a_head_may_be_far_from_its_estimate() -> None:
+    """One head in twelve, and never another, pays ten times what is estimated in one episode of four; and pays in other behaviours."""
+
+    def task(seed: int) -> Trials:
+        trials, g = drawn(seed, 32, error=0.1), torch.Generator().manual_seed(seed)
+        factor = torch.ones(32, 1, HEADS)
+        factor[torch.rand(32, generator=g) < 0.25, :, 7] = 10.0
+        rows = trials.rows * factor
+        return Trials("planted", rows, rows.mean(1), trials.estimates)
+
+    paid = torch.full((2, HEADS), 0.1)
+    paid[:, 7] = 1.0
+    taught, elsewhere = [task(seed) for seed in range(8)], paid_elsewhere(paid)
+    prior = fit_prior(taught, [see(some.estimates, LAYERS, elsewhere) for some in taught], seed=0, steps=300)
+    belief = Believer(prior, LAYERS, elsewhere).belief(task(99).estimates)
+    far = belief.log_weight[..., 1].exp().mean(0)
+    reach = (belief.spread / belief.expected.abs().clamp(min=0.1)).mean(0)
+    assert reach[7] > 2 * reach[[*range(7), *range(8, HEADS)]].max()
+    assert far[7] > 2 * far[[*range(7), *range(8, HEADS)]].max()
+
+
+def test_what_is_paid_elsewhere_by_hand() -> None:
+    known, mean, first, second, third, often = paid_elsewhere(
+        torch.tensor([[4.0, 1.0], [2.0, 1.0], [1.0, 10.0], [0.0, 1.0]])
+    ).T
+    assert known.tolist() == [1, 1]
+    assert mean.tolist() == pytest.approx([5 * (1 + 1 + 0.1 + 0) / 4, 5 * (0.25 + 0.5 + 1 + 1) / 4])
+    torch.testing.assert_close(torch.stack([first, second, third], 1), torch.tensor([[1, 1, 0.1], [1, 1, 0.5]]))
+    assert often.tolist() == pytest.approx([5 * 2 / 4, 5 * 4 / 4])
 
 
 def test_features_do_not_depend_on_the_scale() -> None:
@@ -176,8 +227,7 @@ def test_features_do_not_depend_on_the_scale() -> None:
 
 
 def observation_of(trials: Trials, seed: int, heads: int = HEADS, layers: int = LAYERS) -> torch.Tensor:
-    with torch.no_grad():
-        belief = Prior(0)(see(trials.estimates, layers))
+    belief = Believer(Prior(0), layers).belief(trials.estimates)
     nothing = torch.zeros(len(trials.rows), heads)
     readings = Readings(nothing.long(), nothing, nothing)
     left = torch.full((len(trials.rows),), 100)
@@ -204,19 +254,18 @@ def test_one_network_plays_models_of_any_shape() -> None:
     for layers, across in ((3, 4), (5, 7)):
         trials = drawn(0, heads=layers * across)
         meter = trials.meter()
-        PricedPolicy(network, Prior(0), layers).search(meter, 6, torch.Generator())
+        PricedPolicy(network, Believer(Prior(0), layers)).search(meter, 6, torch.Generator())
         assert 5.5 < meter.price.min() <= meter.price.max() <= 6
 
 
 def test_the_environment_is_the_meter() -> None:
     """The same actions: the same observations, and rewards that add up to what the meter's log names."""
-    trials, prior = drawn(5, 1), Prior(0)
-    env = PricedEnv([trials], [prior], LAYERS, num_envs=1, budget=5.0)
+    trials, believer = drawn(5, 1), Believer(Prior(0), LAYERS)
+    env = PricedEnv([trials], [believer.belief(trials.estimates)], LAYERS, num_envs=1, budget=5.0)
     observation, meter = env.reset(0), trials.meter()
-    with torch.no_grad():
-        belief = prior(see({name: meter.estimate(name) for name in (GRADIENT, DIRECT)}, LAYERS))
+    belief = believer.belief({name: meter.estimate(name) for name in (GRADIENT, DIRECT)})
     rng, share = np.random.default_rng(0), trials.rewards / trials.rewards.max()
-    total = share[0, belief.mean.argmax()].item()
+    total = share[0, belief.expected.argmax()].item()
     for _ in range(100):
         left = torch.round((5 - meter.price) * BATCH).long()
         possible = allowed(meter.readings(), left, BATCH)
@@ -226,7 +275,7 @@ def test_the_environment_is_the_meter() -> None:
         observation, reward, over, final = env.step(torch.tensor([action]))
         measure(meter, torch.tensor([action]), torch.tensor([True]))
         total += reward.item()
-        named = share[0, belief.given(meter.readings())[0].argmax()].item()
+        named = share[0, belief.given(meter.readings()).expected.argmax()].item()
         assert total == pytest.approx(named, abs=1e-5)
         if over:
             assert final == pytest.approx([named], abs=1e-5)
@@ -238,8 +287,9 @@ def test_the_environment_is_the_meter() -> None:
 def test_training_finds_more_than_it_began_with_and_repeats() -> None:
     """A few updates on planted trials: the same seed learns the same, and what is known in the end does not fall."""
     trials, prior = [drawn(seed, 32, task=f"task {seed}") for seed in range(4)], Prior(0)
+    beliefs = [Believer(prior, LAYERS).belief(some.estimates) for some in trials]
     config = PPOConfig(total_timesteps=2560, num_envs=16, num_steps=16, num_minibatches=4, gamma=1.0, ent_coef=0.002)
-    (one, history), (two, _) = (train(trials, [prior] * 4, LAYERS, 5, 0, config) for _ in range(2))
+    (one, history), (two, _) = (train(trials, beliefs, LAYERS, 5, 0, config) for _ in range(2))
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.equal(a, b)
     fresh = Headwise(0)
@@ -312,7 +362,7 @@ def test_overspending_is_an_error() -> None:
 @pytest.mark.parametrize("thompson", [False, True])
 def test_looking_ahead_spends_its_budget_and_gains(thompson: bool) -> None:
     trials = drawn(6, 40, error=1.0)
-    searcher = LookAhead(Prior(0), LAYERS, thompson=thompson)
+    searcher = LookAhead(Believer(Prior(0), LAYERS), thompson=thompson)
     frame = priced(trials, [Player("look ahead", searcher)], prices=(4, 6))
     before, after = (frame.query("price == @price")["named"].mean() for price in (4, 6))
     assert before < after <= trials.rewards.amax(1).mean()

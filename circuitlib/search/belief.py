@@ -1,21 +1,23 @@
-"""What is believed of every head's reward: a Gaussian prior from estimates, and what measurements do to it.
+"""What is believed of every head's reward: a prior from estimates, and what measurements do to it.
 
-The prior is learned from behaviours whose rewards are known, by a network that looks at every head alike (and at what the
-others of its episode are like), so that it knows no head by its number and works on a model of another shape. Rewards of
-episodes differ in scale; inside, everything is in units of the episode's own :func:`scale_of`.
+A head may pay about what the estimates say, or something quite different: a mixture of two Gaussians says how surely which. The
+prior is learned from behaviours whose rewards are known, by networks that look at every head alike (and at what the others of
+its episode are like), so that it knows no head by its number and works on a model of another shape; what a head pays in other
+behaviours of its model is seen where it is known. Rewards of episodes differ in scale; inside, everything is in units of the
+episode's own :func:`scale_of`.
 
-Shapes: e episodes, b pairs of a prompt and a span, h heads.
+Shapes: e episodes, b pairs of a prompt and a span, h heads, c components: near the estimates, and far from them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
-from torch.distributions import StudentT
+from torch.distributions import Normal
 
 from circuitlib.ablation.attribution import Through
 from circuitlib.search.meter import Estimate, Readings
@@ -25,30 +27,69 @@ GRADIENT, DIRECT = "gradient", "direct effect"
 ESTIMATES: dict[str, Through] = {GRADIENT: "everything", DIRECT: "residual"}
 """The estimates that a prior is made of, and what each goes through; see :mod:`circuitlib.ablation.attribution`."""
 
-FEATURES = 12
+FEATURES = 18
 """Numbers per head that :func:`see` makes."""
 
 
 @dataclass(frozen=True)
 class Belief:
-    """Independent Gaussians: each head's mean and deviation before anything is measured, the deviation of one pair's reward
-    about the head's mean (``noise``), all in units of ``scale``."""
+    """Of every head a mixture of Gaussians: each component's mean, deviation and the logarithm of its weight; and the deviation of
+    one pair's reward about the head's mean (``noise``). All but weights in units of ``scale``."""
 
-    mean: Float[Tensor, "e h"]
-    deviation: Float[Tensor, "e h"]
+    mean: Float[Tensor, "e h c"]
+    deviation: Float[Tensor, "e h c"]
+    log_weight: Float[Tensor, "e h c"]
     noise: Float[Tensor, "e h"]
     scale: Float[Tensor, "e 1"]
 
-    def given(self, readings: Readings) -> tuple[Float[Tensor, "e h"], Float[Tensor, "e h"]]:
-        """Mean and deviation of each head's reward after what was measured: the conjugate normal with known noise."""
-        precision, more = self.deviation**-2, readings.count / self.noise.square()
-        mean = (precision * self.mean + more * readings.mean / self.scale) / (precision + more)
-        return mean, (precision + more).rsqrt()
+    @property
+    def expected(self) -> Float[Tensor, "e h"]:
+        """The mean of each head's reward."""
+        return (self.log_weight.exp() * self.mean).sum(2)
+
+    @property
+    def spread(self) -> Float[Tensor, "e h"]:
+        """Its standard deviation."""
+        about = self.deviation.square() + (self.mean - self.expected[..., None]).square()
+        return (self.log_weight.exp() * about).sum(2).sqrt()
+
+    def given(self, readings: Readings) -> "Belief":
+        """What is believed after what was measured: every component the conjugate normal with known noise, its weight by how well
+        it had foretold the mean that was measured."""
+        count, measured = readings.count[..., None], (readings.mean / self.scale)[..., None]
+        variance = self.noise.square()[..., None]
+        precision, more = self.deviation**-2, count / variance
+        mean = (precision * self.mean + more * measured) / (precision + more)
+        foretold = Normal(self.mean, (self.deviation.square() + variance / count.clamp(min=1)).sqrt())
+        weight = self.log_weight + torch.where(count > 0, foretold.log_prob(measured), 0.0)
+        return replace(self, mean=mean, deviation=(precision + more).rsqrt(), log_weight=weight.log_softmax(2))
+
+    def draw(self, generator: Generator) -> Float[Tensor, "e h"]:
+        """A reward of every head as it may be."""
+        noise = torch.randn(self.noise.shape, generator=generator)
+        far = torch.rand(self.noise.shape, generator=generator) < self.log_weight[..., 1].exp()
+        return (self.mean + self.deviation * noise[..., None]).gather(2, far[..., None].long())[..., 0]
+
+    def __getitem__(self, episodes: Int[Tensor, " some"]) -> "Belief":
+        return Belief(*(getattr(self, field.name)[episodes] for field in fields(self)))
+
+    @staticmethod
+    def of_all(parts: Sequence["Belief"]) -> "Belief":
+        """Those of several batches of episodes as one."""
+        return Belief(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Belief)))
 
 
 def scale_of(rewards: Float[Tensor, "e h"]) -> Float[Tensor, "e 1"]:
     """The unit of an episode: the root mean square of its ten largest estimated rewards, by size."""
     return rewards.abs().topk(min(10, rewards.shape[1])).values.square().mean(1, keepdim=True).sqrt()
+
+
+def paid_elsewhere(rewards: Float[Tensor, "tasks h"]) -> Float[Tensor, "h k"]:
+    """What heads pay in other behaviours of their model, as shares of the best head of each: that it is known, the mean, the three
+    largest (zero at least), and in how many behaviours it is more than a fifth."""
+    shares = rewards / rewards.amax(1, keepdim=True)
+    most = torch.cat([shares, torch.zeros(3, shares.shape[1])]).topk(3, 0).values
+    return torch.stack([torch.ones_like(most[0]), 5 * shares.mean(0), *most, 5 * (shares > 0.2).float().mean(0)], 1)
 
 
 @dataclass(frozen=True)
@@ -62,12 +103,17 @@ class Seen:
     spread: Float[Tensor, "e h"]
 
     def __getitem__(self, episodes: Int[Tensor, " some"]) -> "Seen":
-        return Seen(*(getattr(self, name)[episodes] for name in ("features", "scale", "mean", "spread")))
+        return Seen(*(getattr(self, field.name)[episodes] for field in fields(self)))
+
+    @staticmethod
+    def of_all(parts: Sequence["Seen"]) -> "Seen":
+        """Those of several batches of episodes as one."""
+        return Seen(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Seen)))
 
 
-def see(estimates: Mapping[str, Estimate], layers: int) -> Seen:
+def see(estimates: Mapping[str, Estimate], layers: int, elsewhere: Float[Tensor, "h k"] | None = None) -> Seen:
     """Of every head: its estimated reward by gradient and by direct effect, of the task and in general, their errors over
-    prompts, its rank, its depth, and its layer's estimates."""
+    prompts, its rank, its depth, its layer's estimates, and what :func:`paid_elsewhere` says, where that is known."""
     gradient, direct = estimates[GRADIENT], estimates[DIRECT]
     reward = gradient.rewards.mean(1)
     scale, (episodes, batch, heads) = scale_of(reward), gradient.task.shape
@@ -92,7 +138,9 @@ def see(estimates: Mapping[str, Estimate], layers: int) -> Seen:
         _squashed(layer.sum(2).repeat_interleave(across, 1)),
         _squashed(layer.abs().sum(2).repeat_interleave(across, 1)),
     )
-    return Seen(torch.stack(columns, 2), scale, reward / scale, gradient.rewards.std(1) / scale)
+    known = torch.zeros(heads, FEATURES - len(columns)) if elsewhere is None else elsewhere
+    features = torch.cat([torch.stack(columns, 2), known.expand(episodes, -1, -1)], 2)
+    return Seen(features, scale, reward / scale, gradient.rewards.std(1) / scale)
 
 
 def _squashed(x: Tensor) -> Tensor:
@@ -100,58 +148,84 @@ def _squashed(x: Tensor) -> Tensor:
     return x.sign() * x.abs().log1p()
 
 
+MEMBERS = 3
+"""Networks of a prior, of which the mean is taken: what one says of heads that no estimate points at hangs on how it began."""
+
+
 class Prior(nn.Module):
-    """From what is seen to a belief; the same function of every head. A belief starts at the estimate by gradient and departs
-    from it as far as training tasks say."""
+    """From what is seen to a belief; the same function of every head. A belief starts at the estimate by gradient, nearly sure that
+    it is right, and departs from that as far as training tasks say."""
 
     def __init__(self, seed: int, hidden: int = 48) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        sizes = (FEATURES, hidden, hidden, 4)
-        layers = [nn.utils.skip_init(nn.Linear, a, b) for a, b in pairwise(sizes)]
-        for layer in layers:
-            nn.init.orthogonal_(layer.weight, 1.0, generator)
-            nn.init.zeros_(layer.bias)
-        layers[-1].weight.data *= 0.01
-        self.layers = nn.ModuleList(layers)
+        self.members = nn.ModuleList(_network((FEATURES, hidden, hidden, 7), generator) for _ in range(MEMBERS))
 
     def forward(self, seen: Seen) -> Belief:
         """The belief before anything is measured."""
-        x = seen.features
-        for layer in self.layers[:-1]:
-            x = F.silu(layer(x))
-        shift, slope, deviation, noise = self.layers[-1](x).unbind(2)
-        mean = seen.mean * (1 + slope) + shift
-        return Belief(mean, 0.1 * deviation.exp(), (seen.spread + 0.05) * noise.exp(), seen.scale)
+        return _belief(torch.stack([member(seen.features) for member in self.members]).mean(0), seen)
 
 
-TAILS = 4.0
-"""Degrees of freedom of the t distribution by which a prior is fitted: a few heads are far from what any estimate says."""
+def _network(sizes: tuple[int, ...], generator: Generator) -> nn.Sequential:
+    layers = [nn.utils.skip_init(nn.Linear, a, b) for a, b in pairwise(sizes)]
+    for layer in layers:
+        nn.init.orthogonal_(layer.weight, 1.0, generator)
+        nn.init.zeros_(layer.bias)
+    layers[-1].weight.data *= 0.01
+    first, *others = layers
+    return nn.Sequential(first, *(module for layer in others for module in (nn.SiLU(), layer)))
+
+
+def _belief(said: Float[Tensor, "e h 7"], seen: Seen) -> Belief:
+    shift, slope, near, noise, odds, further, far = said.unbind(2)
+    mean = seen.mean * (1 + slope) + shift
+    return Belief(
+        torch.stack([mean, mean + further], 2),
+        torch.stack([0.1 * near.exp(), 0.7 * far.exp()], 2),
+        F.logsigmoid(torch.stack([4 - odds, odds - 4], 2)),
+        (seen.spread + 0.05) * noise.exp(),
+        seen.scale,
+    )
 
 
 def likelihood(belief: Belief, true: Float[Tensor, "e h"], variance: Float[Tensor, "e h"]) -> Float[Tensor, ""]:
     """The mean log-likelihood of what heads really pay, in units of the scale: of their means under the prior, and of single
     pairs, with this ``variance``, about them."""
-    means = StudentT(TAILS, belief.mean, belief.deviation).log_prob(true)
+    means = Normal(belief.mean, belief.deviation).log_prob(true[..., None]) + belief.log_weight
     about = -belief.noise.log() - 0.5 * variance / belief.noise.square()
-    return means.mean() + about.mean()
+    return means.logsumexp(2).mean() + about.mean()
 
 
-def fit_prior(trials: Sequence[Trials], layers: int, seed: int, steps: int = 800, batch: int = 32) -> Prior:
-    """A prior learned from trials of several tasks: each step ``batch`` episodes of any of them, AdamW."""
+def fit_prior(trials: Sequence[Trials], seen: Sequence[Seen], seed: int, steps: int = 800, batch: int = 32) -> Prior:
+    """A prior learned from trials of several tasks and what is :func:`see`n of them (a task may be there twice, seen otherwise): of
+    each member each step ``batch`` episodes of any of them, AdamW."""
     prior, generator = Prior(seed), Generator().manual_seed(seed)
-    seen = [see(some.estimates, layers) for some in trials]
-    everything = Seen(
-        *(torch.cat([getattr(x, name) for x in seen]) for name in ("features", "scale", "mean", "spread"))
-    )
+    everything = Seen.of_all(seen)
     true = torch.cat([some.rewards for some in trials]) / everything.scale
     variance = torch.cat([some.rows.var(1, correction=0) for some in trials]) / everything.scale.square()
-    optimizer = torch.optim.AdamW(prior.parameters(), lr=3e-3, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for _ in range(steps):
-        rows = torch.randint(len(true), (batch,), generator=generator)
-        optimizer.zero_grad()
-        (-likelihood(prior(everything[rows]), true[rows], variance[rows])).backward()
-        optimizer.step()
-        schedule.step()
+    for member in prior.members:
+        optimizer = torch.optim.AdamW(member.parameters(), lr=3e-3, weight_decay=1e-2)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        for _ in range(steps):
+            rows = torch.randint(len(true), (batch,), generator=generator)
+            optimizer.zero_grad()
+            believed = _belief(member(everything[rows].features), everything[rows])
+            (-likelihood(believed, true[rows], variance[rows])).backward()
+            optimizer.step()
+            schedule.step()
     return prior
+
+
+@dataclass(frozen=True)
+class Believer:
+    """A prior on a model: what it makes of the estimates of an episode. layers: of the model. elsewhere: what its heads pay in other
+    behaviours, as :func:`paid_elsewhere` says it, where that is known."""
+
+    prior: Prior
+    layers: int
+    elsewhere: Float[Tensor, "h k"] | None = None
+
+    @torch.no_grad()
+    def belief(self, estimates: Mapping[str, Estimate]) -> Belief:
+        """The belief before anything is measured."""
+        return self.prior(see(estimates, self.layers, self.elsewhere))

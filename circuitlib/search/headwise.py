@@ -16,7 +16,7 @@ from circuitlib.search.belief import Belief
 from circuitlib.search.lookahead import AMOUNTS, rates
 from circuitlib.search.meter import Readings
 
-GLOBALS, PER_HEAD = 3, 11 + 2 * len(AMOUNTS)
+GLOBALS, PER_HEAD = 3, 13 + 2 * len(AMOUNTS)
 """Numbers of an observation for the whole episode, and per head."""
 
 
@@ -24,14 +24,16 @@ def observe(
     belief: Belief, readings: Readings, possible: Tensor, left: Float[Tensor, " n"], layers: int
 ) -> Float[Tensor, "n o"]:
     """The observation: the share of the price that is left, how many heads have been measured, the best mean; then, per head,
-    what is believed before and after measuring, on how many prompts it was measured and how much that surprised, how much the
+    what is believed before and after measuring, and how surely it is far from the estimates, on how many prompts it was measured and how much that surprised, how much the
     measured heads of its layer did, its depth, what looking ahead says of each amount, and which amounts are possible.
 
     possible: ``[n, h, a]``. left: as a share of what there was after the estimates."""
-    mean, deviation = belief.given(readings)
+    after = belief.given(readings)
+    mean, deviation = after.expected, after.spread
     heads, measured = mean.shape[1], (readings.count > 0).to(mean)
     best = mean.amax(1, keepdim=True)
-    surprise = (readings.mean / belief.scale - belief.mean) * measured
+    before = belief.expected
+    surprise = (readings.mean / belief.scale - before) * measured
     layer = surprise.unflatten(1, (layers, -1)).sum(2) / measured.unflatten(1, (layers, -1)).sum(2).clamp(min=1)
     depth = torch.arange(heads) // (heads // layers) / max(layers - 1, 1)
     columns = (
@@ -39,8 +41,10 @@ def observe(
         deviation,
         ((mean - best) / deviation).clamp(-10, 0) / 10,
         mean,
-        belief.mean,
-        belief.deviation,
+        before,
+        belief.spread,
+        belief.log_weight[..., 1].exp(),
+        after.log_weight[..., 1].exp(),
         belief.noise,
         readings.count / 32,
         surprise.clamp(-3, 3),

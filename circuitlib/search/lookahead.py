@@ -1,7 +1,8 @@
-"""Which head to measure next, and on how many prompts, where beliefs are Gaussian: looking one measurement ahead.
+"""Which head to measure next, and on how many prompts: looking one measurement ahead.
 
 The knowledge gradient (Frazier, Powell and Dayanik 2008) of n further prompts of one head is how much better the head named
-afterwards is expected to be. Per price, it says at once where to measure and how much.
+afterwards is expected to be. Per price, it says at once where to measure and how much. Of a mixture it is taken as if the
+measurement told which component the head is of.
 
 Shapes: e episodes, h heads, a amounts.
 """
@@ -14,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 from torch.distributions import Normal
 
-from circuitlib.search.belief import DIRECT, GRADIENT, Belief, Prior, see
+from circuitlib.search.belief import DIRECT, GRADIENT, Belief, Believer
 from circuitlib.search.meter import Meter, Readings
 
 AMOUNTS = (2, 4, 8)
@@ -26,17 +27,20 @@ LEAST = 1e-12
 
 def gains(belief: Belief, readings: Readings) -> Float[Tensor, "e h a"]:
     """The knowledge gradient of each head and amount, in units of the belief's scale."""
-    mean, deviation = belief.given(readings)
-    two = mean.topk(2).values
-    rival = torch.where(mean == two[:, :1], two[:, 1:], two[:, :1])  # the best of the others
-    further = torch.tensor(AMOUNTS, dtype=mean.dtype)
-    variance = deviation.square()[..., None]
-    # How far the posterior mean is expected to move: what n prompts take from the variance.
-    moves = variance / (variance + belief.noise.square()[..., None] / further).sqrt()
-    behind = -(mean - rival).abs()[..., None] / moves
+    after = belief.given(readings)
+    now = after.expected
+    two = now.topk(2).values
+    rival = torch.where(now == two[:, :1], two[:, 1:], two[:, :1])[..., None, None]  # the best of the others
+    further = torch.tensor(AMOUNTS, dtype=now.dtype)
+    variance = after.deviation.square()[..., None]
+    # How far a component's mean is expected to move: what n prompts take from its variance.
+    moves = variance / (variance + belief.noise.square()[..., None, None] / further).sqrt()
+    ahead = (after.mean[..., None] - rival) / moves
     normal = Normal(torch.zeros(()), torch.ones(()))
+    gained = moves * (ahead * normal.cdf(ahead) + normal.log_prob(ahead).exp())  # over the rival
+    expected = (after.log_weight.exp()[..., None] * gained).sum(2)
     # Where nothing can be gained, rounding may say less than nothing.
-    return (moves * (behind * normal.cdf(behind) + normal.log_prob(behind).exp())).clamp(min=0)
+    return (expected - (now[..., None] - rival[..., 0]).clamp(min=0)).clamp(min=0)
 
 
 def allowed(readings: Readings, left: Int[Tensor, " e"], batch: int) -> Bool[Tensor, "e h a"]:
@@ -52,13 +56,13 @@ def rates(belief: Belief, readings: Readings) -> Float[Tensor, "e h a"]:
 
 @dataclass(frozen=True)
 class LookAhead:
-    """Buys both estimates, believes a :class:`Prior`, and measures where the knowledge gradient per price is largest.
+    """Buys both estimates, believes what a :class:`circuitlib.search.belief.Believer` does, and measures where the knowledge gradient
+    per price is largest.
 
     thompson: instead, 4 prompts at a time, the head that is best in a draw from the belief (Thompson 1933).
     """
 
-    prior: Prior
-    layers: int
+    believer: Believer
     name: str = "look ahead"
     thompson: bool = False
 
@@ -68,11 +72,10 @@ class LookAhead:
         def keys(belief: Belief, readings: Readings, possible: Tensor, left: Tensor) -> Tensor:
             if not self.thompson:
                 return rates(belief, readings).flatten(1)
-            mean, deviation = belief.given(readings)
-            drawn = mean + deviation * torch.randn(mean.shape, generator=generator)
+            drawn = belief.given(readings).draw(generator)
             return (drawn[..., None] - torch.tensor([float(amount != 4) for amount in AMOUNTS]) * 1e6).flatten(1)
 
-        play(meter, budget, self.prior, self.layers, keys)
+        play(meter, budget, self.believer, keys)
 
 
 Keys = Callable[[Belief, Readings, Bool[Tensor, "e h a"], Float[Tensor, " e"]], Float[Tensor, "e actions"]]
@@ -80,13 +83,13 @@ Keys = Callable[[Belief, Readings, Bool[Tensor, "e h a"], Float[Tensor, " e"]], 
 
 
 @torch.no_grad()
-def play(meter: Meter, budget: float | int, prior: Prior, layers: int, keys: Keys) -> None:
+def play(meter: Meter, budget: float | int, believer: Believer, keys: Keys) -> None:
     """Buy both estimates; then do the possible action of the largest key until nothing more can be paid, naming the head of the
     largest mean after each. With a budget too small for the estimates nothing is done."""
     if sum(map(meter.price_of, (GRADIENT, DIRECT))) > budget:
         return
-    belief = prior(see({name: meter.estimate(name) for name in (GRADIENT, DIRECT)}, layers))
-    meter.name(belief.mean.argmax(1))
+    belief = believer.belief({name: meter.estimate(name) for name in (GRADIENT, DIRECT)})
+    meter.name(belief.expected.argmax(1))
     whole = pairs_left(meter, budget).clamp(min=1)
     while True:
         readings, left = meter.readings(), pairs_left(meter, budget)
@@ -96,7 +99,7 @@ def play(meter: Meter, budget: float | int, prior: Prior, layers: int, keys: Key
             return
         best = keys(belief, readings, possible, left / whole).where(possible.flatten(1), -torch.inf).argmax(1)
         measure(meter, best, going)
-        meter.name(belief.given(meter.readings())[0].argmax(1))
+        meter.name(belief.given(meter.readings()).expected.argmax(1))
 
 
 def pairs_left(meter: Meter, budget: float | int) -> Int[Tensor, " e"]:

@@ -12,7 +12,7 @@ from circuitlib.ablation.heads import head_rewards
 from circuitlib.ablation.tables import reward
 from circuitlib.processes import in_processes
 from circuitlib.search import priors
-from circuitlib.search.belief import ESTIMATES, GRADIENT
+from circuitlib.search.belief import ESTIMATES, GRADIENT, Believer, paid_elsewhere
 from circuitlib.search.contest import DRAWS, Policies
 from circuitlib.search.correlated import Correlated, Gaussian
 from circuitlib.search.episodes import signal_of
@@ -108,11 +108,13 @@ def _players(
                 yield Player(f"policy k={k}, planning", planner, seed)
                 yield Player(f"policy k={k}, planning, repeats free", planner, seed, repeats_free=True)
     if learned is not None:
+        elsewhere_paid = paid_elsewhere(_head_rewards(behaviours, penalty)) if behaviours else None
+        believer = Believer(learned.prior, layers, elsewhere_paid)
         for rule, thompson in (("thompson", True), ("look ahead", False)):
-            yield Player(f"belief, {rule}", LookAhead(learned.prior, layers, thompson=thompson), most=FEW)
+            yield Player(f"belief, {rule}", LookAhead(believer, thompson=thompson), most=FEW)
         for seed, headwise in learned.policies.items():
             for shown, blind in (("headwise", False), ("headwise, blind", True)):
-                yield Player(shown, PricedPolicy(headwise, learned.prior, layers, blind=blind), seed, most=FEW)
+                yield Player(shown, PricedPolicy(headwise, believer, blind=blind), seed, most=FEW)
 
 
 def _head_rewards(tables: Mapping[str, PricedTables], penalty: float) -> Float[Tensor, "tasks h"]:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from circuitlib.search.belief import DIRECT, GRADIENT, Belief, Prior, see
+from circuitlib.search.belief import DIRECT, GRADIENT, Belief
 from circuitlib.search.headwise import observe
 from circuitlib.search.lookahead import AMOUNTS, allowed
 from circuitlib.search.meter import Readings
@@ -23,21 +23,19 @@ from circuitlib.search.trials import Trials
 class PricedEnv:
     """Many episodes side by side, each begun anew when its price is spent; trials of all tasks in turns by chance.
 
-    priors: one per task, frozen; better one that was not fitted to it, since in a new task it will err. layers: of the subject.
+    beliefs: one per task, of all its episodes; better of a prior that was not fitted to it, since in a new task it will err. layers:
+    of the subject.
     budget: units of price, estimates included.
     """
 
     def __init__(
-        self, trials: Sequence[Trials], priors: Sequence[Prior], layers: int, num_envs: int, budget: float | int
+        self, trials: Sequence[Trials], beliefs: Sequence[Belief], layers: int, num_envs: int, budget: float | int
     ) -> None:
         self.num_envs, self.layers = num_envs, layers
         self.batch, heads = trials[0].rows.shape[1:]
-        self.tasks = len(trials)
+        self.tasks, self._beliefs = len(trials), Belief.of_all(beliefs)
         spent = sum(trials[0].estimates[name].price for name in (GRADIENT, DIRECT))
         self.pairs = int((budget - spent) * self.batch)
-        with torch.no_grad():
-            beliefs = [prior(see(some.estimates, layers)) for prior, some in zip(priors, trials, strict=True)]
-        self._beliefs = [torch.cat([getattr(b, name).expand(-1, heads) for b in beliefs]) for name in _BELIEF]
         self._rows = torch.cat([some.rows for some in trials])
         self._true = torch.cat([some.rewards / best_reward(some.rewards)[:, None] for some in trials])
         self._episode = torch.zeros(num_envs, dtype=torch.int64)
@@ -66,7 +64,7 @@ class PricedEnv:
         self._count[each, column] += more
         self._left -= more
         belief, readings = self._now()
-        named = self._true[self._episode, belief.given(readings)[0].argmax(1)]
+        named = self._true[self._episode, belief.given(readings).expected.argmax(1)]
         rewards, self._named = named - self._named, named
         over = ~allowed(readings, self._left, self.batch).flatten(1).any(1)
         if over.any():
@@ -80,19 +78,14 @@ class PricedEnv:
         self._episode[these] = torch.from_numpy(tasks * each + self._rng.integers(each, size=count))
         self._count[these], self._sum[these], self._left[these] = 0, 0.0, self.pairs
         belief, readings = self._now()
-        named = self._true[self._episode, belief.given(readings)[0].argmax(1)]
+        named = self._true[self._episode, belief.given(readings).expected.argmax(1)]
         self._named = torch.where(these, named, self._named)
 
     def _now(self) -> tuple[Belief, Readings]:
-        mean, deviation, noise, scale = (values[self._episode] for values in self._beliefs)
-        belief = Belief(mean, deviation, noise, scale[:, :1])
         seen = self._sum / self._count.clamp(min=1)
-        return belief, Readings(self._count, seen, torch.zeros_like(seen))
+        return self._beliefs[self._episode], Readings(self._count, seen, torch.zeros_like(seen))
 
     def _observe(self) -> Float[Tensor, "n o"]:
         belief, readings = self._now()
         possible = allowed(readings, self._left, self.batch)
         return observe(belief, readings, possible, self._left / self.pairs, self.layers)
-
-
-_BELIEF = ("mean", "deviation", "noise", "scale")

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Adam
 
-from circuitlib.search.belief import Belief, Prior
+from circuitlib.search.belief import Belief, Believer, Prior
 from circuitlib.search.headwise import Headwise, observe
 from circuitlib.search.lookahead import play
 from circuitlib.search.meter import Meter, Readings
@@ -55,15 +55,15 @@ class Learned:
 
 def train(
     trials: Sequence[Trials],
-    priors: Sequence[Prior],
+    beliefs: Sequence[Belief],
     layers: int,
     budget: float | int,
     seed: int,
     config: PPOConfig = CONFIG,
 ) -> tuple[Headwise, list[dict[str, Any]]]:
-    """A :class:`Headwise` policy trained on trials of several tasks, each with a prior and the same price; and its history, a row per update:
+    """A :class:`Headwise` policy trained on trials of several tasks, what is believed of each, and the same price; and its history, a row per update:
     the mean of what was known in the end, as a fraction of the oracle, and PPO's diagnostics."""
-    network, env = Headwise(seed), PricedEnv(trials, priors, layers, config.num_envs, budget)
+    network, env = Headwise(seed), PricedEnv(trials, beliefs, layers, config.num_envs, budget)
     optimizer = Adam(network.parameters(), eps=config.adam_eps)
     generator, observation = Generator().manual_seed(seed), env.reset(seed)
     history = []
@@ -106,8 +106,7 @@ class PricedPolicy:
     """
 
     network: PolicyNetwork
-    prior: Prior
-    layers: int
+    believer: Believer
     name: str = "headwise policy"
     blind: bool = False
 
@@ -116,9 +115,9 @@ class PricedPolicy:
 
         def keys(belief: Belief, readings: Readings, possible: Tensor, left: Tensor) -> Tensor:
             seen = _nothing(readings) if self.blind else readings
-            return self.network(observe(belief, seen, possible, left, self.layers))[0]
+            return self.network(observe(belief, seen, possible, left, self.believer.layers))[0]
 
-        play(meter, budget, self.prior, self.layers, keys)
+        play(meter, budget, self.believer, keys)
 
 
 def _nothing(readings: Readings) -> Readings:
