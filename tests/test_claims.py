@@ -128,6 +128,9 @@ def ledger(request: pytest.FixtureRequest) -> tuple[pd.DataFrame, pd.DataFrame]:
     return load_frame(run.frame_path("claims")), summarise(evaluation, run.settings.evaluation_prompts)
 
 
+IN_WORDS = {"none": "nothing", "ioi": "IOI"}
+
+
 def test_every_number_of_the_paper_has_a_row(ledger: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     """With our number and interval from the evaluation, and the verdict that follows from what the row says."""
     claims, summary = ledger
@@ -135,8 +138,8 @@ def test_every_number_of_the_paper_has_a_row(ledger: tuple[pd.DataFrame, pd.Data
     rows: Any = claims[claims["unit"] == "fraction of oracle"].set_index("claim")
     assert len(rows) == len(paper_fractions()) == 11
     for (task, k, told), paper in paper_fractions().items():
-        words = f"policy trained with k={k}, told {told.replace('none', 'nothing')}" if k else "random"
-        row = rows.loc[f"{task}, {words}, after 50 heads"]
+        words = f"policy trained with k={k}, told {IN_WORDS.get(told, told)}" if k else "random"
+        row = rows.loc[f"{IN_WORDS.get(task, task)}, {words}, after 50 heads"]
         of = summary.query("task == @task and signal == @told and trained_k == @k and planned_k <= 1")
         ours = of[(of["measured"] == 50) & (of["searcher"] == ("policy" if k else "random"))].iloc[0]
         assert row["paper"] == pytest.approx(paper, abs=1e-5)

@@ -206,10 +206,13 @@ def test_convention_scatter(layers: int, across: int) -> None:
     rng = np.random.default_rng(0)
     frame = heads_of(layers, across, ["ioi", "docstring"]).sort_values(["task", "head"])
     frame = frame.assign(folded=rng.random(len(frame)), raw=rng.random(len(frame)))
-    figure = figures.convention_scatter(frame)
+    figure = figures.convention_scatter(frame, [f"head {i}" for i in range(layers * across)])
     for axis, (task, rows) in zip(figure.axes, frame.groupby("task", sort=False), strict=True):
         assert axis.get_title() == task_title(str(task))
         assert np.allclose(axis.collections[0].get_offsets(), rows[["folded", "raw"]])
+        differs = rows.assign(differs=(rows["folded"] - rows["raw"]).abs())
+        named = pd.concat([rows.nlargest(3, "folded"), differs.nlargest(3, "differs")])["head"]
+        assert {text.get_text() for text in axis.texts} == {f"head {head}" for head in named}
 
 
 @SHAPES

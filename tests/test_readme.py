@@ -17,6 +17,7 @@ from circuitlib.ablation.tables import load_table
 from circuitlib.ablation.top import top_heads
 from circuitlib.companion.authors import agreement, replay
 from circuitlib.companion.circuits import circuits, policy_circuits
+from circuitlib.companion.frames import evaluation_episodes, head_rewards
 from circuitlib.companion.learned import BUDGET
 from circuitlib.companion.paper import paper_fractions
 from circuitlib.companion.planted import planted
@@ -34,6 +35,7 @@ from circuitlib.search.priced import summarise_priced
 from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
 from circuitlib.tasks import TASKS
 from circuitlib.tasks.base import LOGIT_DIFFERENCE
+from circuitlib.tasks.behaviours import BEHAVIOURS
 from circuitlib.tasks.control_text import CONTROL, SPAN, Part
 
 HEADLINE, PLANNED = (5, 1), (5, 5)
@@ -606,6 +608,9 @@ RIVALS = {
 }
 
 
+LOOKING = "belief, look ahead"
+
+
 def test_rivals(readme: str) -> None:
     tables, plays = {}, {}
     for subject in (MINI, REAL):
@@ -616,14 +621,28 @@ def test_rivals(readme: str) -> None:
         played = [table.loc[searcher] if searcher in table.index else None for table in tables.values()]
         cells = ["none" if row is None else f"{row['mean']:.0f} ({row['lowest']:.0f})" for row in played]
         assert f"| {words} | {' | '.join(cells)} |" in readme
-    real, pool = plays[REAL], PUBLISHED[REAL].evaluation_prompts
-    gains_of_seeing = gains_over(real, "headwise", ["headwise, blind"], BUDGET, pool)["headwise, blind"]
-    assert gains_of_seeing.str.endswith("undecided").all()
-    means = {name: float(value) for name, value in tables[REAL]["mean"].items()}
-    assert means["headwise"] > means["policy k=5"] + 20
-    assert means["headwise"] < means["halving, 16 by gradient and layer 0"] + 1
-    assert means["headwise"] < 97
-    best = "halving, 16 by gradient and 16 of other behaviours"
-    for column in ("mean", "lowest"):
-        assert tables[REAL][column].idxmax() == best
+    run = Run(PUBLISHED[REAL])
+    real, pool = load_frame(run.frame_path("rivals")), run.settings.evaluation_prompts
+    seeing, rules = (
+        gains_over(real, "headwise", [other], BUDGET, pool)[other] for other in ("headwise, blind", LOOKING)
+    )
+    *tasks, mean = seeing
+    assert f"{mean.removesuffix(' holds')} points more than itself blind" in readme
+    assert all(word.endswith("undecided") for word in (*tasks, *rules))
+    later = rival_table(summarise_priced(real.query("price == 10"), pool), 10).loc["headwise"]
+    known = []
+    for task in run.tasks:
+        rewards = evaluation_episodes(run, task).mean(1)
+        best = head_rewards(run, task, "evaluation").argmax()
+        known.append(100 * (rewards[:, best].mean() / rewards.amax(1).mean()).item())
+    ends = (
+        f"it is at {later['mean']:.0f} ({later['lowest']:.0f}), and knowing each task's best head beforehand would name"
+    )
+    assert f"{ends} {np.mean(known):.0f} ({min(known):.0f})" in readme
+    assert f"it was trained by the same PPO on the {len(BEHAVIOURS)} behaviours" in readme
+    found = tables[REAL]
+    assert float(found["mean"]["headwise"]) > float(found["mean"]["policy k=5"]) + 20
+    assert float(found["mean"]["headwise"]) < 97
+    assert found["mean"].idxmax() == found["lowest"].idxmax() == LOOKING
+    assert float(found["mean"][LOOKING]) < 97
     assert float(tables[MINI]["mean"]["gradient, then verify"]) > 95

@@ -13,7 +13,7 @@ from circuitlib.companion.verdicts import beats
 from circuitlib.search.belief import ESTIMATES, Prior
 from circuitlib.search.contest import DRAWS
 from circuitlib.search.headwise import Headwise
-from circuitlib.search.intervals import fraction
+from circuitlib.search.intervals import Interval, fraction
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.priced import PRICES, price_to, summarise_priced
 from circuitlib.search.priced_contest import priced_contest
@@ -114,3 +114,16 @@ def test_gains_over_others_are_paired_intervals(contest: pd.DataFrame) -> None:
         value, low, high = fraction(mine, oracle, 40, against=others)
         expected = f"{100 * value:z.0f} ({100 * low:z.0f} to {100 * high:z.0f}) {beats(low, high)}"
         assert table.loc["ioi", name] == expected
+
+
+def test_the_mean_of_independent_intervals() -> None:
+    """Of normal estimates: by simulation, and by hand where there is one."""
+    one = Interval(0.3, 0.1, 0.6)
+    assert rival_figures.mean_of([one]) == pytest.approx(one)
+    half = np.array([0.1, 0.3, 0.6])
+    value, low, high = rival_figures.mean_of(
+        [Interval(x, x - h, x + h) for x, h in zip((1.0, 2.0, 6.0), half, strict=True)]
+    )
+    assert value == pytest.approx(3.0)
+    draws = np.random.default_rng(0).normal(0, half / 1.959964, (400_000, 3)).mean(1)
+    assert np.quantile(draws, [0.025, 0.975]) == pytest.approx([low - 3, high - 3], abs=2e-3)

@@ -208,13 +208,21 @@ def signal_bars(summary: pd.DataFrame, task: str, paper: dict[tuple[str, int, st
 
 
 @described
-def convention_scatter(conventions: pd.DataFrame) -> Figure:
-    """Damage of each head under one convention against the other, and the line of equality."""
+def convention_scatter(conventions: pd.DataFrame, names: Sequence[str]) -> Figure:
+    """Damage of each head under one convention against the other, and the line of equality; the three of most damage and the three
+    that differ most are named.
+
+    names: of all heads.
+    """
     tasks = conventions.groupby("task", sort=False)
     figure, axes = _panels(len(tasks), 3.5, 3.3)
     for axis, (task, rows) in zip(axes, tasks, strict=True):
         axis.axline((0, 0), slope=1, color="black", lw=0.8, ls=":")
         axis.scatter(rows["folded"], rows["raw"], s=12, color=HERE, alpha=0.7)
+        differs = (rows["folded"] - rows["raw"]).abs()
+        notable = rows.nlargest(3, "folded").index.union(differs.nlargest(3).index)
+        points = rows.assign(name=[names[head] for head in rows["head"]], score=rows["folded"], reward=rows["raw"])
+        _name_points(axis, points.loc[notable].sort_values("reward", ascending=False))
         axis.set(title=task_title(str(task)), xlabel="damage, folded (logits)")
     axes[0].set_ylabel("damage, raw (logits)")
     return figure
@@ -364,6 +372,7 @@ def speed_bars(sweeps: pd.DataFrame) -> Figure:
         rows = sweeps.query("processor == @processor and subject == @subject")
         axis.set_visible(len(rows) > 0)
         if len(rows):
+            rows = rows.assign(workload=rows["workload"].map(task_title))
             sns.barplot(rows, x="workload", y="speedup", hue="method", palette=palette, ax=axis)
             bars: Any
             for bars in axis.containers:

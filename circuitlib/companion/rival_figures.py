@@ -11,7 +11,7 @@ from matplotlib.ticker import NullLocator
 from circuitlib.companion.legend import RIVALS, task_title
 from circuitlib.companion.show import described
 from circuitlib.companion.verdicts import beats
-from circuitlib.search.intervals import fraction
+from circuitlib.search.intervals import Interval, fraction
 
 FIRST = (
     *(kind.key for kind in RIVALS),
@@ -19,6 +19,9 @@ FIRST = (
     *("belief, look ahead", "headwise, blind"),
 )
 """Rows of tables that are shown at once: the searchers of the figures, and those that the text speaks of."""
+
+MEAN = "mean of the tasks"
+"""The last row of :func:`gains_over`."""
 
 ACROSS = 3
 """Panels in a row."""
@@ -68,20 +71,32 @@ def rival_table(summary: pd.DataFrame, price: int) -> pd.DataFrame:
 
 def gains_over(frame: pd.DataFrame, one: str, others: Sequence[str], price: int, pool: int) -> pd.DataFrame:
     """How much more one searcher names than each of the others at a price, on the same episodes, in points of the oracle with
-    the 95% interval and its word: rows tasks, columns the others. A searcher without as many seeds as the one stands beside each of
-    them with its first.
+    the 95% interval and its word: rows tasks and their mean, columns the others. A searcher without as many seeds as the one stands
+    beside each of them with its first. Of the mean the intervals of the tasks are taken as independent: prompts are, and the few
+    seeds of a searcher are shared.
 
     frame: of :func:`circuitlib.search.priced.priced`. pool: prompts that a task's episodes are drawn from.
     """
     at = frame[frame["price"] == price]
-    cells: dict[tuple[str, str], str] = {}
+    found: dict[str, dict[str, Interval]] = {other: {} for other in others}
     for task, of_task in at.groupby("task", sort=False):
         oracle = of_task.groupby("episode")["oracle"].first().to_numpy()
         named = of_task.set_index(["searcher", "seed", "episode"])["named"].unstack("episode")
         mine = named.loc[one].to_numpy()
-        for other in others:
+        for other, tasks in found.items():
             theirs = named.loc[other].to_numpy()
             theirs = theirs[: len(mine)] if len(theirs) >= len(mine) else np.broadcast_to(theirs[:1], mine.shape)
-            value, low, high = fraction(mine, oracle, pool, against=theirs)
-            cells[str(task), other] = f"{100 * value:z.0f} ({100 * low:z.0f} to {100 * high:z.0f}) {beats(low, high)}"
-    return pd.Series(cells).unstack(sort=False)
+            tasks[str(task)] = fraction(mine, oracle, pool, against=theirs)
+    columns = {other: tasks | {MEAN: mean_of([*tasks.values()])} for other, tasks in found.items()}
+    return pd.DataFrame({other: {task: _cell(*x) for task, x in tasks.items()} for other, tasks in columns.items()})
+
+
+def mean_of(intervals: Sequence[Interval]) -> Interval:
+    """The mean of independent estimates: the squares of how far the ends of their intervals are add up."""
+    value, low, high = np.array(intervals).T
+    down, up = (np.sqrt(np.square(end - value).sum()) / len(value) for end in (low, high))
+    return Interval(value.mean(), value.mean() - down, value.mean() + up)
+
+
+def _cell(value: float, low: float, high: float) -> str:
+    return f"{100 * value:z.0f} ({100 * low:z.0f} to {100 * high:z.0f}) {beats(low, high)}"
