@@ -125,7 +125,11 @@ def test_posterior_is_bayes_on_a_grid(seed: int) -> None:
         log = (components + belief.log_weight[at]).logsumexp(1)
         count = int(readings.count[at])
         rows = trials.rows[0, :count, head].double() / 2.0
-        log = log - 0.5 * ((rows[:, None] - grid) / belief.noise[at]).square().sum(0)
+        if count:
+            error = (
+                belief.noise[at].double() * (1 / count - 1 / BATCH) ** 0.5
+            )  # of a mean of some of the episode's pairs
+            log = log - 0.5 * ((rows.mean() - grid) / error).square()
         weight = (log - log.max()).exp()
         weight = weight / weight.sum()
         expected = (weight * grid).sum()
@@ -143,23 +147,54 @@ def test_draws_are_of_the_belief() -> None:
     torch.testing.assert_close(draws.std(0), belief.spread[0], rtol=0.04, atol=0)
 
 
+def test_who_has_measured_all_pairs_knows() -> None:
+    trials, belief = drawn(8, 1), some_belief(8)
+    meter = trials.meter()
+    meter.further(torch.tensor([[3, 7]]), BATCH)
+    after = belief.given(meter.readings())
+    for head in (3, 7):
+        assert after.expected[0, head].item() == pytest.approx(trials.rewards[0, head].item() / 2, abs=1e-4)
+        assert after.spread[0, head] < 2e-3 * belief.spread[0, head]
+
+
 def test_knowledge_gradient_by_simulation() -> None:
-    """What naming is expected to gain by n further prompts, drawn many times, if it is then known of which component a head is."""
-    trials, belief, g = drawn(3, 1), some_belief(1), torch.Generator().manual_seed(1)
-    readings = some_readings(trials, 1)
-    after = belief.given(readings)
-    now, found, draws = after.expected[0], gains(belief, readings)[0], 400_000
+    """What naming is expected to gain by n of an episode's pairs, drawn many times, if it is then known of which component a head is."""
+    belief, g, draws = some_belief(1), torch.Generator().manual_seed(1), 100_000
+    nothing = torch.zeros(1, HEADS)
+    now, found = belief.expected[0], gains(belief, Readings(nothing.long(), nothing, nothing))[0]
     for head in (int(now.argmax()), 0, 5, 11):
         others = torch.cat([now[:head], now[head + 1 :]]).max()
-        which = torch.multinomial(after.log_weight[0, head].exp(), draws, replacement=True, generator=g)
-        mean, deviation = after.mean[0, head][which], after.deviation[0, head][which]
+        which = torch.multinomial(belief.log_weight[0, head].exp(), draws, replacement=True, generator=g)
+        mean, deviation = belief.mean[0, head][which], belief.deviation[0, head][which]
+        true = mean + deviation * torch.randn(draws, generator=g)
+        pairs = torch.randn(draws, BATCH, generator=g)
+        pairs = true[:, None] + belief.noise[0, head] * (pairs - pairs.mean(1, keepdim=True))  # whose mean is the truth
         for column, amount in enumerate(AMOUNTS):
-            true = mean + deviation * torch.randn(draws, generator=g)
-            each = belief.noise[0, head] / amount**0.5
-            precision, more = deviation**-2, each**-2
-            then = (precision * mean + more * (true + each * torch.randn(draws, generator=g))) / (precision + more)
+            error = belief.noise[0, head].square() * (1 / amount - 1 / BATCH)
+            weight = deviation.square() / (deviation.square() + error)
+            then = mean + weight * (pairs[:, :amount].mean(1) - mean)
             expected = torch.maximum(then, others).mean() - now.max()
-            assert found[head, column].item() == pytest.approx(expected.item(), abs=4e-3)
+            assert found[head, column].item() == pytest.approx(expected.item(), abs=6e-3)
+
+
+def test_a_blind_policy_knows_what_it_has_tried() -> None:
+    """It is shown counts as they are, and means as they were expected; so it does not go on with one head for ever."""
+    seen: list[Readings] = []
+
+    class Curious(Headwise):
+        def forward(self, observations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            heads = observations[:, GLOBALS:].unflatten(1, (HEADS, PER_HEAD))
+            seen.append(Readings(heads[..., 9].round(decimals=5), heads[..., 10], heads[..., 10]))
+            return super().forward(observations)
+
+    trials, believer = drawn(5, 3), Believer(Prior(0), LAYERS)
+    for blind in (False, True):
+        seen.clear()
+        meter = trials.meter()
+        PricedPolicy(Curious(0), believer, blind=blind).search(meter, 6, torch.Generator())
+        assert seen[-1].count.sum() > seen[0].count.sum() == 0
+        surprise = torch.stack([one.mean for one in seen]).abs().max().item()
+        assert (surprise < 1e-5) == blind
 
 
 def test_a_prior_learns_which_estimates_to_distrust() -> None:

@@ -192,7 +192,7 @@ def test_a_model_that_amplifies_rounding_is_swept_and_its_variants_are_refused(
         Sweep(subject)
 
 
-@pytest.mark.parametrize("sharp", [12, 30, 60])
+@pytest.mark.parametrize("sharp", [12, 60])
 def test_sharp_attention_is_swept_and_edited_weights_are_noticed(
     sharp: float, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
@@ -200,7 +200,7 @@ def test_sharp_attention_is_swept_and_edited_weights_are_noticed(
     in another."""
     subject = load_subject(str(induction_transformer(tmp_path, tokenizer, sharp)))
     decoder = Sweep(subject).decoder
-    for seed in range(12):
+    for seed in range(6):
         decoder.compare(_tokens(1, PROBE, seed))
     with torch.no_grad():
         subject.bridge.blocks[1].attn.W_V.mul_(1.05)

@@ -25,13 +25,13 @@ from circuitlib.manifest import (
     save_tensors,
 )
 from circuitlib.paths import RESULTS
-from circuitlib.search.belief import ESTIMATES, Belief, Believer, Seen, fit_prior, paid_elsewhere, see
-from circuitlib.search.priced_policy import CONFIG, Learned, train
+from circuitlib.search import learning
+from circuitlib.search.belief import ESTIMATES
+from circuitlib.search.priced_policy import CONFIG, Learned
 from circuitlib.search.trials import Trials, draw_trials
 from circuitlib.subjects.checkpoints import SMOLLM2
 from circuitlib.tasks.behaviours import BEHAVIOURS
 from circuitlib.tasks.control_text import CONTROL
-from circuitlib.threads import threads_of_one_core
 
 BUDGET = 8
 """The price for which policies are trained."""
@@ -43,7 +43,7 @@ REAL = Settings(subject=SMOLLM2)
 """The run on whose behaviours a search is learned."""
 
 LEARNED, HISTORY = "learned.safetensors", "training_learned.parquet"
-CODE = "circuitlib.search.priced_policy"
+CODE = learning.__name__
 
 TRIALS, TRIAL_SEED = 64, 50_000
 """Training episodes per behaviour, drawn with replacement from its 32 prompts, and the seed of the first."""
@@ -58,34 +58,10 @@ def training_trials(run: Run) -> list[Trials]:
 
 
 def learn(run: Run) -> tuple[Learned, pd.DataFrame]:
-    """The prior and the policies, trained on a run's behaviours; and the policies' history. Every behaviour is seen twice, with
-    what heads pay in the others and without, as on a model of which nothing else is known. In training its episodes
-    are believed by a prior fitted to the others, so that policies meet beliefs that err as they will on a new task."""
-    trials, layers = training_trials(run), run.card.layers
+    """The prior and the policies, trained on a run's behaviours; and the policies' history."""
     control, penalty = run.table(CONTROL, "train"), run.settings.penalty
     rewards = torch.stack([head_rewards(run.table(name, "train"), control, penalty) for name in BEHAVIOURS])
-
-    def seen_without(*out: int) -> tuple[list[Trials], list[Seen]]:
-        """Of the behaviours that are not left ``out``, each with what is paid in the others of them, and without."""
-        left = [i for i in range(len(trials)) if i not in out]
-        others = [paid_elsewhere(rewards[[j for j in left if j != i]]) for i in left]
-        both = [see(trials[i].estimates, layers, paid) for i, paid in zip(left, others, strict=True)]
-        return [trials[i] for i in left] * 2, both + [see(trials[i].estimates, layers) for i in left]
-
-    def believed(i: int) -> list[Belief]:
-        """Of behaviour i by a prior that was not fitted to it, with what is paid in the others, and without."""
-        prior = fit_prior(*seen_without(i), seed=0)
-        paid = paid_elsewhere(rewards[[j for j in range(len(trials)) if j != i]])
-        return [Believer(prior, layers, known).belief(trials[i].estimates) for known in (paid, None)]
-
-    with threads_of_one_core(len(trials)) as pool:
-        beliefs = [*zip(*pool.map(believed, range(len(trials))), strict=True)]
-    both = [belief for how in beliefs for belief in how]
-    with threads_of_one_core(SEEDS) as pool:
-        trained = dict(enumerate(pool.map(lambda seed: train(trials * 2, both, layers, BUDGET, seed), range(SEEDS))))
-    history = pd.DataFrame([row for _, rows in trained.values() for row in rows])
-    prior = fit_prior(*seen_without(), seed=0)
-    return Learned(prior, {seed: network for seed, (network, _) in trained.items()}), history
+    return learning.learn(training_trials(run), rewards, run.card.layers, BUDGET, SEEDS)
 
 
 def learned(run: Run) -> Learned:

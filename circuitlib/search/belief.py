@@ -20,12 +20,16 @@ from torch import Generator, Tensor, nn
 from torch.distributions import Normal
 
 from circuitlib.ablation.attribution import Through
+from circuitlib.search.episodes import BATCH
 from circuitlib.search.meter import Estimate, Readings
 from circuitlib.search.trials import Trials
 
 GRADIENT, DIRECT = "gradient", "direct effect"
 ESTIMATES: dict[str, Through] = {GRADIENT: "everything", DIRECT: "residual"}
 """The estimates that a prior is made of, and what each goes through; see :mod:`circuitlib.ablation.attribution`."""
+
+LEAST = 1e-6
+"""Of the variance of one pair, what is left of it once all have been measured; so that nothing is divided by nothing."""
 
 FEATURES = 18
 """Numbers per head that :func:`see` makes."""
@@ -53,14 +57,19 @@ class Belief:
         about = self.deviation.square() + (self.mean - self.expected[..., None]).square()
         return (self.log_weight.exp() * about).sum(2).sqrt()
 
+    def precision(self, count: Int[Tensor, "e h *a"]) -> Float[Tensor, "e h *a"]:
+        """Of the mean over so many of an episode's pairs, as an estimate of the mean over all: none of no pair, and as good as
+        boundless of all."""
+        noise = self.noise.square().reshape(*self.noise.shape, *[1] * (count.dim() - 2))
+        return (count > 0) / (noise * (1 / count.clamp(min=1) - 1 / BATCH).clamp(min=LEAST))
+
     def given(self, readings: Readings) -> "Belief":
         """What is believed after what was measured: every component the conjugate normal with known noise, its weight by how well
         it had foretold the mean that was measured."""
         count, measured = readings.count[..., None], (readings.mean / self.scale)[..., None]
-        variance = self.noise.square()[..., None]
-        precision, more = self.deviation**-2, count / variance
+        precision, more = self.deviation**-2, self.precision(readings.count)[..., None]
         mean = (precision * self.mean + more * measured) / (precision + more)
-        foretold = Normal(self.mean, (self.deviation.square() + variance / count.clamp(min=1)).sqrt())
+        foretold = Normal(self.mean, (self.deviation.square() + more.clamp(min=LEAST).reciprocal()).sqrt())
         weight = self.log_weight + torch.where(count > 0, foretold.log_prob(measured), 0.0)
         return replace(self, mean=mean, deviation=(precision + more).rsqrt(), log_weight=weight.log_softmax(2))
 
@@ -85,8 +94,8 @@ def scale_of(rewards: Float[Tensor, "e h"]) -> Float[Tensor, "e 1"]:
 
 
 def paid_elsewhere(rewards: Float[Tensor, "tasks h"]) -> Float[Tensor, "h k"]:
-    """What heads pay in other behaviours of their model, as shares of the best head of each: that it is known, the mean, the three
-    largest (zero at least), and in how many behaviours it is more than a fifth."""
+    """What heads pay in other behaviours of their model, as shares of the best head of each: that it is known (1), five times the mean,
+    the three largest (zero at least), and five times the share of behaviours in which it is more than a fifth."""
     shares = rewards / rewards.amax(1, keepdim=True)
     most = torch.cat([shares, torch.zeros(3, shares.shape[1])]).topk(3, 0).values
     return torch.stack([torch.ones_like(most[0]), 5 * shares.mean(0), *most, 5 * (shares > 0.2).float().mean(0)], 1)
@@ -112,8 +121,9 @@ class Seen:
 
 
 def see(estimates: Mapping[str, Estimate], layers: int, elsewhere: Float[Tensor, "h k"] | None = None) -> Seen:
-    """Of every head: its estimated reward by gradient and by direct effect, of the task and in general, their errors over
-    prompts, its rank, its depth, its layer's estimates, and what :func:`paid_elsewhere` says, where that is known."""
+    """Of every head: its estimated damage to the task by gradient and by direct effect, their errors over prompts, in general by
+    gradient, on which share of prompts it is harm, its rank by reward, its depth and whether it is in the first layer, its layer's
+    estimates, and what :func:`paid_elsewhere` says, where that is known."""
     gradient, direct = estimates[GRADIENT], estimates[DIRECT]
     reward = gradient.rewards.mean(1)
     scale, (episodes, batch, heads) = scale_of(reward), gradient.task.shape

@@ -2,7 +2,7 @@
 
 The knowledge gradient (Frazier, Powell and Dayanik 2008) of n further prompts of one head is how much better the head named
 afterwards is expected to be. Per price, it says at once where to measure and how much. Of a mixture it is taken as if the
-measurement told which component the head is of.
+measurement told which component the head is of, which favours few prompts where that is open.
 
 Shapes: e episodes, h heads, a amounts.
 """
@@ -31,10 +31,10 @@ def gains(belief: Belief, readings: Readings) -> Float[Tensor, "e h a"]:
     now = after.expected
     two = now.topk(2).values
     rival = torch.where(now == two[:, :1], two[:, 1:], two[:, :1])[..., None, None]  # the best of the others
-    further = torch.tensor(AMOUNTS, dtype=now.dtype)
-    variance = after.deviation.square()[..., None]
-    # How far a component's mean is expected to move: what n prompts take from its variance.
-    moves = variance / (variance + belief.noise.square()[..., None, None] / further).sqrt()
+    count = readings.count[..., None] + torch.tensor(AMOUNTS)
+    # How far a component's mean is expected to move: what the prompts take from its variance.
+    then = belief.deviation[..., None] ** -2 + belief.precision(count)[..., None, :]
+    moves = (after.deviation.square()[..., None] - then.reciprocal()).clamp(min=LEAST).sqrt()
     ahead = (after.mean[..., None] - rival) / moves
     normal = Normal(torch.zeros(()), torch.ones(()))
     gained = moves * (ahead * normal.cdf(ahead) + normal.log_prob(ahead).exp())  # over the rival

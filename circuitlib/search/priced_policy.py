@@ -102,7 +102,8 @@ def rollout(
 class PricedPolicy:
     """Buys both estimates, plays the most probable action until its budget is spent, and names the head of the largest mean.
 
-    blind: the policy is shown what it would see had nothing been measured; what it names rests on what it measured.
+    blind: the policy is shown which heads it has measured, and on how many prompts, but as if each had paid what was expected; what
+    it names rests on what it measured.
     """
 
     network: PolicyNetwork
@@ -114,12 +115,12 @@ class PricedPolicy:
         """See :class:`circuitlib.search.searchers.Searcher`. With a budget too small for the estimates nothing is done."""
 
         def keys(belief: Belief, readings: Readings, possible: Tensor, left: Tensor) -> Tensor:
-            seen = _nothing(readings) if self.blind else readings
+            seen = _unsurprising(belief, readings) if self.blind else readings
             return self.network(observe(belief, seen, possible, left, self.believer.layers))[0]
 
         play(meter, budget, self.believer, keys)
 
 
-def _nothing(readings: Readings) -> Readings:
-    zeros = torch.zeros_like(readings.mean)
-    return replace(readings, count=torch.zeros_like(readings.count), mean=zeros, deviation=zeros)
+def _unsurprising(belief: Belief, readings: Readings) -> Readings:
+    """As if every head that was measured had paid what was expected."""
+    return replace(readings, mean=belief.expected * belief.scale * (readings.count > 0))
