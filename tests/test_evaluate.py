@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.search.episodes import signal_of
@@ -61,7 +62,8 @@ def test_an_overspent_budget_is_an_error(episodes: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("measured", [(0,), (-1,), (1, float("nan"))])
 def test_nothing_is_recorded_before_the_first_head(episodes: torch.Tensor, measured: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="after at least 1 head measured"):
+    # Where annotations are checked, too, what is no number of heads is refused as such.
+    with pytest.raises((ValueError, TypeCheckError), match=r"after at least 1 head measured|Expected type: .*\[int\]"):
         evaluate("ioi", episodes, [Entry(RandomSearcher())], measured)
 
 

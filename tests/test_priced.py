@@ -184,7 +184,7 @@ def test_a_blind_policy_knows_what_it_has_tried() -> None:
     class Curious(Headwise):
         def forward(self, observations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             heads = observations[:, GLOBALS:].unflatten(1, (HEADS, PER_HEAD))
-            seen.append(Readings(heads[..., 9].round(decimals=5), heads[..., 10], heads[..., 10]))
+            seen.append(Readings((BATCH * heads[..., 9]).round().long(), heads[..., 10], heads[..., 10]))
             return super().forward(observations)
 
     trials, believer = drawn(5, 3), Believer(Prior(0), LAYERS)

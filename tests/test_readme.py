@@ -484,7 +484,7 @@ def said_of_seeing() -> list[str]:
     return [
         f"nothing is gained in {nothing}; {ceiling} are at the ceiling, {undecided} are undecided, and one gains",
         f"told IOI, on IOI, after ten heads, by {gained[0]} and {gained[1]} points",
-        f"Gains above {most[0]:.1f} and {most[1]:.1f} points are excluded",
+        f"In the sixty, gains above {most[0]:.1f} and {most[1]:.1f} points are excluded",
         f"Blind, {changed[0]:.0f} and {changed[1]:.0f}% of the fifty heads",
         f"{100 * last['seeing']:.0f}% seeing, {100 * last['blind']:.0f}% blind and {100 * last['flipped']:.0f}% lied to",
     ]
@@ -492,12 +492,12 @@ def said_of_seeing() -> list[str]:
 
 def said_of_ways() -> list[str]:
     """What README says of policies that were trained otherwise."""
-    worth = []
+    worth, words = [], []
     for subject in (MINI, REAL):
         rows = published(subject).query("shown == 'blind' and measured in (10, 50)")
         rows = rows.assign(word=[gains(*row) for row in rows[["effect_low", "effect_high", "ratio"]].to_numpy()])
         assert not (rows.query("task == 'docstring'")["word"] == "gains").any()
-        assert (rows["word"] == "undecided").mean() > 0.4
+        words.append(rows)
         gained = rows[rows["word"] == "gains"]
         assert gained["trained_on"].all()
         assert {*gained["way"]} == {way for way in rows["way"] if "told nothing" in way} - {
@@ -513,7 +513,12 @@ def said_of_ways() -> list[str]:
     )
     ways = [f"two tasks, told the task{by}" for by in ("", ", MaskablePPO", ", trained blind")]
     ours, theirs, blind = (f"{100 * seen[way]:.0f}" for way in ways)
+    cells = pd.concat(words)
+    lost = cells[cells["word"] == "loses"].squeeze()
+    assert (lost["task"], lost["trained_on"]) == ("greater_than", False)
     return [
+        f"One cell of {len(cells)} loses ({-100 * lost['effect']:.0f} points, on `gpt2-mini`'s greater-than, where no head stands out), "
+        f"and {(cells['word'] == 'undecided').sum()} are undecided",
         f"seeing is worth {worth[0]} points on `gpt2-mini` and {worth[1]} on SmolLM2 on some of the tasks that they were *trained on*",
         f"(`sb3-contrib`'s, on `gpt2-mini`: {theirs}% on docstring after fifty heads, ours {ours}%) and training blind ({blind}%)",
     ]

@@ -13,10 +13,39 @@ from circuitlib.companion.show import described
 from circuitlib.companion.verdicts import beats
 from circuitlib.search.intervals import Interval, fraction
 
-FIRST = (
-    *(kind.key for kind in RIVALS),
-    *("list, in turns", "halving, 16 by gradient and layer 0", "halving, 16 by gradient and 16 of other behaviours"),
-    *("belief, look ahead", "headwise, blind"),
+IN_WORDS = {
+    "by gradient": "by attribution",
+    "gradient, then": "attribution, then",
+    "and gradient": "and attribution",
+    "ucb": "upper bounds",
+    "thompson": "Thompson",
+    "list of ioi": "list of IOI",
+    "headwise": "headwise policy",
+    "frozen attribution": "attribution with norms and patterns held",
+    "belief": "learned belief",
+    "policy k=": "policy, trained with k=",
+}
+"""Parts of searchers' names, and how tables say them."""
+
+
+def searcher_title(searcher: str) -> str:
+    """A searcher on the axis of price as tables name it."""
+    for part, words in IN_WORDS.items():
+        searcher = searcher.replace(part, words)
+    return searcher
+
+
+FIRST = tuple(
+    searcher_title(searcher)
+    for searcher in (
+        *(kind.key for kind in RIVALS),
+        *(
+            "list, in turns",
+            "halving, 16 by gradient and layer 0",
+            "halving, 16 by gradient and 16 of other behaviours",
+        ),
+        *("belief, look ahead", "headwise, blind"),
+    )
 )
 """Rows of tables that are shown at once: the searchers of the figures, and those that the text speaks of."""
 
