@@ -514,7 +514,7 @@ def said_of_ways() -> list[str]:
     ways = [f"two tasks, told the task{by}" for by in ("", ", MaskablePPO", ", trained blind")]
     ours, theirs, blind = (f"{100 * seen[way]:.0f}" for way in ways)
     cells = pd.concat(words)
-    lost = cells[cells["word"] == "loses"].squeeze()
+    (lost,) = cells[cells["word"] == "loses"].to_dict("records")
     assert (lost["task"], lost["trained_on"]) == ("greater_than", False)
     return [
         f"One cell of {len(cells)} loses ({-100 * lost['effect']:.0f} points, on `gpt2-mini`'s greater-than, where no head stands out), "
