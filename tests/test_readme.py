@@ -648,6 +648,7 @@ def test_rivals(readme: str) -> None:
     found = tables[REAL]
     assert float(found["mean"]["headwise"]) > float(found["mean"]["policy k=5"]) + 20
     assert float(found["mean"]["headwise"]) < 97
-    assert found["mean"].idxmax() == found["lowest"].idxmax() == LOOKING
+    for column in ("mean", "lowest"):
+        assert {*found[column].nlargest(2).index} == {LOOKING, "headwise"}, column
     assert float(found["mean"][LOOKING]) < 97
     assert float(tables[MINI]["mean"]["gradient, then verify"]) > 95
