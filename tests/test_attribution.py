@@ -165,7 +165,9 @@ def assert_equals_differences(
         score = partial(score_along, plain, tokens, way, left, score_of)
         size = (slopes(estimate).abs() @ way.flatten().abs()).max().item()
         along = slopes(estimate) @ way.flatten()
-        assert_close(along, difference(score, step), atol=2e-4 * size, rtol=0)
+        # Besides, probabilities of one in 2,000 that float32 rounds, over the step.
+        rounding = torch.finfo(torch.float32).eps / 2000 / step
+        assert_close(along, difference(score, step), atol=2e-4 * size + rounding, rtol=0)
         assert_close(estimate.clean, score(0.0), atol=1e-5, rtol=1e-5)
 
 
