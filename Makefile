@@ -43,7 +43,7 @@ test: setup
 
 test-all: test
 	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist worksteal -p no:nbval --jaxtyping-packages=$(SHAPES) tests
-	$(BIN)/pytest --quiet -p no:nbval --hypothesis-profile=many -m "long or hypothesis" tests
+	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist worksteal -p no:nbval --hypothesis-profile=many -m "long or hypothesis" tests
 
 executed: setup
 	-$(NBVAL) --junitxml runs/executed.xml

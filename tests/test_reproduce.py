@@ -24,6 +24,9 @@ from circuitlib.companion.publish import SECONDS, with_seconds
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import Settings
 from circuitlib.paths import ROOT
+from circuitlib.search.belief import ESTIMATES
+from circuitlib.subjects.checkpoints import SMOLLM2
+from circuitlib.tasks.behaviours import BEHAVIOURS
 from circuitlib.tasks.control_text import control_paragraphs
 
 
@@ -200,6 +203,16 @@ def test_steps_count_what_is_missing() -> None:
     assert measured[:3] == ["induction, train", "ioi, train", "control, train"]
     assert len([step for step in steps if step.name.startswith("ioi, train")]) == 3, "and both estimates"
     assert steps[-1].name == "notebooks"
+
+
+def test_steps_take_every_table_of_the_behaviours_that_a_search_is_learned_on() -> None:
+    """What is learned, and the rivals, would otherwise measure them anew, and unseen by the bar."""
+    real, mini = Run(Settings(subject=SMOLLM2)), Run()
+    names = [[step.name for step in reproduce.steps(run, [], adopt=True)] for run in (real, mini)]
+    for name in BEHAVIOURS:
+        assert sum(step.startswith(f"{name}, train") for step in names[0]) == 1 + len(ESTIMATES)
+        assert not any(step.startswith(f"{name}, ") for step in names[1])
+    assert names[0].index(f"{next(iter(BEHAVIOURS))}, train") < names[0].index("policies")
 
 
 def test_progress_counts_units_and_seconds(capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,7 +36,7 @@ from circuitlib.companion.frames import (
     rivals,
     sizes,
 )
-from circuitlib.companion.learned import adopt_learned
+from circuitlib.companion.learned import adopt_learned, is_real
 from circuitlib.companion.locks import alone, nobody_else
 from circuitlib.companion.notebooks import execute, notebook_paths
 from circuitlib.companion.progress import Progress
@@ -46,6 +46,7 @@ from circuitlib.companion.settings import CANDIDATES
 from circuitlib.companion.what_if import what_if
 from circuitlib.manifest import StaleResult, as_json, differences, is_stored, load_frame, written_whole
 from circuitlib.subjects.checkpoints import EMBEDDED
+from circuitlib.tasks.behaviours import BEHAVIOURS
 from circuitlib.tasks.control_text import CONTROL, Part, control_spans
 
 IN_ALL = "in all"
@@ -91,7 +92,8 @@ def steps(run: Run, notebooks: list[Path], adopt: bool = False) -> Iterator[Step
     """What is missing of a run, in the order in which one part needs another. What is there is read. ``adopt``: instead
     of new tables the committed ones, once a few of their rows have been measured again."""
     for part, buyable in BUYABLE.items():
-        for name, through in product((*run.tasks_of(part), CONTROL), (None, *buyable.values())):
+        taught = BEHAVIOURS if part == "train" and is_real(run) else ()
+        for name, through in product((*run.tasks_of(part), *taught, CONTROL), (None, *buyable.values())):
             units, weight = run.rows_missing(name, part, through), SPAN if name == CONTROL else ROW
             units, measure = (min(units, ROWS_AGAIN), run.adopted_table) if adopt else (units, run.table)
             step = partial(measure, name, part, through=through)
