@@ -27,6 +27,7 @@ from circuitlib.companion.verdicts import beats, gains
 from circuitlib.manifest import load_frame
 from circuitlib.paths import ROOT
 from circuitlib.search.env import BUDGET
+from circuitlib.search.evaluate import summarise
 from circuitlib.search.priced import summarise_priced
 from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
 
@@ -56,7 +57,10 @@ def test_rows_are_the_frames(found: pd.DataFrame, subject: str, measured: int) -
     ]
     seen: Any = frame_of(subject, "seeing").query("told == 'none' and measured == @measured and trained_k in (0, 5)")
     seen = seen.set_index(["searcher", "shown"])[["ratio", "low", "high"]].sort_index()
-    priced: Any = summarise_priced(frame_of(subject, "rivals"), PUBLISHED[subject].evaluation_prompts)
+    pool = PUBLISHED[subject].evaluation_prompts
+    evaluated: Any = summarise(frame_of(subject, "evaluation").query("searcher == 'random'"), pool)
+    evaluated = evaluated[evaluated["measured"] == measured].set_index("searcher")[["ratio", "low", "high"]]
+    priced: Any = summarise_priced(frame_of(subject, "rivals"), pool)
     priced = priced[priced["price"] == measured].set_index("searcher")[["ratio", "low", "high"]]
     wanted = {
         "policy, sees its rewards": seen.loc[("policy", "seeing")],
@@ -67,7 +71,7 @@ def test_rows_are_the_frames(found: pd.DataFrame, subject: str, measured: int) -
         "two lists in turns, IOI's first": priced.loc["list, in turns, reversed"],
         "one list, by mean reward": seen.loc[("list", "none")],
         "layers in order": seen.loc[("layers in order", "none")],
-        "random": seen.loc[("random", "none")],
+        "random": evaluated.loc["random"],
         "attribution, then verify": priced.loc["gradient, then verify"],
     }
     assert set(ours.index) == set(wanted)

@@ -131,6 +131,11 @@ def said(found: dict[str, Found]) -> list[str]:
     def single(one: Found) -> str:
         return f"{one.prior('induction', 1, 'induction')}% and {one.prior('ioi', 1, 'ioi')}%"
 
+    drawn = " | ".join(
+        _points(Interval(*one.row("docstring", "random", count)[["ratio", "low", "high"]]))
+        for one in both
+        for count in (10, 50)
+    )
     fractions = paper_fractions()
     paper = f"{100 * fractions['docstring', 5, 'none']:.0f}"
     planning = {
@@ -139,7 +144,7 @@ def said(found: dict[str, Found]) -> list[str]:
     return [
         line("the headline's policy: trained with best-of-5, told nothing", "policy", "seeing", paper),
         line("a list: heads by mean reward in training", "list"),
-        line("random search", "random", paper=f"{100 * fractions['docstring', 0, 'none']:.0f}"),
+        f"| random search | {drawn} | {100 * fractions['docstring', 0, 'none']:.0f} |",
         f"{single(mini)} on `gpt2-mini`, {single(real)} on SmolLM2, and at 100% after five",
         f"On SmolLM2 the list by mean reward is at {real.prior('docstring', 5)}% after *five* heads, where the policy is at "
         f"{real.policy('docstring', 5)}%",

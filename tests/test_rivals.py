@@ -81,6 +81,19 @@ def test_price_to_a_share_by_hand() -> None:
     assert found["falls"] == 3
     assert np.isnan(found["never"])
     assert found["at once"] == 1
+    both = rival_figures.prices_table(summary, (0.9, 0.96))["ioi"]
+    assert both.to_dict() == {"falls": "3 / 3", "never": "– / –", "at once": "1 / 2"}
+
+
+def test_who_has_measured_the_best_heads(contest: pd.DataFrame) -> None:
+    """Shares of episodes, by hand; none where the price buys nothing, though then none has been measured."""
+    summary = summarise_priced(contest, pool=40)
+    for what in ("measured_best", "recall"):
+        table = rival_figures.rival_table(summary, 8, what)
+        for task in ("ioi", "docstring"):
+            some = contest.query("task == @task and searcher == 'policy k=5' and price == 8")
+            assert table.loc["policy k=5", task] == pytest.approx(100 * some[what].mean())
+        assert rival_figures.rival_table(summary, 2, what).loc["gradient, then verify"].isna().all()
 
 
 def test_the_figure_draws_the_summary(contest: pd.DataFrame) -> None:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from circuitlib.companion.authors import HEADLINE, HEADS, SUBJECT, replay
-from circuitlib.companion.frames import rivals
+from circuitlib.companion.frames import evaluation, rivals
 from circuitlib.companion.legend import subject_title
 from circuitlib.companion.paper import paper_fractions
 from circuitlib.companion.run import Run
@@ -21,6 +21,7 @@ from circuitlib.companion.seeing import seeing
 from circuitlib.companion.show import described
 from circuitlib.search.env import BUDGET
 from circuitlib.search.episodes import NOTHING
+from circuitlib.search.evaluate import summarise
 from circuitlib.search.priced import summarise_priced
 
 _, TRAINED_K, TOLD = HEADLINE
@@ -30,12 +31,13 @@ FEW = 10
 
 
 class Row(NamedTuple):
-    """A searcher of the figure, and where it is found: in the replay, and in ``seeing`` or, by price, in ``rivals`` of a run.
-    Each by its name and what a policy is shown; empty where it was not measured."""
+    """A searcher of the figure, and where it is found: in the replay, and in ``seeing``, ``evaluation`` or, by price, in ``rivals``
+    of a run. By its name, and what a policy is shown; empty where it was not measured."""
 
     label: str
     replayed: tuple[str, str] = ("", "")
     seen: tuple[str, str] = ("", "")
+    evaluated: str = ""
     priced: str = ""
 
 
@@ -56,7 +58,7 @@ ROWS = (
     ),
     Row("one list, by mean reward", seen=("list", NOTHING)),
     Row("layers in order", ("layers in order", NOTHING), ("layers in order", NOTHING)),
-    Row("random", ("random", NOTHING), ("random", NOTHING)),
+    Row("random", ("random", NOTHING), evaluated="random"),
     Row("attribution, then verify", priced="gradient, then verify"),
 )
 """From the top: the policy as the paper plays it, drawing its picks, and greedy, taking its likeliest head; what knows the training tasks; what
@@ -106,13 +108,16 @@ def _here(run: Run) -> Iterator[dict[str, Any]]:
     task = run.settings.held_out_task
     if task not in run.main_tasks:
         return
-    seen, played = _told_nothing(seeing(run), task), rivals(run)
+    seen, found, played = _told_nothing(seeing(run), task), evaluation(run), rivals(run)
+    found = found[(found["task"] == task) & found["searcher"].isin([row.evaluated for row in ROWS])]
+    evaluated = summarise(found, run.settings.evaluation_prompts)
     played = played[(played["task"] == task) & played["searcher"].isin([row.priced for row in ROWS])]
     priced = summarise_priced(played, run.settings.evaluation_prompts).dropna(subset="ratio")
     of = {"subject": subject_title(run.card.name), "heads": run.card.heads, "task": task}
     for row in ROWS:
         some = seen[(seen["searcher"] == row.seen[0]) & (seen["shown"] == row.seen[1])]
         yield from _rows(some, row.label, "measured", **of)
+        yield from _rows(evaluated[evaluated["searcher"] == row.evaluated], row.label, "measured", **of)
         yield from _rows(priced[priced["searcher"] == row.priced], row.label, "price", **of)
 
 

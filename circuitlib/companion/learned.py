@@ -36,7 +36,7 @@ from circuitlib.tasks.control_text import CONTROL
 BUDGET = 8
 """The price for which policies are trained."""
 
-SEEDS = 3
+SEEDS = 5
 """Policies that are trained."""
 
 REAL = Settings(subject=SMOLLM2)

@@ -12,6 +12,7 @@ from circuitlib.companion.legend import RIVALS, task_title
 from circuitlib.companion.show import described
 from circuitlib.companion.verdicts import beats
 from circuitlib.search.intervals import Interval, fraction
+from circuitlib.search.priced import price_to
 
 IN_WORDS = {
     "by gradient": "by attribution",
@@ -91,11 +92,27 @@ def rival_curves(summary: pd.DataFrame) -> Figure:
     return figure
 
 
-def rival_table(summary: pd.DataFrame, price: int) -> pd.DataFrame:
-    """What every searcher names at a price, in percent of the oracle: a column a task, their mean and the lowest."""
+def rival_table(summary: pd.DataFrame, price: int, what: str = "ratio") -> pd.DataFrame:
+    """What every searcher has at a price, in percent: a column a task, their mean and the lowest.
+
+    what: a column of the summary: what is named, of the oracle (``ratio``), the share of episodes whose best head has been measured
+    (``measured_best``), or of the five best heads (``recall``). Missing where the price buys nothing."""
     at = summary[summary["price"] == price]
-    table = 100 * at.pivot_table("ratio", "searcher", "task", sort=False, dropna=False)
+    at = at.assign(shown=at[what].where(at["ratio"].notna()))
+    table = 100 * at.pivot_table("shown", "searcher", "task", sort=False, dropna=False)
     return table.assign(mean=table.mean(axis=1, skipna=False), lowest=table.min(axis=1, skipna=False))
+
+
+def prices_table(summary: pd.DataFrame, shares: Sequence[float]) -> pd.DataFrame:
+    """The prices from which on a searcher names such ``shares`` of the oracle, one after the other in a cell, a dash where no price that
+    it plays for is enough: rows searchers, columns tasks; see :func:`circuitlib.search.priced.price_to`."""
+    prices = [
+        price_to(summary, share).map(lambda price: "–" if np.isnan(price) else f"{price:.0f}") for share in shares
+    ]
+    first, *others = prices
+    for other in others:
+        first = first + " / " + other
+    return first
 
 
 def gains_over(frame: pd.DataFrame, one: str, others: Sequence[str], price: int, pool: int) -> pd.DataFrame:
