@@ -17,9 +17,9 @@ from circuitlib.ablation.tables import load_table
 from circuitlib.ablation.top import top_heads
 from circuitlib.companion.authors import agreement, replay
 from circuitlib.companion.circuits import circuits, policy_circuits
-from circuitlib.companion.frames import evaluation_episodes, head_rewards
+from circuitlib.companion.frames import best_heads, evaluation_episodes, head_rewards
 from circuitlib.companion.learned import BUDGET
-from circuitlib.companion.paper import paper_fractions
+from circuitlib.companion.paper import mechrl, paper_fractions
 from circuitlib.companion.planted import planted
 from circuitlib.companion.rival_figures import gains_over, rival_table
 from circuitlib.companion.run import Run
@@ -287,6 +287,11 @@ def test_kinds_of_heads_rank_as_in_the_paper() -> None:
     assert share[inhibits].round(2).tolist() == [0.05, 0.02, 0.34], "two of the three that README names are high"
     assert moves.sum() >= 2
     assert share[moves].min() > 0.4
+    published = mechrl()["heads_20_policy_10_oracle_episodes"]["ioi"]["rank_of_literature_heads_in_oracle_order"]
+    groups = mechrl()["literature_heads_gpt2_small"]["ioi"]
+    assert sum(published[head] <= 144 / 9 for head in groups["name_mover"]) == 2
+    assert sum(published[head] <= 10 for head in groups["s_inhibition"]) >= 2
+    assert min(published[head] for head in groups["negative_name_mover"]) > 140
     assert negative.sum() == 1
     assert heads[negative].max() < 0
 
@@ -561,7 +566,10 @@ def said_of_backup() -> list[str]:
     """What README says of later heads that step in. On SmolLM2 the heads are those of its findings about kinds of heads."""
     counts = []
     for subject in (MINI, REAL):
-        rows = load_frame(Run(PUBLISHED[subject]).frame_path("backup"))
+        one = Run(PUBLISHED[subject])
+        rows = load_frame(one.frame_path("backup"))
+        rewarding = [head in best_heads(one)[task] for task, head in zip(rows["task"], rows["head"], strict=True)]
+        rows = rows[rewarding]
         counts.append((int((rows["low"] > 0).sum()), int((rows["high"] < 0).sum()), len(rows)))
     run = Run(PUBLISHED[REAL])
     rows = load_frame(run.frame_path("backup")).query("task == 'ioi'").set_index("head")
@@ -582,10 +590,11 @@ def said_of_backup() -> list[str]:
     direct, damage = (" and ".join(f"{value:z.2f}" for value in backed[name]) for name in ("direct", "damage"))
     later = " and ".join(f"{row.later:.2f} ({row.low:.2f} to {row.high:.2f})" for row in backed.itertuples())
     (more, less, all_), (more_real, less_real, all_real) = counts
+    assert (all_, more_real) == (all_real, 0)
     return [
         f"two of the five heads that look most at the indirect object write {direct} logits of the answer and copy names, and losing either costs "
-        f"nothing or helps ({damage}), because later heads then write {later} more, most of it {run.card.head_name(int(negative))}",
-        f"later heads write more after {more} of {all_} on `gpt2-mini` and {more_real} of {all_real} on SmolLM2, and less after {less} and {less_real}",
+        f"nothing or helps ({damage}), while later heads then write {later} more, most of it {run.card.head_name(int(negative))}",
+        f"of the {all_} heads that the rewards find, later heads write more after {more} on `gpt2-mini` and none on SmolLM2, and less after {less} and {less_real}",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Pairs of heads, ablated together: do two heads back each other up?"""
+"""Pairs of heads, ablated together: is either of the two enough?"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
@@ -14,7 +14,7 @@ from circuitlib.subjects.load import Subject
 from circuitlib.tasks import TASKS
 
 SUPERADDITIVE = 0.1
-"""A pair backs itself up where its interaction is above this share of the larger of the two damages."""
+"""A pair is redundant where its interaction is above this share of the larger of the two damages."""
 
 Row = tuple[str, int, int, float, float, float, float, float, float]
 
@@ -27,7 +27,7 @@ def measure_pairs(
     kind, text: what takes a head's place, see :func:`circuitlib.ablation.build.ablation_of`.
 
     Columns: task, first, second (heads), damage_first, damage_second, damage_both, and interaction =
-    both - first - second: above zero where the two back each other up; excess, of the interaction over ``SUPERADDITIVE`` of the larger
+    both - first - second: above zero where one of the two is nearly enough; excess, of the interaction over ``SUPERADDITIVE`` of the larger
     damage, and error, the standard error of the excess over prompts. Task damage, in logits."""
     ablation = ablation_of(kind, subject.tokenizer, text)
 

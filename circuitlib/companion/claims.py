@@ -40,8 +40,8 @@ RIVALS = {"static prior": "a fixed list", "random": "random search"}
 PRICED_RIVALS = {"list, in turns": "two lists in turns", "gradient, then verify": "attribution"}
 """The same, on the axis of price."""
 
-BACKED_UP = 0.1
-"""Heads of a task back each other up when more than this share of the pairs does."""
+REDUNDANT = 0.1
+"""Heads of a task are redundant when more than this share of their pairs is."""
 
 COLUMNS = ["claim", "unit", "paper", "ours", "low", "high", "verdict", "measured_in", "rests_on", "note"]
 
@@ -164,7 +164,7 @@ def _superadditive(run: Run) -> Row:
     rows, prompts = pairs(run).query("task == 'ioi'"), closer_prompts(run)
     reach = rows["error"] * stdtrit(prompts - 1, 1 - 0.025 / len(rows))
     ours = Interval(*((rows["excess"] + shift > 0).mean() for shift in (0, -reach, reach)))
-    claim = f"{task_title('ioi')}: a tenth of the pairs of its twelve best heads, or more, back each other up"
-    rests_on = (verdicts.beats(ours.low - BACKED_UP, ours.high - BACKED_UP), "notebook 07", "tables")
+    claim = f"{task_title('ioi')}: a tenth of the pairs of its twelve best heads, or more, are redundant"
+    rests_on = (verdicts.beats(ours.low - REDUNDANT, ours.high - REDUNDANT), "notebook 07", "tables")
     note = f"more damage than the sum, by a tenth of the larger; over {prompts} prompts"
     return claim, "share of pairs", np.nan, *ours, *rests_on, note
