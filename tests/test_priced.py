@@ -13,8 +13,13 @@ from torch.distributions import Normal
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.search import priors
 from circuitlib.search.belief import (
+    ALONE,
     DIRECT,
+    DIRECT_ON_FEW,
+    FEW,
     GRADIENT,
+    GRADIENT_ALONE,
+    GRADIENT_ON_FEW,
     Belief,
     Believer,
     Prior,
@@ -22,6 +27,7 @@ from circuitlib.search.belief import (
     likelihood,
     paid_elsewhere,
     see,
+    with_few,
 )
 from circuitlib.search.correlated import AT_ONCE, Correlated, Gaussian
 from circuitlib.search.episodes import TableEpisodes
@@ -51,7 +57,7 @@ def drawn(seed: int, episodes: int = 6, error: float = 0.5, task: str = "planted
     general = 0.01 * noise(episodes, BATCH, heads)
     gradient = Estimate(3, rows + error * noise(episodes, 1, heads), general)
     direct = Estimate(1, rows + 2 * noise(episodes, 1, heads), general)
-    return Trials(task, rows, rows.mean(1), {GRADIENT: gradient, DIRECT: direct})
+    return with_few(Trials(task, rows, rows.mean(1), {GRADIENT: gradient, DIRECT: direct}))
 
 
 def some_readings(trials: Trials, seed: int) -> Readings:
@@ -252,6 +258,19 @@ def test_what_is_paid_elsewhere_by_hand() -> None:
     assert often.tolist() == pytest.approx([5 * 2 / 4, 5 * 4 / 4])
 
 
+def test_estimates_on_few_pairs_by_hand() -> None:
+    """What they say is of the first pairs, and who buys both pays for the passes that they take."""
+    trials = drawn(1)
+    meter = trials.meter()
+    gradient, direct = meter.estimate(GRADIENT_ON_FEW), meter.estimate(DIRECT_ON_FEW)
+    assert meter.price.tolist() == [(3 + 1) * FEW / BATCH] * len(trials.rows)
+    for few, all_ in ((gradient, trials.estimates[GRADIENT]), (direct, trials.estimates[DIRECT])):
+        assert torch.equal(few.rewards, all_.rewards[:, :FEW])
+    alone = trials.meter()
+    assert alone.estimate(GRADIENT_ALONE).task.shape[1] == ALONE
+    assert 3 * ALONE / BATCH <= alone.price[0].item() < 3 * (ALONE + 1) / BATCH, "no more for its price"
+
+
 def test_features_do_not_depend_on_the_scale() -> None:
     trials = drawn(0)
     larger = {n: Estimate(e.price, 7 * e.task, 7 * e.general) for n, e in trials.estimates.items()}
@@ -298,13 +317,14 @@ def test_the_environment_is_the_meter() -> None:
     trials, believer = drawn(5, 1), Believer(Prior(0), LAYERS)
     env = PricedEnv([trials], [believer.belief(trials.estimates)], LAYERS, num_envs=1, budget=5.0)
     observation, meter = env.reset(0), trials.meter()
-    belief = believer.belief({name: meter.estimate(name) for name in (GRADIENT, DIRECT)})
+    belief = believer.belief({name: meter.estimate(name) for name in (GRADIENT_ON_FEW, DIRECT_ON_FEW)})
     rng, share = np.random.default_rng(0), trials.rewards / trials.rewards.max()
+    whole = (5 - 1) * BATCH
     total = share[0, belief.expected.argmax()].item()
     for _ in range(100):
         left = torch.round((5 - meter.price) * BATCH).long()
         possible = allowed(meter.readings(), left, BATCH)
-        expected = observe(belief, meter.readings(), possible, left / BATCH, LAYERS)
+        expected = observe(belief, meter.readings(), possible, left / whole, LAYERS)
         torch.testing.assert_close(observation, expected, rtol=1e-4, atol=1e-4)
         action = rng.choice(np.flatnonzero(possible.flatten()))
         observation, reward, over, final = env.step(torch.tensor([action]))
@@ -398,9 +418,9 @@ def test_overspending_is_an_error() -> None:
 def test_looking_ahead_spends_its_budget_and_gains(thompson: bool) -> None:
     trials = drawn(6, 40, error=1.0)
     searcher = LookAhead(Believer(Prior(0), LAYERS), thompson=thompson)
-    frame = priced(trials, [Player("look ahead", searcher)], prices=(4, 6))
-    before, after = (frame.query("price == @price")["named"].mean() for price in (4, 6))
+    frame = priced(trials, [Player("look ahead", searcher)], prices=(1, 3))
+    before, after = (frame.query("price == @price")["named"].mean() for price in (1, 3))
     assert before < after <= trials.rewards.amax(1).mean()
     meter = trials.meter()
-    searcher.search(meter, 3.9, torch.Generator())
+    searcher.search(meter, 0.9, torch.Generator())
     assert not meter.price.any()

@@ -10,6 +10,7 @@ import torch
 from by_hand import induction_transformer
 from conftest import SaveCheckpoint
 from torch import Tensor
+from torch.nn.modules.module import register_module_forward_hook
 from torch.testing import assert_close
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import (
@@ -248,12 +249,17 @@ def _on_a_hook_point(bridge: TransformerBridge) -> str:
     return "hook_"
 
 
+def _on_a_hook_point_by_torch(bridge: TransformerBridge) -> str:
+    bridge.hook_dict["blocks.0.hook_resid_post"].register_forward_hook(_louder_module)
+    return "hook_"
+
+
 def _on_a_module(bridge: TransformerBridge) -> str:
     bridge.blocks[0].mlp.register_forward_hook(_louder_module)
     return "mlp"
 
 
-@pytest.mark.parametrize("attach", [_on_a_hook_point, _on_a_module])
+@pytest.mark.parametrize("attach", [_on_a_hook_point, _on_a_hook_point_by_torch, _on_a_module])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_hook_left_on_the_bridge_is_said_and_measured(
     family: str, attach: Callable[[TransformerBridge], str], small: dict[str, Path]
@@ -275,6 +281,51 @@ def test_a_hook_left_on_the_bridge_is_said_and_measured(
     assert (hooked.clean - usual.clean).abs().max() > 1e-3
     assert hooks_of_users(subject.bridge), "it is still there"
     assert_close(slow.task(prompts, metric).ablated, hooked.ablated)
+
+
+def test_a_hook_on_every_module_is_said(small: dict[str, Path]) -> None:
+    """It may act on this bridge alone, and would not on a copy of it."""
+    subject = load_subject(str(small["llama"]))
+    mlp = subject.bridge.blocks[0].mlp
+    handle = register_module_forward_hook(lambda module, given, output: 2 * output if module is mlp else None)
+    try:
+        with pytest.raises(HookedBridge, match="every module of torch"):
+            Sweep(subject)
+    finally:
+        handle.remove()
+    Sweep(subject)
+
+
+@pytest.mark.parametrize("kind", [Sweep, Hooks])
+def test_training_mode_is_refused_whenever_it_begins(
+    kind: Any, save_checkpoint: SaveCheckpoint, vocabulary: dict[str, Any], tmp_path: Path
+) -> None:
+    """Dropout would be taken for damage."""
+    config = GPT2Config(n_embd=48, n_layer=3, n_head=6, resid_pdrop=0.3, attn_pdrop=0.3, embd_pdrop=0.3, **vocabulary)
+    subject = load_subject(str(save_checkpoint(config, tmp_path)))
+    some, tokens = kind(subject), _tokens(2, 40)
+    some.control(tokens)
+    subject.bridge.train()
+    for use in (lambda: some.control(tokens), lambda: kind(subject).control(tokens)):
+        with pytest.raises(ValueError, match="in training mode; call its eval"):
+            use()
+
+
+@pytest.mark.parametrize("share", [1.0, 0.1])
+def test_a_model_that_draws_random_numbers_is_refused(share: float, small: dict[str, Path]) -> None:
+    """What no copy of the bridge reproduces is not rounding for that."""
+    subject = load_subject(str(small["gpt2"]), "raw")
+    usual = type(subject.bridge.blocks[1].mlp)
+
+    class Noisy(usual):  # type: ignore[misc, valid-type]
+        def forward(self, *given: Any, **named: Any) -> Tensor:
+            output = super().forward(*given, **named)
+            return output + share * output.std() * torch.randn_like(output)
+
+    subject.bridge.blocks[1].mlp.__class__ = Noisy
+    for _ in range(6):
+        with pytest.raises(UnknownArchitecture, match="a variant that the sweep does not know"):
+            Sweep(subject)
 
 
 # Devices and threads ------------------------------------------------------------------------------

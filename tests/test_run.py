@@ -150,6 +150,11 @@ def test_results_of_another_subject_or_text_are_refused(checkpoint: Path, elsewh
             Run(settings, "runs/mine").table("control", "evaluation")
         (directory / file).write_text(before)
     Run(settings, "runs/mine").table("control", "evaluation")
+    (directory / "special_tokens_map.json").write_text(json.dumps({"bos_token": "Ġthe"}))
+    config = json.loads((directory / "tokenizer_config.json").read_text())
+    (directory / "tokenizer_config.json").write_text(json.dumps(config | {"bos_token": "Ġthe"}))
+    with pytest.raises(StaleResult, match="another model: bos is"):
+        Run(settings, "runs/mine").table("ioi", "evaluation")
 
 
 def test_results_can_be_read_where_the_model_is_not(checkpoint: Path, elsewhere: Path) -> None:

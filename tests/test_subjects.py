@@ -18,6 +18,7 @@ from conftest import SaveCheckpoint
 from torch.testing import assert_close
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM, GPTNeoXConfig
+from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
 
 from circuitlib.manifest import StaleResult, as_json
 from circuitlib.paths import SUBJECTS
@@ -153,6 +154,32 @@ def test_a_bridge_in_training_mode_is_refused(checkpoint: Path) -> None:
     bridge.train()
     with pytest.raises(ValueError, match=r"training mode; call its eval\(\)"):
         subject_of(bridge)
+
+
+def test_loading_leaves_settings_of_the_process_as_they_were(checkpoint: Path) -> None:
+    shown = is_progress_bar_enabled()
+    for change, wanted in ((enable_progress_bar, True), (disable_progress_bar, False)):
+        change()
+        load_subject(checkpoint, device=torch.device("cpu"))
+        assert is_progress_bar_enabled() == wanted
+    if shown:
+        enable_progress_bar()
+
+
+def test_what_transformer_lens_asserts_is_one_sentence(
+    save_checkpoint: SaveCheckpoint, vocabulary: dict[str, Any], tmp_path: Path
+) -> None:
+    config = GPTNeoXConfig(
+        hidden_size=48,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        attention_bias=False,
+        **vocabulary,
+    )
+    directory = save_checkpoint(config, tmp_path)
+    with pytest.raises(ValueError, match="TransformerLens does not load"):
+        load_subject(directory)
 
 
 def test_unknown_convention_is_refused() -> None:

@@ -53,6 +53,9 @@ AMPLIFIED = 64
 another order are up to twelve times as far (SmolLM2 and sharp attention, random tokens, a processor with AVX-512); a unit of
 TF32 is 8192 of float32's, and one of bfloat16 65536."""
 
+BOUNDED = 1e-2
+"""Largest difference that rounding is believed to explain, as a share of the largest log-probability, however much a model amplifies it."""
+
 Norm = tuple[Tensor, Tensor | None]
 """A norm's gain and bias, ``[d_model]``."""
 
@@ -155,7 +158,8 @@ class Decoder:
         In a type narrower than float32 rounding would hide what is wrong, so copies in float32 are compared
         then; as they are large, only with tokens that are longer than any before. Some models amplify rounding on some
         prompts (SmolLM2 on one of twenty): there the two may differ by ``AMPLIFIED`` times as much as the bridge changes in double
-        precision, if in double precision they differ by less than either of them changes.
+        precision, if in double precision they differ by less than either of them changes; by no more than ``BOUNDED``, and only of a
+        bridge that says the same again.
 
         Raises :class:`HookedBridge` when the bridge has hooks, and :class:`UnknownArchitecture` when the two differ
         by more than rounding explains, also because the bridge's weights are others than when the decoder was made.
@@ -194,6 +198,11 @@ class Decoder:
         def apart(a: Tensor, b: Tensor) -> Tensor:
             return (a - b).abs().max()
 
+        if apart(ours, theirs) > BOUNDED * theirs.abs().max():
+            return False
+        again = run(self.bridge, tokens.to(self.device)).log_softmax(-1)
+        if apart(theirs, again) > PROBE_UNITS * self._unit * theirs.abs().max():
+            return False  # it draws random numbers
         in_double = Decoder(in_type(self.bridge, torch.float64), probe=False)._log_probabilities(tokens)
         changed = apart(theirs, in_double[1])
         # Ours is not the measure of it: a copy of weights that have since been edited is further from the double than any rounding.

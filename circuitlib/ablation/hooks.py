@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.modules import module as module_hooks
 
 from circuitlib.ablation.engine import ZERO, Ablation, Scores, refuse_tokens, some_heads
 from circuitlib.subjects.load import Subject
@@ -122,17 +123,24 @@ def run(
     """Logits of a forward pass with these hooks added, and none left behind; safe among threads.
 
     gradient: whether to record what a backward pass needs.
+
+    Raises ``ValueError`` in training mode, where dropout would be taken for damage.
     """
+    if any(module.training for module in bridge.modules()):
+        raise ValueError("the bridge is in training mode; call its eval() first")
     with _RUNNING, torch.inference_mode(not gradient), torch.set_grad_enabled(gradient):
         return bridge.run_with_hooks(tokens.to(bridge.W_E.device), fwd_hooks=list(hooks))
 
 
 def hooks_of_users(bridge: Bridge) -> list[str]:
-    """Names of the hook points and modules of a bridge that have forward hooks, those that TransformerLens and
-    transformers put on every bridge apart."""
+    """Names of the hook points and modules of a bridge that have forward hooks, TransformerLens' or torch's, those that TransformerLens
+    and transformers put on every bridge apart; and what acts on every module of torch."""
     from transformer_lens.hook_points import HookPoint
 
-    names = {name for name, point in bridge.hook_dict.items() if point.fwd_hooks}
+    points = bridge.hook_dict.items()
+    names = {name for name, point in points if point.fwd_hooks or point._forward_hooks or point._forward_pre_hooks}
+    if module_hooks._global_forward_hooks or module_hooks._global_forward_pre_hooks:
+        names.add("every module of torch")
     for name, module in bridge.original_model.named_modules():
         hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
         homes = [str(getattr(hook, "__module__", "")) for hook in hooks]

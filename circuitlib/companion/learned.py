@@ -26,7 +26,7 @@ from circuitlib.manifest import (
 )
 from circuitlib.paths import RESULTS
 from circuitlib.search import learning
-from circuitlib.search.belief import ESTIMATES
+from circuitlib.search.belief import ESTIMATES, with_few
 from circuitlib.search.priced_policy import CONFIG, Learned
 from circuitlib.search.trials import Trials, draw_trials
 from circuitlib.subjects.checkpoints import SMOLLM2
@@ -52,7 +52,7 @@ TRIALS, TRIAL_SEED = 64, 50_000
 def training_trials(run: Run) -> list[Trials]:
     """Episodes of every behaviour that is learned from."""
     return [
-        draw_trials(run.priced_tables(name, "train"), TRIALS, run.settings.penalty, TRIAL_SEED, again=True)
+        with_few(draw_trials(run.priced_tables(name, "train"), TRIALS, run.settings.penalty, TRIAL_SEED, again=True))
         for name in BEHAVIOURS
     ]
 

@@ -11,12 +11,14 @@ from matplotlib.ticker import NullLocator
 from circuitlib.companion.legend import RIVALS, task_title
 from circuitlib.companion.show import described
 from circuitlib.companion.verdicts import beats
+from circuitlib.search.belief import GRADIENT_ALONE
 from circuitlib.search.intervals import Interval, fraction
 from circuitlib.search.priced import price_to
 
 IN_WORDS = {
     "by gradient": "by attribution",
     "gradient, then": "attribution, then",
+    "gradient on": "attribution on",
     "and gradient": "and attribution",
     "ucb": "upper bounds",
     "thompson": "Thompson",
@@ -44,6 +46,7 @@ FIRST = tuple(
             "list, in turns",
             "halving, 16 by gradient and layer 0",
             "halving, 16 by gradient and 16 of other behaviours",
+            f"halving, 16 by {GRADIENT_ALONE} and 16 of other behaviours",
         ),
         *("belief, look ahead", "headwise, blind"),
     )

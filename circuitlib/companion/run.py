@@ -187,8 +187,16 @@ class Run:
 
     @cached_property
     def subject(self) -> Subject:
-        """The subject, loaded once. Reading results does not need it."""
-        return load_subject(self.settings.subject, self.settings.convention, bos=self.settings.bos)
+        """The subject, loaded once. Reading results does not need it.
+
+        Raises ``StaleResult`` when it is not what the results are of, also where only what its prompts begin with has changed: that
+        stands in files which :func:`circuitlib.subjects.card.fingerprint` does not hash.
+        """
+        loaded = load_subject(self.settings.subject, self.settings.convention, bos=self.settings.bos)
+        stored = self._stored_card(self.folder / "subject.json")
+        if stored and (differs := differences(stored.record(), loaded.card.record())):
+            raise StaleResult(f"the results in {self.folder.name} are of another {stored.name}: {'; '.join(differs)}")
+        return loaded
 
     @cached_property
     def card(self) -> Card:

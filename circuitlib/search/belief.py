@@ -28,6 +28,17 @@ GRADIENT, DIRECT = "gradient", "direct effect"
 ESTIMATES: dict[str, Through] = {GRADIENT: "everything", DIRECT: "residual"}
 """The estimates that a prior is made of, and what each goes through; see :mod:`circuitlib.ablation.attribution`."""
 
+FEW, ALONE = 8, 10
+"""First pairs of an episode on which estimates are bought rather than on all: both on ``FEW`` for the price of one head measured
+(three quarters and a quarter of it), or the gradient by itself on ``ALONE`` (15 sixteenths). A belief takes the first: more pairs would
+leave less to measure, and fewer say less; chosen on the behaviours that a prior is learned from, each by one that was not fitted to it."""
+
+GRADIENT_ON_FEW, DIRECT_ON_FEW, GRADIENT_ALONE = (
+    f"{GRADIENT} on {FEW} prompts",
+    f"{DIRECT} on {FEW} prompts",
+    f"{GRADIENT} on {ALONE} prompts",
+)
+
 LEAST = 1e-6
 """Of the variance of one pair, what is left of it once all have been measured; so that nothing is divided by nothing."""
 
@@ -65,12 +76,12 @@ class Belief:
 
     def given(self, readings: Readings) -> "Belief":
         """What is believed after what was measured: every component the conjugate normal with known noise, its weight by how well
-        it had foretold the mean that was measured."""
+        it had predicted the mean that was measured."""
         count, measured = readings.count[..., None], (readings.mean / self.scale)[..., None]
         precision, more = self.deviation**-2, self.precision(readings.count)[..., None]
         mean = (precision * self.mean + more * measured) / (precision + more)
-        foretold = Normal(self.mean, (self.deviation.square() + more.clamp(min=LEAST).reciprocal()).sqrt())
-        weight = self.log_weight + torch.where(count > 0, foretold.log_prob(measured), 0.0)
+        predicted = Normal(self.mean, (self.deviation.square() + more.clamp(min=LEAST).reciprocal()).sqrt())
+        weight = self.log_weight + torch.where(count > 0, predicted.log_prob(measured), 0.0)
         return replace(self, mean=mean, deviation=(precision + more).rsqrt(), log_weight=weight.log_softmax(2))
 
     def draw(self, generator: Generator) -> Float[Tensor, "e h"]:
@@ -86,6 +97,22 @@ class Belief:
     def of_all(parts: Sequence["Belief"]) -> "Belief":
         """Those of several batches of episodes as one."""
         return Belief(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Belief)))
+
+
+def with_few(trials: Trials) -> Trials:
+    """Trials of which estimates on few pairs can be bought as well. A meter's prices are whole: who buys both is charged with the
+    gradient, and who buys the gradient alone a sixteenth too much."""
+    gradient, direct = trials.estimates[GRADIENT], trials.estimates[DIRECT]
+    cheaper = {
+        GRADIENT_ON_FEW: _first(gradient, FEW, 1),
+        DIRECT_ON_FEW: _first(direct, FEW, 0),
+        GRADIENT_ALONE: _first(gradient, ALONE, 1),
+    }
+    return replace(trials, estimates={**trials.estimates, **cheaper})
+
+
+def _first(estimate: Estimate, pairs: int, price: int) -> Estimate:
+    return replace(estimate, price=price, task=estimate.task[:, :pairs], general=estimate.general[:, :pairs])
 
 
 def scale_of(rewards: Float[Tensor, "e h"]) -> Float[Tensor, "e 1"]:
@@ -121,10 +148,10 @@ class Seen:
 
 
 def see(estimates: Mapping[str, Estimate], layers: int, elsewhere: Float[Tensor, "h k"] | None = None) -> Seen:
-    """Of every head: its estimated damage to the task by gradient and by direct effect, their errors over prompts, in general by
+    """Of every head, by estimates on few pairs (:func:`with_few`): its estimated damage to the task by gradient and by direct effect, their errors over prompts, in general by
     gradient, on which share of prompts it is harm, its rank by reward, its depth and whether it is in the first layer, its layer's
     estimates, and what :func:`paid_elsewhere` says, where that is known."""
-    gradient, direct = estimates[GRADIENT], estimates[DIRECT]
+    gradient, direct = estimates[GRADIENT_ON_FEW], estimates[DIRECT_ON_FEW]
     reward = gradient.rewards.mean(1)
     scale, (episodes, batch, heads) = scale_of(reward), gradient.task.shape
 

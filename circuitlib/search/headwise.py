@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from circuitlib.search.belief import Belief
+from circuitlib.search.episodes import BATCH
 from circuitlib.search.lookahead import AMOUNTS, rates
 from circuitlib.search.meter import Readings
 
@@ -46,7 +47,7 @@ def observe(
         belief.log_weight[..., 1].exp(),
         after.log_weight[..., 1].exp(),
         belief.noise,
-        readings.count / 32,
+        readings.count / BATCH,
         surprise.clamp(-3, 3),
         layer.repeat_interleave(heads // layers, 1).clamp(-3, 3),
         depth.expand_as(mean),

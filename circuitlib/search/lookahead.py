@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 from torch.distributions import Normal
 
-from circuitlib.search.belief import DIRECT, GRADIENT, Belief, Believer
+from circuitlib.search.belief import DIRECT_ON_FEW, GRADIENT_ON_FEW, Belief, Believer
 from circuitlib.search.meter import Meter, Readings
 
 AMOUNTS = (2, 4, 8)
@@ -56,7 +56,7 @@ def rates(belief: Belief, readings: Readings) -> Float[Tensor, "e h a"]:
 
 @dataclass(frozen=True)
 class LookAhead:
-    """Buys both estimates, believes what a :class:`circuitlib.search.belief.Believer` does, and measures where the knowledge gradient
+    """Buys both estimates on few prompts, believes what a :class:`circuitlib.search.belief.Believer` does, and measures where the knowledge gradient
     per price is largest.
 
     thompson: instead, 4 prompts at a time, the head that is best in a draw from the belief (Thompson 1933).
@@ -84,11 +84,12 @@ Keys = Callable[[Belief, Readings, Bool[Tensor, "e h a"], Float[Tensor, " e"]], 
 
 @torch.no_grad()
 def play(meter: Meter, budget: float | int, believer: Believer, keys: Keys) -> None:
-    """Buy both estimates; then do the possible action of the largest key until nothing more can be paid, naming the head of the
+    """Buy both estimates on few prompts; then do the possible action of the largest key until nothing more can be paid, naming the head of the
     largest mean after each. With a budget too small for the estimates nothing is done."""
-    if sum(map(meter.price_of, (GRADIENT, DIRECT))) > budget:
+    bought = (GRADIENT_ON_FEW, DIRECT_ON_FEW)
+    if sum(map(meter.price_of, bought)) > budget:
         return
-    belief = believer.belief({name: meter.estimate(name) for name in (GRADIENT, DIRECT)})
+    belief = believer.belief({name: meter.estimate(name) for name in bought})
     meter.name(belief.expected.argmax(1))
     whole = pairs_left(meter, budget).clamp(min=1)
     while True:

@@ -12,7 +12,7 @@ from circuitlib.ablation.heads import head_rewards
 from circuitlib.ablation.tables import reward
 from circuitlib.processes import in_processes
 from circuitlib.search import priors
-from circuitlib.search.belief import ESTIMATES, GRADIENT, Believer, paid_elsewhere
+from circuitlib.search.belief import ESTIMATES, GRADIENT, GRADIENT_ALONE, Believer, paid_elsewhere, with_few
 from circuitlib.search.contest import DRAWS, Policies
 from circuitlib.search.correlated import Correlated, Gaussian
 from circuitlib.search.episodes import signal_of
@@ -54,7 +54,7 @@ def priced_contest(
     """
     buyable = list(next(iter(evaluation.values())).estimates)
     players = list(_players(training, buyable, policies, learned, behaviours, layers, penalty))
-    tasks = [(draw_trials(tables, episodes, penalty), players) for tables in evaluation.values()]
+    tasks = [(with_few(draw_trials(tables, episodes, penalty)), players) for tables in evaluation.values()]
     return pd.concat(in_processes(priced, tasks), ignore_index=True)
 
 
@@ -77,19 +77,21 @@ def _players(
         yield Player(f"list of {task}", StaticPrior(head_order(rewards[None])))
     estimated = torch.stack([_estimated(x, penalty).mean(0) for x in training.values()])
     yield Player("list, gradients", StaticPrior(priors.by_normalised_mean(estimated)))
-    for estimate in buyable:
+    for estimate in (*buyable, GRADIENT_ALONE):
         yield Player(f"{estimate}, then verify", Verified(estimate, "verify"))
     across = measured.shape[1] // layers
     yield Player("halving, all heads", Halving(measured.shape[1], "halving"))
     for candidates in (8, 16, 32):
         yield Player(f"halving, {candidates} by gradient", Halving(candidates, "halving", GRADIENT))
     yield Player("halving, 16 by gradient and layer 0", Halving(16, "halving", GRADIENT, always=range(across)))
+    yield Player(f"halving, 16 by {GRADIENT_ALONE}", Halving(16, "halving", GRADIENT_ALONE))
     if behaviours:
         elsewhere = priors.by_normalised_mean(_head_rewards(behaviours, penalty))[:ELSEWHERE].tolist()
-        yield Player(
-            f"halving, 16 by gradient and {ELSEWHERE} of other behaviours",
-            Halving(16, "halving", GRADIENT, always=elsewhere),
-        )
+        for estimate in (GRADIENT, GRADIENT_ALONE):
+            yield Player(
+                f"halving, 16 by {estimate} and {ELSEWHERE} of other behaviours",
+                Halving(16, "halving", estimate, always=elsewhere),
+            )
     fewest = min(len(x.damage) for x in training.values())
     rows, guesses = (
         torch.stack([of(x, penalty)[:fewest] for x in training.values()]) for of in (_measured, _estimated)

@@ -1,6 +1,6 @@
 """The search with a price, as an environment: which head to measure next, and on how many further prompts.
 
-Before the first step both estimates are paid. Each step pays for its prompts; the reward is by how much the head that would be
+Before the first step both estimates are paid, on few prompts. Each step pays for its prompts; the reward is by how much the head that would be
 named now is truly better than the one before, as a fraction of the oracle, so that an episode's rewards add up to what is
 known in the end. It is told nothing of its task.
 """
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from circuitlib.search.belief import DIRECT, GRADIENT, Belief
+from circuitlib.search.belief import DIRECT_ON_FEW, GRADIENT_ON_FEW, Belief
 from circuitlib.search.headwise import observe
 from circuitlib.search.lookahead import AMOUNTS, allowed
 from circuitlib.search.meter import Readings
@@ -34,7 +34,7 @@ class PricedEnv:
         self.num_envs, self.layers = num_envs, layers
         self.batch, heads = trials[0].rows.shape[1:]
         self.tasks, self._beliefs = len(trials), Belief.of_all(beliefs)
-        spent = sum(trials[0].estimates[name].price for name in (GRADIENT, DIRECT))
+        spent = sum(trials[0].estimates[name].price for name in (GRADIENT_ON_FEW, DIRECT_ON_FEW))
         self.pairs = int((budget - spent) * self.batch)
         self._rows = torch.cat([some.rows for some in trials])
         self._true = torch.cat([some.rewards / best_reward(some.rewards)[:, None] for some in trials])

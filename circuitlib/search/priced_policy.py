@@ -100,7 +100,7 @@ def rollout(
 
 @dataclass(frozen=True)
 class PricedPolicy:
-    """Buys both estimates, plays the most probable action until its budget is spent, and names the head of the largest mean.
+    """Buys both estimates on few prompts, plays the most probable action until its budget is spent, and names the head of the largest mean.
 
     blind: the policy is shown which heads it has measured, and on how many prompts, but as if each had paid what was expected; what
     it names rests on what it measured.

@@ -8,6 +8,7 @@ already.
 import json
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
@@ -160,6 +161,20 @@ def _refuse_another_model(bridge: Bridge, directory: Path) -> None:
         )
 
 
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """A setting of the whole process, as it was before once the block ends."""
+    from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
+
+    shown = is_progress_bar_enabled()
+    disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            enable_progress_bar()
+
+
 def _fold(bridge: Bridge) -> None:
     sizes = len(bridge.W_E), int(bridge.cfg.n_ctx)
     before = _predictions(bridge, *sizes)
@@ -175,7 +190,10 @@ def _fold(bridge: Bridge) -> None:
 
 
 def load_subject(
-    name: str | Path = EMBEDDED, convention: Convention = "folded", device: str = "cpu", bos: str = DEFAULT
+    name: str | Path = EMBEDDED,
+    convention: Convention = "folded",
+    device: torch.device | str = "cpu",
+    bos: str = DEFAULT,
 ) -> Subject:
     """Load a subject in float32: the embedded one, a local directory, or a name on the hub.
 
@@ -191,16 +209,20 @@ def load_subject(
     if convention not in get_args(Convention):
         raise ValueError(f"convention must be one of {get_args(Convention)}, not {convention!r}")
     refuse_device(device)
+    device = str(device)
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device {device!r}: this torch finds no CUDA device; use cpu")
     directory = find_checkpoint(name)
     # Here, because both take seconds to import.
     from transformer_lens.model_bridge import TransformerBridge
-    from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()
-    with _LOADING:
-        bridge = TransformerBridge.boot_transformers(str(directory), dtype=torch.float32, device=device)
+    with _LOADING, _without_progress_bars():
+        try:
+            bridge = TransformerBridge.boot_transformers(str(directory), dtype=torch.float32, device=device)
+        except AssertionError as error:  # of a variant that it does not know, such as a GPT-NeoX without biases
+            raise ValueError(
+                f"TransformerLens does not load {name}: {error or 'an assertion of its own fails'}"
+            ) from error
         bridge.eval().requires_grad_(False)
         _refuse_not_finite(bridge, str(directory))
         _refuse_another_model(bridge, directory)
