@@ -1,6 +1,8 @@
 """Beside the committed results: equal agrees, every difference is noticed, policies are compared in distribution."""
 
+import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +25,7 @@ from circuitlib.companion.compare import (
 )
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import KEPT, Settings
-from circuitlib.manifest import load_frame, read_provenance, remove, save_frame
+from circuitlib.manifest import StaleResult, as_json, load_frame, read_provenance, remove, save_frame
 from circuitlib.paths import RESULTS
 
 
@@ -96,6 +98,55 @@ def test_a_searcher_without_policy_is_compared_by_its_differences(copied: Run) -
     _rewrite(copied, "evaluation", frame)
     comparison = compare(copied, Run()).set_index("result")
     assert list(comparison.index[~comparison["agrees"]]) == ["evaluation, without policies"]
+
+
+def _policies(frame: pd.DataFrame) -> pd.Series:
+    return frame["searcher"].str.startswith(("policy", "headwise"))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "noticed"),
+    [
+        ("rivals", lambda frame: frame.assign(found=frame["found"] / 2), "rivals"),
+        ("rivals", lambda frame: frame.assign(fresh=0.0), "rivals"),
+        ("rivals", lambda frame: frame.assign(recall=0.0), "rivals"),
+        ("rivals", lambda frame: frame.assign(measured_best=False), "rivals"),
+        ("rivals", lambda frame: frame.assign(named=frame["named"].mask(_policies(frame), 0.0)), "rivals"),
+        ("rivals", lambda frame: frame[~_policies(frame)], "rivals, who plays"),
+        ("training_k1", lambda frame: frame.assign(best=0.0), "training_k1.parquet"),
+        ("training_k5", lambda frame: frame.iloc[1:], "training_k5.parquet"),
+    ],
+)
+def test_a_difference_in_a_long_frame_is_noticed(
+    name: str, change: Callable[[pd.DataFrame], pd.DataFrame], noticed: str, copied: Run
+) -> None:
+    path = copied.folder / f"{name}.parquet"
+    save_frame(path, change(load_frame(path)), read_provenance(path))
+    comparison = compare(copied, Run()).set_index("result")
+    assert noticed in comparison.index[~comparison["agrees"]]
+    assert set(comparison.index[~comparison["agrees"]]) <= {noticed, "rivals"}
+
+
+def test_a_result_of_any_kind_that_is_missing_is_noticed(copied: Run) -> None:
+    gone = (
+        "policy_k5.safetensors",
+        "training_k1.parquet",
+        "rivals.parquet",
+        "evaluation.parquet",
+        "damage_ioi_train.safetensors",
+    )
+    for name in gone:
+        remove(copied.folder / name)
+    (copied.folder / "policy_k1_others.safetensors").write_bytes(b"of seeds that are not published")
+    comparison = compare(copied, Run()).set_index("result")
+    assert set(comparison.index[comparison["value"] == np.inf]) == set(gone)
+
+
+def test_another_subject_is_refused(copied: Run) -> None:
+    card = copied.folder / "subject.json"
+    card.write_text(as_json(json.loads(card.read_text()) | {"control_text": "wikitext-2"}))
+    with pytest.raises(StaleResult):
+        compare(Run(Settings(), copied.output), Run())
 
 
 def test_a_condition_that_is_missing_is_noticed(copied: Run) -> None:

@@ -5,6 +5,7 @@ on another processor policies are another draw of the same distribution over see
 that distribution, in one test of all conditions at once.
 """
 
+from collections.abc import Iterator
 from itertools import combinations
 from math import comb
 from pathlib import Path
@@ -14,8 +15,9 @@ import pandas as pd
 
 from circuitlib.ablation.build import apart
 from circuitlib.ablation.tables import load_table
-from circuitlib.companion.run import Run
-from circuitlib.manifest import load_frame
+from circuitlib.companion.learned import LEARNED
+from circuitlib.companion.run import OTHERS, Run
+from circuitlib.manifest import content_hash, load_frame
 from circuitlib.search.evaluate import CONDITION
 
 FRAME_TOLERANCE = 1e-3
@@ -44,24 +46,33 @@ def compare(run: Run, other: Run) -> pd.DataFrame:
     """Columns: result, by (``difference`` or ``distribution``), value (the largest difference, or the
     probability), bar, agrees. A result that one run lacks has an infinite difference."""
     folders = (run.folder, other.folder)
-    names = sorted(
-        {str(path.relative_to(folder)) for folder in folders for path in folder.rglob("*.*")} - by_command(run)
-    )
-    evaluation = _evaluation(*folders) if "evaluation.parquet" in names else []
-    same_seeds = run.settings.seeds == other.settings.seeds
-    exact = same_seeds and all(by == "difference" and value == 0 for _, by, value, *_ in evaluation)
+    there = [{str(path.relative_to(folder)) for path in _results(folder)} - by_command(run) for folder in folders]
+    both = sorted(there[0] & there[1])
+    missing = [_by_difference(name, INFINITE) for name in sorted(there[0] ^ there[1])]
+    evaluation = _evaluation(*folders) if "evaluation.parquet" in both else []
+    same_policies = all(by == "difference" and value == 0 for _, by, value, *_ in evaluation)
+    exact = same_policies and run.settings.seeds == other.settings.seeds
     tables, frames = [], []
-    for name in names:
+    for name in both:
         ours, theirs = (folder / name for folder in folders)
-        both = ours.exists() and theirs.exists()
         if ours.suffix == ".safetensors" and ours.name.startswith(("damage_", "estimate_")):
-            difference = apart(load_table(ours), load_table(theirs)) if both else INFINITE
+            difference = apart(load_table(ours), load_table(theirs))
             tables.append(_by_difference(name.removesuffix(".safetensors"), difference, run.settings.rounding))
         elif ours.suffix == ".csv":
-            found = _stored_difference(ours, theirs, exact) if both else INFINITE
+            found = _stored_difference(ours, theirs, exact)
             frames += [] if found is None else [_by_difference(name, found)]
-    rivals = [_rivals(*folders)] if "rivals.parquet" in names else []
-    return pd.DataFrame([*tables, *frames, *evaluation, *rivals], columns=["result", "by", "value", "bar", "agrees"])
+        elif ours.name.startswith("training_k") and same_policies:
+            frames.append(_by_difference(name, _histories(ours, theirs)))
+    rivals = _rivals(*folders, same_policies) if "rivals.parquet" in both else []
+    columns = ["result", "by", "value", "bar", "agrees"]
+    return pd.DataFrame([*missing, *tables, *frames, *evaluation, *rivals], columns=columns)
+
+
+def _results(folder: Path) -> Iterator[Path]:
+    """What a run measures, without manifests and the weights of seeds that are not published."""
+    for path in folder.rglob("*.*"):
+        if path.suffix != ".json" and not path.stem.endswith(OTHERS):
+            yield path
 
 
 def by_command(run: Run) -> set[str]:
@@ -104,10 +115,7 @@ def frame_difference(here: pd.DataFrame, there: pd.DataFrame) -> float:
 def _evaluation(ours: Path, theirs: Path) -> list[Row]:
     """Searchers without a policy by their differences, policies by the distribution over seeds unless those of the seeds that both
     runs have are the same to the last digit."""
-    paths = [folder / "evaluation.parquet" for folder in (ours, theirs)]
-    if not all(path.exists() for path in paths):
-        return [_by_difference("evaluation.parquet", INFINITE)]
-    frames = [load_frame(path) for path in paths]
+    frames = [load_frame(folder / "evaluation.parquet") for folder in (ours, theirs)]
     # Which head passes 90% first may turn on rounding.
     plain = [frame.query("searcher != 'policy'").drop(columns="reached_90").reset_index(drop=True) for frame in frames]
     by_difference = _by_difference("evaluation, without policies", frame_difference(*plain))
@@ -122,19 +130,36 @@ def _evaluation(ours: Path, theirs: Path) -> list[Row]:
     return [by_difference, (name, "distribution", p, SIGNIFICANCE, p > SIGNIFICANCE)]
 
 
-def _rivals(ours: Path, theirs: Path) -> Row:
-    """Searchers on the axis of price, those without a trained policy: what they name on average, as a fraction of the oracle. One
-    that adapts may turn elsewhere on a rounding, which an episode feels and their mean hardly."""
-    paths = [folder / "rivals.parquet" for folder in (ours, theirs)]
-    if not all(path.exists() for path in paths):
-        return _by_difference("rivals.parquet", INFINITE)
-    means = []
-    for path in paths:
-        frame = load_frame(path)
-        plain = frame[~frame["searcher"].str.startswith(("policy", "headwise"))]
-        by = plain.groupby(["task", "searcher", "price"])[["named", "oracle"]].mean()
-        means.append((by["named"] / by["oracle"]).rename("named").reset_index())
-    return _by_difference("rivals, without policies", frame_difference(*means), RIVALS_TOLERANCE)
+def _histories(ours: Path, theirs: Path) -> float:
+    """Of what the policies found in training, those of the seeds that both runs have."""
+    both = [load_frame(path) for path in (ours, theirs)]
+    seeds = set(both[0]["seed"]) & set(both[1]["seed"])
+    return frame_difference(*(frame[frame["seed"].isin(seeds)].reset_index(drop=True) for frame in both))
+
+
+def _rivals(ours: Path, theirs: Path, same_policies: bool) -> list[Row]:
+    """Searchers on the axis of price: whether both runs have the same ones, and what they name and find on average, as a fraction of the
+    oracle, and have measured, without the paper's policies where these are others, and without what was learned on behaviours where
+    that was learned anew. One that adapts may turn elsewhere on a rounding, which an episode feels and their mean hardly."""
+    others: tuple[str, ...] = () if same_policies else ("policy",)
+    learned = [content_hash(folder / LEARNED) for folder in (ours, theirs) if (folder / LEARNED).exists()]
+    others += ("headwise", "belief") if len(set(learned)) > 1 else ()
+    means, all_ = [], []
+    for folder in (ours, theirs):
+        frame = load_frame(folder / "rivals.parquet")
+        by = frame.groupby(["task", "searcher", "price"])
+        all_.append(set(by.groups))
+        mean = by[["named", "fresh", "found", "oracle", "measured_best", "recall"]].mean().astype(float)
+        for score in ("named", "fresh", "found"):
+            mean[score] /= mean["oracle"]
+        mean = mean.drop(columns="oracle").reset_index()
+        means.append(mean[~mean["searcher"].str.startswith(others)].reset_index(drop=True) if others else mean)
+    left = ", without those of other policies" if others else ""
+    same = 0.0 if all_[0] == all_[1] else INFINITE
+    return [
+        _by_difference("rivals, who plays", same),
+        _by_difference(f"rivals{left}", frame_difference(*means), RIVALS_TOLERANCE),
+    ]
 
 
 def fractions_by_seed(evaluation: pd.DataFrame) -> pd.DataFrame:

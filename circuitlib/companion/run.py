@@ -60,6 +60,9 @@ from circuitlib.tasks.control_text import CONTROL, Part
 LONG = ("evaluation", "rivals")
 """Frames with so many rows that they are stored as parquet, a fifth of the size of CSV."""
 
+CARD = "subject.json"
+"""What results are of, beside them."""
+
 OTHERS = "_others"
 """Ends the names of files with the weights of the seeds that are not kept."""
 
@@ -193,7 +196,7 @@ class Run:
         stands in files which :func:`circuitlib.subjects.card.fingerprint` does not hash.
         """
         loaded = load_subject(self.settings.subject, self.settings.convention, bos=self.settings.bos)
-        stored = self._stored_card(self.folder / "subject.json")
+        stored = self._stored_card(self.folder / CARD)
         if stored and (differs := differences(stored.record(), loaded.card.record())):
             raise StaleResult(f"the results in {self.folder.name} are of another {stored.name}: {'; '.join(differs)}")
         return loaded
@@ -204,7 +207,7 @@ class Run:
 
         Raises ``StaleResult`` when the checkpoint that is here is not the one that the results are of.
         """
-        path = self.folder / "subject.json"
+        path = self.folder / CARD
         card = self._stored_card(path)
         if card is None:
             if self.output:
