@@ -22,6 +22,7 @@ from circuitlib.ablation.build import ROWS_AGAIN, Recipe, build_table, code_of, 
 from circuitlib.ablation.check_task import why_left_out
 from circuitlib.ablation.tables import DamageTable, load_table, save_table
 from circuitlib.companion.aside import ASIDE, is_whole, set_aside
+from circuitlib.companion.legend import subject_title
 from circuitlib.companion.locks import in_turn
 from circuitlib.companion.parameters import executed_cells, refuse_unknown_parameters
 from circuitlib.companion.settings import CANDIDATES, KEPT, PUBLISHED, Settings, published
@@ -243,9 +244,14 @@ class Run:
         ]
 
     @property
+    def title(self) -> str:
+        """Its subject, as tables and sentences name it."""
+        return subject_title(self.card.name)
+
+    @property
     def caption(self) -> str:
         """What its figures and tables are of: the subject, what its prompts begin with, its control text."""
-        return f"{self.card.name}; prompts begin with {self.card.bos}; control text: {self.settings.text}"
+        return f"{self.title}; prompts begin with {self.card.bos}; control text: {self.settings.text}"
 
     @cached_property
     def left_out(self) -> dict[str, str]:

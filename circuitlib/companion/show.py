@@ -137,7 +137,7 @@ def _png(image: Image.Image, texts: dict[str, str], dpi: float) -> bytes:
 
 def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "", first: Collection[str] | None = None) -> HTML:
     """A table for reading: the subject (or ``subject``, where the table is of another) in its caption, named
-    indices as columns and others left out, tasks as prose names them, floats with ``digits`` decimals, missing values empty.
+    indices as columns and others left out, tasks and columns as prose names them, floats with ``digits`` decimals, missing values empty.
 
     first: rows of the index that are shown at once, the others folded below; by default all are."""
     if first is not None:
@@ -148,6 +148,7 @@ def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "", first: C
     named = [name for name in frame.index.names if name is not None]
     form = f"{{:z.{digits}f}}".format
     words = frame.reset_index(named).rename(columns=HEADINGS | TASKS_IN_WORDS).rename_axis(columns=None)
+    words = words.rename(columns=lambda name: name.replace("_", " ") if isinstance(name, str) else name)
     words = words.map(lambda cell: TASKS_IN_WORDS.get(cell, cell) if isinstance(cell, str) else cell)
     text = words.to_html(index=False, border=0, na_rep="", float_format=form)
     title = escape(subject or _SUBJECT["caption"])
