@@ -8,14 +8,19 @@ from hypothesis import strategies as st
 
 from circuitlib.companion.legend import SEARCHERS, kind_of
 from circuitlib.search import oracle
+from circuitlib.search.belief import DIRECT_ON_FEW, GRADIENT_ON_FEW, Believer, Prior
+from circuitlib.search.correlated import Correlated, Gaussian
 from circuitlib.search.episodes import signal_of
+from circuitlib.search.headwise import Headwise
+from circuitlib.search.lookahead import LookAhead
 from circuitlib.search.meter import Estimate, Meter
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.policy import PolicySearcher
+from circuitlib.search.priced_policy import PricedPolicy
 from circuitlib.search.rivals import Halving, LayersByReward, Verified, schedule
 from circuitlib.search.searchers import RandomSearcher, Searcher, StaticPrior
 
-HEADS, BATCH = 12, 8
+HEADS, LAYERS, BATCH = 12, 3, 8
 NOTHING = signal_of(("induction", "ioi"))
 
 
@@ -41,7 +46,8 @@ def metered(rows: torch.Tensor, seed: int = 0) -> Meter:
     g = torch.Generator().manual_seed(seed + 1_000)
     noise = {name: torch.randn(rows.shape, generator=g) for name in PRICES}
     estimates = {name: Estimate(PRICES[name], rows + noise[name], 0.1 * rows) for name in PRICES}
-    return Meter(rows, estimates)
+    of_few = {GRADIENT_ON_FEW: "gradient", DIRECT_ON_FEW: "direct"}
+    return Meter(rows, estimates | {name: estimates[of] for name, of in of_few.items()})
 
 
 def searchers() -> list[Searcher]:
@@ -55,6 +61,12 @@ def searchers() -> list[Searcher]:
         Verified("gradient", "attribution"),
         Halving(8, "halving"),
         Halving(4, "halving from attribution", "gradient", always=(0, 5)),
+        Correlated(Gaussian.of(drawn_rows(7)), "thompson", "Thompson"),
+        Correlated(Gaussian.of(drawn_rows(7)), "ucb", "upper bounds", "gradient"),
+        LookAhead(Believer(Prior(0), LAYERS)),
+        LookAhead(Believer(Prior(0), LAYERS), thompson=True),
+        PricedPolicy(Headwise(0), Believer(Prior(0), LAYERS)),
+        PricedPolicy(Headwise(0), Believer(Prior(0), LAYERS), blind=True),
     ]
 
 
@@ -69,7 +81,7 @@ def test_oracle_is_brute_force() -> None:
     assert oracle.head_order(rewards).tolist() == sorted(range(HEADS), key=lambda h: -means[h])
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 1000),
     index=st.integers(0, len(searchers()) - 1),
@@ -209,7 +221,7 @@ def test_meter_refuses() -> None:
     for other in (heads[:3], heads[:, 0], heads[None]):
         with pytest.raises((ValueError, TypeError), match=r"heads must be \[5, k\]|heads"):
             meter.measure(other)
-    with pytest.raises(ValueError, match="there are \\['direct', 'gradient'\\]"):
+    with pytest.raises(ValueError, match="there are \\['direct', 'direct effect on 8 prompts', 'gradient', 'gradient"):
         meter.estimate("norms")
     assert meter.log.head.shape == (5, 0)
     assert meter.log.found(torch.ones(5, HEADS)).at(1).isnan().all()
