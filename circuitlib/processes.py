@@ -34,7 +34,7 @@ def in_processes(call: Callable[..., Value], jobs: Sequence[tuple[Any, ...]]) ->
 
 
 def end_with_parent() -> None:
-    """From now on this process, which another one spawned, ends as soon as that one does, however it does: whoever would read what
+    """From now on this process, which another one spawned, ends as soon as that one does, however it does: the reader of what
     it computes is gone."""
     parent = parent_process()
     assert parent is not None, "only a spawned process has a parent to end with"

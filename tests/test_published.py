@@ -157,7 +157,7 @@ def test_a_committed_result_that_is_not_whole_is_to_be_restored(kept: int, secon
         broken.unlink()
         broken.write_bytes(content[:kept])
         with pytest.raises(
-            ValueError, match=rf"{broken.parent}/\w+\.\w+ is committed, and damaged.*{broken.name} is cor"
+            ValueError, match=rf"{broken.parent}/\w+\.\w+ is committed, and corrupt.*{broken.name} is cor"
         ):
             again.adopted_table("ioi", "evaluation") if broken.stem == path.stem else again.adopt_frame(
                 "pairs", frames.SLOW["pairs"]

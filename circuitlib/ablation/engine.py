@@ -27,7 +27,7 @@ class Ablation:
     kind: ``zero``, the paper's; ``mean``, the head's mean over all positions of a reference batch; ``resample``,
     the head's value at the same position of a counterfactual prompt, a prompt like it in which the answer is
     another one (causal scrubbing's and activation patching's choice).
-    reference: token ids ``[n, pos]``, one tensor a length: the batch of a ``mean``, and of nothing else.
+    reference: token ids ``[n, pos]``, one tensor per length: the batch of a ``mean``, and of nothing else.
 
     Raises ``ValueError`` for another kind, a mean without reference, or a reference without mean.
     """

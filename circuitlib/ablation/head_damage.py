@@ -293,7 +293,7 @@ def _as_ablation(ablation: AblationKind | Ablation, groups: Sequence[Prompts], c
 
 
 def _as_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Tensor]:
-    """Token ids ``[texts, pos]``, BOS first, one tensor a length, shortest first."""
+    """Token ids ``[texts, pos]``, BOS first, one tensor per length, shortest first."""
     import torch
 
     from circuitlib.tasks.base import encode_text

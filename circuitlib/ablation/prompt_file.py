@@ -31,12 +31,12 @@ def read_prompts(path: Path) -> list[Triple]:
 
 
 def read_passages(path: Path) -> list[str]:
-    """The passages of a text file, one a line; empty lines are passed over. Raises ``ValueError``, naming the file, where there are none, and
+    """The passages of a text file, one per line; empty lines are passed over. Raises ``ValueError``, naming the file, where there are none, and
     for a file that is not in UTF-8."""
     with _in_utf8(path):
         passages = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     if not passages:
-        raise ValueError(f"{path} has no passage: one a line is control text")
+        raise ValueError(f"{path} has no passage: control text is one passage per line")
     return passages
 
 

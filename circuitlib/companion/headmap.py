@@ -73,7 +73,7 @@ def map_data(run: Run) -> tuple[dict[str, Any], list[Path]]:
 
 @described
 def map_figure(subjects: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """The reward of every head on every task, a row a subject: layers down, heads across, the colour growing with the square root,
+    """The reward of every head on every task, one row per subject: layers down, heads across, the colour growing with the square root,
     as in the page."""
     columns = max(len(data["tasks"]) for data in subjects.values())
     heights = [0.8 + 0.15 * data["layers"] for data in subjects.values()]

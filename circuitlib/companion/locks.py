@@ -1,6 +1,6 @@
-"""One process at a time: who writes into a run's folders, and what whoever else wants to is told.
+"""One process at a time: who writes into a run's folders, and what other processes that want to are told.
 
-A run has a folder of locks: one for whoever makes it as a whole, one a single result for whoever measures that, and a door, through
+A run has a folder of locks: one for the process that makes it as a whole, one per result for the process that measures it, and a door, through
 which everybody comes to a single result. The operating system holds these locks, and gives them back when a process ends, however it
 does.
 """
@@ -46,7 +46,7 @@ def alone(path: Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def in_turn(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock ``path`` for ``what``, after whoever does now, having said that it waits."""
+    """Hold the lock ``path`` for ``what``, after the process that does now, having said that it waits."""
     with _lock(path.with_name(DOOR)):
         lock = _at_once(path)
     if lock is None:

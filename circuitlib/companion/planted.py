@@ -43,7 +43,7 @@ Set before training."""
 
 
 def measure(path: Path, config: PPOConfig | None = None, progress: Callable[[str], object] = print) -> pd.DataFrame:
-    """Train the paper's network, by default by the paper's settings with k=1, on every source, a process a core, and let it
+    """Train the paper's network, by default by the paper's settings with k=1, on every source, one process per core, and let it
     play. Writes the table."""
     config = config or PPOConfig()
     rows: list[dict[str, Any]] = []

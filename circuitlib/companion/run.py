@@ -577,7 +577,7 @@ def _committed(read: Callable[[Path], Read], path: Path) -> Read:
     try:
         return read(path)
     except StaleResult as reason:
-        raise ValueError(f"{path} is committed, and damaged: restore it, as with git ({reason})") from None
+        raise ValueError(f"{path} is committed, and corrupt: restore it, as with git ({reason})") from None
 
 
 @contextmanager

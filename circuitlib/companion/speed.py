@@ -20,7 +20,7 @@ from circuitlib.paths import RESULTS
 from circuitlib.subjects.types import Bridge
 
 RECORDED = RESULTS / "speed"
-"""A folder a processor, each with the tables of ``python -m circuitlib benchmark``."""
+"""One folder per processor, each with the tables of ``python -m circuitlib benchmark``."""
 
 
 def recorded(name: str) -> pd.DataFrame:

