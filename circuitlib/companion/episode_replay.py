@@ -21,7 +21,7 @@ from circuitlib.companion.frames import evaluation_episodes, head_rewards
 from circuitlib.companion.headmap import short
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
-from circuitlib.companion.show import described
+from circuitlib.companion.show import PAGE, described
 from circuitlib.search.env import budget_for
 from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.search.oracle import head_order
@@ -112,9 +112,9 @@ LINES = (
 def replay_figure(subjects: Mapping[str, Mapping[str, Any]], task: str = "docstring") -> Figure:
     """The first episode of a task, a row a subject: the heads that the first seed's policy measures, seeing and blind, numbered in
     order, the best one outlined, and the running best of all searchers against the oracle."""
-    heights = [1.4 + 0.2 * data["layers"] for data in subjects.values()]
+    heights = [1.1 + 0.19 * data["layers"] for data in subjects.values()]
     figure, axes = plt.subplots(
-        len(subjects), 3, figsize=(11, sum(heights)), height_ratios=heights, width_ratios=[1, 1, 1.3], squeeze=False
+        len(subjects), 3, figsize=(PAGE, sum(heights)), height_ratios=heights, width_ratios=[1, 1, 0.9], squeeze=False
     )
     for (left, right, curves), (name, data) in zip(axes, subjects.items(), strict=True):
         episode = next(one for one in data["tasks"] if one["name"] == task)["episodes"][0]
@@ -129,11 +129,12 @@ def replay_figure(subjects: Mapping[str, Mapping[str, Any]], task: str = "docstr
             curves.plot(picks, best, color=colour, ls=dashes, label=title, drawstyle="steps-post")
         curves.axhline(1, color="black", lw=1, ls=":")
         curves.set(xlabel="heads measured", ylabel="best reward / oracle", ylim=(0, 1.05))
-        curves.set_title(f"{task}, told nothing, one episode")
+        curves.set_title(f"{task}, told nothing,\none episode")
         curves.set_box_aspect(0.8)
-    axes[0][-1].legend(fontsize="x-small", loc="lower right")
+    handles, labels = axes[0][-1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
     figure.suptitle(
-        "numbers: the order of picks; box: the episode's best head; colours: rewards, by the square root (red: the task needs the head)",
+        "numbers: the order of picks; box: the episode's best head;\ncolours: rewards, by the square root (red: the task needs the head)",
         fontsize=9,
     )
     return figure
@@ -147,7 +148,7 @@ def _numbered(axis: Axes, rewards: np.ndarray, order: list[int], across: int) ->
     axis.imshow(shown.reshape(-1, across), cmap="RdBu_r", vmin=-limit, vmax=limit)
     for pick, head in enumerate(order, 1):
         dark = abs(shown[head]) > 0.6 * limit
-        where: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 5, "color": "white" if dark else "black"}
+        where: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": "white" if dark else "black"}
         axis.text(head % across, head // across, str(pick), **where)
     best = int(rewards.argmax())
     axis.add_patch(plt.Rectangle((best % across - 0.5, best // across - 0.5), 1, 1, fill=False, ec="black", lw=1.5))

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from circuitlib.companion.legend import PLANNING, SEARCHERS, kind_of, task_title
-from circuitlib.companion.show import described, subject_name
+from circuitlib.companion.legend import PLANNING, SEARCHERS, kind_of, processor_title, subject_title, task_title
+from circuitlib.companion.show import PAGE, described, subject_name
 from circuitlib.companion.verdicts import MARGIN
 from circuitlib.search.env import BUDGET
 from circuitlib.search.evaluate import after_picks
@@ -26,20 +26,31 @@ THEIRS = "paper (GPT-2 small)"
 
 VERDICTS = {
     ("consistent", "holds", "gains"): ("#08306B", "o", "full"),
-    ("undecided", "at the ceiling"): ("#737373", "o", "none"),
-    ("inconsistent", "the other way round", "gains nothing", "loses"): ("#E69F00", "s", "full"),
+    ("undecided",): ("#737373", "o", "none"),
+    ("at the ceiling",): ("#737373", "^", "none"),
+    ("gains nothing",): ("#E69F00", "v", "none"),
+    ("inconsistent", "the other way round", "loses"): ("#E69F00", "s", "full"),
 }
 """How verdicts are drawn, apart in grey too: colour, marker, whether it is filled."""
 
 
-def _panels(count: int, width: float, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
-    """A row of panels, ``width`` inches each."""
-    figure, axes = plt.subplots(1, count, figsize=(width * count, height), squeeze=False, **options)
-    return figure, list(axes[0])
+def _panels(count: int, height: float, across: int | None = None, **options: Any) -> tuple[Figure, list[Axes]]:
+    """Panels on the width of a page, ``across`` in a row, by default all; ``height`` inches each."""
+    across = across or count
+    down = -(-count // across)
+    figure, axes = plt.subplots(down, across, figsize=(PAGE, height * down), squeeze=False, **options)
+    for axis in axes.flat[count:]:
+        axis.set_axis_off()
+    return figure, list(axes.flat[:count])
+
+
+def legend_above(figure: Figure, handles: Sequence[Any], labels: Sequence[str], across: int) -> None:
+    """One legend for all panels, above them, so many entries in a row."""
+    figure.legend(handles, labels, loc="outside upper center", ncols=across, fontsize="small")
 
 
 def _here() -> str:
-    return f"here ({subject_name()})"
+    return f"here ({subject_title(subject_name())})"
 
 
 def _errors(rows: pd.DataFrame, value: str) -> np.ndarray:
@@ -68,7 +79,7 @@ def search_curves(summary: pd.DataFrame, told: dict[str, str]) -> Figure:
     planner = SEARCHERS["policy k=5"]
     looks = {kind.title: (kind.colour, kind.marker, "-", 0.15) for kind in SEARCHERS.values()}
     looks[PLANNING] = planner.colour, "", ":", 0.0
-    figure, axes = _panels(len(told), 3.6, 3.5, sharey=True)
+    figure, axes = _panels(len(told), 3.4, sharey=True)
     for axis, (task, signal) in zip(axes, told.items(), strict=True):
         for title, (colour, marker, dashes, alpha) in looks.items():
             line = rows.query("task == @task and label == @title").sort_values("measured")
@@ -81,7 +92,7 @@ def search_curves(summary: pd.DataFrame, told: dict[str, str]) -> Figure:
             axis.fill_between(x, line["low"], line["high"], color=colour, alpha=alpha, lw=0)
         axis.axhline(1, color=ORACLE, lw=1, ls=":")
         trained = "trained on" if signal == task else "never trained on"
-        axis.set(xscale="log", xlabel="heads measured, repeats counted", title=f"{task_title(task)} ({trained})")
+        axis.set(xscale="log", xlabel="heads measured", title=f"{task_title(task)}\n({trained})")
         ticks = sorted(set(rows.loc[rows["task"] == task, "measured"]))
         # Two that are near each other would overlap; the last is all heads.
         crowded = [after < 1.5 * tick for tick, after in pairwise(ticks)]
@@ -89,7 +100,7 @@ def search_curves(summary: pd.DataFrame, told: dict[str, str]) -> Figure:
         axis.axvline(BUDGET, color=ORACLE, lw=0.6, ls="--", alpha=0.5)
         axis.minorticks_off()
     axes[0].set(ylabel="best reward / oracle", ylim=(None, 1.05))
-    figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside upper center", ncols=len(looks), fontsize="small")
+    legend_above(figure, *axes[-1].get_legend_handles_labels(), across=3)
     return figure
 
 
@@ -98,10 +109,10 @@ def head_maps(heads: pd.DataFrame, tasks: Sequence[str], heads_per_layer: int) -
     """Mean reward of every head, layers down and heads across, one map per task. Red: losing the head costs
     the task more than it costs general text."""
     layers = heads["head"].nunique() // heads_per_layer
-    figure, axes = _panels(len(tasks), 1.7 + 0.2 * heads_per_layer, 1.3 + 0.2 * layers)
+    figure, axes = _panels(len(tasks), 1.2 + (0.15 if layers > heads_per_layer else 0.12) * layers)
     for axis, task in zip(axes, tasks, strict=True):
         rewards = heads[heads["task"] == task].sort_values("head")["reward"].to_numpy()
-        label = "mean reward (red: the task needs it)" if axis is axes[-1] else ""
+        label = "mean reward" if axis is axes[-1] else ""
         _map(axis, rewards.reshape(layers, heads_per_layer), label)
         axis.set(title=task_title(task), xlabel="head")
     axes[0].set(ylabel="layer")
@@ -132,7 +143,7 @@ def sorted_rewards(rewards: dict[str, np.ndarray], top: int = 20) -> Figure:
 
     rewards: of a task, ``[episodes, heads]``. top: heads that are shown.
     """
-    figure, axes = _panels(len(rewards), 3.8, 3.2)
+    figure, axes = _panels(len(rewards), 3.0)
     for axis, (task, values) in zip(axes, rewards.items(), strict=True):
         best = values[:, np.argsort(-values.mean(0), kind="stable")[:top]]
         rank = np.arange(1, best.shape[1] + 1)
@@ -149,7 +160,7 @@ def sorted_rewards(rewards: dict[str, np.ndarray], top: int = 20) -> Figure:
 @described
 def pretraining_curves(log: pd.DataFrame) -> Figure:
     """The embedded subject in training: tasks answered right, and prose loss against the bigram model."""
-    figure, (left, right) = _panels(2, 4.5, 3.3)
+    figure, (left, right) = _panels(2, 3.2)
     styles = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))]
     names = [column.removesuffix("_right") for column in map(str, log) if column.endswith("_right")]
     for name, style, colour in zip(names, styles, sns.color_palette("colorblind"), strict=False):
@@ -168,7 +179,7 @@ def pretraining_curves(log: pd.DataFrame) -> Figure:
 def training_curves(history: pd.DataFrame, oracle: dict[str, float], window: int = 10) -> Figure:
     """Best reward of the training episodes against PPO updates, the mean over seeds and, as a band, from the least to the most of
     them, with the oracle's mean reward on each task."""
-    figure, axes = _panels(len(oracle), 4.6, 3.3)
+    figure, axes = _panels(len(oracle), 3.2)
     for axis, (task, ceiling) in zip(axes, oracle.items(), strict=True):
         for k, rows in history[history["task"] == task].groupby("trained_k"):
             by_seed = rows.pivot(index="update", columns="seed", values="best")
@@ -189,7 +200,7 @@ def signal_bars(summary: pd.DataFrame, task: str, paper: dict[tuple[str, int, st
     oracle; beside it the paper's, by (task, trained k, signal), where it has one."""
     rows = after_picks(summary[(summary["task"] == task) & (summary["planned_k"] <= 1)])
     policies = rows[rows["searcher"] == "policy"].groupby("trained_k")
-    figure, axes = _panels(len(policies), 4.2, 3.3, sharey=True)
+    figure, axes = _panels(len(policies), 3.5, sharey=True)
     k: Any
     for axis, (k, ours) in zip(axes, policies, strict=True):
         x = np.arange(len(ours))
@@ -203,7 +214,7 @@ def signal_bars(summary: pd.DataFrame, task: str, paper: dict[tuple[str, int, st
         axis.set_xticks(x, [f"told\n{'nothing' if one == 'none' else task_title(one)}" for one in ours["signal"]])
         axis.set(title=f"{task_title(task)}, trained with k={k}", ylim=(0, 1.12))
     axes[0].set_ylabel(f"best reward / oracle\nafter {rows['measured'].max()} heads measured")
-    axes[-1].legend(loc="upper left", fontsize="small", bbox_to_anchor=(1.0, 1.0))
+    legend_above(figure, *axes[-1].get_legend_handles_labels(), across=2)
     return figure
 
 
@@ -215,7 +226,7 @@ def convention_scatter(conventions: pd.DataFrame, names: Sequence[str]) -> Figur
     names: of all heads.
     """
     tasks = conventions.groupby("task", sort=False)
-    figure, axes = _panels(len(tasks), 3.5, 3.3)
+    figure, axes = _panels(len(tasks), 2.9)
     for axis, (task, rows) in zip(axes, tasks, strict=True):
         axis.axline((0, 0), slope=1, color="black", lw=0.8, ls=":")
         axis.scatter(rows["folded"], rows["raw"], s=12, color=HERE, alpha=0.7)
@@ -236,9 +247,8 @@ def detector_scatter(scores: pd.DataFrame) -> Figure:
     scores: columns detector, task, name (of the head), score, reward.
     """
     panels = list(scores.groupby("detector", sort=False))
-    lines = -(-len(panels) // 3)
-    figure, axes = plt.subplots(lines, 3, figsize=(11, 3.2 * lines), squeeze=False)
-    for axis, (detector, rows) in zip(axes.flat, panels, strict=False):
+    figure, axes = _panels(len(panels), 2.9, across=2)
+    for axis, (detector, rows) in zip(axes, panels, strict=True):
         axis.scatter(rows["score"], rows["reward"], s=12, alpha=0.7, color=HERE)
         notable = rows.nlargest(3, "score").index.union(rows.nlargest(3, "reward").index)
         _name_points(axis, rows.loc[notable].sort_values("reward", ascending=False))
@@ -247,8 +257,6 @@ def detector_scatter(scores: pd.DataFrame) -> Figure:
             xlabel="score (attention, or share copied)",
             ylabel="mean reward",
         )
-    for axis in axes.flat[len(panels) :]:
-        axis.set_visible(False)
     return figure
 
 
@@ -262,23 +270,22 @@ def _name_points(axis: Axes, rows: pd.DataFrame) -> None:
         y = (row.reward - low) / (high - low) + 0.01
         y = min([y, *(other - 0.06 for at, other in placed if abs(x - at) < 0.2)])
         placed.append((x, y))
-        axis.text(x, y, row.name, fontsize=7, transform=axis.transAxes)
+        axis.text(x, y, row.name, fontsize=8, transform=axis.transAxes)
 
 
 @described
 def pair_maps(pairs: pd.DataFrame, names: Sequence[str]) -> Figure:
     """Interaction of each pair of leading heads: red where losing both costs more than the two losses alone."""
     tasks = pairs.groupby("task", sort=False)
-    figure, axes = _panels(len(tasks), 4.2, 3.7)
+    figure, axes = _panels(len(tasks), 3.4, across=2)
     for axis, (task, rows) in zip(axes, tasks, strict=True):
         places, order = pd.factorize(pd.concat([rows["first"], rows["second"]]))
         first, second = np.split(places, 2)
         grid = np.full((len(order), len(order)), np.nan)
         grid[first, second] = grid[second, first] = rows["interaction"]
-        label = "interaction (logits; red: the pair hurts more)" if axis is axes[-1] else ""
-        _map(axis, grid, label, [names[head] for head in order])
+        _map(axis, grid, "interaction (logits)", [names[head] for head in order])
         axis.set(title=task_title(str(task)))
-        axis.tick_params(labelsize=9)
+        axis.tick_params(labelsize=8)
     return figure
 
 
@@ -304,7 +311,7 @@ def circuit_curves(shares: pd.DataFrame) -> Figure:
     """
     tasks, kinds = list(shares["task"].unique()), list(shares["ablation"].unique())
     rows = list(product(("kept", "lost"), kinds))
-    size = (3.3 * len(tasks) + 1.2, 2.5 * len(rows) + 0.2)
+    size = (PAGE, 2.3 * len(rows) + 0.4)
     figure, axes = plt.subplots(len(rows), len(tasks), figsize=size, sharex=True, sharey=True, squeeze=False)
     for (row, (what, kind)), (column, task) in product(enumerate(rows), enumerate(tasks)):
         axis = axes[row][column]
@@ -327,7 +334,7 @@ def circuit_curves(shares: pd.DataFrame) -> Figure:
         if column == 0:
             axis.set_ylabel(f"{what} {'by these alone' if what == 'kept' else 'without these'}\n({PLACES[kind]})")
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", fontsize="small")
+    legend_above(figure, handles, labels, across=len(labels))
     return figure
 
 
@@ -338,37 +345,37 @@ def claims_chart(claims: pd.DataFrame) -> Figure:
     paired = claims["unit"].str.endswith("paired")
     panels = [claims[claims["paper"].notna()], claims[paired]]
     sizes = [max(len(rows), 1) for rows in panels]
-    figure, axes = plt.subplots(2, 1, figsize=(8.6, 0.42 * sum(sizes) + 1.9), height_ratios=sizes)
+    figure, axes = plt.subplots(2, 1, figsize=(PAGE, 0.42 * sum(sizes) + 2.2), height_ratios=sizes)
     for axis, rows, count in zip(axes, panels, sizes, strict=True):
         heights = pd.Series(np.arange(len(rows))[::-1], index=rows.index)
         for words, (colour, marker, fill_style) in VERDICTS.items():
             some = rows[rows["verdict"].isin(words)]
+            if not claims["verdict"].isin(words).any():
+                continue
             look: dict[str, Any] = {"color": colour, "fmt": marker, "fillstyle": fill_style, "label": ", ".join(words)}
             axis.errorbar(some["ours"], heights[some.index], xerr=_errors(some, "ours"), capsize=3, **look)
-        axis.set_yticks(heights, [fill(claim, 66) for claim in rows["claim"]])
+        axis.set_yticks(heights, [fill(claim, 52) for claim in rows["claim"]])
         axis.set_ylim(-0.6, count - 0.4)
     (beside, gained), y = axes, np.arange(len(panels[0]))[::-1]
     band = f"the paper's (GPT-2 small), within {100 * MARGIN:.0f} points"
     beside.barh(y, 2 * MARGIN, 0.7, panels[0]["paper"] - MARGIN, color="0.85", label=band, zorder=0)
     beside.scatter(panels[0]["paper"], y, marker="|", s=90, color="0.35", zorder=1)
-    beside.set_xlabel(f"fraction of the oracle, or share of episodes, {_here()}")
+    beside.set_xlabel(f"fraction of the oracle, or share of episodes,\n{_here()}")
     gained.axvline(0, color=ORACLE, ls=":", lw=1)
     gained.set_xlabel("difference, as a fraction of the oracle")
-    figure.legend(*beside.get_legend_handles_labels(), loc="outside upper right", ncols=2)
+    figure.legend(*beside.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize="small")
     return figure
 
 
 @described
 def speed_bars(sweeps: pd.DataFrame) -> Figure:
-    """Speed of each way to measure all heads, over the hooked one; one row of panels a processor, one panel a
-    subject."""
+    """Speed of each way to measure all heads, over the hooked one; one row of panels a subject, one panel a
+    processor."""
     processors, subjects = sweeps["processor"].unique(), sweeps["subject"].unique()
     named: dict[Any, Any] = {}
     palette = dict(zip(sweeps["method"].unique(), sns.color_palette("colorblind"), strict=False))
-    figure, axes = plt.subplots(
-        len(processors), len(subjects), figsize=(5.2 * len(subjects), 3.3 * len(processors)), squeeze=False
-    )
-    for axis, (processor, subject) in zip(axes.flat, product(processors, subjects), strict=True):
+    figure, axes = _panels(len(processors) * len(subjects), 2.8, across=len(processors), sharey=True)
+    for axis, (subject, processor) in zip(axes, product(subjects, processors), strict=True):
         rows = sweeps.query("processor == @processor and subject == @subject")
         axis.set_visible(len(rows) > 0)
         if len(rows):
@@ -378,11 +385,16 @@ def speed_bars(sweeps: pd.DataFrame) -> Figure:
             for bars in axis.containers:
                 axis.bar_label(bars, fmt="%.1f", fontsize=8)
             axis.axhline(1, color="black", lw=0.8, ls=":")
-            axis.set(title=f"{subject}\n{processor}", xlabel="", ylabel="times as fast as hooks")
+            axis.set(
+                title=f"{subject_title(subject)}\n{processor_title(processor)}",
+                xlabel="",
+                ylabel="times as fast as hooks",
+            )
             handles, labels = axis.get_legend_handles_labels()
             named |= dict(zip(labels, handles, strict=True))
-            axis.get_legend().remove()
-    figure.legend(named.values(), named.keys(), loc="outside right upper", fontsize="small")
+            if legend := axis.get_legend():
+                legend.remove()
+    legend_above(figure, [*named.values()], [*named.keys()], across=3)
     return figure
 
 
@@ -390,7 +402,7 @@ def speed_bars(sweeps: pd.DataFrame) -> Figure:
 def growth_curves(growth: pd.DataFrame) -> Figure:
     """Seconds (both axes logarithmic, with a line of slope 1) and memory of one sweep as one size grows."""
     sizes = growth.groupby("grows", sort=False)
-    figure, axes = plt.subplots(2, len(sizes), figsize=(2.9 * len(sizes), 5.0), sharey="row", squeeze=False)
+    figure, axes = plt.subplots(2, len(sizes), figsize=(PAGE, 4.6), sharey="row", squeeze=False)
     for (time, memory), (size, rows) in zip(axes.T, sizes, strict=True):
         rows = rows.sort_values("size")
         x, seconds = rows["size"].to_numpy(float), rows["seconds"].to_numpy(float)
@@ -401,7 +413,7 @@ def growth_curves(growth: pd.DataFrame) -> Figure:
         for axis in (time, memory):
             axis.set_xscale("log", base=2)
             axis.set_xticks(x, [f"{value:.0f}" for value in x])
-        time.set(yscale="log", title=f"growing {size}")
+        time.set(yscale="log", title=fill(f"growing {size}", 18))
         memory.set_xlabel(size)
     axes[0][0].set_ylabel("seconds, all heads")
     axes[1][0].set(ylabel="resident memory (GiB)", ylim=(0, 1.1 * growth["resident"].max()))

@@ -14,7 +14,7 @@ from circuitlib.companion.detectors import DETECTORS
 from circuitlib.companion.frames import detections, heads
 from circuitlib.companion.legend import task_title
 from circuitlib.companion.run import Run
-from circuitlib.companion.show import described
+from circuitlib.companion.show import PAGE, described
 from circuitlib.tasks import TASKS
 from circuitlib.tasks.control_text import CONTROL
 
@@ -76,9 +76,9 @@ def map_figure(subjects: Mapping[str, Mapping[str, Any]]) -> Figure:
     """The reward of every head on every task, one row per subject: layers down, heads across, the colour growing with the square root,
     as in the page."""
     columns = max(len(data["tasks"]) for data in subjects.values())
-    heights = [0.8 + 0.15 * data["layers"] for data in subjects.values()]
+    heights = [0.7 + 0.11 * data["layers"] for data in subjects.values()]
     figure, axes = plt.subplots(
-        len(subjects), columns, figsize=(1.9 * columns, sum(heights)), height_ratios=heights, squeeze=False
+        len(subjects), columns, figsize=(PAGE, sum(heights)), height_ratios=heights, squeeze=False
     )
     for row, (name, data) in zip(axes, subjects.items(), strict=True):
         for axis, task in zip(row, data["tasks"], strict=False):
@@ -88,7 +88,7 @@ def map_figure(subjects: Mapping[str, Mapping[str, Any]]) -> Figure:
             axis.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit)
             layer, head = np.unravel_index(rewards.argmax(), rewards.shape)
             axis.set_title(f"{task_title(task['name'])}\nbest: L{layer}.H{head}", fontsize=8)
-            axis.tick_params(labelsize=7)
+            axis.tick_params(labelsize=8)
             axis.set_xticks(range(0, data["across"], 4))
         for axis in row[len(data["tasks"]) :]:
             axis.set_visible(False)
@@ -96,7 +96,7 @@ def map_figure(subjects: Mapping[str, Mapping[str, Any]]) -> Figure:
     for axis in axes[-1]:
         axis.set_xlabel("head", fontsize=8)
     figure.suptitle(
-        "reward (red: the task needs the head); each map's colours go to its own largest, by the square root",
+        "reward (red: the task needs the head);\neach map's colours go to its own largest, by the square root",
         fontsize=9,
     )
     return figure

@@ -8,8 +8,14 @@ from circuitlib.subjects.checkpoints import SMOLLM2
 TASKS_IN_WORDS = {"ioi": "IOI", "greater_than": "greater-than"}
 """Tasks whose names in tables are not those of prose."""
 
-SUBJECTS_IN_WORDS = {SMOLLM2: "SmolLM2"}
-"""Subjects with a short name."""
+SUBJECTS_IN_WORDS = {SMOLLM2: "SmolLM2", "gpt2-shape": "GPT-2 small's sizes"}
+"""Subjects with a name of their own in prose."""
+
+PROCESSORS_IN_WORDS = {
+    "amd-epyc-avx512": "AMD EPYC, AVX-512",
+    "amd-epyc-family-25-model-1-avx2": "AMD EPYC (Zen 3), AVX2",
+}
+"""Processors on which speed was recorded."""
 
 
 def task_title(task: str) -> str:
@@ -20,6 +26,11 @@ def task_title(task: str) -> str:
 def subject_title(subject: str) -> str:
     """A subject as figures name it."""
     return SUBJECTS_IN_WORDS.get(subject, subject)
+
+
+def processor_title(processor: str) -> str:
+    """A processor as figures name it."""
+    return PROCESSORS_IN_WORDS.get(processor, processor)
 
 
 def condition_in_words(searcher: str, trained_k: int, told: str) -> str:

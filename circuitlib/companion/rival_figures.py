@@ -8,8 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from circuitlib.companion.figures import legend_above
 from circuitlib.companion.legend import RIVALS, task_title
-from circuitlib.companion.show import described
+from circuitlib.companion.show import PAGE, described
 from circuitlib.companion.verdicts import beats
 from circuitlib.search.belief import GRADIENT_ALONE
 from circuitlib.search.intervals import Interval, fraction
@@ -56,7 +57,7 @@ FIRST = tuple(
 MEAN = "mean of the tasks"
 """The last row of :func:`gains_over`."""
 
-ACROSS = 3
+ACROSS = 2
 """Panels in a row."""
 
 
@@ -70,10 +71,9 @@ def rival_curves(summary: pd.DataFrame) -> Figure:
     tasks = list(summary["task"].unique())
     down = -(-len(tasks) // ACROSS)
     across = min(ACROSS, len(tasks))
-    figure, axes = plt.subplots(
-        down, across, figsize=(3.4 * across + 1.6, 2.9 * down), sharex=True, sharey=True, squeeze=False
-    )
+    figure, axes = plt.subplots(down, across, figsize=(PAGE, 2.5 * down + 0.6), sharex=True, sharey=True, squeeze=False)
     prices = sorted(summary["price"].unique())
+    lowest = summary.loc[summary["searcher"].isin([kind.key for kind in RIVALS]), "ratio"].min()
     for axis, task in zip(axes.flat, tasks, strict=False):
         of_task = summary[summary["task"] == task]
         for kind in RIVALS:
@@ -81,7 +81,7 @@ def rival_curves(summary: pd.DataFrame) -> Figure:
             looks = {"color": kind.colour, "marker": kind.marker, "label": kind.title}
             axis.plot(line["price"], line["ratio"], ms=4, lw=1.4, **looks)
         axis.axhline(1, color="black", lw=0.8, ls=":")
-        axis.set(title=task_title(task), xscale="log", ylim=(min(-0.08, summary["ratio"].min() - 0.05), 1.05))
+        axis.set(title=task_title(task), xscale="log", ylim=(min(-0.08, lowest - 0.05), 1.05))
         axis.set_xticks(prices, [f"{price}" for price in prices])
         axis.xaxis.set_minor_locator(NullLocator())
     for axis in axes.flat[len(tasks) :]:
@@ -91,7 +91,7 @@ def rival_curves(summary: pd.DataFrame) -> Figure:
     for axis in axes[-1]:
         axis.set_xlabel("price (heads measured)")
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", fontsize="small")
+    legend_above(figure, handles, labels, across=3)
     return figure
 
 

@@ -9,9 +9,9 @@ from jaxtyping import Float
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from circuitlib.companion.figures import heat_map
+from circuitlib.companion.figures import heat_map, legend_above
 from circuitlib.companion.legend import task_title
-from circuitlib.companion.show import described
+from circuitlib.companion.show import PAGE, described
 from circuitlib.companion.verdicts import POINT, gains
 
 SEEING, LISTS, PLAIN = "#0072B2", "#D55E00", "#7F7F7F"
@@ -39,7 +39,7 @@ def replay_curves(replay: pd.DataFrame, trained_k: int = 5) -> Figure:
     """Best reward as a fraction of the oracle after each head measured, told nothing, one panel a task; bands are 95%
     intervals over episodes, of the policy that sees its rewards."""
     tasks = replay["task"].unique()
-    figure, axes = plt.subplots(1, len(tasks), figsize=(4.9 * len(tasks), 3.7), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(tasks), figsize=(PAGE, 4.0), sharey=True, squeeze=False)
     for axis, task in zip(axes[0], tasks, strict=True):
         of_task = replay.query("task == @task and told == 'none' and trained_k in (0, @trained_k)")
         for (kind, shown), (label, colour, dashes) in LINES.items():
@@ -61,7 +61,7 @@ def replay_curves(replay: pd.DataFrame, trained_k: int = 5) -> Figure:
         axis.minorticks_off()
     axes[0][0].set_ylabel("best reward / oracle")
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", fontsize="small")
+    legend_above(figure, handles, labels, across=3)
     return figure
 
 
@@ -81,7 +81,7 @@ def effects(rows: pd.DataFrame, shown: str = "blind") -> Figure:
     rows = rows.assign(label=labels)
     places = {label: -i for i, label in enumerate(dict.fromkeys(labels))}
     figure, axes = plt.subplots(
-        1, len(ks), figsize=(4.6 * len(ks), 0.42 * len(places) + 1.3), sharex=True, sharey=True, squeeze=False
+        1, len(ks), figsize=(PAGE, 0.42 * len(places) + 1.6), sharex=True, sharey=True, squeeze=False
     )
     for axis, k in zip(axes[0], ks, strict=True):
         axis.axvspan(-100 * POINT, 100 * POINT, color="0.9", lw=0)
@@ -106,9 +106,8 @@ def effects(rows: pd.DataFrame, shown: str = "blind") -> Figure:
             xlabel=f"gain of seeing over {HIDDEN[shown]}\n(points of the oracle; grey: within one)",
         )
     axes[0][0].set_yticks(list(places.values()), list(places))
-    axes[0][-1].legend(
-        title="heads measured", fontsize="small", title_fontsize="small", loc="upper left", bbox_to_anchor=(1, 1)
-    )
+    handles, labels = axes[0][-1].get_legend_handles_labels()
+    legend_above(figure, handles, [f"after {label} heads measured" for label in labels], across=len(labels))
     return figure
 
 
@@ -140,8 +139,8 @@ def first_picks(probabilities: Float[np.ndarray, "seeds heads"], heads_per_layer
     """How probable each head is as the first pick, one map a seed, on one scale."""
     seeds, heads = probabilities.shape
     layers = heads // heads_per_layer
-    width, height = 0.6 + 0.19 * heads_per_layer, 1.1 + 0.19 * layers
-    figure, axes = plt.subplots(1, seeds, figsize=(width * seeds + 0.8, height), sharey=True, squeeze=False)
+    height = 1.1 + (0.15 if layers > heads_per_layer else 0.11) * layers
+    figure, axes = plt.subplots(1, seeds, figsize=(PAGE, height), sharey=True, squeeze=False)
     # By the square root, so that small probabilities are seen beside a large one.
     norm = PowerNorm(0.5, 0, probabilities.max())
     for axis, values, title in zip(axes[0], probabilities, titles, strict=True):
@@ -150,10 +149,7 @@ def first_picks(probabilities: Float[np.ndarray, "seeds heads"], heads_per_layer
         axis.tick_params(axis="y", rotation=0)
     axes[0][0].set_ylabel("layer")
     figure.colorbar(
-        axes[0][-1].collections[0],
-        ax=axes[0].tolist(),
-        label="probability of the first pick (square-root scale)",
-        shrink=0.8,
+        axes[0][-1].collections[0], ax=axes[0].tolist(), label="probability (square-root scale)", shrink=0.8
     )
     return figure
 
@@ -169,7 +165,7 @@ def planted_curves(planted: pd.DataFrame, learned: float, blinded: float) -> Fig
         (
             "noise",
             last[last["scale"] == middle],
-            f"noise between episodes, share of the best head (at {middle:g} logits)",
+            f"noise between episodes, as a share\nof the best head (at {middle:g} logits)",
         ),
     ]
     looks = {
@@ -177,7 +173,7 @@ def planted_curves(planted: pd.DataFrame, learned: float, blinded: float) -> Fig
         "blind": ("sees zeros", "#56B4E9"),
         "flipped": ("turned signs", "#CC79A7"),
     }
-    figure, axes = plt.subplots(1, 2, figsize=(9.4, 3.4), sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(PAGE, 3.4), sharey=True)
     for axis, (column, rows, label) in zip(axes, panels, strict=True):
         for shown, (words, colour) in looks.items():
             line = rows[rows["shown"] == shown].sort_values(column)

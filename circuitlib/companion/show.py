@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
+PAGE = 7.6
+"""Inches of a page's text: no figure is drawn wider, so that letters keep their size, 8 points at least."""
+
 HEADINGS = {"trained_k": "trained with k", "planned_k": "planned with k"}
 """Columns whose names are not those of prose."""
 
