@@ -17,7 +17,7 @@ from circuitlib.ablation.tables import load_table
 from circuitlib.ablation.top import top_heads
 from circuitlib.companion.authors import agreement, replay
 from circuitlib.companion.circuits import circuits, policy_circuits
-from circuitlib.companion.frames import best_heads, evaluation_episodes, head_rewards
+from circuitlib.companion.frames import best_heads, evaluation_episodes, head_rewards, say_nothing
 from circuitlib.companion.learned import BUDGET
 from circuitlib.companion.paper import mechrl, paper_fractions
 from circuitlib.companion.planted import planted
@@ -635,7 +635,10 @@ def test_rivals(readme: str) -> None:
     for subject in (MINI, REAL):
         run = Run(PUBLISHED[subject])
         plays[subject] = load_frame(run.frame_path("rivals")).query("price == @BUDGET")
-        tables[subject] = rival_table(summarise_priced(plays[subject], run.settings.evaluation_prompts), BUDGET)
+        summary = summarise_priced(plays[subject], run.settings.evaluation_prompts)
+        tables[subject] = rival_table(summary, BUDGET, without=say_nothing(run))
+    assert say_nothing(Run(PUBLISHED[MINI])) == ["greater_than"]
+    assert say_nothing(Run(PUBLISHED[REAL])) == []
     for searcher, words in RIVALS.items():
         played = [table.loc[searcher] if searcher in table.index else None for table in tables.values()]
         cells = ["none" if row is None else f"{row['mean']:.0f} ({row['lowest']:.0f})" for row in played]

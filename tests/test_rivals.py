@@ -90,6 +90,9 @@ def test_who_has_measured_the_best_heads(contest: pd.DataFrame) -> None:
     summary = summarise_priced(contest, pool=40)
     for what in ("measured_best", "recall"):
         table = rival_figures.rival_table(summary, 8, what)
+        alone = rival_figures.rival_table(summary, 8, what, without=["ioi"])
+        assert alone["mean"].equals(table["docstring"].rename("mean"))
+        assert alone["ioi"].equals(table["ioi"])
         for task in ("ioi", "docstring"):
             some = contest.query("task == @task and searcher == 'policy k=5' and price == 8")
             assert table.loc["policy k=5", task] == pytest.approx(100 * some[what].mean())

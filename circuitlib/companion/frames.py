@@ -16,6 +16,7 @@ from circuitlib.ablation.backup import measure_backup
 from circuitlib.ablation.beginnings import measure_beginnings
 from circuitlib.ablation.behaviours import measure_behaviours
 from circuitlib.ablation.build import Recipe
+from circuitlib.ablation.check_task import LEAST_DAMAGE
 from circuitlib.ablation.circuits import measure_circuits
 from circuitlib.ablation.conventions import measure_conventions, other_than
 from circuitlib.ablation.heads import head_means
@@ -137,6 +138,12 @@ def heads(run: Run) -> pd.DataFrame:
     # Not stored: heads that are equal to rounding may change places on another processor.
     rank = frame.groupby("task")["reward"].rank(method="first", ascending=False)
     return frame.assign(rank=rank.astype(int))
+
+
+def say_nothing(run: Run) -> list[str]:
+    """Tasks of which no head is worth ``LEAST_DAMAGE`` of the metric: a fraction of their oracle says nothing, and stands in no mean."""
+    most = heads(run).groupby("task", sort=False)["share"].max()
+    return most.index[most < LEAST_DAMAGE].tolist()
 
 
 def evaluation_episodes(run: Run, task: str) -> Float[Tensor, "episodes batch heads"]:

@@ -1,6 +1,6 @@
 """Figures and tables of the rivals: what is named once so much is paid."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -95,15 +95,17 @@ def rival_curves(summary: pd.DataFrame) -> Figure:
     return figure
 
 
-def rival_table(summary: pd.DataFrame, price: int, what: str = "ratio") -> pd.DataFrame:
+def rival_table(summary: pd.DataFrame, price: int, what: str = "ratio", without: Collection[str] = ()) -> pd.DataFrame:
     """What every searcher has at a price, in percent: a column a task, their mean and the lowest.
 
     what: a column of the summary: what is named, of the oracle (``ratio``), the share of episodes whose best head has been measured
-    (``measured_best``), or of the five best heads (``recall``). Missing where the price buys nothing."""
+    (``measured_best``), or of the five best heads (``recall``). Missing where the price buys nothing. without: tasks that stand in no mean and
+    are no lowest (:func:`circuitlib.companion.frames.say_nothing`)."""
     at = summary[summary["price"] == price]
     at = at.assign(shown=at[what].where(at["ratio"].notna()))
     table = 100 * at.pivot_table("shown", "searcher", "task", sort=False, dropna=False)
-    return table.assign(mean=table.mean(axis=1, skipna=False), lowest=table.min(axis=1, skipna=False))
+    counted = table.drop(columns=[*without])
+    return table.assign(mean=counted.mean(axis=1, skipna=False), lowest=counted.min(axis=1, skipna=False))
 
 
 def prices_table(summary: pd.DataFrame, shares: Sequence[float]) -> pd.DataFrame:
@@ -118,13 +120,16 @@ def prices_table(summary: pd.DataFrame, shares: Sequence[float]) -> pd.DataFrame
     return first
 
 
-def gains_over(frame: pd.DataFrame, one: str, others: Sequence[str], price: int, pool: int) -> pd.DataFrame:
+def gains_over(
+    frame: pd.DataFrame, one: str, others: Sequence[str], price: int, pool: int, without: Collection[str] = ()
+) -> pd.DataFrame:
     """How much more one searcher names than each of the others at a price, on the same episodes, in points of the oracle with
     the 95% interval and its word: rows tasks and their mean, columns the others. A searcher without as many seeds as the one stands
     beside each of them with its first. Of the mean the intervals of the tasks are taken as independent: prompts are, and the few
     seeds of a searcher are shared.
 
-    frame: of :func:`circuitlib.search.priced.priced`. pool: prompts that a task's episodes are drawn from.
+    frame: of :func:`circuitlib.search.priced.priced`. pool: prompts that a task's episodes are drawn from. without: as in
+    :func:`rival_table`.
     """
     at = frame[frame["price"] == price]
     found: dict[str, dict[str, Interval]] = {other: {} for other in others}
@@ -136,7 +141,10 @@ def gains_over(frame: pd.DataFrame, one: str, others: Sequence[str], price: int,
             theirs = named.loc[other].to_numpy()
             theirs = theirs[: len(mine)] if len(theirs) >= len(mine) else np.broadcast_to(theirs[:1], mine.shape)
             tasks[str(task)] = fraction(mine, oracle, pool, against=theirs)
-    columns = {other: tasks | {MEAN: mean_of([*tasks.values()])} for other, tasks in found.items()}
+    columns = {
+        other: tasks | {MEAN: mean_of([gain for task, gain in tasks.items() if task not in without])}
+        for other, tasks in found.items()
+    }
     return pd.DataFrame({other: {task: _cell(*x) for task, x in tasks.items()} for other, tasks in columns.items()})
 
 

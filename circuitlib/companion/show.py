@@ -142,12 +142,13 @@ def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "", first: C
     """A table for reading: the subject (or ``subject``, where the table is of another) in its caption, named
     indices as columns and others left out, tasks and columns as prose names them, floats with ``digits`` decimals, missing values empty.
 
-    first: rows of the index that are shown at once, the others folded below; by default all are."""
+    first: rows of the index that are shown at once, the others folded below, all of them where it is empty; by default all are shown."""
     if first is not None:
         others = ~frame.index.isin(list(first))
         shown, folded = (html_table(frame[rows], digits, subject).data for rows in (~others, others))
-        more = f"<details><summary>and {others.sum()} more</summary>{folded}</details>" if others.any() else ""
-        return HTML(f"{shown}{more}")
+        what = f"and {others.sum()} more" if len(first) else escape(subject or _SUBJECT["caption"])
+        more = f"<details><summary>{what}</summary>{folded}</details>" if others.any() else ""
+        return HTML(f"{shown if len(first) else ''}{more}")
     named = [name for name in frame.index.names if name is not None]
     form = f"{{:z.{digits}f}}".format
     words = frame.reset_index(named).rename(columns=HEADINGS | TASKS_IN_WORDS).rename_axis(columns=None)
