@@ -9,6 +9,7 @@ import torch
 from test_tokenizers import merging
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from circuitlib.ablation.check_task import why_left_out
 from circuitlib.ablation.hooks import hooked_task
 from circuitlib.paths import SUBJECTS
 from circuitlib.subjects.load import load_subject
@@ -168,3 +169,4 @@ def test_smollm2_does_them() -> None:
         groups = task.prompts(subject.tokenizer, 64, 0)
         clean = torch.cat([hooked_task(subject, group, task.metric, [()])[:, 0] for group in groups])
         assert (clean > 0).double().mean() >= 0.85, name
+        assert why_left_out(subject, task) is None, name

@@ -19,14 +19,20 @@ from circuitlib.ablation.engine import AblationKind, Engine
 from circuitlib.ablation.hooks import Hooks, ablated_logits, task_score
 from circuitlib.ablation.sweep import engine
 from circuitlib.companion import figures
-from circuitlib.search.belief import GRADIENT
+from circuitlib.companion.learned import REAL, learned
+from circuitlib.companion.run import Run
+from circuitlib.search.belief import DIRECT, GRADIENT, Believer, with_few
 from circuitlib.search.circuits import shares
-from circuitlib.search.meter import Estimate, Meter
+from circuitlib.search.correlated import Correlated, Gaussian
+from circuitlib.search.lookahead import LookAhead
+from circuitlib.search.meter import Estimate
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.oracle import head_order
 from circuitlib.search.policy import PolicySearcher
+from circuitlib.search.priced_policy import PricedPolicy
 from circuitlib.search.rivals import Halving, LayersByReward, Verified
 from circuitlib.search.searchers import RandomSearcher, Searcher, StaticPrior
+from circuitlib.search.trials import Trials
 from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS
 
@@ -68,10 +74,15 @@ def test_a_gradient_does_not_see_what_saturated_attention_hides(
 def test_every_searcher_that_measures_all_heads_names_one_of_them(by_hand: Subject) -> None:
     prompts = TASK.prompts(by_hand.tokenizer, 32, 0)[0]
     engines: dict[str, Engine] = {"damage": engine(by_hand), GRADIENT: Attribution(by_hand)}
+    engines[DIRECT] = Attribution(by_hand, through="residual")
     rows = {name: one.task(prompts, TASK.metric).damage[None] for name, one in engines.items()}
-    estimates = {GRADIENT: Estimate(3, rows[GRADIENT], torch.zeros_like(rows[GRADIENT]))}
+    nothing = torch.zeros_like(rows["damage"])
+    estimates = {name: Estimate(price, rows[name], nothing) for name, price in ((GRADIENT, 3), (DIRECT, 1))}
+    trials = with_few(Trials("induction", rows["damage"], rows["damage"].mean(1), estimates))
     heads = by_hand.heads
     layers = torch.arange(by_hand.layers).flip(0)
+    taught = learned(Run(REAL))
+    believer = Believer(taught.prior, by_hand.layers)
     searchers: list[Searcher] = [
         RandomSearcher(),
         StaticPrior(torch.arange(heads).flip(0)),
@@ -79,9 +90,15 @@ def test_every_searcher_that_measures_all_heads_names_one_of_them(by_hand: Subje
         Verified(GRADIENT, "verify"),
         Halving(heads, "halving"),
         PolicySearcher(ActorCritic(2, heads, 8, 0), np.zeros(2, dtype=np.float32)),
+        Correlated(Gaussian.of(rows["damage"]), "thompson", "Thompson"),
+        Correlated(Gaussian.of(rows["damage"]), "ucb", "upper bounds", GRADIENT),
+        LookAhead(believer),
+        LookAhead(believer, thompson=True),
+        *(PricedPolicy(policy, believer) for policy in taught.policies.values()),
+        *(PricedPolicy(policy, believer, blind=True) for policy in taught.policies.values()),
     ]
     for searcher in searchers:
-        meter = Meter(rows["damage"], estimates)
+        meter = trials.meter()
         searcher.search(meter, heads + 3, torch.Generator().manual_seed(0))
         assert int(meter.log.naming(heads)[1][0, -1]) in KNOWN, searcher.name
 
