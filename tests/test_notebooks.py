@@ -47,7 +47,7 @@ def test_parameters_are_those_of_the_published_run(path: Path) -> None:
     cells = read(path, "code")
     assert [cell.metadata.get("tags", []) for cell in cells if cell.metadata.get("tags")] == [["parameters"]]
     assert cells[0].metadata.get("tags") == ["parameters"]
-    assert len(cells[0].source.splitlines()) == 2
+    assert len(cells[0].source.splitlines()) == 4
     values = {node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(cells[0].source).body}
     assert values == {"settings": {}, "output": ""}
     assert Run.of(**values) == Run()

@@ -1,6 +1,7 @@
 """A run reads what is stored, measures what is not, and refuses what is stale."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -49,6 +50,21 @@ def test_committed_results_cannot_be_overwritten() -> None:
         Run(Settings(), None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no setting sedes; there are"):
         Run.of({"sedes": 3})
+
+
+def test_settings_that_are_not_published_have_a_folder_named_for_them(capsys: pytest.CaptureFixture[str]) -> None:
+    """So that one change in a notebook's cell of parameters is enough."""
+    assert Run.of({"seeds": 2}).output == "runs/seeds-2"
+    assert "into runs/seeds-2" in capsys.readouterr().out
+    assert Run.of({"seeds": 2, "steps": 800}) == Run.of({"steps": 800, "seeds": 2})
+    lists = [["ioi"], ["induction"]]
+    assert len({Run.of({"training_tasks": some}).output for some in lists}) == len(lists)
+    assert all(re.fullmatch(r"runs/[\w.-]+", Run.of({"training_tasks": some}).output) for some in lists)
+    capsys.readouterr()
+    for settings in PUBLISHED.values():
+        assert Run.of({"subject": settings.subject}).output == ""
+    assert Run.of({"seeds": 2}, "runs/mine").output == "runs/mine"
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("public", PUBLIC, ids=lambda one: one.settings.subject)

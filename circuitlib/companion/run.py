@@ -99,7 +99,8 @@ class Run:
 
     @classmethod
     def of(cls, settings: dict[str, Any], output: str = "") -> "Run":
-        """What a notebook's parameters name: changes to the default settings, and a folder.
+        """What a notebook's parameters name: changes to the default settings, and a folder. Without a folder, settings that no published run
+        has get one of their own, named for what is changed, and it is said where.
 
         Raises ``TypeError`` and ``ValueError``, in a notebook also for a parameter that it does not have.
         """
@@ -108,7 +109,11 @@ class Run:
             raise TypeError(
                 f"settings must be a dict such as {{'seeds': 2}}, not {type(settings).__name__} {settings!r}"
             )
-        return cls(Settings.of(settings), output)
+        chosen = Settings.of(settings)
+        if output == "" and chosen not in PUBLISHED.values():
+            output = f"runs/{_named_for(settings)}"
+            print(f"no results of these settings are committed: what is missing is measured, into {output}")
+        return cls(chosen, output)
 
     @cached_property
     def committed(self) -> "Run | None":
@@ -564,6 +569,13 @@ class Run:
     def hashes(self, *names: str) -> dict[str, str]:
         """Content hashes of stored results, to be the inputs of others."""
         return {name: content_hash(self.folder / name) for name in names}
+
+
+def _named_for(changes: Mapping[str, Any]) -> str:
+    """A folder's name for changes to the default settings, the same ones however they are ordered."""
+    said = "-".join(f"{name}-{changes[name]}" for name in sorted(changes))
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", said).strip("-.")
+    return name if name == said else f"{name[:60]}-{short_hash(said.encode())[:8]}"
 
 
 @cache

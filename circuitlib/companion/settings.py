@@ -30,7 +30,7 @@ class Settings:
     training_tasks, held_out_task, further_tasks: what policies are trained on, and what they are tried on
     without being told. A task that the subject cannot do is left out, with a reason, by the run.
     penalty: lambda of the reward. train_prompts, evaluation_prompts: rows of each task's table; the control
-    table, whose damages vary a hundred times less, has half as many.
+    table, whose damages vary a hundred times less on the paper's tasks, has half as many.
     seeds: of each policy; a default run of a published one trains the first ``KEPT``. steps: of PPO. episodes: evaluation episodes per task. control: a control text, or ``default``,
     the subject's own (:func:`circuitlib.subjects.checkpoints.default_text`). check_tasks: leave out tasks that
     the subject does not do; without it only those whose prompts cannot be formed.
