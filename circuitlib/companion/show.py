@@ -27,8 +27,11 @@ P = ParamSpec("P")
 PAGE = 7.6
 """Inches of a page's text: no figure is drawn wider, so that letters keep their size, 8 points at least."""
 
-HEADINGS = {"trained_k": "trained with k", "planned_k": "planned with k"}
+HEADINGS = {"trained_k": "trained with k", "planned_k": "planned with k", "over static prior, %": "over the list, %"}
 """Columns whose names are not those of prose."""
+
+WORDS = TASKS_IN_WORDS | {"static prior": "list by mean reward"}
+"""What stands in tables for words of the code."""
 
 _SUBJECT = {"name": "", "caption": ""}
 """Named by every figure and table from :func:`set_style` on; a setting of the session, as matplotlib's are."""
@@ -151,9 +154,9 @@ def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "", first: C
         return HTML(f"{shown if len(first) else ''}{more}")
     named = [name for name in frame.index.names if name is not None]
     form = f"{{:z.{digits}f}}".format
-    words = frame.reset_index(named).rename(columns=HEADINGS | TASKS_IN_WORDS).rename_axis(columns=None)
+    words = frame.reset_index(named).rename(columns=HEADINGS | WORDS).rename_axis(columns=None)
     words = words.rename(columns=lambda name: name.replace("_", " ") if isinstance(name, str) else name)
-    words = words.map(lambda cell: TASKS_IN_WORDS.get(cell, cell) if isinstance(cell, str) else cell)
+    words = words.map(lambda cell: WORDS.get(cell, cell) if isinstance(cell, str) else cell)
     text = words.to_html(index=False, border=0, na_rep="", float_format=form)
     title = escape(subject or _SUBJECT["caption"])
     return HTML(text.replace("<thead>", f"<caption>{title}</caption>\n  <thead>", 1))
