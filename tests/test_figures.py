@@ -13,6 +13,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
+from PIL import Image
 
 mpl.use("Agg")
 
@@ -130,7 +131,7 @@ def test_head_maps(layers: int, across: int) -> None:
             assert grid[divmod(int(str(row.head)), across)] == row.reward
     assert "red" in text_of(figure)
     width, height = figure.get_size_inches()
-    assert (height > width) == (layers == 30)
+    assert (height > width / 2) == (layers == 30), "cells are square"
 
 
 @SHAPES
@@ -338,7 +339,10 @@ def test_verdicts_differ_in_grey() -> None:
     grey = [float(np.dot(mpl.colors.to_rgb(colour), (0.299, 0.587, 0.114))) for colour, *_ in looks]
     for one, other in combinations(range(len(looks)), 2):
         assert looks[one][1:] != looks[other][1:]
-        assert abs(grey[one] - grey[other]) > 0.15
+        if looks[one][0] != looks[other][0]:
+            assert abs(grey[one] - grey[other]) > 0.15
+        else:
+            assert looks[one][1] != looks[other][1], "of one colour, the shapes differ"
 
 
 def test_long_claims_and_names_leave_room_for_the_chart() -> None:
@@ -356,13 +360,13 @@ def test_claims_chart_without_any() -> None:
 
 
 def test_speed_bars() -> None:
-    """A row a processor, also where one has not measured every subject and method."""
+    """One row per subject and one column per processor, also where one has not measured every subject and method."""
     index = pd.MultiIndex.from_product([("big", "small"), ("ioi", "control"), ("sweep", "hooks")])
     sweeps = index.set_names(["subject", "workload", "method"]).to_frame(index=False).assign(processor="one")
     sweeps["speedup"] = [8.0, 1.0, 5.0, 1.0, 13.0, 1.0, 6.0, 1.0]
     other = sweeps.query("subject == 'big' and method == 'hooks'").assign(processor="other", method="third", speedup=3)
     figure = figures.speed_bars(pd.concat([sweeps, other]))
-    big, small, third, nothing = figure.axes
+    big, third, small, nothing = figure.axes
     assert [[bar.get_height() for bar in bars] for bars in big.containers] == [[8, 5], [1, 1]]
     assert [[bar.get_height() for bar in bars] for bars in small.containers] == [[13, 6], [1, 1]]
     assert [[bar.get_height() for bar in bars] for bars in third.containers] == [[3, 3]]
@@ -420,6 +424,25 @@ def test_tables_name_tasks_as_prose_does_and_fold_rows() -> None:
         assert f"<td>{row}</td>" not in other
     assert shown.count("<caption>") == folded.count("<caption>") == 1
     assert "<details>" not in show.html_table(frame, first=frame.index).data
+    whole = show.html_table(frame, subject="all <of> it", first=()).data
+    assert whole.startswith("<details><summary>all &lt;of&gt; it</summary>")
+    assert all(cell in whole for cell in ("agreement", "IOI"))
+
+
+def test_tables_name_columns_as_prose_does() -> None:
+    frame = pd.DataFrame({"rank_correlation": [1.0], "over static prior, %": [2.0], 50: ["static prior"]})
+    text = show.html_table(frame, subject="any").data
+    for heading in ("rank correlation", "over the list, %", "50"):
+        assert f"<th>{heading}</th>" in text
+    assert "<td>list by mean reward</td>" in text
+
+
+@pytest.mark.parametrize("path", sorted(FIGURES.rglob("*.png")), ids=lambda path: str(path.relative_to(FIGURES)))
+def test_no_committed_figure_is_wider_than_a_page(path: Path) -> None:
+    """At the resolution that it names, with the margin of a tight bounding box: on a page its letters have their size."""
+    with Image.open(path) as image:
+        (across, _), (dots, _) = image.size, image.info["dpi"]
+    assert across / dots <= show.PAGE + 0.3
 
 
 def test_committed_figures_come_in_pairs() -> None:

@@ -40,7 +40,7 @@ def _panels(count: int, height: float, across: int | None = None, **options: Any
     down = -(-count // across)
     figure, axes = plt.subplots(down, across, figsize=(PAGE, height * down), squeeze=False, **options)
     for axis in axes.flat[count:]:
-        axis.set_axis_off()
+        axis.set_visible(False)
     return figure, list(axes.flat[:count])
 
 
@@ -112,7 +112,7 @@ def head_maps(heads: pd.DataFrame, tasks: Sequence[str], heads_per_layer: int) -
     figure, axes = _panels(len(tasks), 1.2 + (0.15 if layers > heads_per_layer else 0.12) * layers)
     for axis, task in zip(axes, tasks, strict=True):
         rewards = heads[heads["task"] == task].sort_values("head")["reward"].to_numpy()
-        label = "mean reward" if axis is axes[-1] else ""
+        label = "mean reward (red: needed)" if axis is axes[-1] else ""
         _map(axis, rewards.reshape(layers, heads_per_layer), label)
         axis.set(title=task_title(task), xlabel="head")
     axes[0].set(ylabel="layer")
