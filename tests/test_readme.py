@@ -29,6 +29,7 @@ from circuitlib.companion.training_ways import published
 from circuitlib.companion.verdicts import beats, gains
 from circuitlib.manifest import load_frame
 from circuitlib.paths import RESULTS, ROOT, SUBJECTS
+from circuitlib.search.belief import FEW
 from circuitlib.search.evaluate import ahead, summarise
 from circuitlib.search.intervals import Interval
 from circuitlib.search.priced import summarise_priced
@@ -628,6 +629,7 @@ RIVALS = {
 
 
 LOOKING = "belief, look ahead"
+_NUMBERS = {8: "eight", 16: "sixteen"}
 
 
 def test_rivals(readme: str) -> None:
@@ -645,27 +647,37 @@ def test_rivals(readme: str) -> None:
         assert f"| {words} | {' | '.join(cells)} |" in readme
     run = Run(PUBLISHED[REAL])
     real, pool = load_frame(run.frame_path("rivals")), run.settings.evaluation_prompts
-    seeing, rules = (
-        gains_over(real, "headwise", [other], BUDGET, pool)[other] for other in ("headwise, blind", LOOKING)
-    )
-    *tasks, mean = seeing
+    by_hand = "halving, 16 by gradient and 16 of other behaviours"
+
+    def more_than(other: str, price: int = BUDGET) -> list[str]:
+        return list(gains_over(real, "headwise", [other], price, pool)[other])
+
+    *tasks, mean = more_than("headwise, blind")
     assert f"{mean.removesuffix(' holds')} points more than itself blind" in readme
-    assert all(word.endswith("undecided") for word in (*tasks, *rules))
-    later = rival_table(summarise_priced(real.query("price == 10"), pool), 10).loc["headwise"]
+    assert all(word.endswith("undecided") for word in (*tasks, *more_than(LOOKING)))
+    hand, early = more_than(by_hand)[-1], more_than(by_hand, 5)[-1]
+    assert (
+        f"Than the best rule made by hand it names {hand.removesuffix(' undecided')} points more, undecided, at a price of 5 "
+        f"{early.removesuffix(' holds')}." in readme
+    )
     known = []
     for task in run.tasks:
         rewards = evaluation_episodes(run, task).mean(1)
         best = head_rewards(run, task, "evaluation").argmax()
         known.append(100 * (rewards[:, best].mean() / rewards.amax(1).mean()).item())
-    ends = (
-        f"it is at {later['mean']:.0f} ({later['lowest']:.0f}), and knowing each task's best head beforehand would name"
+    assert (
+        f"Knowing each task's best head beforehand would name {np.mean(known):.0f} on average and {min(known):.0f} at worst"
+        in readme
     )
-    assert f"{ends} {np.mean(known):.0f} ({min(known):.0f})" in readme
-    assert f"it was trained by the same PPO on the {len(BEHAVIOURS)} behaviours" in readme
+    assert f"on the {len(BEHAVIOURS)} behaviours" in readme
+    assert f"buys a gradient on {_NUMBERS[FEW]} of the 32 prompts" in readme
     found = tables[REAL]
+    others = found.drop(index=[name for name in found.index if name.startswith(("headwise", "belief"))])
+    assert others["mean"].idxmax() == by_hand
     assert float(found["mean"]["headwise"]) > float(found["mean"]["policy k=5"]) + 20
-    assert float(found["mean"]["headwise"]) < 97
+    for searcher in ("headwise", LOOKING):
+        assert float(found["mean"][searcher]) >= 97
+        assert found.loc[searcher, list(run.tasks)].lt(95).pipe(lambda low: list(low.index[low])) == ["greater_than"]
     for column in ("mean", "lowest"):
         assert {*found[column].nlargest(2).index} == {LOOKING, "headwise"}, column
-    assert float(found["mean"][LOOKING]) < 97
     assert float(tables[MINI]["mean"]["gradient, then verify"]) > 95
