@@ -14,7 +14,7 @@ from circuitlib.companion.episode_replay import LINES, SEEDS, SHOWN, TRAINED_K, 
 from circuitlib.companion.explore import PAGES, hashes_of, page_html
 from circuitlib.companion.frames import evaluation_episodes
 from circuitlib.companion.headmap import DIGITS, map_figure
-from circuitlib.companion.legend import task_title
+from circuitlib.companion.legend import subject_title, task_title
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED
 from circuitlib.manifest import load_frame
@@ -48,7 +48,7 @@ def test_made_from_the_committed_results_by_this_code(page: Any) -> None:
     assert data["made_from"] == hashes_of(RESULTS / name for name in data["made_from"]), (
         "results have changed since the pages were made; `python -m circuitlib explore` makes them again"
     )
-    assert list(data["subjects"]) == list(PUBLISHED)
+    assert list(data["subjects"]) == [subject_title(name) for name in PUBLISHED]
     assert page_html(page, data) == text_of(page.name)
 
 
@@ -64,7 +64,7 @@ def test_small_and_on_its_own_with_its_picture_beside_it(page: Any) -> None:
 
 @EACH_SUBJECT
 def test_the_map_shows_what_the_tables_hold(run: Run) -> None:
-    data = data_of("head_map")["subjects"][run.card.name]
+    data = data_of("head_map")["subjects"][run.title]
     heads, detections = (load_frame(run.frame_path(name)) for name in ("heads", "detections"))
     assert [task["name"] for task in data["tasks"]] == list(run.tasks)
     for task in data["tasks"]:
@@ -83,7 +83,7 @@ def test_the_map_shows_what_the_tables_hold(run: Run) -> None:
 
 @EACH_SUBJECT
 def test_the_replay_shows_what_the_tables_hold(run: Run) -> None:
-    data = data_of("episode_replay")["subjects"][run.card.name]
+    data = data_of("episode_replay")["subjects"][run.title]
     picks = budget_for(run.card.heads)
     seeing = load_frame(run.frame_path("seeing"))
     for task in data["tasks"]:
@@ -126,14 +126,15 @@ def test_the_picture_of_the_map_names_the_best_heads() -> None:
         for task in run.tasks:
             best = rewards.query("task == @task").nlargest(1, "reward")["head"].item()
             wanted.append(f"{task_title(task)}\nbest: {run.card.head_name(best)}")
-        assert name in subjects
+        assert subject_title(name) in subjects
     assert titles == wanted
 
 
 def test_the_picture_of_the_replay_draws_the_best_so_far() -> None:
     subjects = data_of("episode_replay")["subjects"]
     figure = replay_figure(subjects)
-    for row, (name, data) in enumerate(subjects.items()):
+    for row, name in enumerate(PUBLISHED):
+        data = subjects[subject_title(name)]
         _, _, curves = figure.axes[3 * row : 3 * row + 3]
         rewards = evaluation_episodes(Run(PUBLISHED[name]), "docstring").mean(1)[0].numpy()
         drawn = {str(line.get_label()): np.asarray(line.get_ydata(), dtype=float) for line in curves.lines}

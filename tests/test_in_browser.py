@@ -102,7 +102,7 @@ def cell(page: Page, head: int) -> Locator:
 def test_pointing_at_a_head_shows_the_tables_numbers(opened: Opens, subject: str) -> None:
     page, run = opened(EXPLORE / "head_map.html"), Run(PUBLISHED[subject])
     heads, detections = (load_frame(run.frame_path(name)) for name in ("heads", "detections"))
-    choose(page, "subject", subject)
+    choose(page, "subject", run.title)
     choose(page, "task", "docstring")
     for head in (0, run.card.heads - 1, 37):
         cell(page, head).hover()
@@ -153,7 +153,7 @@ def test_the_slider_plays_to_the_end(opened: Opens) -> None:
 @pytest.mark.parametrize("subject", list(PUBLISHED))
 def test_both_curves_of_the_switch_are_the_tables(opened: Opens, subject: str) -> None:
     page, run = opened(EXPLORE / "episode_replay.html"), Run(PUBLISHED[subject])
-    choose(page, "subject", subject)
+    choose(page, "subject", run.title)
     choose(page, "task", "ioi")
     choose(page, "episode", "2")
     choose(page, "policy of seed", "3")
@@ -184,7 +184,7 @@ def _parsed(titles: list[str]) -> Iterator[tuple[str, ...]]:
 @pytest.mark.parametrize("subject", [EMBEDDED, SMOLLM2])
 def test_the_caption_has_the_tables_difference(opened: Opens, subject: str) -> None:
     page, run = opened(EXPLORE / "episode_replay.html"), Run(PUBLISHED[subject])
-    choose(page, "subject", subject)
+    choose(page, "subject", run.title)
     page.get_by_label("hide the rewards from the policy").check()
     rows = load_frame(run.frame_path("seeing")).query(
         f"task == 'docstring' and searcher == 'policy' and trained_k == {TRAINED_K} and told == 'none' and shown == 'blind'"

@@ -79,7 +79,7 @@ def write_pages(folder: Path) -> list[Path]:
     runs = [Run(settings) for settings in PUBLISHED.values()]
     written = []
     for page in PAGES:
-        found = {run.card.name: page.data(run) for run in runs}
+        found = {run.title: page.data(run) for run in runs}
         subjects = {name: data for name, (data, _) in found.items()}
         made_from = hashes_of(path for _, paths in found.values() for path in paths)
         path = folder / f"{page.name}.html"
