@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -32,6 +33,18 @@ def _linear(inputs: list[int], weight: list[int], *rest: object, **named: object
     return 2 * math.prod(inputs) * weight[0]
 
 
+class _Untracked:
+    """In the place of what tells the counter which module it is in: that hooks all modules of torch, which the sweep refuses."""
+
+    parents = frozenset({"Global"})
+
+    def __enter__(self) -> "_Untracked":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
 class Counted(FlopCounterMode):
     """Counts what one thread executes, attention and oneDNN's products on a processor included."""
 
@@ -39,6 +52,7 @@ class Counted(FlopCounterMode):
         attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
         linear = torch.ops.mkldnn._linear_pointwise
         super().__init__(display=False, custom_mapping={attention: _attention, linear: _linear})
+        self.mod_tracker: Any = _Untracked()
 
 
 @pytest.fixture(autouse=True)

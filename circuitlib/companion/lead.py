@@ -155,7 +155,7 @@ def lead_figure(found: pd.DataFrame) -> Figure:
     episodes: a panel a model, a row a searcher, after ten heads measured (open circles) and after fifty (filled squares), with 95% intervals;
     the two numbers beside. The paper's own number is the diamond in the first row. A row that was not measured on a model says so."""
     subjects = list(found["subject"].unique())
-    size = (1.75 + 2.0 * len(subjects), 0.28 * len(ROWS) + 1.45)
+    size = (1.6 + 2.0 * len(subjects), 0.28 * len(ROWS) + 1.45)
     figure, axes = plt.subplots(1, len(subjects), figsize=size, sharey=True, squeeze=False)
     for axis, subject in zip(axes[0], subjects, strict=True):
         of_subject = found[found["subject"] == subject]
