@@ -657,8 +657,8 @@ def test_rivals(readme: str) -> None:
     assert all(word.endswith("undecided") for word in (*tasks, *more_than(LOOKING)))
     hand, early = more_than(by_hand)[-1], more_than(by_hand, 5)[-1]
     assert (
-        f"Than the best rule made by hand it names {hand.removesuffix(' undecided')} points more, undecided, at a price of 5 "
-        f"{early.removesuffix(' holds')}." in readme
+        f"Than the best rule made by hand it names {hand.removesuffix(' undecided')} points more, undecided; at a price of 5 it names "
+        f"{early.removesuffix(' holds')} more." in readme
     )
     known = []
     for task in run.tasks:
