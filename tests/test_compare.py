@@ -17,6 +17,7 @@ from circuitlib.ablation.tables import DamageTable, load_table, save_table
 from circuitlib.companion import run as runs
 from circuitlib.companion.compare import (
     SIGNIFICANCE,
+    _rivals,
     by_command,
     compare,
     fractions_by_seed,
@@ -125,6 +126,36 @@ def test_a_difference_in_a_long_frame_is_noticed(
     comparison = compare(copied, Run()).set_index("result")
     assert noticed in comparison.index[~comparison["agrees"]]
     assert set(comparison.index[~comparison["agrees"]]) <= {noticed, "rivals"}
+
+
+def test_one_episode_that_turns_elsewhere_is_rounding(copied: Run) -> None:
+    """Of one that adapts; what it finds then may be there or not."""
+    path = copied.folder / "rivals.parquet"
+    frame = load_frame(path)
+    one = frame.query("searcher == 'belief, look ahead' and price == 8 and task == 'docstring'").index[0]
+    frame.loc[one, "measured_best"] = not frame.loc[one, "measured_best"]
+    frame.loc[one, "found"] = np.nan
+    save_frame(path, frame, read_provenance(path))
+    assert compare(copied, Run())["agrees"].all()
+
+
+def test_what_was_learned_anew_is_compared_by_itself(copied: Run) -> None:
+    for run, content in ((copied, b"ours"), (Run(), None)):
+        if content:
+            (run.folder / "learned.safetensors").write_bytes(content)
+    theirs = copied.folder.parent / "theirs"
+    shutil.copytree(copied.folder, theirs)
+    (theirs / "learned.safetensors").write_bytes(b"theirs")
+    path = copied.folder / "rivals.parquet"
+    frame = load_frame(path)
+    frame["named"] = frame["named"].mask(frame["searcher"].str.startswith("headwise"), 0.0)
+    save_frame(path, frame, read_provenance(path))
+    rows = pd.DataFrame(_rivals(copied.folder, theirs, True), columns=["result", "by", "value", "bar", "agrees"])
+    assert rows.set_index("result")["agrees"].to_dict() == {
+        "rivals, who plays": True,
+        "rivals, without other policies": True,
+        "rivals, learned anew": False,
+    }
 
 
 def test_a_result_of_any_kind_that_is_missing_is_noticed(copied: Run) -> None:

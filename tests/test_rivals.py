@@ -132,6 +132,22 @@ def test_gains_over_others_are_paired_intervals(contest: pd.DataFrame) -> None:
         assert table.loc["ioi", name] == expected
 
 
+def test_seeds_of_another_number_count_whole(contest: pd.DataFrame) -> None:
+    """A rival with a seed more than the one: its mean is over all of them."""
+    third = contest.query("searcher == 'policy k=5' and seed == 0")
+    more = pd.concat([contest, third.assign(seed=2, named=0.0)])
+    at = more.query("task == 'ioi' and price == 8")
+    mine, theirs = (
+        at[at["searcher"] == name].pivot(index="seed", columns="episode", values="named").to_numpy()
+        for name in ("headwise", "policy k=5")
+    )
+    oracle = at[at["searcher"] == "list, mean"].sort_values("episode")["oracle"].to_numpy()
+    table = rival_figures.gains_over(more, "headwise", ["policy k=5"], 8, 40)
+    value = (mine.mean() - theirs.mean()) / oracle.mean()
+    assert str(table.loc["ioi", "policy k=5"]).startswith(f"{100 * value:z.0f} (")
+    assert fraction(mine, oracle, 40, against=theirs).value == pytest.approx(value)
+
+
 def test_the_mean_of_independent_intervals() -> None:
     """Of normal estimates: by simulation, and by hand where there is one."""
     one = Interval(0.3, 0.1, 0.6)

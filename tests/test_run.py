@@ -57,6 +57,7 @@ def test_settings_that_are_not_published_have_a_folder_named_for_them(capsys: py
     assert Run.of({"seeds": 2}).output == "runs/seeds-2"
     assert "into runs/seeds-2" in capsys.readouterr().out
     assert Run.of({"seeds": 2, "steps": 800}) == Run.of({"steps": 800, "seeds": 2})
+    assert Run.of({"penalty": 2, "seeds": 20}) == Run.of({"penalty": 2.0})
     lists = [["ioi"], ["induction"]]
     assert len({Run.of({"training_tasks": some}).output for some in lists}) == len(lists)
     assert all(re.fullmatch(r"runs/[\w.-]+", Run.of({"training_tasks": some}).output) for some in lists)

@@ -15,6 +15,7 @@ from circuitlib.companion.verdicts import beats
 from circuitlib.search.belief import GRADIENT_ALONE
 from circuitlib.search.intervals import Interval, fraction
 from circuitlib.search.priced import price_to
+from circuitlib.search.priced_contest import ALONE
 
 IN_WORDS = {
     "by gradient": "by attribution",
@@ -49,7 +50,7 @@ FIRST = tuple(
             "halving, 16 by gradient and 16 of other behaviours",
             f"halving, 16 by {GRADIENT_ALONE} and 16 of other behaviours",
         ),
-        *("belief, look ahead", "headwise, blind"),
+        *("belief, look ahead", f"belief, look ahead, {ALONE}", f"headwise, {ALONE}", "headwise, blind"),
     )
 )
 """Rows of tables that are shown at once: the searchers of the figures, and those that the text speaks of."""
@@ -124,8 +125,8 @@ def gains_over(
     frame: pd.DataFrame, one: str, others: Sequence[str], price: int, pool: int, without: Collection[str] = ()
 ) -> pd.DataFrame:
     """How much more one searcher names than each of the others at a price, on the same episodes, in points of the oracle with
-    the 95% interval and its word: rows tasks and their mean, columns the others. A searcher without as many seeds as the one stands
-    beside each of them with its first. Of the mean the intervals of the tasks are taken as independent: prompts are, and the few
+    the 95% interval and its word: rows tasks and their mean, columns the others. Searchers with as many seeds are paired
+    seed by seed, others by episode alone. Of the mean the intervals of the tasks are taken as independent: prompts are, and the few
     seeds of a searcher are shared.
 
     frame: of :func:`circuitlib.search.priced.priced`. pool: prompts that a task's episodes are drawn from. without: as in
@@ -138,9 +139,7 @@ def gains_over(
         named = of_task.set_index(["searcher", "seed", "episode"])["named"].unstack("episode")
         mine = named.loc[one].to_numpy()
         for other, tasks in found.items():
-            theirs = named.loc[other].to_numpy()
-            theirs = theirs[: len(mine)] if len(theirs) >= len(mine) else np.broadcast_to(theirs[:1], mine.shape)
-            tasks[str(task)] = fraction(mine, oracle, pool, against=theirs)
+            tasks[str(task)] = fraction(mine, oracle, pool, against=named.loc[other].to_numpy())
     columns = {
         other: tasks | {MEAN: mean_of([gain for task, gain in tasks.items() if task not in without])}
         for other, tasks in found.items()

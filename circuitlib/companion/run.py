@@ -111,7 +111,7 @@ class Run:
             )
         chosen = Settings.of(settings)
         if output == "" and chosen not in PUBLISHED.values():
-            output = f"runs/{_named_for(settings)}"
+            output = f"runs/{_named_for(chosen)}"
             print(f"no results of these settings are committed: what is missing is measured, into {output}")
         return cls(chosen, output)
 
@@ -571,9 +571,10 @@ class Run:
         return {name: content_hash(self.folder / name) for name in names}
 
 
-def _named_for(changes: Mapping[str, Any]) -> str:
-    """A folder's name for changes to the default settings, the same ones however they are ordered."""
-    said = "-".join(f"{name}-{changes[name]}" for name in sorted(changes))
+def _named_for(settings: Settings) -> str:
+    """A folder's name for settings, by what differs from the defaults."""
+    usual, chosen = asdict(Settings()), asdict(settings)
+    said = "-".join(f"{name}-{chosen[name]}" for name in sorted(chosen) if chosen[name] != usual[name])
     name = re.sub(r"[^A-Za-z0-9.]+", "-", said).strip("-.")
     return name if name == said else f"{name[:60]}-{short_hash(said.encode())[:8]}"
 

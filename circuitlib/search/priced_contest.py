@@ -32,6 +32,9 @@ RIVAL_ESTIMATES: dict[str, Through] = ESTIMATES | {FROZEN: "frozen"}
 ELSEWHERE = 16
 """Heads that pay most in other behaviours, on average, which may matter where no estimate says so."""
 
+ALONE = "not shown other behaviours"
+"""Of what was learned, where it is not told what heads pay in other behaviours of the model, though these have been measured."""
+
 FEW = 20
 """The largest price for those that choose every few prompts: they are made for small ones, and take long with large ones."""
 
@@ -110,11 +113,15 @@ def _players(
                 yield Player(f"policy k={k}, planning", planner, seed)
                 yield Player(f"policy k={k}, planning, repeats free", planner, seed, repeats_free=True)
     if learned is not None:
-        elsewhere_paid = paid_elsewhere(_head_rewards(behaviours, penalty)) if behaviours else None
-        believer = Believer(learned.prior, layers, elsewhere_paid)
+        alone = believer = Believer(learned.prior, layers)
+        if behaviours:
+            believer = Believer(learned.prior, layers, paid_elsewhere(_head_rewards(behaviours, penalty)))
+            yield Player(f"belief, look ahead, {ALONE}", LookAhead(alone), most=FEW)
         for rule, thompson in (("thompson", True), ("look ahead", False)):
             yield Player(f"belief, {rule}", LookAhead(believer, thompson=thompson), most=FEW)
         for seed, headwise in learned.policies.items():
+            if behaviours:
+                yield Player(f"headwise, {ALONE}", PricedPolicy(headwise, alone), seed, most=FEW)
             for shown, blind in (("headwise", False), ("headwise, blind", True)):
                 yield Player(shown, PricedPolicy(headwise, believer, blind=blind), seed, most=FEW)
 
