@@ -33,7 +33,7 @@ NOISES = (0.1, 0.2, 0.4)
 """Standard deviations between episodes, at the middle scale, as shares of what the best head pays."""
 
 SOURCES = (*(Groups(scale=scale) for scale in SCALES), *(Groups(noise=noise) for noise in NOISES))
-SEEDS, EPISODES = 3, 300
+SEEDS, EPISODES = 5, 300
 MEASURED = (5, 10, 20, 50)
 SEES: tuple[Shown, ...] = ("seeing", "blind", "flipped")
 
