@@ -1,6 +1,7 @@
 """The search with a price: trials, beliefs, looking ahead, the environment and the policy, against closed forms and brute force."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -201,6 +202,25 @@ def test_a_blind_policy_knows_what_it_has_tried() -> None:
         assert seen[-1].count.sum() > seen[0].count.sum() == 0
         surprise = torch.stack([one.mean for one in seen]).abs().max().item()
         assert (surprise < 1e-5) == blind
+
+
+def test_a_blind_policy_measures_the_same_whatever_it_is_paid() -> None:
+    """And names by what it is paid; seeing, it measures otherwise."""
+    trials, g = drawn(3, 20, error=1.0), torch.Generator().manual_seed(0)
+    other = trials.rows + 3 * torch.randn(trials.rows.shape, generator=g)
+    paid_otherwise = replace(trials, rows=other)
+    same = {}
+    for blind in (True, False):
+        policy = PricedPolicy(Headwise(0), Believer(Prior(0), LAYERS), blind=blind)
+        logs = []
+        for some in (trials, paid_otherwise):
+            meter = some.meter()
+            policy.search(meter, 6, torch.Generator())
+            logs.append(meter.log)
+        one, two = logs
+        same[blind] = torch.equal(one.head, two.head) and torch.equal(one.count, two.count)
+        assert not torch.equal(one.naming(HEADS)[1][:, -1], two.naming(HEADS)[1][:, -1])
+    assert same == {True: True, False: False}
 
 
 def test_a_prior_learns_which_estimates_to_distrust() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from circuitlib.companion.legend import SEARCHERS, kind_of
 from circuitlib.search import oracle
-from circuitlib.search.belief import DIRECT_ON_FEW, GRADIENT_ON_FEW, Believer, Prior
+from circuitlib.search.belief import DIRECT, DIRECT_ON_FEW, GRADIENT, GRADIENT_ON_FEW, Believer, Prior, with_few
 from circuitlib.search.correlated import Correlated, Gaussian
 from circuitlib.search.episodes import signal_of
 from circuitlib.search.headwise import Headwise
@@ -19,6 +19,7 @@ from circuitlib.search.policy import PolicySearcher
 from circuitlib.search.priced_policy import PricedPolicy
 from circuitlib.search.rivals import Halving, LayersByReward, Verified, schedule
 from circuitlib.search.searchers import RandomSearcher, Searcher, StaticPrior
+from circuitlib.search.trials import Trials
 
 HEADS, LAYERS, BATCH = 12, 3, 8
 NOTHING = signal_of(("induction", "ioi"))
@@ -46,8 +47,9 @@ def metered(rows: torch.Tensor, seed: int = 0) -> Meter:
     g = torch.Generator().manual_seed(seed + 1_000)
     noise = {name: torch.randn(rows.shape, generator=g) for name in PRICES}
     estimates = {name: Estimate(PRICES[name], rows + noise[name], 0.1 * rows) for name in PRICES}
-    of_few = {GRADIENT_ON_FEW: "gradient", DIRECT_ON_FEW: "direct"}
-    return Meter(rows, estimates | {name: estimates[of] for name, of in of_few.items()})
+    both = {GRADIENT: estimates["gradient"], DIRECT: estimates["direct"]}
+    few = with_few(Trials("drawn", rows, rows.mean(1), both)).estimates
+    return Meter(rows, estimates | {name: few[name] for name in (GRADIENT_ON_FEW, DIRECT_ON_FEW)})
 
 
 def searchers() -> list[Searcher]:
