@@ -150,7 +150,7 @@ def test_what_was_learned_anew_is_compared_by_itself(copied: Run) -> None:
     frame = load_frame(path)
     frame["named"] = frame["named"].mask(frame["searcher"].str.startswith("headwise"), 0.0)
     save_frame(path, frame, read_provenance(path))
-    rows = pd.DataFrame(_rivals(copied.folder, theirs, True), columns=["result", "by", "value", "bar", "agrees"])
+    rows = pd.DataFrame(_rivals(copied.folder, theirs, True, 30), columns=["result", "by", "value", "bar", "agrees"])
     assert rows.set_index("result")["agrees"].to_dict() == {
         "rivals, who plays": True,
         "rivals, without other policies": True,

@@ -23,11 +23,9 @@ from circuitlib.search.evaluate import CONDITION
 FRAME_TOLERANCE = 1e-3
 """Largest difference of a measured number in the other tables."""
 
-RIVALS_TOLERANCE = 0.07
-"""Largest difference of what a searcher names on average over a task's episodes, as a fraction of the oracle: two episodes of thirty."""
-
-LEARNED_TOLERANCE = 0.14
-"""The same where what it was learned on behaviours was learned anew: four episodes of thirty."""
+TURNED, TURNED_ANEW = 2, 4
+"""In how many of a task's episodes a searcher on the axis of price may turn elsewhere; and where what it was learned on behaviours was
+learned anew. So many shares of an episode are the largest difference of what it names, finds and has measured on average."""
 
 SIGNIFICANCE = 0.01
 """Probability with which two draws of one distribution are taken for different, all conditions together."""
@@ -66,7 +64,7 @@ def compare(run: Run, other: Run) -> pd.DataFrame:
             frames += [] if found is None else [_by_difference(name, found)]
         elif ours.name.startswith("training_k") and same_policies:
             frames.append(_by_difference(name, _histories(ours, theirs)))
-    rivals = _rivals(*folders, same_policies) if "rivals.parquet" in both else []
+    rivals = _rivals(*folders, same_policies, run.settings.episodes) if "rivals.parquet" in both else []
     columns = ["result", "by", "value", "bar", "agrees"]
     return pd.DataFrame([*missing, *tables, *frames, *evaluation, *rivals], columns=columns)
 
@@ -140,7 +138,7 @@ def _histories(ours: Path, theirs: Path) -> float:
     return frame_difference(*(frame[frame["seed"].isin(seeds)].reset_index(drop=True) for frame in both))
 
 
-def _rivals(ours: Path, theirs: Path, same_policies: bool) -> list[Row]:
+def _rivals(ours: Path, theirs: Path, same_policies: bool, episodes: int) -> list[Row]:
     """Searchers on the axis of price: whether both runs have the same ones, and what they name and find on average, as a fraction of the
     oracle (nothing where nothing is found), and have measured, without the paper's policies where these are others; apart, what was learned
     on behaviours, where that was learned anew. One that adapts may turn elsewhere on a rounding, which an episode feels and their mean hardly."""
@@ -166,10 +164,10 @@ def _rivals(ours: Path, theirs: Path, same_policies: bool) -> list[Row]:
     left = ", without other policies" if others or anew else ""
     rows = [
         _by_difference("rivals, who plays", 0.0 if all_[0] == all_[1] else INFINITE),
-        _by_difference(f"rivals{left}", difference((*others, *anew), only=False), RIVALS_TOLERANCE),
+        _by_difference(f"rivals{left}", difference((*others, *anew), only=False), (TURNED + 0.1) / episodes),
     ]
     if anew:
-        rows.append(_by_difference("rivals, learned anew", difference(anew, only=True), LEARNED_TOLERANCE))
+        rows.append(_by_difference("rivals, learned anew", difference(anew, only=True), (TURNED_ANEW + 0.1) / episodes))
     return rows
 
 
