@@ -108,7 +108,7 @@ def test_pointing_at_a_head_shows_the_tables_numbers(opened: Opens, subject: str
         cell(page, head).hover()
         panel = page.locator("#panel")
         layer, across = divmod(head, run.card.heads_per_layer)
-        expect(panel.locator("h2")).to_have_text(f"L{layer}.H{across} of {subject}")
+        expect(panel.locator("h2")).to_have_text(f"L{layer}.H{across} of {run.title}")
         row = heads.query("task == 'docstring' and head == @head").iloc[0]
         cells = panel.locator("tr.current td").all_inner_texts()
         shown = [float(number.replace("\u2212", "-")) for number in re.split(r" ± ", cells[1])]
