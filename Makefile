@@ -15,7 +15,7 @@ SIDE_BY_SIDE := OMP_NUM_THREADS=1
 NBVAL = $(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
 
 # Annotated shapes, checked as functions are called, in the modules that have them; tests take half as long again.
-SHAPES = circuitlib.search,circuitlib.tasks,circuitlib.companion.detectors,circuitlib.workshop.pretrain,circuitlib.ablation.attribution,circuitlib.ablation.beginnings,circuitlib.ablation.check_task,circuitlib.ablation.decoder,circuitlib.ablation.engine,circuitlib.ablation.heads,circuitlib.ablation.hooks,circuitlib.ablation.onednn,circuitlib.ablation.sweep,circuitlib.ablation.tables,beartype.beartype
+SHAPES = circuitlib.search,circuitlib.tasks,circuitlib.studies,circuitlib.workshop.pretrain,circuitlib.ablation.attribution,circuitlib.ablation.check_task,circuitlib.ablation.decoder,circuitlib.ablation.engine,circuitlib.ablation.hooks,circuitlib.ablation.onednn,circuitlib.ablation.sweep,circuitlib.ablation.tables,beartype.beartype
 
 .PHONY: setup reproduce test test-all executed book smollm2 lab publish
 setup: .venv/ready

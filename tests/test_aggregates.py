@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy.stats import mannwhitneyu
 
-from circuitlib.search.aggregates import aggregates, interquartile_mean, probability_of_improvement
+from circuitlib.studies.aggregates import aggregates, interquartile_mean, probability_of_improvement
 
 
 def test_interquartile_mean() -> None:

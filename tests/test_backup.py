@@ -9,9 +9,9 @@ import torch
 from scipy.stats import t
 from torch import Tensor
 
-from circuitlib.ablation import backup
-from circuitlib.ablation.backup import LAST_SCALE, measure_backup
 from circuitlib.ablation.hooks import Hooks, hook_z, hooks_of_users, run
+from circuitlib.studies import backup
+from circuitlib.studies.backup import LAST_SCALE, measure_backup
 from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS
 

@@ -14,7 +14,6 @@ from transformers import PreTrainedTokenizerBase
 from circuitlib import head_damage
 from circuitlib.ablation.attribution import Attribution
 from circuitlib.ablation.build import ablation_of
-from circuitlib.ablation.circuits import measure_circuits
 from circuitlib.ablation.engine import AblationKind, Engine
 from circuitlib.ablation.hooks import Hooks, ablated_logits, task_score
 from circuitlib.ablation.sweep import engine
@@ -22,7 +21,6 @@ from circuitlib.companion import figures
 from circuitlib.companion.learned import REAL, learned
 from circuitlib.companion.run import Run
 from circuitlib.search.belief import DIRECT, GRADIENT, Believer, with_few
-from circuitlib.search.circuits import shares
 from circuitlib.search.correlated import Correlated, Gaussian
 from circuitlib.search.lookahead import LookAhead
 from circuitlib.search.meter import Estimate
@@ -33,6 +31,7 @@ from circuitlib.search.priced_policy import PricedPolicy
 from circuitlib.search.rivals import Halving, LayersByReward, Verified
 from circuitlib.search.searchers import RandomSearcher, Searcher, StaticPrior
 from circuitlib.search.trials import Trials
+from circuitlib.studies.circuits import measure_circuits, shares
 from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS
 

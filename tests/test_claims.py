@@ -17,8 +17,8 @@ from circuitlib.companion.paper import paper_fractions
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED
 from circuitlib.manifest import load_frame
-from circuitlib.search.evaluate import summarise
-from circuitlib.search.intervals import Interval, difference, fraction, left_over, share
+from circuitlib.studies.evaluate import summarise
+from circuitlib.studies.intervals import Interval, difference, fraction, left_over, share
 
 Rule = Callable[[float, float], str]
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from circuitlib.companion.detectors import COPIED, DETECTORS, END, attention, copied, detect
 from circuitlib.companion.paper import best_head_share, mechrl
+from circuitlib.studies.detectors import COPIED, DETECTORS, END, attention, copied, detect
 from circuitlib.subjects.beginning import beginning
 from circuitlib.subjects.card import Convention
 from circuitlib.subjects.load import Subject, load_subject

@@ -11,13 +11,13 @@ from jaxtyping import TypeCheckError
 
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.search.episodes import signal_of
-from circuitlib.search.evaluate import Entry, ahead, evaluate, summarise
-from circuitlib.search.intervals import fraction
 from circuitlib.search.meter import Meter
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.policy import PolicySearcher
 from circuitlib.search.searchers import RandomSearcher, StaticPrior
 from circuitlib.search.trials import PricedTables, draw_trials
+from circuitlib.studies.evaluate import Entry, ahead, evaluate, summarise
+from circuitlib.studies.intervals import fraction
 
 
 @pytest.fixture

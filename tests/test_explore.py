@@ -21,9 +21,9 @@ from circuitlib.manifest import load_frame
 from circuitlib.paths import FIGURES, RESULTS
 from circuitlib.search.env import budget_for
 from circuitlib.search.episodes import NOTHING, signal_of
-from circuitlib.search.reading import play
-from circuitlib.search.seeing import PLAYS
 from circuitlib.search.trials import EPISODE_SEED
+from circuitlib.studies.reading import play
+from circuitlib.studies.seeing import PLAYS
 from circuitlib.subjects.checkpoints import EMBEDDED
 
 FOLDER = FIGURES / "explore"

@@ -11,13 +11,13 @@ import torch
 
 from circuitlib import manifest
 from circuitlib.ablation.build import SEEDS, Measurement, Recipe, ablation_of, build_table
-from circuitlib.ablation.conventions import measure_conventions
 from circuitlib.ablation.engine import AblationKind
 from circuitlib.ablation.hooks import Hooks
-from circuitlib.ablation.kinds import measure_kinds
 from circuitlib.companion import frames
 from circuitlib.manifest import code_hash
 from circuitlib.paths import ROOT
+from circuitlib.studies.conventions import measure_conventions
+from circuitlib.studies.kinds import measure_kinds
 from circuitlib.subjects.load import load_subject
 from circuitlib.tasks import TASKS
 

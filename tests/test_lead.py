@@ -27,8 +27,8 @@ from circuitlib.companion.verdicts import beats, gains
 from circuitlib.manifest import load_frame
 from circuitlib.paths import ROOT
 from circuitlib.search.env import BUDGET
-from circuitlib.search.evaluate import summarise
-from circuitlib.search.priced import summarise_priced
+from circuitlib.studies.evaluate import summarise
+from circuitlib.studies.priced import summarise_priced
 from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from circuitlib.ablation.hooks import hooked_task
-from circuitlib.ablation.pairs import measure_pairs
+from circuitlib.studies.pairs import measure_pairs
 from circuitlib.subjects.load import Subject
 from circuitlib.tasks import TASKS
 

@@ -36,12 +36,12 @@ from circuitlib.search.headwise import GLOBALS, PER_HEAD, Headwise, observe
 from circuitlib.search.lookahead import AMOUNTS, LookAhead, allowed, gains, measure
 from circuitlib.search.meter import Estimate, Meter, Readings
 from circuitlib.search.ppo import PPOConfig
-from circuitlib.search.priced import Player, priced
 from circuitlib.search.priced_env import PricedEnv
 from circuitlib.search.priced_policy import Learned, PricedPolicy, train
 from circuitlib.search.rivals import Verified
 from circuitlib.search.searchers import RandomSearcher, StaticPrior
 from circuitlib.search.trials import PricedTables, Trials, draw_trials
+from circuitlib.studies.priced import Player, priced
 
 LAYERS, HEADS, BATCH = 3, 12, 32
 

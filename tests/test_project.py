@@ -17,7 +17,7 @@ import yaml
 from circuitlib.paths import ROOT
 
 LIBRARY = ROOT / "circuitlib"
-FOLDERS = ("subjects", "tasks", "ablation", "search", "companion", "workshop")
+FOLDERS = ("subjects", "tasks", "ablation", "search", "studies", "companion", "workshop")
 """Each uses only those above it."""
 
 MODULES = sorted(LIBRARY.rglob("*.py"))

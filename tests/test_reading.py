@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from circuitlib.companion import planted
 from circuitlib.manifest import load_frame
-from circuitlib.search.intervals import fraction, ratio
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.orders import layers_in_order, random_orders
-from circuitlib.search.planted import Groups
 from circuitlib.search.ppo import PPOConfig
-from circuitlib.search.reading import SHOWN, Blindfold, Plays, Shown, play
+from circuitlib.studies.intervals import fraction, ratio
+from circuitlib.studies.planted import Groups
+from circuitlib.studies.reading import SHOWN, Blindfold, Plays, Shown, play
 
 HEADS, TASKS = 12, 2
 SIGNAL = torch.zeros(TASKS)

@@ -30,10 +30,10 @@ from circuitlib.companion.verdicts import beats, gains
 from circuitlib.manifest import load_frame
 from circuitlib.paths import RESULTS, ROOT, SUBJECTS
 from circuitlib.search.belief import FEW, GRADIENT_ALONE
-from circuitlib.search.evaluate import ahead, summarise
-from circuitlib.search.intervals import Interval
-from circuitlib.search.priced import summarise_priced
-from circuitlib.search.priced_contest import ALONE
+from circuitlib.studies.evaluate import ahead, summarise
+from circuitlib.studies.intervals import Interval
+from circuitlib.studies.priced import summarise_priced
+from circuitlib.studies.priced_contest import ALONE
 from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
 from circuitlib.tasks import TASKS
 from circuitlib.tasks.base import LOGIT_DIFFERENCE

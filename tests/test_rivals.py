@@ -11,14 +11,14 @@ from circuitlib.companion import rival_figures
 from circuitlib.companion.legend import RIVALS
 from circuitlib.companion.verdicts import beats
 from circuitlib.search.belief import ESTIMATES, Prior
-from circuitlib.search.contest import DRAWS
 from circuitlib.search.headwise import Headwise
-from circuitlib.search.intervals import Interval, fraction
 from circuitlib.search.network import ActorCritic
-from circuitlib.search.priced import PRICES, price_to, summarise_priced
-from circuitlib.search.priced_contest import priced_contest
 from circuitlib.search.priced_policy import Learned
 from circuitlib.search.trials import PricedTables
+from circuitlib.studies.contest import DRAWS
+from circuitlib.studies.intervals import Interval, fraction
+from circuitlib.studies.priced import PRICES, price_to, summarise_priced
+from circuitlib.studies.priced_contest import priced_contest
 
 
 @pytest.fixture(scope="module")

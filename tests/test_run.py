@@ -22,11 +22,11 @@ from circuitlib.companion.seeing import seeing
 from circuitlib.companion.settings import CANDIDATES, KEPT, PUBLISHED, Settings
 from circuitlib.manifest import StaleResult, is_stored, load_frame, read_provenance, remove, restamp, save_frame
 from circuitlib.paths import RESULTS, ROOT
-from circuitlib.search.evaluate import EPISODE_SEED
 from circuitlib.search.policy import load_policy
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import Trainer
-from circuitlib.search.reading import play
+from circuitlib.studies.evaluate import EPISODE_SEED
+from circuitlib.studies.reading import play
 from circuitlib.tasks import TASKS
 
 PUBLIC = [Run(settings) for settings in PUBLISHED.values()]
@@ -368,7 +368,7 @@ def test_a_task_that_is_left_out_is_left_out_everywhere(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The held-out task among them: the ledger then has no row about it, and nothing fails."""
-    monkeypatch.setattr("circuitlib.search.seeing.PLAYS", 1)
+    monkeypatch.setattr("circuitlib.studies.seeing.PLAYS", 1)
     mine = make_run()
     path = mine.folder / "tasks.csv"
     report = load_frame(path)
@@ -438,7 +438,7 @@ def test_a_run_is_inside_the_checkout() -> None:
 
 def test_seeing_by_brute_force(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
     """Ratios, effects and shares of one condition, played again by hand; what each policy is told; what rests on what."""
-    monkeypatch.setattr("circuitlib.search.seeing.PLAYS", 2)
+    monkeypatch.setattr("circuitlib.studies.seeing.PLAYS", 2)
     monkeypatch.setattr("circuitlib.search.env.BUDGET", 20)
     mine = make_run()
     frame = seeing(mine)

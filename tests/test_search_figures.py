@@ -14,7 +14,7 @@ mpl.use("Agg")
 from circuitlib.companion import search_figures
 from circuitlib.companion.planted import BLINDED, LEARNED
 from circuitlib.companion.verdicts import gains
-from circuitlib.search.reading import SHOWN
+from circuitlib.studies.reading import SHOWN
 
 
 @pytest.fixture(autouse=True)

@@ -15,10 +15,10 @@ from circuitlib.search.env import HeadAblationEnv
 from circuitlib.search.episodes import TableEpisodes
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.ppo import PPOConfig
-from circuitlib.search.reading import play
-from circuitlib.search.seeing import PLAYS, Question
-from circuitlib.search.training_ways import BEST, OTHER_WAYS, PAPER, Way, WayEpisodes, measure_way, scaled, train_way
 from circuitlib.search.trials import EPISODE_SEED, PricedTables, draw_trials
+from circuitlib.studies.reading import play
+from circuitlib.studies.seeing import PLAYS, Question
+from circuitlib.studies.training_ways import BEST, OTHER_WAYS, PAPER, Way, WayEpisodes, measure_way, scaled, train_way
 
 SHORT = PPOConfig(total_timesteps=96, num_envs=4, num_steps=12, num_minibatches=4, update_epochs=2, hidden=16, budget=6)
 

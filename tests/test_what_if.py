@@ -11,9 +11,9 @@ from circuitlib.ablation.tables import DamageTable
 from circuitlib.search.env import budget_for
 from circuitlib.search.episodes import BATCH
 from circuitlib.search.network import ActorCritic
-from circuitlib.search.reading import play
 from circuitlib.search.trials import EPISODE_SEED, PricedTables, draw_trials
-from circuitlib.search.what_if import KINDS, Setting, drawn, found, ordered, settings_of, what_if
+from circuitlib.studies.reading import play
+from circuitlib.studies.what_if import KINDS, Setting, drawn, found, ordered, settings_of, what_if
 
 EPISODES, HEADS = 4, 12
 

@@ -24,11 +24,11 @@ from circuitlib.manifest import code_hash, content_hash, load_frame, made_on, sa
 from circuitlib.paths import RESULTS
 from circuitlib.search.env import BUDGET
 from circuitlib.search.episodes import NOTHING, signal_of
-from circuitlib.search.intervals import Interval, fraction
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.oracle import best_reward, head_order
 from circuitlib.search.orders import layers_in_order, random_orders
-from circuitlib.search.reading import SHOWN, Plays, play
+from circuitlib.studies.intervals import Interval, fraction
+from circuitlib.studies.reading import SHOWN, Plays, play
 
 REPOSITORY, COMMIT = "https://github.com/BarsatKhadka/causality-RL", "21b1d98"
 SUBJECT = "GPT-2 small"
@@ -278,7 +278,7 @@ def _provenance() -> dict[str, Any]:
 def replay() -> pd.DataFrame:
     """The committed replay, after each of 50 heads measured.
 
-    Columns: task, searcher, trained_k, told, shown (:data:`circuitlib.search.reading.Shown`, or ``none`` without a policy), measured,
+    Columns: task, searcher, trained_k, told, shown (:data:`circuitlib.studies.reading.Shown`, or ``none`` without a policy), measured,
     best (mean largest reward so far, logits), oracle, ratio of the two with its interval (low, high); for a policy that is not
     shown its rewards effect, the ratio of the same policy seeing them minus this one's, with its interval, in how many
     episodes seeing is better and worse, and changed, the share of its heads that the seeing one did not measure; for searchers

@@ -8,16 +8,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuitlib.ablation.circuits import Rankings, measure_circuits
 from circuitlib.ablation.engine import AblationKind
 from circuitlib.companion.frames import STUDY_SEED, closer_prompts, evaluation_episodes, head_rewards
 from circuitlib.companion.run import Run
-from circuitlib.search.circuits import shares
 from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.search.oracle import head_order
 from circuitlib.search.orders import random_orders
-from circuitlib.search.reading import play
 from circuitlib.search.trials import EPISODE_SEED
+from circuitlib.studies.circuits import Rankings, measure_circuits, shares
+from circuitlib.studies.reading import play
 
 SIZES = (1, 5, 10, 20, 50)
 """Heads of a circuit; no more than the paper's policy picks."""
@@ -34,7 +33,7 @@ PLANNED = 5
 
 def circuits(run: Run) -> pd.DataFrame:
     """The main tasks' heads by reward (``damage``; the mean over the evaluation tables, as the oracle knows it), by attribution (the same, estimated by one gradient)
-    and at random: :func:`circuitlib.search.circuits.shares` of what is stored, :func:`circuitlib.ablation.circuits.measure_circuits`."""
+    and at random: :func:`circuitlib.studies.circuits.shares` of what is stored, :func:`circuitlib.studies.circuits.measure_circuits`."""
     rankings: dict[str, Rankings] = {}
     for i, task in enumerate(run.main_tasks):
         numbers = torch.Generator().manual_seed(EPISODE_SEED + i)

@@ -26,9 +26,9 @@ from circuitlib.companion.seeing import seeing
 from circuitlib.manifest import content_hash
 from circuitlib.search.env import BUDGET
 from circuitlib.search.episodes import NOTHING
-from circuitlib.search.evaluate import after_picks, ahead, by_seed, summarise
-from circuitlib.search.intervals import Interval, difference, fraction, share
 from circuitlib.search.oracle import best_head
+from circuitlib.studies.evaluate import after_picks, ahead, by_seed, summarise
+from circuitlib.studies.intervals import Interval, difference, fraction, share
 from circuitlib.tasks.control_text import CONTROL
 
 COUNTS = (10, BUDGET)

@@ -18,7 +18,7 @@ from circuitlib.ablation.tables import load_table
 from circuitlib.companion.learned import LEARNED
 from circuitlib.companion.run import OTHERS, Run
 from circuitlib.manifest import content_hash, load_frame
-from circuitlib.search.evaluate import CONDITION
+from circuitlib.studies.evaluate import CONDITION
 
 FRAME_TOLERANCE = 1e-3
 """Largest difference of a measured number in the other tables."""

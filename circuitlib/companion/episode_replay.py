@@ -26,9 +26,9 @@ from circuitlib.search.env import budget_for
 from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.search.oracle import head_order
 from circuitlib.search.orders import layers_in_order, random_orders
-from circuitlib.search.reading import Shown, play
-from circuitlib.search.seeing import PLAYS
 from circuitlib.search.trials import EPISODE_SEED
+from circuitlib.studies.reading import Shown, play
+from circuitlib.studies.seeing import PLAYS
 from circuitlib.tasks.control_text import CONTROL
 
 TRAINED_K = 5

@@ -17,7 +17,7 @@ from circuitlib.companion.legend import PLANNING, SEARCHERS, kind_of, processor_
 from circuitlib.companion.show import PAGE, described, subject_name
 from circuitlib.companion.verdicts import MARGIN
 from circuitlib.search.env import BUDGET
-from circuitlib.search.evaluate import after_picks
+from circuitlib.studies.evaluate import after_picks
 
 HERE, PAPER, ORACLE = "#0072B2", "#CC79A7", "#000000"
 """Colours of what is measured here, of the paper's numbers, and of the oracle."""
@@ -307,7 +307,7 @@ def circuit_curves(shares: pd.DataFrame) -> Figure:
     """What circuits keep of a task's score, and what the model is short of without them, against their number of heads; a column
     a task, a row for each of both and of what takes a head's place, with 95% intervals.
 
-    shares: of :func:`circuitlib.search.circuits.shares`.
+    shares: of :func:`circuitlib.studies.circuits.shares`.
     """
     tasks, kinds = list(shares["task"].unique()), list(shares["ablation"].unique())
     rows = list(product(("kept", "lost"), kinds))

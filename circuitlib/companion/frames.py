@@ -12,27 +12,27 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuitlib.ablation.attribution import Through
-from circuitlib.ablation.backup import measure_backup
-from circuitlib.ablation.beginnings import measure_beginnings
-from circuitlib.ablation.behaviours import measure_behaviours
 from circuitlib.ablation.build import Recipe
 from circuitlib.ablation.check_task import LEAST_DAMAGE
-from circuitlib.ablation.circuits import measure_circuits
-from circuitlib.ablation.conventions import measure_conventions, other_than
-from circuitlib.ablation.heads import head_means
-from circuitlib.ablation.heads import head_rewards as rewards_of_tables
-from circuitlib.ablation.kinds import measure_kinds
-from circuitlib.ablation.pairs import measure_pairs
 from circuitlib.ablation.tables import DamageTable
-from circuitlib.companion.detectors import detect
 from circuitlib.companion.learned import is_real, learned, learned_hash
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import CANDIDATES
 from circuitlib.search.belief import ESTIMATES
-from circuitlib.search.contest import contest
 from circuitlib.search.oracle import head_order
-from circuitlib.search.priced_contest import RIVAL_ESTIMATES, priced_contest
 from circuitlib.search.trials import PricedTables, draw_trials
+from circuitlib.studies.backup import measure_backup
+from circuitlib.studies.beginnings import measure_beginnings
+from circuitlib.studies.behaviours import measure_behaviours
+from circuitlib.studies.circuits import measure_circuits
+from circuitlib.studies.contest import contest
+from circuitlib.studies.conventions import measure_conventions, other_than
+from circuitlib.studies.detectors import detect
+from circuitlib.studies.heads import head_means
+from circuitlib.studies.heads import head_rewards as rewards_of_tables
+from circuitlib.studies.kinds import measure_kinds
+from circuitlib.studies.pairs import measure_pairs
+from circuitlib.studies.priced_contest import RIVAL_ESTIMATES, priced_contest
 from circuitlib.subjects.beginning import NOTHING
 from circuitlib.subjects.checkpoints import SMOLLM2
 from circuitlib.subjects.load import load_subject
@@ -88,7 +88,7 @@ def _of(names: Sequence[str], best: Mapping[str, list[int]]) -> dict[str, list[i
 
 def behaviours(run: Run) -> pd.DataFrame:
     """Does the subject do the tasks? On twice as many prompts as an evaluation table has; see
-    :func:`circuitlib.ablation.behaviours.measure_behaviours`."""
+    :func:`circuitlib.studies.behaviours.measure_behaviours`."""
     tasks, count = run.tasks, 2 * run.settings.evaluation_prompts
     return run.frame_by_task(
         "behaviours",
@@ -108,7 +108,7 @@ def sizes(run: Run) -> pd.DataFrame:
 
 def beginnings(run: Run) -> pd.DataFrame:
     """What hangs on what prompts begin with, on the main tasks: as the run's do, with another token, with none; see
-    :func:`circuitlib.ablation.beginnings.measure_beginnings`."""
+    :func:`circuitlib.studies.beginnings.measure_beginnings`."""
     count, spans = closer_prompts(run), run.settings.rows(True, "evaluation")
     others = [*BEGINNINGS.get(run.settings.subject, ()), NOTHING]
     others = [bos for bos in others if bos != run.card.bos]
@@ -125,7 +125,7 @@ def beginnings(run: Run) -> pd.DataFrame:
 
 
 def heads(run: Run) -> pd.DataFrame:
-    """Every head on every task, over the evaluation tables: columns of :func:`circuitlib.ablation.heads.head_means`, and
+    """Every head on every task, over the evaluation tables: columns of :func:`circuitlib.studies.heads.head_means`, and
     rank (1 is best)."""
     penalty = run.settings.penalty
 
@@ -153,7 +153,7 @@ def evaluation_episodes(run: Run, task: str) -> Float[Tensor, "episodes batch he
 
 
 def evaluation(run: Run) -> pd.DataFrame:
-    """Every searcher on the same episodes of every task; see :func:`circuitlib.search.contest.contest`."""
+    """Every searcher on the same episodes of every task; see :func:`circuitlib.studies.contest.contest`."""
     names: dict[Part, tuple[str, ...]] = {"evaluation": (*run.tasks, CONTROL), "train": (*run.training_tasks, CONTROL)}
     policies = run.policies()
     held_out, episodes, penalty = run.settings.held_out_task, run.settings.episodes, run.settings.penalty
@@ -174,7 +174,7 @@ def evaluation(run: Run) -> pd.DataFrame:
 
 def rivals(run: Run) -> pd.DataFrame:
     """Every searcher with every budget, told nothing, policies of the seeds that are kept; see
-    :func:`circuitlib.search.priced_contest.priced_contest`."""
+    :func:`circuitlib.studies.priced_contest.priced_contest`."""
     policies, episodes, penalty = run.kept_policies(), run.settings.episodes, run.settings.penalty
     taught, known = learned(run), tuple(BEHAVIOURS) if is_real(run) else ()
 
@@ -204,7 +204,7 @@ def rivals(run: Run) -> pd.DataFrame:
 
 
 def detections(run: Run) -> pd.DataFrame:
-    """Every head on every detector; see :func:`circuitlib.companion.detectors.detect`."""
+    """Every head on every detector; see :func:`circuitlib.studies.detectors.detect`."""
     return run.frame(
         "detections",
         lambda: detect(run.subject, run.tasks, closer_prompts(run), STUDY_SEED),
@@ -224,7 +224,7 @@ def best_heads(run: Run) -> dict[str, list[int]]:
 
 def pairs(run: Run) -> pd.DataFrame:
     """Pairs of the best heads of each main task, ablated together as the run ablates; see
-    :func:`circuitlib.ablation.pairs.measure_pairs`."""
+    :func:`circuitlib.studies.pairs.measure_pairs`."""
     count, settings, best = closer_prompts(run), run.settings, best_heads(run)
     return run.frame_by_task(
         "pairs",
@@ -239,7 +239,7 @@ def pairs(run: Run) -> pd.DataFrame:
 
 def backup(run: Run) -> pd.DataFrame:
     """What later heads write more once one of the best heads is gone, or one of IOI's ``NAME_MOVERS`` strongest name movers, which the
-    paper says are backed up; see :func:`circuitlib.ablation.backup.measure_backup`."""
+    paper says are backed up; see :func:`circuitlib.studies.backup.measure_backup`."""
     count, best = closer_prompts(run), best_heads(run)
     if "ioi" in best:
         movers = detections(run).query("task == 'ioi' and detector == 'name mover'")
@@ -258,7 +258,7 @@ def backup(run: Run) -> pd.DataFrame:
 
 def conventions(run: Run) -> pd.DataFrame:
     """Damage of every head under both conventions, on some rows of the main tasks' evaluation tables; see
-    :func:`circuitlib.ablation.conventions.measure_conventions`."""
+    :func:`circuitlib.studies.conventions.measure_conventions`."""
     count = closer_prompts(run)
 
     def measure(some: Sequence[str]) -> pd.DataFrame:
@@ -271,7 +271,7 @@ def conventions(run: Run) -> pd.DataFrame:
 
 def kinds(run: Run) -> pd.DataFrame:
     """Damage of every head under every kind of ablation, on a few rows, because all heads are swept twice, of the evaluation tables of the
-    main tasks and the control text; see :func:`circuitlib.ablation.kinds.measure_kinds`."""
+    main tasks and the control text; see :func:`circuitlib.studies.kinds.measure_kinds`."""
     count, names = closer_prompts(run) // 2, (*run.main_tasks, CONTROL)
     return run.frame_by_task(
         "kinds",

@@ -21,8 +21,8 @@ from circuitlib.companion.seeing import seeing
 from circuitlib.companion.show import described
 from circuitlib.search.env import BUDGET
 from circuitlib.search.episodes import NOTHING
-from circuitlib.search.evaluate import summarise
-from circuitlib.search.priced import summarise_priced
+from circuitlib.studies.evaluate import summarise
+from circuitlib.studies.priced import summarise_priced
 
 _, TRAINED_K, TOLD = HEADLINE
 

@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 
 from circuitlib.ablation.build import code_of
-from circuitlib.ablation.heads import head_rewards
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import Settings, published
 from circuitlib.manifest import (
@@ -29,6 +28,7 @@ from circuitlib.search import learning
 from circuitlib.search.belief import ESTIMATES, with_few
 from circuitlib.search.priced_policy import CONFIG, Learned
 from circuitlib.search.trials import Trials, draw_trials
+from circuitlib.studies.heads import head_rewards
 from circuitlib.subjects.checkpoints import SMOLLM2
 from circuitlib.tasks.behaviours import BEHAVIOURS
 from circuitlib.tasks.control_text import CONTROL

@@ -16,13 +16,13 @@ import torch
 
 from circuitlib.manifest import code_hash, load_frame, made_on, save_frame
 from circuitlib.paths import RESULTS
-from circuitlib.search.intervals import fraction
 from circuitlib.search.oracle import best_reward
-from circuitlib.search.planted import Groups
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import Trainer
-from circuitlib.search.reading import Shown, play
 from circuitlib.search.trials import EPISODE_SEED
+from circuitlib.studies.intervals import fraction
+from circuitlib.studies.planted import Groups
+from circuitlib.studies.reading import Shown, play
 
 PATH = RESULTS / "planted" / "planted.csv"
 
@@ -92,7 +92,7 @@ def _provenance(config: PPOConfig) -> dict[str, Any]:
 
 
 def planted() -> pd.DataFrame:
-    """The committed table. Columns: scale, noise (:class:`circuitlib.search.planted.Groups`), shown, measured, ratio (mean best
+    """The committed table. Columns: scale, noise (:class:`circuitlib.studies.planted.Groups`), shown, measured, ratio (mean best
     reward over the oracle's) with its interval over seeds and episodes (low, high), and, unless seeing, effect: the ratio of the same
     policies seeing minus this one's, with its interval.
 

@@ -13,9 +13,9 @@ from circuitlib.companion.legend import RIVALS, task_title
 from circuitlib.companion.show import PAGE, described
 from circuitlib.companion.verdicts import beats
 from circuitlib.search.belief import GRADIENT_ALONE
-from circuitlib.search.intervals import Interval, fraction
-from circuitlib.search.priced import price_to
-from circuitlib.search.priced_contest import ALONE
+from circuitlib.studies.intervals import Interval, fraction
+from circuitlib.studies.priced import price_to
+from circuitlib.studies.priced_contest import ALONE
 
 IN_WORDS = {
     "by gradient": "by attribution",
@@ -67,7 +67,7 @@ def rival_curves(summary: pd.DataFrame) -> Figure:
     """The true reward of the head named, as a fraction of the paired oracle, against the price paid; one panel a task, the
     searchers of the main text.
 
-    summary: of :func:`circuitlib.search.priced.summarise_priced`.
+    summary: of :func:`circuitlib.studies.priced.summarise_priced`.
     """
     tasks = list(summary["task"].unique())
     down = -(-len(tasks) // ACROSS)
@@ -111,7 +111,7 @@ def rival_table(summary: pd.DataFrame, price: int, what: str = "ratio", without:
 
 def prices_table(summary: pd.DataFrame, shares: Sequence[float]) -> pd.DataFrame:
     """The prices from which on a searcher names such ``shares`` of the oracle, one after the other in a cell, a dash where no price that
-    it plays for is enough: rows searchers, columns tasks; see :func:`circuitlib.search.priced.price_to`."""
+    it plays for is enough: rows searchers, columns tasks; see :func:`circuitlib.studies.priced.price_to`."""
     prices = [
         price_to(summary, share).map(lambda price: "–" if np.isnan(price) else f"{price:.0f}") for share in shares
     ]
@@ -129,7 +129,7 @@ def gains_over(
     seed by seed, others by episode alone. Of the mean the intervals of the tasks are taken as independent: prompts are, and the few
     seeds of a searcher are shared.
 
-    frame: of :func:`circuitlib.search.priced.priced`. pool: prompts that a task's episodes are drawn from. without: as in
+    frame: of :func:`circuitlib.studies.priced.priced`. pool: prompts that a task's episodes are drawn from. without: as in
     :func:`rival_table`.
     """
     at = frame[frame["price"] == price]

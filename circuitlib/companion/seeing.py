@@ -6,15 +6,15 @@ import torch
 from circuitlib.companion.frames import evaluation_episodes, head_rewards
 from circuitlib.companion.run import Run
 from circuitlib.search.episodes import NOTHING, signal_of
-from circuitlib.search.evaluate import MEASURED
-from circuitlib.search.seeing import Question, measure_seeing
 from circuitlib.search.trials import EPISODE_SEED
+from circuitlib.studies.evaluate import MEASURED
+from circuitlib.studies.seeing import Question, measure_seeing
 from circuitlib.tasks.control_text import CONTROL
 
 
 def seeing(run: Run) -> pd.DataFrame:
     """Every task, with policies told nothing and, on main tasks, the training tasks; see
-    :func:`circuitlib.search.seeing.measure_seeing`."""
+    :func:`circuitlib.studies.seeing.measure_seeing`."""
     policies, settings = run.policies(), run.settings
     tables = {
         "train": run.table_hashes((*run.training_tasks, CONTROL), "train"),

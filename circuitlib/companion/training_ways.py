@@ -14,9 +14,9 @@ from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED
 from circuitlib.processes import in_processes
 from circuitlib.search.episodes import TableEpisodes
-from circuitlib.search.evaluate import MEASURED
-from circuitlib.search.seeing import Question
-from circuitlib.search.training_ways import OTHER_WAYS, PAPER, Way, WayEpisodes, measure_way, train_way
+from circuitlib.studies.evaluate import MEASURED
+from circuitlib.studies.seeing import Question
+from circuitlib.studies.training_ways import OTHER_WAYS, PAPER, Way, WayEpisodes, measure_way, train_way
 from circuitlib.subjects.checkpoints import EMBEDDED
 from circuitlib.tasks.control_text import CONTROL
 
@@ -28,7 +28,7 @@ REFERENCE = Way(told=True, by="MaskablePPO")
 
 
 def training_ways(run: Run) -> pd.DataFrame:
-    """The paper's way and others, with k = 1, on every task; columns of :func:`circuitlib.search.training_ways.measure_way`."""
+    """The paper's way and others, with k = 1, on every task; columns of :func:`circuitlib.studies.training_ways.measure_way`."""
     tasks = {False: run.training_tasks, True: tuple(name for name in run.tasks if name != run.settings.held_out_task)}
     config, settings, seeds = run.ppo_config(1), run.settings, range(SEEDS)
     ours, is_referred = (PAPER, *OTHER_WAYS), settings.subject == EMBEDDED

@@ -4,7 +4,7 @@ import pandas as pd
 
 from circuitlib.companion import frames
 from circuitlib.companion.run import Run
-from circuitlib.search.what_if import what_if as compare_settings
+from circuitlib.studies.what_if import what_if as compare_settings
 from circuitlib.tasks.control_text import CONTROL
 
 TRAINED_K = 5
@@ -12,7 +12,7 @@ TRAINED_K = 5
 
 
 def what_if(run: Run) -> pd.DataFrame:
-    """On the main tasks, with the policies of the seeds that are kept; see :func:`circuitlib.search.what_if.what_if`."""
+    """On the main tasks, with the policies of the seeds that are kept; see :func:`circuitlib.studies.what_if.what_if`."""
     settings, kinds = run.settings, frames.kinds(run)
 
     def compute() -> pd.DataFrame:

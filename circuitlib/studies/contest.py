@@ -5,15 +5,15 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 import torch
 
-from circuitlib.ablation.heads import head_rewards
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.search.episodes import NOTHING, signal_of
-from circuitlib.search.evaluate import MEASURED, Entry, evaluate
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.oracle import head_order
 from circuitlib.search.policy import PolicySearcher
 from circuitlib.search.searchers import RandomSearcher, StaticPrior
 from circuitlib.search.trials import PricedTables, draw_trials
+from circuitlib.studies.evaluate import MEASURED, Entry, evaluate
+from circuitlib.studies.heads import head_rewards
 from circuitlib.tasks.control_text import CONTROL
 
 Tables = Mapping[str, DamageTable]
@@ -29,7 +29,7 @@ Policies = Mapping[int, Mapping[int, ActorCritic]]
 def contest(
     evaluation: Tables, training: Tables, policies: Policies, held_out: str, episodes: int, penalty: float
 ) -> pd.DataFrame:
-    """Every searcher on the same episodes of every task; columns of :func:`circuitlib.search.evaluate.evaluate`.
+    """Every searcher on the same episodes of every task; columns of :func:`circuitlib.studies.evaluate.evaluate`.
 
     On a training task policies are told the task; on the others they are told nothing and, on the
     held-out one, also each of the training tasks. The static prior and random search

@@ -13,14 +13,14 @@ from jaxtyping import Float
 
 from circuitlib.manifest import as_json, short_hash
 from circuitlib.search.episodes import NOTHING, Episode, TableEpisodes, signal_of
-from circuitlib.search.intervals import fraction
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.oracle import best_reward
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import Trainer
-from circuitlib.search.reading import Shown, play
-from circuitlib.search.seeing import PLAYS, Question
 from circuitlib.search.trials import EPISODE_SEED
+from circuitlib.studies.intervals import fraction
+from circuitlib.studies.reading import Shown, play
+from circuitlib.studies.seeing import PLAYS, Question
 
 BEST = 3.0
 """What the best head of an episode pays where rewards are scaled: about as much as on GPT-2 small, in logits."""

@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuitlib.search.evaluate import by_seed
-from circuitlib.search.intervals import Interval, fraction
 from circuitlib.search.meter import Meter
 from circuitlib.search.oracle import best_reward
 from circuitlib.search.searchers import Searcher
 from circuitlib.search.trials import EPISODE_SEED, Trials
+from circuitlib.studies.evaluate import by_seed
+from circuitlib.studies.intervals import Interval, fraction
 
 PRICES = (1, 2, 3, 5, 8, 10, 20, 50)
 """Budgets, in heads measured on 32 prompts and 32 spans."""
@@ -83,7 +83,7 @@ def _known(trials: Trials, meter: Meter) -> dict[str, object]:
 
 def summarise_priced(frame: pd.DataFrame, pool: int, score: str = "named") -> pd.DataFrame:
     """One row per task, searcher and price: the mean of a score (``named``, ``fresh`` or ``found``) as a fraction of the paired
-    oracle with its 95% interval (``ratio``, ``low``, ``high``; :mod:`circuitlib.search.intervals`), the share of episodes whose
+    oracle with its 95% interval (``ratio``, ``low``, ``high``; :mod:`circuitlib.studies.intervals`), the share of episodes whose
     best head has been measured (``measured_best``), and of the five best heads (``recall``). Missing where the price buys nothing.
 
     pool: prompts that a task's episodes are drawn from.

@@ -13,15 +13,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuitlib.ablation.heads import head_rewards
 from circuitlib.ablation.tables import DamageTable, reward
 from circuitlib.search.episodes import BATCH, signal_of
-from circuitlib.search.intervals import fraction
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.oracle import best_reward, head_order
 from circuitlib.search.priors import by_mean
-from circuitlib.search.reading import play
 from circuitlib.search.trials import EPISODE_SEED
+from circuitlib.studies.heads import head_rewards
+from circuitlib.studies.intervals import fraction
+from circuitlib.studies.reading import play
 from circuitlib.threads import threads_of_one_core
 
 LAMBDAS = (0.0, 0.5, 2.0, 4.0)
@@ -103,7 +103,7 @@ def found(
 ) -> Iterator[dict[str, Any]]:
     """A row for a list of heads, and one for policies, seeing: fractions of the paired oracle after ten heads (early) and after all picks, that with its
     interval (all, low, high); and, of policies, how far the list is ahead of them after ten, with the interval of that (ahead, ahead_low,
-    ahead_high). pool: as in :func:`circuitlib.search.intervals.fraction`.
+    ahead_high). pool: as in :func:`circuitlib.studies.intervals.fraction`.
     """
     oracle = best_reward(rewards).numpy()
     with threads_of_one_core(len(policies)) as pool_of_threads:
@@ -136,7 +136,7 @@ def what_if(
 ) -> pd.DataFrame:
     """Two rows for every change and task. Columns: change, task, those of :func:`ordered`, and those of :func:`found`.
 
-    evaluation, training: tables by task. kinds: :func:`circuitlib.ablation.kinds.measure_kinds` of the tasks in ``evaluation``; of each kind there is
+    evaluation, training: tables by task. kinds: :func:`circuitlib.studies.kinds.measure_kinds` of the tasks in ``evaluation``; of each kind there is
     one episode, of few prompts, played over and over, so that nothing is known of others, and ``zeros, other prompts`` tells how much these are.
     """
     signal = torch.from_numpy(signal_of(tuple(training)))

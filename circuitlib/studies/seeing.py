@@ -12,13 +12,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuitlib.processes import in_processes
-from circuitlib.search.contest import DRAWS, Policies
 from circuitlib.search.episodes import NOTHING
-from circuitlib.search.intervals import fraction
 from circuitlib.search.oracle import best_head, best_reward, head_order
 from circuitlib.search.orders import layers_in_order, random_orders
-from circuitlib.search.reading import SHOWN, Plays, play
 from circuitlib.search.trials import EPISODE_SEED
+from circuitlib.studies.contest import DRAWS, Policies
+from circuitlib.studies.intervals import fraction
+from circuitlib.studies.reading import SHOWN, Plays, play
 
 PLAYS = 5
 """Plays of each episode by each policy that draws; the same random numbers whatever it is shown."""
@@ -50,11 +50,11 @@ def measure_seeing(
     mean ``training`` rewards beside it.
 
     Columns: task, searcher (``policy`` draws, ``policy, greedy`` takes the most probable head), trained_k, told, shown
-    (:data:`circuitlib.search.reading.Shown`, or ``none`` without a policy), measured, rests_on (``policies`` or ``tables``), ratio (mean best
+    (:data:`circuitlib.studies.reading.Shown`, or ``none`` without a policy), measured, rests_on (``policies`` or ``tables``), ratio (mean best
     reward over the paired oracle's) with its interval (low, high), best_head (share of plays in which the episode's best head has
     been measured), and, for a policy that is not shown its rewards, effect: the ratio of the same policy seeing them minus
     this one's, with its interval (effect_low, effect_high), and changed: the share of its heads that the seeing one did not
-    measure. Without planning. Intervals: :mod:`circuitlib.search.intervals`.
+    measure. Without planning. Intervals: :mod:`circuitlib.studies.intervals`.
     """
     jobs = [(question, policies, training, layers, measured) for question in questions]
     return pd.DataFrame(row for rows in in_processes(_rows, jobs) for row in rows)

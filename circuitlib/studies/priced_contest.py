@@ -8,22 +8,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuitlib.ablation.attribution import Through
-from circuitlib.ablation.heads import head_rewards
 from circuitlib.ablation.tables import reward
 from circuitlib.processes import in_processes
 from circuitlib.search import priors
 from circuitlib.search.belief import ESTIMATES, GRADIENT, GRADIENT_ALONE, Believer, paid_elsewhere, with_few
-from circuitlib.search.contest import DRAWS, Policies
 from circuitlib.search.correlated import Correlated, Gaussian
 from circuitlib.search.episodes import signal_of
 from circuitlib.search.lookahead import LookAhead
 from circuitlib.search.oracle import head_order
 from circuitlib.search.policy import PolicySearcher
-from circuitlib.search.priced import Player, priced
 from circuitlib.search.priced_policy import Learned, PricedPolicy
 from circuitlib.search.rivals import Halving, LayersByReward, Verified
 from circuitlib.search.searchers import RandomSearcher, StaticPrior
 from circuitlib.search.trials import PricedTables, draw_trials
+from circuitlib.studies.contest import DRAWS, Policies
+from circuitlib.studies.heads import head_rewards
+from circuitlib.studies.priced import Player, priced
 
 FROZEN = "frozen gradient"
 RIVAL_ESTIMATES: dict[str, Through] = ESTIMATES | {FROZEN: "frozen"}
@@ -50,7 +50,7 @@ def priced_contest(
     penalty: float,
 ) -> pd.DataFrame:
     """Every searcher with every budget on the same episodes of every task, told nothing; columns of
-    :func:`circuitlib.search.priced.priced`.
+    :func:`circuitlib.studies.priced.priced`.
 
     evaluation, training: by task, the tables of damages and estimates. policies: the paper's, by k and seed. behaviours: tables of other tasks
     that the subject does, of which there may be none. layers: of the subject. episodes: of each task. penalty: lambda.

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from circuitlib.search.env import BUDGET
 from circuitlib.search.episodes import NOTHING
-from circuitlib.search.intervals import Interval, fraction
 from circuitlib.search.meter import Meter
 from circuitlib.search.oracle import best_reward
 from circuitlib.search.searchers import Searcher
 from circuitlib.search.trials import EPISODE_SEED
+from circuitlib.studies.intervals import Interval, fraction
 from circuitlib.threads import threads_of_one_core
 
 MEASURED = (1, 5, 10, 20, 50, 100)  # heads measured at which the best reward so far is recorded
@@ -96,7 +96,7 @@ def summarise(frame: pd.DataFrame, pool: int | None) -> pd.DataFrame:
     (``ratio``, ``low``, ``high``), share of episodes that reached 90% of the oracle by then and the median number of heads that
     took (missing if fewer than half of the episodes got there).
 
-    pool: the prompts that episodes are drawn from, or None where they share none (:mod:`circuitlib.search.intervals`).
+    pool: the prompts that episodes are drawn from, or None where they share none (:mod:`circuitlib.studies.intervals`).
     """
     rows = []
     for key, group in frame.groupby(CONDITION, sort=False):

@@ -6,7 +6,7 @@ import pandas as pd
 from jaxtyping import Float
 from scipy.stats import trim_mean
 
-from circuitlib.search.evaluate import by_seed
+from circuitlib.studies.evaluate import by_seed
 
 RIVALS = ("random", "static prior")
 """Searchers over which others improve, or not."""
