@@ -13,13 +13,13 @@ from torch.testing import assert_close
 from transformers import AutoModelForCausalLM
 
 from circuitlib.ablation.build import SEEDS
-from circuitlib.ablation.tables import load_table
+from circuitlib.ablation.tables import CONTROL, load_table
 from circuitlib.companion.settings import PUBLISHED
 from circuitlib.paths import RESULTS
 from circuitlib.subjects.checkpoints import local_checkpoint
 from circuitlib.subjects.load import load_subject
 from circuitlib.tasks import TASKS
-from circuitlib.tasks.control_text import CONTROL, control_spans
+from circuitlib.tasks.control_text import control_spans
 
 TABLES = sorted(RESULTS.glob("*/damage_*.safetensors"))
 

@@ -110,6 +110,8 @@ def test_vector_single_and_searcher_play_the_same_episodes(data: st.DataObject) 
                 if not 0 <= action < heads:
                     with pytest.raises(InvalidAction, match=f"0 to {heads - 1}"):
                         env.step(action)
+            with pytest.raises(InvalidAction, match=f"0 and {heads - 1}"):
+                vector.measure(np.array(actions)[:, None])
             actions = [action % heads for action in actions]
         measured = vector.measure(np.array(actions)[:, None])[:, 0]
         picked.append(actions)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from circuitlib.companion import planted
 from circuitlib.manifest import load_frame
 from circuitlib.search.network import ActorCritic
-from circuitlib.search.orders import layers_in_order, random_orders
+from circuitlib.search.orders import layer_by_layer, random_orders
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.studies.intervals import fraction, ratio
 from circuitlib.studies.planted import Groups
@@ -188,7 +188,7 @@ def test_a_ratio_of_means_contains_the_truth_where_the_whole_varies_as_well() ->
 
 def test_orders() -> None:
     generator = torch.Generator().manual_seed(0)
-    for heads in random_orders(3, 20, generator), layers_in_order(3, 4, 5, generator):
+    for heads in random_orders(3, 20, generator), layer_by_layer(3, torch.arange(4), 5, generator):
         assert heads.sort(1).values.tolist() == [list(range(20))] * 3
         assert len({tuple(row) for row in heads.tolist()}) == 3
     assert (heads // 5).tolist() == [[layer for layer in range(4) for _ in range(5)]] * 3

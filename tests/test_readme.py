@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from circuitlib.ablation.build import BLOCK, SEEDS
 from circuitlib.ablation.check_task import LEAST_DAMAGE
-from circuitlib.ablation.tables import load_table
+from circuitlib.ablation.tables import CONTROL, load_table
 from circuitlib.ablation.top import top_heads
 from circuitlib.companion.authors import agreement, replay
 from circuitlib.companion.circuits import circuits, policy_circuits
@@ -38,7 +38,7 @@ from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
 from circuitlib.tasks import TASKS
 from circuitlib.tasks.base import LOGIT_DIFFERENCE
 from circuitlib.tasks.behaviours import BEHAVIOURS
-from circuitlib.tasks.control_text import CONTROL, SPAN, Part
+from circuitlib.tasks.control_text import SPAN, Part
 
 HEADLINE, PLANNED = (5, 1), (5, 5)
 """The k that a policy was trained with, and the k that it plans with."""

@@ -262,7 +262,7 @@ def test_estimates_are_bought_only_where_the_budget_suffices() -> None:
         assert torch.equal(meter.log.names[-1][1], meter.estimate("gradient").rewards.mean(1).argmax(1))
 
 
-def test_layers_in_order() -> None:
+def test_layer_by_layer() -> None:
     meter = Meter(drawn_rows(0))
     LayersByReward(torch.tensor([2, 0, 1])).search(meter, HEADS, torch.Generator().manual_seed(0))
     layers = meter.log.head // 4

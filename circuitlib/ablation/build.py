@@ -20,7 +20,7 @@ from torch import Tensor
 from circuitlib.ablation.attribution import Attribution, Through
 from circuitlib.ablation.engine import Ablation, AblationKind, Engine, Scores
 from circuitlib.ablation.sweep import engine
-from circuitlib.ablation.tables import DamageTable
+from circuitlib.ablation.tables import CONTROL, DamageTable
 from circuitlib.ablation.workers import Block, Source, by_workers, source_of
 from circuitlib.manifest import (
     RECORDED,
@@ -39,7 +39,7 @@ from circuitlib.subjects.card import Card
 from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.subjects.types import Tokenizer
 from circuitlib.tasks.base import Prompts, Task
-from circuitlib.tasks.control_text import CONTROL, Part, Text, control_spans
+from circuitlib.tasks.control_text import Part, Text, control_spans
 
 BLOCK = 64
 """Prompts a sweep takes at once; an interrupted table resumes after its last whole block."""

@@ -15,6 +15,9 @@ from torch import Tensor
 
 from circuitlib.manifest import StaleResult, load_tensors, save_tensors
 
+CONTROL = "control"
+"""The name of the table of the control text, and of no task."""
+
 Value = TypeVar("Value", float, np.ndarray, Tensor)
 
 
@@ -36,7 +39,7 @@ class DamageTable:
 
     @property
     def name(self) -> str:
-        """The task's name, or ``control``."""
+        """The task's name, or ``CONTROL``."""
         return str(self.provenance["task"])
 
 

@@ -26,7 +26,7 @@ from circuitlib.search.env import BUDGET
 from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.oracle import best_reward, head_order
-from circuitlib.search.orders import layers_in_order, random_orders
+from circuitlib.search.orders import layer_by_layer, random_orders
 from circuitlib.studies.intervals import Interval, fraction
 from circuitlib.studies.reading import SHOWN, Plays, play
 
@@ -153,7 +153,7 @@ def _orders(task: str, files: Files, generator: torch.Generator) -> Iterator[tup
     """What needs no policy, by name: orders of heads, one for each play of each episode ``[plays * e, h]`` or one for all."""
     count = PLAYS * len(files.rewards[task])
     yield "random", random_orders(count, HEADS, generator)
-    yield "layers in order", layers_in_order(count, LAYERS, HEADS_PER_LAYER, generator)
+    yield "layers in order", layer_by_layer(count, torch.arange(LAYERS), HEADS_PER_LAYER, generator)
     if task == "docstring":
         induction, ioi = map(published_order, TRAINED_ON)
         yield "induction's ten and IOI's, in turns", torch.tensor([interleaved(induction, ioi)])

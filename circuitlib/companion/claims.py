@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion import verdicts
 from circuitlib.companion.frames import closer_prompts, evaluation, evaluation_episodes, pairs, rivals
 from circuitlib.companion.legend import condition_in_words, task_title
@@ -29,7 +30,6 @@ from circuitlib.search.episodes import NOTHING
 from circuitlib.search.oracle import best_head
 from circuitlib.studies.evaluate import after_picks, ahead, by_seed, summarise
 from circuitlib.studies.intervals import Interval, difference, fraction, share
-from circuitlib.tasks.control_text import CONTROL
 
 COUNTS = (10, BUDGET)
 """Heads measured after which the headline's policy is set beside its rivals."""

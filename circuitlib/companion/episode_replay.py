@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion.frames import evaluation_episodes, head_rewards
 from circuitlib.companion.headmap import short
 from circuitlib.companion.run import Run
@@ -25,11 +26,10 @@ from circuitlib.companion.show import PAGE, described
 from circuitlib.search.env import budget_for
 from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.search.oracle import head_order
-from circuitlib.search.orders import layers_in_order, random_orders
+from circuitlib.search.orders import layer_by_layer, random_orders
 from circuitlib.search.trials import EPISODE_SEED
 from circuitlib.studies.reading import Shown, play
 from circuitlib.studies.seeing import PLAYS
-from circuitlib.tasks.control_text import CONTROL
 
 TRAINED_K = 5
 """The headline's policy."""
@@ -69,7 +69,7 @@ def replay_data(run: Run) -> tuple[dict[str, Any], list[Path]]:
             for shown in SHOWN
         }
         random = random_orders(EPISODES, run.card.heads, numbers)
-        layers = layers_in_order(EPISODES, run.card.layers, run.card.heads_per_layer, numbers)
+        layers = layer_by_layer(EPISODES, torch.arange(run.card.layers), run.card.heads_per_layer, numbers)
         episodes = [
             {
                 "rewards": short(rewards[i]),

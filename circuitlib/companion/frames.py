@@ -14,7 +14,7 @@ from torch import Tensor
 from circuitlib.ablation.attribution import Through
 from circuitlib.ablation.build import Recipe
 from circuitlib.ablation.check_task import LEAST_DAMAGE
-from circuitlib.ablation.tables import DamageTable
+from circuitlib.ablation.tables import CONTROL, DamageTable
 from circuitlib.companion.learned import is_real, learned, learned_hash
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import CANDIDATES
@@ -33,12 +33,12 @@ from circuitlib.studies.heads import head_rewards as rewards_of_tables
 from circuitlib.studies.kinds import measure_kinds
 from circuitlib.studies.pairs import measure_pairs
 from circuitlib.studies.priced_contest import RIVAL_ESTIMATES, priced_contest
-from circuitlib.subjects.beginning import NOTHING
+from circuitlib.subjects.beginning import NO_TOKEN
 from circuitlib.subjects.checkpoints import SMOLLM2
 from circuitlib.subjects.load import load_subject
 from circuitlib.subjects.sizes import sizes_of
 from circuitlib.tasks.behaviours import BEHAVIOURS
-from circuitlib.tasks.control_text import CONTROL, Part
+from circuitlib.tasks.control_text import Part
 
 SLOW = {
     "behaviours": measure_behaviours.__module__,
@@ -110,7 +110,7 @@ def beginnings(run: Run) -> pd.DataFrame:
     """What hangs on what prompts begin with, on the main tasks: as the run's do, with another token, with none; see
     :func:`circuitlib.studies.beginnings.measure_beginnings`."""
     count, spans = closer_prompts(run), run.settings.rows(True, "evaluation")
-    others = [*BEGINNINGS.get(run.settings.subject, ()), NOTHING]
+    others = [*BEGINNINGS.get(run.settings.subject, ()), NO_TOKEN]
     others = [bos for bos in others if bos != run.card.bos]
     return run.frame_by_task(
         "beginnings",

@@ -10,13 +10,13 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion.frames import detections, heads
 from circuitlib.companion.legend import task_title
 from circuitlib.companion.run import Run
 from circuitlib.companion.show import PAGE, described
 from circuitlib.studies.detectors import DETECTORS
 from circuitlib.tasks import TASKS
-from circuitlib.tasks.control_text import CONTROL
 
 DIGITS = 5
 """Significant digits of the numbers in a page."""

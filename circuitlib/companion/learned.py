@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from circuitlib.ablation.build import code_of
+from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import Settings, published
 from circuitlib.manifest import (
@@ -31,7 +32,6 @@ from circuitlib.search.trials import Trials, draw_trials
 from circuitlib.studies.heads import head_rewards
 from circuitlib.subjects.checkpoints import SMOLLM2
 from circuitlib.tasks.behaviours import BEHAVIOURS
-from circuitlib.tasks.control_text import CONTROL
 
 BUDGET = 8
 """The price for which policies are trained."""

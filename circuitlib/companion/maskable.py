@@ -122,7 +122,6 @@ class Maskable:
 
 def reference_policy(source: EpisodeSource, config: PPOConfig, seed: int) -> ActorCritic:
     """The policy that ``MaskablePPO`` learns, on one core."""
-    torch.set_num_threads(1)
     reference = Maskable(source, config, 1, seed)
     reference.advance(config.updates)
     return reference.network()

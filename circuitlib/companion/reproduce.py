@@ -18,6 +18,7 @@ from typing import NamedTuple, get_args
 import pandas as pd
 
 from circuitlib.ablation.build import ROWS_AGAIN
+from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion.circuits import circuits, policy_circuits
 from circuitlib.companion.claims import claims
 from circuitlib.companion.compare import STUDY, compare
@@ -47,7 +48,7 @@ from circuitlib.companion.what_if import what_if
 from circuitlib.manifest import StaleResult, as_json, differences, is_stored, load_frame, written_whole
 from circuitlib.subjects.checkpoints import EMBEDDED
 from circuitlib.tasks.behaviours import BEHAVIOURS
-from circuitlib.tasks.control_text import CONTROL, Part, control_spans
+from circuitlib.tasks.control_text import Part, control_spans
 
 IN_ALL = "in all"
 """The name of the whole run's seconds beside those of its parts."""

@@ -20,7 +20,7 @@ import pandas as pd
 from circuitlib.ablation.attribution import PRICES, Through
 from circuitlib.ablation.build import ROWS_AGAIN, Recipe, build_table, code_of, differs_again
 from circuitlib.ablation.check_task import why_left_out
-from circuitlib.ablation.tables import DamageTable, load_table, save_table
+from circuitlib.ablation.tables import CONTROL, DamageTable, load_table, save_table
 from circuitlib.companion.aside import ASIDE, is_whole, set_aside
 from circuitlib.companion.legend import subject_title
 from circuitlib.companion.locks import in_turn
@@ -56,7 +56,7 @@ from circuitlib.subjects.checkpoints import local_checkpoint
 from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS
 from circuitlib.tasks.behaviours import BEHAVIOURS
-from circuitlib.tasks.control_text import CONTROL, Part
+from circuitlib.tasks.control_text import Part
 
 LONG = ("evaluation", "rivals")
 """Frames with so many rows that they are stored as parquet, a fifth of the size of CSV."""

@@ -3,13 +3,13 @@
 import pandas as pd
 import torch
 
+from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion.frames import evaluation_episodes, head_rewards
 from circuitlib.companion.run import Run
 from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.search.trials import EPISODE_SEED
 from circuitlib.studies.evaluate import MEASURED
 from circuitlib.studies.seeing import Question, measure_seeing
-from circuitlib.tasks.control_text import CONTROL
 
 
 def seeing(run: Run) -> pd.DataFrame:

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
+from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion import frames
 from circuitlib.companion.run import Run
 from circuitlib.studies.what_if import what_if as compare_settings
-from circuitlib.tasks.control_text import CONTROL
 
 TRAINED_K = 5
 """Of the headline's policies."""

@@ -29,8 +29,8 @@ ESTIMATES: dict[str, Through] = {GRADIENT: "everything", DIRECT: "residual"}
 """The estimates that a prior is made of, and what each goes through; see :mod:`circuitlib.ablation.attribution`."""
 
 FEW, ALONE = 8, 10
-"""First pairs of an episode on which estimates are bought rather than on all: both on ``FEW`` for the price of one head measured
-(three quarters and a quarter of it), or the gradient by itself on ``ALONE`` (15 sixteenths). A belief takes the first: more pairs would
+"""First pairs of an episode on which estimates are bought rather than on all: both on ``FEW`` for the price of one head measured,
+or the gradient by itself on ``ALONE`` for a little less. A belief takes the first: more pairs would
 leave less to measure, and fewer say less; chosen on the behaviours that a prior is learned from, each by one that was not fitted to it."""
 
 GRADIENT_ON_FEW, DIRECT_ON_FEW, GRADIENT_ALONE = (
@@ -100,18 +100,18 @@ class Belief:
 
 
 def with_few(trials: Trials) -> Trials:
-    """Trials of which estimates on few pairs can be bought as well. A meter's prices are whole: who buys both is charged with the
-    gradient, and who buys the gradient alone a sixteenth too much."""
+    """Trials of which estimates on few pairs can be bought as well, for as large a share of the price."""
     gradient, direct = trials.estimates[GRADIENT], trials.estimates[DIRECT]
     cheaper = {
-        GRADIENT_ON_FEW: _first(gradient, FEW, 1),
-        DIRECT_ON_FEW: _first(direct, FEW, 0),
-        GRADIENT_ALONE: _first(gradient, ALONE, 1),
+        GRADIENT_ON_FEW: _first(gradient, FEW),
+        DIRECT_ON_FEW: _first(direct, FEW),
+        GRADIENT_ALONE: _first(gradient, ALONE),
     }
     return replace(trials, estimates={**trials.estimates, **cheaper})
 
 
-def _first(estimate: Estimate, pairs: int, price: int) -> Estimate:
+def _first(estimate: Estimate, pairs: int) -> Estimate:
+    price = estimate.price * pairs / BATCH
     return replace(estimate, price=price, task=estimate.task[:, :pairs], general=estimate.general[:, :pairs])
 
 
@@ -185,6 +185,9 @@ def _squashed(x: Tensor) -> Tensor:
     return x.sign() * x.abs().log1p()
 
 
+HIDDEN = 48
+"""Width of a prior's networks."""
+
 MEMBERS = 3
 """Networks of a prior, of which the mean is taken: what one says of heads that no estimate points at hangs on how it began."""
 
@@ -193,10 +196,10 @@ class Prior(nn.Module):
     """From what is seen to a belief; the same function of every head. A belief starts at the estimate by gradient, nearly sure that
     it is right, and departs from that as far as training tasks say."""
 
-    def __init__(self, seed: int, hidden: int = 48) -> None:
+    def __init__(self, seed: int) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        self.members = nn.ModuleList(_network((FEATURES, hidden, hidden, 7), generator) for _ in range(MEMBERS))
+        self.members = nn.ModuleList(_network((FEATURES, HIDDEN, HIDDEN, 7), generator) for _ in range(MEMBERS))
 
     def forward(self, seen: Seen) -> Belief:
         """The belief before anything is measured."""

@@ -82,7 +82,9 @@ class HeadAblationVectorEnv(VectorEnv):
 
     def measure(self, heads: Int[np.ndarray, "envs k"]) -> Float[np.ndarray, "envs k"]:
         """What each of ``heads`` would pay. It is measuring that costs passes of the subject: best-of-k planning
-        measures k heads and takes one. Raises ``IndexError`` for a head that is not there."""
+        measures k heads and takes one. Raises ``InvalidAction`` for a head that is not there."""
+        if heads.size and not 0 <= heads.min() <= heads.max() < self._rewards.shape[1]:
+            raise InvalidAction(f"heads must be between 0 and {self._rewards.shape[1] - 1}, not {heads.tolist()}")
         return self._rewards[self._each[:, None], heads]
 
     def reset(

@@ -12,13 +12,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from circuitlib.ablation.tables import DamageTable, reward
+from circuitlib.ablation.tables import CONTROL, DamageTable, reward
 from circuitlib.manifest import as_json, short_hash
 
 ALIKE = ("subject", "ablation", "part", "through")
 """What tables of one episode must have in common, by their provenance."""
 
-CONTROL = "control"  # as circuitlib.tasks.control_text says, which searching does without
 BATCH = 32  # prompts, and control spans, per episode (MechRL)
 NOTHING = "none"  # the signal that names no task
 

@@ -4,7 +4,7 @@ The paper's network has a weight per head and observation, so that nothing it le
 one sees of each head what is believed and known of it, and gives it the same weights wherever it stands; it plays on models with
 any number of heads.
 
-Shapes: n observations, h heads, f features, d width, a amounts.
+Shapes: n observations, h heads, f features, a amounts.
 """
 
 import torch
@@ -19,6 +19,9 @@ from circuitlib.search.meter import Readings
 
 GLOBALS, PER_HEAD = 3, 13 + 2 * len(AMOUNTS)
 """Numbers of an observation for the whole episode, and per head."""
+
+WIDTH = 32
+"""Features per head inside the network."""
 
 
 def observe(
@@ -63,7 +66,7 @@ class Headwise(nn.Module):
     It begins as a softmax of what looking one measurement ahead says of each action, and learns what to add.
     """
 
-    def __init__(self, seed: int, width: int = 32) -> None:
+    def __init__(self, seed: int) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
 
@@ -73,10 +76,10 @@ class Headwise(nn.Module):
             nn.init.zeros_(layer.bias)
             return layer
 
-        self.embed, self.weigh = linear(PER_HEAD, width), linear(width, 4, 1.0)
-        self.pool = linear(4 * width + GLOBALS, width)
-        self.join = linear(2 * width, width)
-        self.actor, self.critic = linear(width, len(AMOUNTS), 0.01), linear(width, 1, 1.0)
+        self.embed, self.weigh = linear(PER_HEAD, WIDTH), linear(WIDTH, 4, 1.0)
+        self.pool = linear(4 * WIDTH + GLOBALS, WIDTH)
+        self.join = linear(2 * WIDTH, WIDTH)
+        self.actor, self.critic = linear(WIDTH, len(AMOUNTS), 0.01), linear(WIDTH, 1, 1.0)
         self.trust = nn.Parameter(torch.tensor(3.0))
 
     def forward(self, observations: Float[Tensor, "n o"]) -> tuple[Float[Tensor, "n actions"], Float[Tensor, " n"]]:

@@ -14,13 +14,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from circuitlib.ablation.tables import reward
+
 
 @dataclass(frozen=True)
 class Estimate:
     """What a cheap method says that each head would do, on every prompt (``task``, the metric's unit) and every span
-    (``general``, nats) of the episodes. price: of having it for all heads."""
+    (``general``, nats) of the episodes. price: of having it for all heads, a multiple of 1 / 32, so that sums are exact."""
 
-    price: int
+    price: float
     task: Float[Tensor, "e b h"]
     general: Float[Tensor, "e b h"]
     penalty: float = 1.0
@@ -28,7 +30,7 @@ class Estimate:
     @property
     def rewards(self) -> Float[Tensor, "e b h"]:
         """Estimated rewards on each pair."""
-        return self.task - self.penalty * self.general
+        return reward(self.task, self.general, self.penalty)
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ class Meter:
         self._rows = rows
         self._estimates = dict(estimates or {})
         self._bought: set[str] = set()
-        self._passes = 0
+        self._passes = 0.0
         self._pairs = torch.zeros(self.episodes, dtype=torch.int64)  # measured; integers, so that prices are exact
         self._count = torch.zeros(self.episodes, self.heads, dtype=torch.int64)
         self._sum, self._squares = (torch.zeros(self.episodes, self.heads, dtype=torch.float64) for _ in range(2))
@@ -127,12 +129,12 @@ class Meter:
         """What each episode has been charged."""
         return self._passes + self._pairs / self.batch
 
-    def price_of(self, estimate: str) -> int:
+    def price_of(self, estimate: str) -> float:
         """What an estimate would cost now: nothing once it has been bought. Raises ``ValueError``, naming those there are, for
         one that cannot be."""
         if estimate not in self._estimates:
             raise ValueError(f"no estimate {estimate!r} can be bought; there are {sorted(self._estimates) or 'none'}")
-        return 0 if estimate in self._bought else self._estimates[estimate].price
+        return 0.0 if estimate in self._bought else self._estimates[estimate].price
 
     def estimate(self, name: str) -> Estimate:
         """An estimate of all heads, charged the first time. Raises as :meth:`price_of` does."""

@@ -1,4 +1,4 @@
-"""Orders of heads that need nothing to be learned: what any searcher has to beat."""
+"""Orders of heads that look at nothing of an episode: what any searcher has to beat."""
 
 import torch
 from jaxtyping import Int
@@ -10,8 +10,9 @@ def random_orders(count: int, heads: int, generator: Generator) -> Int[Tensor, "
     return torch.rand(count, heads, generator=generator).argsort(1)
 
 
-def layers_in_order(count: int, layers: int, heads_per_layer: int, generator: Generator) -> Int[Tensor, "count heads"]:
-    """The first layer's heads, then the second's, and so on; within a layer in random order."""
-    heads = layers * heads_per_layer
-    within = torch.rand(count, heads, generator=generator)
-    return (within + torch.arange(heads) // heads_per_layer).argsort(1)
+def layer_by_layer(
+    count: int, layers: Int[Tensor, " layers"], heads_per_layer: int, generator: Generator
+) -> Int[Tensor, "count heads"]:
+    """All heads of the first of ``layers``, then those of the second, and so on; within a layer in random order."""
+    place = layers.argsort().repeat_interleave(heads_per_layer)
+    return (place + torch.rand(count, len(place), generator=generator)).argsort(1)

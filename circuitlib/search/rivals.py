@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from circuitlib.search.meter import Meter
+from circuitlib.search.orders import layer_by_layer
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,7 @@ class LayersByReward:
 
     def search(self, meter: Meter, budget: float | int, generator: Generator) -> None:
         """See :class:`circuitlib.search.searchers.Searcher`."""
-        across = meter.heads // len(self.layers)
-        place = self.layers.argsort().repeat_interleave(across)
-        order = (place + torch.rand(meter.episodes, meter.heads, generator=generator)).argsort(1)
+        order = layer_by_layer(meter.episodes, self.layers, meter.heads // len(self.layers), generator)
         meter.measure(order[:, : int(budget)])
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from circuitlib.search.meter import Meter
+from circuitlib.search.orders import random_orders
 
 
 @runtime_checkable
@@ -30,7 +31,7 @@ class RandomSearcher:
     name: str = "random"
 
     def search(self, meter: Meter, budget: float | int, generator: torch.Generator) -> None:
-        order = torch.rand(meter.episodes, meter.heads, generator=generator).argsort(1)
+        order = random_orders(meter.episodes, meter.heads, generator)
         meter.measure(order[:, : int(budget)])
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from circuitlib.ablation.build import SEEDS, Recipe, measure_rows
 from circuitlib.ablation.hooks import HOOKED, hooked_task, run
 from circuitlib.ablation.tables import DamageTable
-from circuitlib.subjects.beginning import NOTHING, beginning
+from circuitlib.subjects.beginning import NO_TOKEN, beginning
 from circuitlib.subjects.checkpoints import Text
 from circuitlib.subjects.load import Subject
 from circuitlib.tasks import TASKS
@@ -64,7 +64,7 @@ def _clean(subject: Subject, recipe: Recipe) -> Float[Tensor, " prompts"]:
 
 def _without_beginning(subject: Subject, text: Text, count: int) -> Int[Tensor, "n pos"]:
     """The first tokens of the first ``count`` paragraphs of a control text that are long enough."""
-    paragraphs = encode_texts(subject.with_bos(NOTHING).tokenizer, control_paragraphs(text))
+    paragraphs = encode_texts(subject.with_bos(NO_TOKEN).tokenizer, control_paragraphs(text))
     return torch.tensor([ids[: SPAN - 1] for ids in paragraphs if len(ids) >= SPAN - 1][:count])
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 import torch
 
-from circuitlib.ablation.tables import DamageTable
+from circuitlib.ablation.tables import CONTROL, DamageTable
 from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.oracle import head_order
@@ -14,7 +14,6 @@ from circuitlib.search.searchers import RandomSearcher, StaticPrior
 from circuitlib.search.trials import PricedTables, draw_trials
 from circuitlib.studies.evaluate import MEASURED, Entry, evaluate
 from circuitlib.studies.heads import head_rewards
-from circuitlib.tasks.control_text import CONTROL
 
 Tables = Mapping[str, DamageTable]
 """By task, and the control text's by ``control``."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from circuitlib.processes import in_processes
 from circuitlib.search.episodes import NOTHING
 from circuitlib.search.oracle import best_head, best_reward, head_order
-from circuitlib.search.orders import layers_in_order, random_orders
+from circuitlib.search.orders import layer_by_layer, random_orders
 from circuitlib.search.trials import EPISODE_SEED
 from circuitlib.studies.contest import DRAWS, Policies
 from circuitlib.studies.intervals import fraction
@@ -110,7 +110,7 @@ def _without_policy(
     shape = (plays, episodes, -1)
     orders = {
         "random": random_orders(plays * episodes, heads, numbers).view(shape),
-        "layers in order": layers_in_order(plays * episodes, layers, heads // layers, numbers).view(shape),
+        "layers in order": layer_by_layer(plays * episodes, torch.arange(layers), heads // layers, numbers).view(shape),
         "list": head_order(training).expand(1, episodes, -1),
     }
     for name, order in orders.items():

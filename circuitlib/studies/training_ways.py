@@ -81,7 +81,6 @@ def train_way(
     source: TableEpisodes, way: Way, config: PPOConfig, seeds: Sequence[int], checkpoint: Path
 ) -> dict[int, ActorCritic]:
     """The policy of each seed, trained in one way; goes on from ``checkpoint``."""
-    torch.set_num_threads(1)
     return Trainer(WayEpisodes(source, way), config, seeds, way.blind).train(checkpoint)
 
 

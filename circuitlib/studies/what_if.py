@@ -161,11 +161,14 @@ def what_if(
         task_rows, control_rows = (
             kinds[kinds["task"] == name].set_index("head").drop(columns="task") for name in (task, general.name)
         )
-        paid = task_rows - penalty * control_rows
-        zeros = torch.tensor(paid["zero"].to_numpy())
+        paid = {
+            kind: torch.from_numpy(reward(task_rows[kind].to_numpy(), control_rows[kind].to_numpy(), penalty))
+            for kind in ("zero", *KINDS)
+        }
+        zeros = paid["zero"]
         for kind, change in KINDS.items():
             # One episode, played as often as others are, which says nothing of other prompts.
-            rewards = torch.tensor(paid[kind].to_numpy(), dtype=torch.float32).expand(episodes, -1)
+            rewards = paid[kind].float().expand(episodes, -1)
             changed = {"change": change, "task": task, **ordered(rewards, zeros)}
             rows += [changed | row for row in found(rewards, usual_list, policies, signal, BATCH)]
     return pd.DataFrame(rows)

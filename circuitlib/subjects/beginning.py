@@ -6,7 +6,7 @@ import copy
 
 from circuitlib.subjects.types import Tokenizer
 
-DEFAULT, NOTHING = "default", "none"
+DEFAULT, NO_TOKEN = "default", "none"
 """In place of a token's name: the tokenizer's own BOS, and no token at all."""
 
 _MARK = "prompts_begin_with_nothing"
@@ -19,11 +19,11 @@ def beginning_with(tokenizer: Tokenizer, bos: str) -> Tokenizer:
     """
     if bos == DEFAULT:
         return tokenizer
-    if bos != NOTHING and bos not in tokenizer.get_vocab():
-        raise ValueError(f"bos must be a token of the vocabulary, {DEFAULT!r} or {NOTHING!r}, not {bos!r}")
+    if bos != NO_TOKEN and bos not in tokenizer.get_vocab():
+        raise ValueError(f"bos must be a token of the vocabulary, {DEFAULT!r} or {NO_TOKEN!r}, not {bos!r}")
     changed = copy.deepcopy(tokenizer)
-    changed.bos_token = None if bos == NOTHING else bos
-    setattr(changed, _MARK, bos == NOTHING)
+    changed.bos_token = None if bos == NO_TOKEN else bos
+    setattr(changed, _MARK, bos == NO_TOKEN)
     return changed
 
 

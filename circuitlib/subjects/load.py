@@ -16,7 +16,7 @@ from typing import Any, get_args
 import torch
 
 from circuitlib.manifest import short_hash
-from circuitlib.subjects.beginning import DEFAULT, NOTHING, beginning_with
+from circuitlib.subjects.beginning import DEFAULT, NO_TOKEN, beginning_with
 from circuitlib.subjects.card import Card, Convention, config_hash, fingerprint, hash_of_parts
 from circuitlib.subjects.checkpoints import EMBEDDED, canonical_name, default_text, find_checkpoint
 from circuitlib.subjects.types import Bridge, Tokenizer
@@ -130,7 +130,7 @@ def subject_of(bridge: Bridge, name: str | None = None, hashes: Mapping[str, str
         convention="folded" if folded else "raw",
         layers=int(bridge.cfg.n_layers),
         heads_per_layer=int(bridge.cfg.n_heads),
-        bos=bridge.tokenizer.bos_token or NOTHING,
+        bos=bridge.tokenizer.bos_token or NO_TOKEN,
         control_text=default_text(name),
         **(hashes or _hashes_of_loaded(bridge)),
     )

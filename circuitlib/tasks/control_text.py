@@ -25,7 +25,6 @@ from circuitlib.tasks.base import refuse_count
 from circuitlib.tasks.prose import encode_prose, prose_paragraphs
 
 SPAN = 60
-CONTROL = "control"
 
 Part = Literal["train", "evaluation"]
 

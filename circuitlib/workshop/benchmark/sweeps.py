@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
+from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion.speed import Shape, pass_flops, sweep_cost
 from circuitlib.subjects.checkpoints import find_checkpoint
 from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS, Prompts
-from circuitlib.tasks.control_text import CONTROL, SPAN, control_spans
+from circuitlib.tasks.control_text import SPAN, control_spans
 from circuitlib.workshop.benchmark.machine import interleaved, matmul_rate
 from circuitlib.workshop.benchmark.ways import Way, by_hooks, by_sweep, by_transformers, diagonal
 
