@@ -13,7 +13,7 @@ from matplotlib.ticker import NullLocator
 from circuitlib.companion.figures import legend_above
 from circuitlib.companion.legend import MAIN, SEARCHERS, Kind, task_title
 from circuitlib.companion.show import PAGE, described
-from circuitlib.companion.verdicts import beats
+from circuitlib.companion.verdicts import beats, gains
 from circuitlib.studies.intervals import Interval, fraction
 from circuitlib.studies.priced import mean_of, price_to
 from circuitlib.studies.transfer import COUNTS, over_behaviours, shares
@@ -103,9 +103,11 @@ def where_chart(where: pd.DataFrame) -> Figure:
         counts = dict(zip(of_trait["part"], of_trait["episodes"], strict=True))
         labels = [f"{fill(part, 12)}\n({counts.get(part, 0)})" for part in parts]
         axis.set_xticks(range(len(parts)), labels, fontsize=8)
+        axis.set_xlim(-0.5, len(parts) - 0.5)
         axis.set_xlabel(TRAITS[trait], fontsize=9)
         axis.axhline(1, color="black", lw=0.8, ls=":")
-    axes[0][0].set(ylabel="named / oracle", ylim=(min(-0.08, where["ratio"].min() - 0.05), 1.05))
+    axes[0][0].set(ylabel="named / oracle", ylim=(min(-0.08, where["low"].min() - 0.05), 1.05))
+    figure.align_xlabels()
     handles, labels = axes[0][0].get_legend_handles_labels()
     legend_above(figure, handles, labels, across=3)
     return figure
@@ -143,19 +145,20 @@ def transfer_chart(transfer: pd.DataFrame, trained_k: int = 5) -> Figure:
 
 def transfer_table(transfer: pd.DataFrame, policies: Sequence[str] = ("policy k=5", "policy k=1")) -> pd.DataFrame:
     """What each searcher finds, mean over behaviours in percent of the oracle with the 95% interval over behaviours and seeds, and how many points
-    more each of the ``policies`` finds than it, on the same behaviours, with its word: rows searchers, a column of each for each price."""
+    more each of the ``policies`` finds than it, on the same behaviours, with its word (than itself blind: what seeing its rewards gains it): rows
+    searchers, a column of each for each price."""
     columns: dict[str, dict[str, str]] = {}
     for price in COUNTS:
         found = {searcher: shares(transfer, searcher, price) for searcher in transfer["searcher"].unique()}
+        means = {searcher: over_behaviours(some) for searcher, some in found.items()}
         columns[f"after {price}, %"] = {
-            searcher: "{:.0f} ({:.0f} to {:.0f})".format(*(100 * x for x in over_behaviours(some)))
-            for searcher, some in found.items()
+            searcher: "{:.0f} ({:.0f} to {:.0f})".format(*(100 * x for x in mean)) for searcher, mean in means.items()
         }
         for policy in policies:
+            more = {other: over_behaviours(found[policy], some) for other, some in found.items() if other != policy}
             columns[f"after {price}, {searcher_title(policy)} more"] = {
-                searcher: _cell(*over_behaviours(found[policy], some))
-                for searcher, some in found.items()
-                if searcher != policy
+                other: _cell(gain, gains(*gain[1:], means[other].value) if other == f"{policy}, blind" else "")
+                for other, gain in more.items()
             }
     return pd.DataFrame(columns)
 
@@ -208,8 +211,10 @@ def gains_over(
         other: tasks | {MEAN: mean_of([gain for task, gain in tasks.items() if task not in without])}
         for other, tasks in found.items()
     }
-    return pd.DataFrame({other: {task: _cell(*x) for task, x in tasks.items()} for other, tasks in columns.items()})
+    return pd.DataFrame({other: {task: _cell(x) for task, x in tasks.items()} for other, tasks in columns.items()})
 
 
-def _cell(value: float, low: float, high: float) -> str:
-    return f"{100 * value:z.0f} ({100 * low:z.0f} to {100 * high:z.0f}) {beats(low, high)}"
+def _cell(gain: Interval, word: str = "") -> str:
+    """A gain in points, and its word, by default whether there is one."""
+    value, low, high = (100 * x for x in gain)
+    return f"{value:z.0f} ({low:z.0f} to {high:z.0f}) {word or beats(low, high)}"

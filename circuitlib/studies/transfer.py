@@ -30,7 +30,7 @@ from circuitlib.studies.reading import Blindfold
 COUNTS = (10, 50)
 """Heads measured, or the price of so many."""
 
-PLAYS = 20
+PLAYS = 50
 """Plays of each behaviour by each seed of what draws."""
 
 
