@@ -139,6 +139,15 @@ def test_one_episode_that_turns_elsewhere_is_rounding(copied: Run) -> None:
     assert compare(copied, Run())["agrees"].all()
 
 
+def test_what_a_command_trains_need_not_play(copied: Run) -> None:
+    path = copied.folder / "rivals.parquet"
+    frame = load_frame(path)
+    trained = frame.query("searcher == 'policy k=1'").assign(searcher="MaskablePPO", named=0.0)
+    for plays in (frame.query("searcher != 'MaskablePPO'"), pd.concat([frame, trained])):
+        save_frame(path, plays, read_provenance(path))
+        assert compare(copied, Run())["agrees"].all()
+
+
 def test_what_was_learned_anew_is_compared_by_itself(copied: Run) -> None:
     for run, content in ((copied, b"ours"), (Run(), None)):
         if content:

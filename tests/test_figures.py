@@ -95,7 +95,7 @@ def test_search_curves(layers: int, across: int) -> None:
     heads = layers * across
     for axis, (task, signal) in zip(figure.axes, TOLD.items(), strict=True):
         lines = lines_of(axis)
-        for kind in SEARCHERS.values():
+        for place, kind in enumerate(SEARCHERS[key] for key in ("policy k=5", "policy k=1", "static prior", "random")):
             searcher, _, k = kind.key.partition(" k=")
             rows = summary[(summary["task"] == task) & (summary["searcher"] == searcher)]
             rows = rows[rows["signal"] == ("none" if searcher == "random" else signal)]
@@ -105,7 +105,7 @@ def test_search_curves(layers: int, across: int) -> None:
                 assert np.allclose(lines[PLANNING], planning[["measured", "ratio"]])
             rows = rows[rows["planned_k"] == min(1, int(k or 0))]
             assert np.allclose(lines[kind.title], rows[["measured", "ratio"]]), kind.title
-            path = axis.collections[list(SEARCHERS).index(kind.key)].get_paths()[0]
+            path = axis.collections[place].get_paths()[0]
             band = np.asarray(path.vertices)
             assert np.isclose(band[:, 1].min(), rows["low"].min())
             assert np.isclose(band[:, 1].max(), rows["high"].max())

@@ -20,7 +20,7 @@ from scipy.special import stdtrit
 from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion import verdicts
 from circuitlib.companion.frames import closer_prompts, evaluation, evaluation_episodes, pairs, rivals
-from circuitlib.companion.legend import condition_in_words, task_title
+from circuitlib.companion.legend import ATTRIBUTION, SEARCHERS, condition_in_words, task_title
 from circuitlib.companion.paper import PAPER, best_head_share, mechrl, paper_fractions
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
@@ -34,10 +34,10 @@ from circuitlib.studies.intervals import Interval, difference, fraction, share
 COUNTS = (10, BUDGET)
 """Heads measured after which the headline's policy is set beside its rivals."""
 
-RIVALS = {"static prior": "a fixed list", "random": "random search"}
+RIVALS = ("static prior", "random")
 """Searchers that the paper has none or too little of, told nothing."""
 
-PRICED_RIVALS = {"list, in turns": "two lists in turns", "gradient, then verify": "attribution"}
+PRICED_RIVALS = ("list, in turns", ATTRIBUTION)
 """The same, on the axis of price."""
 
 REDUNDANT = 0.1
@@ -111,11 +111,15 @@ def _rivals(run: Run) -> Iterator[Row]:
     for count in sorted({min(count, run.card.heads) for count in COUNTS}):
         rows = told_nothing[told_nothing["measured"] == count]
         policy = rows.query("searcher == 'policy' and trained_k == 5 and planned_k == 1")
-        for searcher, name in RIVALS.items():
+        for searcher in RIVALS:
             more = ahead(policy, rows[rows["searcher"] == searcher], run.settings.evaluation_prompts)
-            claim = f"{task_title(run.settings.held_out_task)}, after {count} heads: the headline's policy finds more than {name}"
+            claim = f"{task_title(run.settings.held_out_task)}, after {count} heads: {_ahead_of(searcher)}"
             rests_on = (verdicts.beats(more.low, more.high), "notebook 04", "policies")
             yield claim, "fraction of oracle, paired", np.nan, *more, *rests_on, "told nothing"
+
+
+def _ahead_of(searcher: str) -> str:
+    return f"the headline's policy ahead of {SEARCHERS[searcher].title}"
 
 
 def _gains(run: Run) -> Iterator[Row]:
@@ -133,15 +137,13 @@ def _gains(run: Run) -> Iterator[Row]:
 def _priced_rivals(run: Run) -> Iterator[Row]:
     """The same policy beside rivals on the axis of price, by the head that each would name."""
     played = rivals(run).query(f"task == {run.settings.held_out_task!r}")
-    for count, (searcher, name) in product(COUNTS, PRICED_RIVALS.items()):
+    for count, searcher in product(COUNTS, PRICED_RIVALS):
         at = played[played["price"] == count]
         policy, rival = (at[at["searcher"] == one] for one in ("policy k=5", searcher))
         mine, theirs = (by_seed(one, "named") for one in (policy, rival))
         oracle = by_seed(policy, "oracle")[0]
         more = fraction(mine, oracle, run.settings.evaluation_prompts, against=theirs)
-        claim = (
-            f"{task_title(run.settings.held_out_task)}, at price {count}: the headline's policy names more than {name}"
-        )
+        claim = f"{task_title(run.settings.held_out_task)}, at price {count}: {_ahead_of(searcher)}"
         rests_on = (verdicts.beats(more.low, more.high), "notebook 06", "policies")
         yield claim, "fraction of oracle, paired", np.nan, *more, *rests_on, "told nothing"
 

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from circuitlib.companion.legend import PLANNING, SEARCHERS, kind_of, processor_title, subject_title, task_title
+from circuitlib.companion.legend import MAIN, PLANNING, SEARCHERS, kind_of, processor_title, subject_title, task_title
 from circuitlib.companion.show import PAGE, described, subject_name
 from circuitlib.companion.verdicts import MARGIN
 from circuitlib.search.env import BUDGET
@@ -77,7 +77,7 @@ def search_curves(summary: pd.DataFrame, told: dict[str, str]) -> Figure:
     """
     rows = searcher_labels(summary)
     planner = SEARCHERS["policy k=5"]
-    looks = {kind.title: (kind.colour, kind.marker, "-", 0.15) for kind in SEARCHERS.values()}
+    looks = {kind.title: (kind.colour, kind.marker, "-", 0.15) for kind in MAIN}
     looks[PLANNING] = planner.colour, "", ":", 0.0
     figure, axes = _panels(len(told), 3.4, sharey=True)
     for axis, (task, signal) in zip(axes, told.items(), strict=True):

@@ -15,10 +15,12 @@ from circuitlib.ablation.attribution import Through
 from circuitlib.ablation.build import Recipe
 from circuitlib.ablation.check_task import LEAST_DAMAGE
 from circuitlib.ablation.tables import CONTROL, DamageTable
-from circuitlib.companion.learned import is_real, learned, learned_hash
+from circuitlib.companion.learned import BUDGET, is_real, learned, learned_hash
+from circuitlib.companion.legend import ATTRIBUTION, MAIN
+from circuitlib.companion.reference import reference_hash, reference_policies
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import CANDIDATES
-from circuitlib.search.belief import ESTIMATES
+from circuitlib.search.belief import ESTIMATES, GRADIENT
 from circuitlib.search.oracle import head_order
 from circuitlib.search.trials import PricedTables, draw_trials
 from circuitlib.studies.backup import measure_backup
@@ -33,6 +35,8 @@ from circuitlib.studies.heads import head_rewards as rewards_of_tables
 from circuitlib.studies.kinds import measure_kinds
 from circuitlib.studies.pairs import measure_pairs
 from circuitlib.studies.priced_contest import RIVAL_ESTIMATES, priced_contest
+from circuitlib.studies.transfer import measure_transfer
+from circuitlib.studies.where import measure_where, traits
 from circuitlib.subjects.beginning import NO_TOKEN
 from circuitlib.subjects.checkpoints import SMOLLM2
 from circuitlib.subjects.load import load_subject
@@ -176,14 +180,14 @@ def rivals(run: Run) -> pd.DataFrame:
     """Every searcher with every budget, told nothing, policies of the seeds that are kept; see
     :func:`circuitlib.studies.priced_contest.priced_contest`."""
     policies, episodes, penalty = run.kept_policies(), run.settings.episodes, run.settings.penalty
-    taught, known = learned(run), tuple(BEHAVIOURS) if is_real(run) else ()
+    reference, taught, known = reference_policies(run), learned(run), tuple(BEHAVIOURS) if is_real(run) else ()
 
     def compute() -> pd.DataFrame:
         tables = {
             part: {name: run.priced_tables(name, part, buyable) for name in run.tasks_of(part)}
             for part, buyable in BUYABLE.items()
         }
-        contestants = tables["evaluation"], tables["train"], policies, taught
+        contestants = tables["evaluation"], tables["train"], policies, reference, taught
         behaviours = {name: run.priced_tables(name, "train") for name in known}
         return priced_contest(*contestants, behaviours, run.card.layers, episodes, penalty)
 
@@ -198,8 +202,67 @@ def rivals(run: Run) -> pd.DataFrame:
             for through in (None, *buyable.values())
         },
         policies=run.hashes(*(run.policy_path(k).name for k in CANDIDATES)),
+        reference=reference_hash(run),
         learned=learned_hash(run),
         behaviours=run.table_hashes(known, "train"),
+    )
+
+
+def where(run: Run) -> pd.DataFrame:
+    """Where each searcher of the main text wins at the price that policies are trained for, beside attribution, on all tasks of which a fraction
+    of the oracle says something; see :func:`circuitlib.studies.where.measure_where`."""
+    played, quiet, settings = rivals(run).query("price == @BUDGET"), say_nothing(run), run.settings
+    tasks, present = [task for task in run.tasks if task not in quiet], set(played["searcher"])
+    searchers = [kind.key for kind in MAIN if kind.key in present]
+
+    def compute() -> pd.DataFrame:
+        classes = {}
+        for task in tasks:
+            trials = draw_trials(run.priced_tables(task, "evaluation"), settings.episodes, settings.penalty)
+            classes[task] = traits(trials.rewards, trials.estimates[GRADIENT].rewards.mean(1), run.card.layers)
+        return measure_where(played, classes, searchers, ATTRIBUTION, settings.evaluation_prompts)
+
+    return run.frame(
+        "where",
+        compute,
+        measure_where.__module__,
+        rivals=run.hashes(run.frame_path("rivals").name),
+        tables={
+            through or "measured": run.table_hashes((*tasks, CONTROL), "evaluation", through)
+            for through in (None, ESTIMATES[GRADIENT])
+        },
+        searchers=[*searchers, ATTRIBUTION],
+        price=BUDGET,
+        penalty=settings.penalty,
+    )
+
+
+def transfer(run: Run) -> pd.DataFrame:
+    """What the paper's policies, of the seeds that are kept, find on behaviours that none was trained on; of the real model alone, which has them.
+    See :func:`circuitlib.studies.transfer.measure_transfer`.
+
+    Raises ``ValueError`` for a run of another model.
+    """
+    if not is_real(run):
+        raise ValueError(f"behaviours to transfer to are those of {SMOLLM2}, and this run is of {run.card.name}")
+    policies, penalty = run.kept_policies(), run.settings.penalty
+
+    def compute() -> pd.DataFrame:
+        behaviours, training = (
+            {name: run.priced_tables(name, "train") for name in names} for names in (BEHAVIOURS, run.training_tasks)
+        )
+        return measure_transfer(behaviours, training, policies, run.card.layers, penalty)
+
+    return run.frame(
+        "transfer",
+        compute,
+        measure_transfer.__module__,
+        tables={
+            through or "measured": run.table_hashes((*BEHAVIOURS, *run.training_tasks, CONTROL), "train", through)
+            for through in (None, *ESTIMATES.values())
+        },
+        policies=run.hashes(*(run.policy_path(k).name for k in CANDIDATES)),
+        penalty=penalty,
     )
 
 

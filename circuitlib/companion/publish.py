@@ -5,10 +5,9 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-from circuitlib.companion.claims import claims
 from circuitlib.companion.compare import STUDY, by_command
 from circuitlib.companion.notebooks import execute_in_place, notebook_paths
-from circuitlib.companion.reproduce import FRAMES
+from circuitlib.companion.reproduce import frames_of
 from circuitlib.companion.run import OTHERS, Run
 from circuitlib.companion.settings import PUBLISHED
 from circuitlib.companion.training_ways import training_ways
@@ -50,7 +49,7 @@ def publish(run: Run, seconds: dict[str, float] | None) -> None:
 def _is_current(run: Run) -> bool:
     """Whether all frames of a published run can be read."""
     try:
-        for frame in (*FRAMES, claims, training_ways):
+        for frame in (*frames_of(run), training_ways):
             frame(run)
     except (FileNotFoundError, StaleResult):
         return False

@@ -36,6 +36,8 @@ from circuitlib.companion.frames import (
     pairs,
     rivals,
     sizes,
+    transfer,
+    where,
 )
 from circuitlib.companion.learned import adopt_learned, is_real
 from circuitlib.companion.locks import alone, nobody_else
@@ -67,6 +69,7 @@ FRAMES = (
     heads,
     evaluation,
     rivals,
+    where,
     seeing,
     detections,
     pairs,
@@ -77,6 +80,11 @@ FRAMES = (
     policy_circuits,
     what_if,
 )
+
+
+def frames_of(run: Run) -> tuple[Callable[[Run], object], ...]:
+    """All tables that a run makes by itself, in the order in which one needs another."""
+    return (*FRAMES, *[transfer] * is_real(run), claims)
 
 
 class Step(NamedTuple):
@@ -102,7 +110,7 @@ def steps(run: Run, notebooks: list[Path], adopt: bool = False) -> Iterator[Step
             yield Step(f"{name}, {part}{what}", "damage tables", units, weight if not through else QUICK, step)
     updates = sum(run.ppo_config(k).updates for k in CANDIDATES if not is_stored(run.policy_path(k)))
     yield Step("policies", "policies", updates, UPDATE, run.policies)
-    for frame in (*FRAMES, claims):
+    for frame in frames_of(run):
         name, group = frame.__name__, "evaluation and the other results"
         missing = not is_stored(run.frame_path(name))
         yield Step(name, group, int(missing), FRAME, partial(_one_frame, frame, run))

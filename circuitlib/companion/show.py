@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from circuitlib.companion.legend import TASKS_IN_WORDS
+from circuitlib.companion.legend import SEARCHERS, TASKS_IN_WORDS
 from circuitlib.manifest import written_whole
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ PAGE = 7.6
 HEADINGS = {"trained_k": "trained with k", "planned_k": "planned with k", "over static prior, %": "over the list, %"}
 """Columns whose names are not those of prose."""
 
-WORDS = TASKS_IN_WORDS | {"static prior": "list by mean reward"}
+WORDS = TASKS_IN_WORDS | {key: kind.title for key, kind in SEARCHERS.items()}
 """What stands in tables for words of the code."""
 
 _SUBJECT = {"name": "", "caption": ""}
