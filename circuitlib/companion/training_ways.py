@@ -78,6 +78,11 @@ def training_ways(run: Run) -> pd.DataFrame:
     )
 
 
+def in_short(table: pd.DataFrame) -> pd.DataFrame:
+    """After the most heads measured."""
+    return table[table["measured"] == table["measured"].max()]
+
+
 def reference_path(run: Run) -> Path:
     """Where the policies of ``REFERENCE`` are, of the seeds that are kept."""
     return run.folder / "policy_reference.safetensors"
