@@ -16,7 +16,7 @@ from circuitlib.ablation.build import ablation_of
 from circuitlib.ablation.sweep import Sweep
 from circuitlib.ablation.tables import DamageTable, save_table
 from circuitlib.companion import claims, frames, run, training
-from circuitlib.companion.compare import by_command
+from circuitlib.companion.commands import by_command
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
 from circuitlib.companion.settings import CANDIDATES, KEPT, PUBLISHED, Settings

@@ -15,8 +15,8 @@ import pandas as pd
 
 from circuitlib.ablation.build import apart
 from circuitlib.ablation.tables import load_table
+from circuitlib.companion.commands import by_command
 from circuitlib.companion.learned import LEARNED
-from circuitlib.companion.reference import reference_path
 from circuitlib.companion.run import OTHERS, Run
 from circuitlib.manifest import content_hash, load_frame
 from circuitlib.studies.evaluate import CONDITION
@@ -36,10 +36,6 @@ SPREAD_FLOOR = 0.01
 seeds agree, a tenth of a point is no difference."""
 
 INFINITE = float("inf")
-
-STUDY = "training_ways.csv"
-"""What no run measures by itself, and is not compared: :mod:`circuitlib.companion.training_ways`."""
-
 
 Row = tuple[str, str, float, float, bool]
 
@@ -75,13 +71,6 @@ def _results(folder: Path) -> Iterator[Path]:
     for path in folder.rglob("*.*"):
         if path.suffix != ".json" and not path.stem.endswith(OTHERS):
             yield path
-
-
-def by_command(run: Run) -> set[str]:
-    """The files that only the ``STUDY``'s command measures: itself, others' policies, and tables to train on of tasks that no policy of the run
-    is trained on."""
-    others = [name for name in run.tasks if name not in run.training_tasks]
-    return {STUDY, reference_path(run).name, *(run.table_path(name, "train").name for name in others)}
 
 
 def _by_difference(result: str, difference: float, bar: float = FRAME_TOLERANCE) -> Row:
@@ -144,7 +133,7 @@ def _rivals(ours: Path, theirs: Path, same_policies: bool, episodes: int) -> lis
     """Searchers on the axis of price: whether both runs have the same ones, and what they name and find on average, as a fraction of the
     oracle (nothing where nothing is found), and have measured, without the paper's policies where these are others; apart, what was learned
     on behaviours, where that was learned anew. One that adapts may turn elsewhere on a rounding, which an episode feels and their mean hardly.
-    ``MaskablePPO``, which the ``STUDY``'s command trains, need not play."""
+    ``MaskablePPO``, which a command alone trains, need not play."""
     others: tuple[str, ...] = () if same_policies else ("policy",)
     learned = [content_hash(folder / LEARNED) for folder in (ours, theirs) if (folder / LEARNED).exists()]
     anew = ("headwise", "belief") if len(set(learned)) > 1 else ()

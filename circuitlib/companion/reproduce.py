@@ -21,7 +21,8 @@ from circuitlib.ablation.build import ROWS_AGAIN
 from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion.circuits import circuits, policy_circuits
 from circuitlib.companion.claims import claims
-from circuitlib.companion.compare import STUDY, compare
+from circuitlib.companion.commands import STUDIES
+from circuitlib.companion.compare import compare
 from circuitlib.companion.frames import (
     BUYABLE,
     SLOW,
@@ -226,7 +227,8 @@ def report(run: Run, seconds: dict[str, float], full: bool = False) -> bool:
             print(f"measured again, and, as they are, what was learned and {', '.join(names)}; --full measures them")
             if run.settings.seeds < committed.settings.seeds:
                 print(f"left out: all but {run.settings.seeds} of the {committed.settings.seeds} seeds of each policy")
-            print(f"measured by a command of its own (python -m circuitlib training-ways), and not compared: {STUDY}")
+            commands = ", ".join(study.command for study in STUDIES if run.settings.subject in study.subjects)
+            print(f"measured by commands of their own (python -m circuitlib ...), and not compared: {commands}")
         agrees = bool(comparison["agrees"].all())
         print("\nagainst the committed results (tables: the largest difference; policies, where they")
         print("are not the same to the last digit: the probability of one distribution over seeds; other rows that")

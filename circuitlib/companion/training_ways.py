@@ -75,6 +75,11 @@ def training_ways(run: Run) -> pd.DataFrame:
     )
 
 
+def in_short(table: pd.DataFrame) -> pd.DataFrame:
+    """After the most heads measured."""
+    return table[table["measured"] == table["measured"].max()]
+
+
 def published(subject: str) -> pd.DataFrame:
     """The committed table of a published subject: no run of somebody's own trains for an hour to show it."""
     return training_ways(Run(PUBLISHED[subject]))
