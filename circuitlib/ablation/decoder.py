@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuitlib.ablation.hooks import hooks_of_users, run
+from circuitlib.ablation.hooks import HookedBridge, hooks_of_users, run
 from circuitlib.ablation.onednn import ACTIVATIONS, Linear
 from circuitlib.ablation.variants import not_done
 from circuitlib.subjects.types import Bridge
@@ -62,10 +62,6 @@ Norm = tuple[Tensor, Tensor | None]
 
 class UnknownArchitecture(ValueError):
     """The sweep does not know this architecture, or this variant of it; the message says which."""
-
-
-class HookedBridge(ValueError):
-    """The bridge has hooks of its user, which nothing but the bridge itself runs."""
 
 
 @dataclass(frozen=True)

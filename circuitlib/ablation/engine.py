@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuitlib.subjects.load import Subject
 from circuitlib.tasks.base import Metric, Prompts
 
 AblationKind = Literal["zero", "mean", "resample"]
@@ -71,11 +72,41 @@ class Ablation:
 ZERO = Ablation()
 
 
-def refuse_tokens(tokens: Int[Tensor, "n pos"], context: int, least: int = 1) -> None:
-    """Raise ``ValueError`` for no sequences, and for those shorter than ``least`` or longer than the context."""
-    count, length = tokens.shape
+def refuse_ids(subject: Subject, ids: Tensor) -> None:
+    """Raise ``ValueError`` for what is no table of token ids that the model has."""
+    vocabulary = len(subject.bridge.W_E)
+    if ids.dim() != 2 or ids.is_floating_point():
+        raise ValueError(f"token ids must be whole numbers [prompts, positions], not {ids.dtype} {list(ids.shape)}")
+    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < vocabulary:
+        raise ValueError(
+            f"token ids must be between 0 and {vocabulary - 1}, {subject.name}'s vocabulary, not {int(ids.min())} to "
+            f"{int(ids.max())}"
+        )
+
+
+def refuse_tokens(subject: Subject, tokens: Int[Tensor, "n pos"], least: int = 1) -> None:
+    """Raise ``ValueError`` as :func:`refuse_ids` does, for no sequences, and for those shorter than ``least`` or longer than the context."""
+    refuse_ids(subject, tokens)
+    (count, length), context = tokens.shape, int(subject.bridge.cfg.n_ctx)
     if not count or not least <= length <= context:
-        raise ValueError(f"there must be sequences, of {least} to {context} tokens, and these are {count} of {length}")
+        raise ValueError(
+            f"{subject.name} takes sequences, one at least, of {least} to {context} tokens with BOS, not {count} of {length}"
+        )
+
+
+def refuse_prompts(subject: Subject, prompts: Prompts) -> None:
+    """Raise ``ValueError`` as :func:`refuse_tokens` does, and for prompts that begin with BOS twice, as no task's do. (A control span may: where
+    a paragraph begins, which is after BOS, a span may begin as well.)"""
+    bos = subject.tokenizer.bos_token_id
+    for tokens in (prompts.tokens, prompts.counterfactual):
+        if tokens is not None:
+            refuse_tokens(subject, tokens)
+            if bos is not None and tokens.shape[1] > 1 and (tokens[:, :2] == bos).all(1).any():
+                raise ValueError(
+                    f"{prompts.task} prompts begin with the BOS token {subject.tokenizer.bos_token!r} twice, which no prompt that a "
+                    "model has seen does; leave one out"
+                )
+    refuse_ids(subject, prompts.candidates)
 
 
 @dataclass(frozen=True)
@@ -107,7 +138,7 @@ class Scores:
 class Engine(Protocol):
     """Ablates every head of a subject, or some ``heads`` (numbered as actions are, in ascending order), one at a time.
 
-    Raises ``ValueError`` for heads that there are not, or are not in order."""
+    Raises ``ValueError`` for heads that there are not, or are not in order, and as :func:`refuse_prompts` and :func:`refuse_tokens` do."""
 
     def task(self, prompts: Prompts, metric: Metric, heads: Sequence[int] | None = None) -> Scores:
         """The task metric of each prompt."""

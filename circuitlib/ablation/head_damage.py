@@ -12,7 +12,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -86,6 +86,7 @@ def head_damage(
     import pandas as pd
     import torch
 
+    from circuitlib.ablation.engine import refuse_prompts, refuse_tokens
     from circuitlib.ablation.sweep import engine
     from circuitlib.ablation.tables import reward
     from circuitlib.ablation.top import refuse_top, top_heads
@@ -101,11 +102,11 @@ def head_damage(
         refuse_top(top, subject.heads, confidence)
     groups = _as_prompts(subject.tokenizer, prompts)
     texts = [] if control is None else _as_tokens(subject.tokenizer, control)
-    _refuse_too_long(subject, [group.tokens for group in groups], "prompt")
-    _refuse_too_long(subject, texts, "control text")
     ablation = _as_ablation(ablation, groups, control)
-    for ids in _token_ids(groups, ablation):
-        _refuse_unknown_tokens(subject, ids)
+    for group in groups:
+        refuse_prompts(subject, group)
+    for tokens in (*texts, *ablation.reference):
+        refuse_tokens(subject, tokens)
 
     ablate = engine(subject, ablation)
     if top is None:
@@ -308,32 +309,3 @@ def _as_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Tensor]:
             raise ValueError(f"control text {i} is empty, so there is no token to predict")
         by_length[len(ids)].append(ids)
     return [torch.tensor(rows) for _, rows in sorted(by_length.items())]
-
-
-def _token_ids(groups: Sequence[Prompts], ablation: Ablation) -> Iterator[Tensor]:
-    """Everything that is looked up in a model's vocabulary."""
-    for group in groups:
-        yield from (group.tokens, group.candidates)
-        if group.counterfactual is not None:
-            yield group.counterfactual
-    yield from ablation.reference
-
-
-def _refuse_unknown_tokens(subject: Subject, ids: Tensor) -> None:
-    vocabulary = len(subject.bridge.W_E)
-    if ids.dim() != 2 or ids.is_floating_point() or not ids.numel():
-        raise ValueError(f"token ids must be whole numbers [prompts, positions], not {ids.dtype} {list(ids.shape)}")
-    if not 0 <= int(ids.min()) <= int(ids.max()) < vocabulary:
-        raise ValueError(
-            f"token ids must be between 0 and {vocabulary - 1}, {subject.name}'s vocabulary, not {int(ids.min())} to "
-            f"{int(ids.max())}"
-        )
-
-
-def _refuse_too_long(subject: Subject, tokens: Sequence[Tensor], what: str) -> None:
-    context = int(subject.bridge.cfg.n_ctx)
-    longest = max((some.shape[1] for some in tokens), default=0)
-    if longest > context:
-        raise ValueError(
-            f"a {what} is {longest} tokens with BOS, and {subject.name} reads at most {context}; shorten it"
-        )

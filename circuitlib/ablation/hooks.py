@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.modules import module as module_hooks
 
-from circuitlib.ablation.engine import ZERO, Ablation, Scores, refuse_tokens, some_heads
+from circuitlib.ablation.engine import ZERO, Ablation, Scores, refuse_prompts, refuse_tokens, some_heads
 from circuitlib.subjects.load import Subject
 from circuitlib.subjects.types import Bridge
-from circuitlib.tasks import Metric, Prompts
+from circuitlib.tasks import Metric, Prompts, Task
 
 HOOKED = 16
 """Prompts in a hooked forward pass; all their logits are held at once."""
@@ -33,6 +33,10 @@ LIBRARIES = ("transformer_lens.", "transformers.")
 
 _RUNNING = Lock()
 """A bridge's hooks act on every pass through it, whichever thread made them: one pass at a time."""
+
+
+class HookedBridge(ValueError):
+    """The bridge has hooks of its user, which are not run, or would change what is run."""
 
 
 class Hooks:
@@ -65,9 +69,17 @@ def hooked_task(
     subject: Subject, prompts: Prompts, metric: Metric, head_sets: Sequence[HeadSet], ablation: Ablation = ZERO
 ) -> Float[Tensor, "batch sets"]:
     """The task metric with each set of heads ablated: one forward pass per set for every ``HOOKED`` prompts."""
-    refuse_tokens(prompts.tokens, int(subject.bridge.cfg.n_ctx))
-    other = ablation.other(prompts.tokens, prompts.counterfactual)
-    return _scores(subject, prompts.tokens, head_sets, ablation, other, task_score(prompts, metric))
+    refuse_prompts(subject, prompts)
+    return _scores(subject, prompts.tokens, prompts.counterfactual, head_sets, ablation, task_score(prompts, metric))
+
+
+def hooked_scores(
+    subject: Subject, task: Task, count: int, seed: int, head_sets: Sequence[HeadSet] = (), ablation: Ablation = ZERO
+) -> Scores:
+    """The scores of a task's prompts (:meth:`circuitlib.tasks.base.Task.prompts`), clean and with each set of heads ablated together."""
+    groups = task.prompts(subject.tokenizer, count, seed)
+    scores = torch.cat([hooked_task(subject, group, task.metric, [(), *head_sets], ablation) for group in groups])
+    return Scores(scores[:, 0], scores[:, 1:], loss=False)
 
 
 def hooked_control(
@@ -78,14 +90,8 @@ def hooked_control(
     counterfactual: Int[Tensor, "spans pos"] | None = None,
 ) -> Float[Tensor, "spans sets"]:
     """The mean next-token loss (nats) with each set of heads ablated."""
-
-    def score(logits: Tensor, rows: slice) -> Tensor:
-        targets = spans[rows, 1:].to(logits.device)
-        return F.cross_entropy(logits[:, :-1].mT, targets, reduction="none").mean(1)
-
-    refuse_tokens(spans, int(subject.bridge.cfg.n_ctx), least=2)
-    other = ablation.other(spans, counterfactual)
-    return _scores(subject, spans, head_sets, ablation, other, score)
+    refuse_tokens(subject, spans, least=2)
+    return _scores(subject, spans, counterfactual, head_sets, ablation, control_score(spans))
 
 
 def task_score(prompts: Prompts, metric: Metric) -> Score:
@@ -101,20 +107,14 @@ def task_score(prompts: Prompts, metric: Metric) -> Score:
     return score
 
 
-def ablated_logits(
-    subject: Subject,
-    tokens: Int[Tensor, "batch pos"],
-    heads: HeadSet,
-    ablation: Ablation = ZERO,
-    counterfactual: Int[Tensor, "batch pos"] | None = None,
-) -> Float[Tensor, "batch pos vocab"]:
-    """Logits with a set of heads ablated together.
+def control_score(spans: Int[Tensor, "spans pos"]) -> Score:
+    """The mean next-token loss of logits."""
 
-    Raises ``ValueError`` when the bridge's ``hook_z`` has no dimension for heads, or a resample ablation has no
-    counterfactual.
-    """
-    other = ablation.other(tokens, counterfactual)
-    return _ablated(subject, tokens, heads, values_of(subject, ablation, other))
+    def score(logits: Tensor, rows: slice) -> Tensor:
+        targets = spans[rows, 1:].to(logits.device, copy=True)  # as above
+        return F.cross_entropy(logits[:, :-1].mT, targets, reduction="none").mean(1)
+
+    return score
 
 
 def run(
@@ -132,18 +132,17 @@ def run(
         return bridge.run_with_hooks(tokens.to(bridge.W_E.device), fwd_hooks=list(hooks))
 
 
-def hooks_of_users(bridge: Bridge) -> list[str]:
-    """Names of the hook points and modules of a bridge that have forward hooks, TransformerLens' or torch's, those that TransformerLens
+def hooks_of_users(bridge: Bridge, way: Literal["forward", "backward"] = "forward") -> list[str]:
+    """Names of the hook points and modules of a bridge that have hooks of a ``way``, TransformerLens' or torch's, those that TransformerLens
     and transformers put on every bridge apart; and what acts on every module of torch."""
     from transformer_lens.hook_points import HookPoint
 
-    points = bridge.hook_dict.items()
-    names = {name for name, point in points if point.fwd_hooks or point._forward_hooks or point._forward_pre_hooks}
-    if module_hooks._global_forward_hooks or module_hooks._global_forward_pre_hooks:
+    kinds = f"_{way}_hooks", f"_{way}_pre_hooks"  # to torch, TransformerLens' are hooks like any others
+    names = {name for name, point in bridge.hook_dict.items() if any(getattr(point, kind) for kind in kinds)}
+    if any(getattr(module_hooks, f"_global{kind}") for kind in kinds):
         names.add("every module of torch")
-    for name, module in bridge.original_model.named_modules():
-        hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
-        homes = [str(getattr(hook, "__module__", "")) for hook in hooks]
+    for name, module in [("the bridge", bridge), *bridge.original_model.named_modules()]:
+        homes = [str(getattr(hook, "__module__", "")) for kind in kinds for hook in getattr(module, kind).values()]
         if not isinstance(module, HookPoint) and not all(home.startswith(LIBRARIES) for home in homes):
             names.add(name or "the model")
     return sorted(names)
@@ -152,11 +151,12 @@ def hooks_of_users(bridge: Bridge) -> list[str]:
 def _scores(
     subject: Subject,
     tokens: Int[Tensor, "batch pos"],
+    counterfactual: Int[Tensor, "batch pos"] | None,
     head_sets: Sequence[HeadSet],
     ablation: Ablation,
-    other: Int[Tensor, "batch pos"] | None,
     score: Score,
 ) -> Float[Tensor, "batch sets"]:
+    other = ablation.other(tokens, counterfactual)
     mean = values_of(subject, ablation, None) if ablation.kind == "mean" else None
     pieces = []
     for first in range(0, len(tokens), HOOKED):

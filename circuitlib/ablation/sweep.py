@@ -20,9 +20,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from circuitlib.ablation.decoder import Decoder, HookedBridge, UnknownArchitecture
-from circuitlib.ablation.engine import ZERO, Ablation, Engine, Scores, refuse_tokens, some_heads
-from circuitlib.ablation.hooks import Hooks
+from circuitlib.ablation.decoder import Decoder, UnknownArchitecture
+from circuitlib.ablation.engine import ZERO, Ablation, Engine, Scores, refuse_prompts, refuse_tokens, some_heads
+from circuitlib.ablation.hooks import HookedBridge, Hooks
 from circuitlib.memory import keep_freed_memory
 from circuitlib.subjects.load import Subject, refuse_device
 from circuitlib.tasks import Metric, Prompts
@@ -48,7 +48,7 @@ class Sweep:
 
     Each call compares the decoder with the bridge on one of its prompts, which are of one length. Raises, here and
     from a call, :class:`circuitlib.ablation.decoder.UnknownArchitecture` when the two do not compute the same and
-    :class:`circuitlib.ablation.decoder.HookedBridge` when the bridge has hooks; ``ValueError`` when it is neither on
+    :class:`circuitlib.ablation.hooks.HookedBridge` when the bridge has hooks; ``ValueError`` when it is neither on
     a processor nor on CUDA.
     """
 
@@ -62,7 +62,7 @@ class Sweep:
     ) -> None:
         refuse_device(subject.bridge.W_E.device)
         keep_freed_memory()
-        self.ablation, self.decoder = ablation, Decoder(subject.bridge, matmul)
+        self.subject, self.ablation, self.decoder = subject, ablation, Decoder(subject.bridge, matmul)
         self.device = self.decoder.device
         self.positions = positions or POSITIONS[self.device.type]
         self.unembedded = UNEMBEDDED[self.device.type]
@@ -70,7 +70,7 @@ class Sweep:
 
     def task(self, prompts: Prompts, metric: Metric, heads: Sequence[int] | None = None) -> Scores:
         """See :class:`circuitlib.ablation.engine.Engine`."""
-        refuse_tokens(prompts.tokens, self.decoder.context)
+        refuse_prompts(self.subject, prompts)
         candidates, signs = prompts.candidates.to(self.device), prompts.signs.to(self.device)
 
         def score(final: Tensor, first: int) -> Tensor:
@@ -89,7 +89,7 @@ class Sweep:
         heads: Sequence[int] | None = None,
     ) -> Scores:
         """See :class:`circuitlib.ablation.engine.Engine`."""
-        refuse_tokens(spans, self.decoder.context, least=2)
+        refuse_tokens(self.subject, spans, least=2)
         targets = spans[:, 1:].to(self.device)
 
         def score(final: Tensor, first: int) -> Tensor:
