@@ -335,6 +335,7 @@ def _before_backward_on_every_module(bridge: TransformerBridge) -> tuple[str, Re
     return "every module of torch", register_module_full_backward_pre_hook(lambda *given: None)
 
 
+@pytest.mark.filterwarnings("ignore:For backward hooks to be called")
 @pytest.mark.parametrize(
     "attach",
     [

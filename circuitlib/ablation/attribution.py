@@ -19,15 +19,13 @@ m + lambda L, cost as much as measuring 3 heads; a resample ablation adds one fo
 effect needs a forward pass and products with each head's output: 1.
 """
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Int
 from torch import Tensor
 
-from circuitlib.ablation.engine import ZERO, Ablation, Scores, refuse_prompts, refuse_tokens, some_heads
+from circuitlib.ablation.engine import ZERO, Ablation, Heads, Scores, Tokens, refuse_prompts, refuse_tokens, some_heads
 from circuitlib.ablation.hooks import (
     HOOKED,
     Hook,
@@ -77,32 +75,20 @@ class Attribution:
             raise ValueError(f"{subject.name} has no hook point {missing[0]!r}, so attribution cannot be {through!r}")
         self.means = values_of(subject, ablation, None) if ablation.kind == "mean" else None
 
-    def task(self, prompts: Prompts, metric: Metric, heads: Sequence[int] | None = None) -> Scores:
+    def task(self, prompts: Prompts, metric: Metric, heads: Heads = None) -> Scores:
         """See :class:`Engine`. Raises ``ValueError`` for a metric that has no gradient, and for prompts without
         counterfactuals when the ablation is ``resample``."""
         refuse_prompts(self.subject, prompts)
         return self._estimate(prompts.tokens, prompts.counterfactual, heads, task_score(prompts, metric), loss=False)
 
-    def control(
-        self,
-        spans: Int[Tensor, "spans pos"],
-        counterfactual: Int[Tensor, "spans pos"] | None = None,
-        heads: Sequence[int] | None = None,
-    ) -> Scores:
+    def control(self, spans: Tokens, counterfactual: Tokens | None = None, heads: Heads = None) -> Scores:
         """See :class:`Engine`. Raises ``ValueError`` for a ``resample`` ablation without counterfactuals."""
         refuse_tokens(self.subject, spans, least=2)
         return self._estimate(spans, counterfactual, heads, control_score(spans), loss=True)
 
     @torch.inference_mode(False)
     @torch.enable_grad()
-    def _estimate(
-        self,
-        tokens: Int[Tensor, "batch pos"],
-        other: Tensor | None,
-        heads: Sequence[int] | None,
-        score: Score,
-        loss: bool,
-    ) -> Scores:
+    def _estimate(self, tokens: Tokens, other: Tensor | None, heads: Heads, score: Score, loss: bool) -> Scores:
         other = self.ablation.other(tokens, other)
         if names := hooks_of_users(self.subject.bridge, "backward"):
             raise HookedBridge(

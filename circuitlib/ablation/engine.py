@@ -20,6 +20,12 @@ from circuitlib.tasks.base import Metric, Prompts
 
 AblationKind = Literal["zero", "mean", "resample"]
 
+Tokens = Int[Tensor, "batch pos"]
+"""Token ids of sequences of one length, BOS first."""
+
+Heads = Sequence[int] | None
+"""Heads, numbered as actions are, in ascending order; all where it is None."""
+
 
 @dataclass(frozen=True)
 class Ablation:
@@ -47,9 +53,7 @@ class Ablation:
                 "reference batch, and nothing else does"
             )
 
-    def other(
-        self, tokens: Int[Tensor, "batch pos"], counterfactual: Int[Tensor, "batch pos"] | None
-    ) -> Int[Tensor, "batch pos"] | None:
+    def other(self, tokens: Tokens, counterfactual: Tokens | None) -> Tokens | None:
         """The prompts that values are taken from, beside these: for a ``resample``, and None for the others.
 
         Raises ``ValueError`` when there are none, or they are not of the same shape.
@@ -84,7 +88,7 @@ def refuse_ids(subject: Subject, ids: Tensor) -> None:
         )
 
 
-def refuse_tokens(subject: Subject, tokens: Int[Tensor, "n pos"], least: int = 1) -> None:
+def refuse_tokens(subject: Subject, tokens: Tokens, least: int = 1) -> None:
     """Raise ``ValueError`` as :func:`refuse_ids` does, for no sequences, and for those shorter than ``least`` or longer than the context."""
     refuse_ids(subject, tokens)
     (count, length), context = tokens.shape, int(subject.bridge.cfg.n_ctx)
@@ -136,23 +140,18 @@ class Scores:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Ablates every head of a subject, or some ``heads`` (numbered as actions are, in ascending order), one at a time.
+    """Ablates every head of a subject, or some ``heads``, one at a time.
 
     Raises ``ValueError`` for heads that there are not, or are not in order, and as :func:`refuse_prompts` and :func:`refuse_tokens` do."""
 
-    def task(self, prompts: Prompts, metric: Metric, heads: Sequence[int] | None = None) -> Scores:
+    def task(self, prompts: Prompts, metric: Metric, heads: Heads = None) -> Scores:
         """The task metric of each prompt."""
 
-    def control(
-        self,
-        spans: Int[Tensor, "spans pos"],
-        counterfactual: Int[Tensor, "spans pos"] | None = None,
-        heads: Sequence[int] | None = None,
-    ) -> Scores:
+    def control(self, spans: Tokens, counterfactual: Tokens | None = None, heads: Heads = None) -> Scores:
         """The mean next-token loss (nats) of each span; ``counterfactual`` spans for a resample ablation."""
 
 
-def some_heads(heads: Sequence[int] | None, count: int) -> list[int]:
+def some_heads(heads: Heads, count: int) -> list[int]:
     """The heads that an engine is asked for; by default all ``count``. Raises ``ValueError`` as an engine does."""
     chosen = list(range(count) if heads is None else heads)
     if not chosen or chosen != sorted(set(chosen)) or chosen[0] < 0 or chosen[-1] >= count:

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.modules import module as module_hooks
 
-from circuitlib.ablation.engine import ZERO, Ablation, Scores, refuse_prompts, refuse_tokens, some_heads
+from circuitlib.ablation.engine import ZERO, Ablation, Heads, Scores, Tokens, refuse_prompts, refuse_tokens, some_heads
 from circuitlib.subjects.load import Subject
 from circuitlib.subjects.types import Bridge
 from circuitlib.tasks import Metric, Prompts, Task
@@ -46,17 +46,12 @@ class Hooks:
     def __init__(self, subject: Subject, ablation: Ablation = ZERO) -> None:
         self.subject, self.ablation = subject, ablation
 
-    def task(self, prompts: Prompts, metric: Metric, heads: Sequence[int] | None = None) -> Scores:
+    def task(self, prompts: Prompts, metric: Metric, heads: Heads = None) -> Scores:
         """See :class:`circuitlib.ablation.engine.Engine`."""
         scores = hooked_task(self.subject, prompts, metric, self._sets(heads), self.ablation)
         return Scores(scores[:, 0], scores[:, 1:], loss=False)
 
-    def control(
-        self,
-        spans: Int[Tensor, "spans pos"],
-        counterfactual: Int[Tensor, "spans pos"] | None = None,
-        heads: Sequence[int] | None = None,
-    ) -> Scores:
+    def control(self, spans: Tokens, counterfactual: Tokens | None = None, heads: Heads = None) -> Scores:
         """See :class:`circuitlib.ablation.engine.Engine`."""
         scores = hooked_control(self.subject, spans, self._sets(heads), self.ablation, counterfactual)
         return Scores(scores[:, 0], scores[:, 1:], loss=True)
@@ -84,11 +79,11 @@ def hooked_scores(
 
 def hooked_control(
     subject: Subject,
-    spans: Int[Tensor, "spans pos"],
+    spans: Tokens,
     head_sets: Sequence[HeadSet],
     ablation: Ablation = ZERO,
-    counterfactual: Int[Tensor, "spans pos"] | None = None,
-) -> Float[Tensor, "spans sets"]:
+    counterfactual: Tokens | None = None,
+) -> Float[Tensor, "batch sets"]:
     """The mean next-token loss (nats) with each set of heads ablated."""
     refuse_tokens(subject, spans, least=2)
     return _scores(subject, spans, counterfactual, head_sets, ablation, control_score(spans))
@@ -107,7 +102,7 @@ def task_score(prompts: Prompts, metric: Metric) -> Score:
     return score
 
 
-def control_score(spans: Int[Tensor, "spans pos"]) -> Score:
+def control_score(spans: Tokens) -> Score:
     """The mean next-token loss of logits."""
 
     def score(logits: Tensor, rows: slice) -> Tensor:
@@ -118,7 +113,7 @@ def control_score(spans: Int[Tensor, "spans pos"]) -> Score:
 
 
 def run(
-    bridge: Bridge, tokens: Int[Tensor, "batch pos"], hooks: Sequence[Hook] = (), gradient: bool = False
+    bridge: Bridge, tokens: Tokens, hooks: Sequence[Hook] = (), gradient: bool = False
 ) -> Float[Tensor, "batch pos vocab"]:
     """Logits of a forward pass with these hooks added, and none left behind; safe among threads.
 
@@ -150,8 +145,8 @@ def hooks_of_users(bridge: Bridge, way: Literal["forward", "backward"] = "forwar
 
 def _scores(
     subject: Subject,
-    tokens: Int[Tensor, "batch pos"],
-    counterfactual: Int[Tensor, "batch pos"] | None,
+    tokens: Tokens,
+    counterfactual: Tokens | None,
     head_sets: Sequence[HeadSet],
     ablation: Ablation,
     score: Score,
@@ -172,7 +167,7 @@ Values = list[Tensor] | None
 None for zero."""
 
 
-def values_of(subject: Subject, ablation: Ablation, other: Int[Tensor, "batch pos"] | None) -> Values:
+def values_of(subject: Subject, ablation: Ablation, other: Tokens | None) -> Values:
     """What an ablation puts in heads' place; other: the prompts of a ``resample``."""
     if ablation.kind == "zero":
         return None
@@ -187,7 +182,7 @@ def values_of(subject: Subject, ablation: Ablation, other: Int[Tensor, "batch po
     return [(sum_ / count).to(subject.bridge.W_E) for sum_ in total]
 
 
-def _clean_values(subject: Subject, tokens: Int[Tensor, "batch pos"]) -> list[Tensor]:
+def _clean_values(subject: Subject, tokens: Tokens) -> list[Tensor]:
     """Each layer's ``hook_z``."""
     kept: list[Tensor] = []
 
@@ -199,9 +194,7 @@ def _clean_values(subject: Subject, tokens: Int[Tensor, "batch pos"]) -> list[Te
     return kept
 
 
-def _ablated(
-    subject: Subject, tokens: Int[Tensor, "batch pos"], heads: HeadSet, values: Values
-) -> Float[Tensor, "batch pos vocab"]:
+def _ablated(subject: Subject, tokens: Tokens, heads: HeadSet, values: Values) -> Float[Tensor, "batch pos vocab"]:
     by_layer: dict[int, list[int]] = {}
     for head in heads:
         layer, column = divmod(head, subject.heads_per_layer)

@@ -8,14 +8,15 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor
 
-from circuitlib.ablation.build import SEEDS, Recipe, measure_rows
+from circuitlib.ablation.build import SEEDS, Measurement, Recipe
 from circuitlib.ablation.hooks import HOOKED, hooked_scores, run
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.subjects.beginning import NO_TOKEN, beginning
 from circuitlib.subjects.checkpoints import Text
 from circuitlib.subjects.load import Subject
 from circuitlib.tasks.base import encode_texts
-from circuitlib.tasks.control_text import SPAN, control_paragraphs
+from circuitlib.tasks.control_text import control_paragraphs
+from circuitlib.tasks.prose import SPAN
 
 
 def measure_beginnings(
@@ -45,7 +46,7 @@ def measure_beginnings(
                 own = damage = table.damage[chosen].mean(0)
                 clean = table.clean
                 if begun is not subject:
-                    damage = measure_rows(begun, recipe, chosen).damage.mean(0)
+                    damage = Measurement(begun, recipe).rows(chosen).damage.mean(0)
                     clean = hooked_scores(begun, recipe.task, recipe.count, SEEDS[recipe.part]).clean
                 correlation = pd.Series(damage).rank().corr(pd.Series(own).rank())
                 shared = set(damage.topk(5).indices.tolist()) & set(own.topk(5).indices.tolist())
