@@ -87,7 +87,7 @@ CASES: dict[str, Case] = {
         _changed("agreement", lambda e, rng: _with(e, [" unbelievable", e.candidates[1]])),
         32,
         [ANSWERS],
-        r"1 of 5 answers are not one token, the first: ' unbelievable' is \d tokens",
+        r"1 of 5 answers are not one token\. The first: ' unbelievable' is \d tokens",
     ),
     "equal answers": (
         _changed("agreement", lambda e, rng: _with(e, [" is", " is"])),
@@ -113,7 +113,7 @@ CASES: dict[str, Case] = {
         _changed("ioi", _often_turned),
         64,
         [PRECISION],
-        r"The error may be 10% of the mean: draw about \d{3} prompts",
+        r"It may be 10% of the mean: draw about \d{3} prompts",
     ),
     "a metric that saturates": (
         _changed("agreement", lambda e, rng: e, ACCURACY),

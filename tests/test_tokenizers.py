@@ -12,7 +12,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from circuitlib.tasks import TASKS, Example, Task, words
-from circuitlib.tasks.base import encode_text, token_id, tokenise
+from circuitlib.tasks.base import encode_texts, token_id, tokenise
 from circuitlib.tasks.greater_than import spelling
 
 BOS = "<|endoftext|>"
@@ -204,25 +204,25 @@ def test_years_in_threes_are_refused_in_one_sentence() -> None:
 def test_a_text_that_starts_with_bos_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
     text = BOS + "The store was"
     for encode in (
-        lambda: encode_text(tokenizer, text),
+        lambda: encode_texts(tokenizer, [text]),
         lambda: tokenise("x", tokenizer, [Example(text, " old", [" old"], [1.0], {})]),
     ):
         with pytest.raises(ValueError, match=r"starts with the BOS token '<\|endoftext\|>'.*leave it out"):
             encode()
-    first, *rest = encode_text(tokenizer, "The store was")
+    ((first, *rest),) = encode_texts(tokenizer, ["The store was"])
     assert first == tokenizer.bos_token_id
     assert tokenizer.decode(rest) == "The store was"
     with pytest.raises(ValueError, match="no BOS token"):
-        encode_text(PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer), "The")
+        encode_texts(PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer), ["The"])
 
 
 def test_other_special_tokens_in_a_text_are_themselves() -> None:
     tokenizer = merging(WORDS, special=[AddedToken("<|pad|>", special=True)])
     for special in ("<|pad|>", BOS):
-        ids = encode_text(tokenizer, f"When{special} Mary")
+        (ids,) = encode_texts(tokenizer, [f"When{special} Mary"])
         assert ids.count(tokenizer.convert_tokens_to_ids(special)) == 1 + (special == BOS)
         assert tokenizer.decode(ids[1:]) == f"When{special} Mary"
-    assert encode_text(tokenizer, "<|pad|> Mary")[1] == tokenizer.convert_tokens_to_ids("<|pad|>")
+    assert encode_texts(tokenizer, ["<|pad|> Mary"])[0][1] == tokenizer.convert_tokens_to_ids("<|pad|>")
 
 
 def test_a_role_that_is_not_one_token_is_refused() -> None:

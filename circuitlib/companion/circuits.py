@@ -17,6 +17,7 @@ from circuitlib.search.orders import random_orders
 from circuitlib.search.trials import EPISODE_SEED
 from circuitlib.studies.circuits import Rankings, measure_circuits, shares
 from circuitlib.studies.reading import play
+from circuitlib.tasks import TASKS
 
 SIZES = (1, 5, 10, 20, 50)
 """Heads of a circuit; no more than the paper's policy picks."""
@@ -64,7 +65,7 @@ def _measured(
     asked = {"rankings": rankings, "sizes": sizes, "prompts": count, "seed": STUDY_SEED, "kinds": kinds}
 
     def measure(some: Sequence[str]) -> pd.DataFrame:
-        of_some = {task: rankings[task] for task in some}
+        of_some = {TASKS[task]: rankings[task] for task in some}
         scores = measure_circuits(run.subject, of_some, sizes, count, STUDY_SEED, kinds, text)
         return scores.assign(rests_on=rests_on)
 

@@ -29,7 +29,7 @@ from circuitlib.studies.behaviours import measure_behaviours
 from circuitlib.studies.circuits import measure_circuits
 from circuitlib.studies.contest import contest
 from circuitlib.studies.conventions import measure_conventions, other_than
-from circuitlib.studies.detectors import detect
+from circuitlib.studies.detectors import DETECTORS, detect
 from circuitlib.studies.heads import head_means
 from circuitlib.studies.heads import head_rewards as rewards_of_tables
 from circuitlib.studies.kinds import measure_kinds
@@ -41,6 +41,7 @@ from circuitlib.subjects.beginning import NO_TOKEN
 from circuitlib.subjects.checkpoints import SMOLLM2
 from circuitlib.subjects.load import load_subject
 from circuitlib.subjects.sizes import sizes_of
+from circuitlib.tasks import TASKS, Task
 from circuitlib.tasks.behaviours import BEHAVIOURS
 from circuitlib.tasks.control_text import Part
 
@@ -86,8 +87,8 @@ def _tables(run: Run, names: Sequence[str]) -> list[tuple[Recipe, DamageTable]]:
     return [(run.recipe(name, "evaluation"), run.table(name, "evaluation")) for name in names]
 
 
-def _of(names: Sequence[str], best: Mapping[str, list[int]]) -> dict[str, list[int]]:
-    return {name: best[name] for name in names}
+def _of(names: Sequence[str], best: Mapping[str, list[int]]) -> dict[Task, list[int]]:
+    return {TASKS[name]: best[name] for name in names}
 
 
 def behaviours(run: Run) -> pd.DataFrame:
@@ -96,7 +97,7 @@ def behaviours(run: Run) -> pd.DataFrame:
     tasks, count = run.tasks, 2 * run.settings.evaluation_prompts
     return run.frame_by_task(
         "behaviours",
-        lambda some: measure_behaviours(run.subject, some, count, STUDY_SEED),
+        lambda some: measure_behaviours(run.subject, [TASKS[name] for name in some], count, STUDY_SEED),
         tasks,
         SLOW["behaviours"],
         prompts=count,
@@ -268,9 +269,10 @@ def transfer(run: Run) -> pd.DataFrame:
 
 def detections(run: Run) -> pd.DataFrame:
     """Every head on every detector; see :func:`circuitlib.studies.detectors.detect`."""
+    detectors = [detector for detector in DETECTORS if detector.task.name in run.tasks]
     return run.frame(
         "detections",
-        lambda: detect(run.subject, run.tasks, closer_prompts(run), STUDY_SEED),
+        lambda: detect(run.subject, detectors, closer_prompts(run), STUDY_SEED),
         detect.__module__,
         prompts=closer_prompts(run),
         tasks=list(run.tasks),

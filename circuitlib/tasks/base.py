@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from math import isfinite
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ from circuitlib.subjects.types import Tokenizer
 HOLD_OUT_ONE_IN = 5
 MIN_WORDS = 8
 TRIED = 64  # prompts on which Task.refusal tries a tokenizer
+
+Picked = TypeVar("Picked")
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,16 @@ class Prompts:
             roles={role: positions[rows] for role, positions in self.roles.items()},
             counterfactual=None if self.counterfactual is None else self.counterfactual[rows],
         )
+
+
+def some_prompts(groups: Sequence[Prompts], rows: Int[Tensor, " rows"]) -> list[Prompts]:
+    """Some of the prompts of several groups, by their places counted through all of them, in order; still in groups."""
+    parts, first = [], 0
+    for group in groups:
+        inside = rows[(rows >= first) & (rows < first + len(group))] - first
+        parts += [group[inside]] if len(inside) else []
+        first += len(group)
+    return parts
 
 
 @dataclass(frozen=True)
@@ -192,7 +205,7 @@ def tokenise(task: str, tokenizer: Tokenizer, examples: Sequence[Example]) -> li
     words = dict.fromkeys(word for example in examples for word in example.candidates)
     answers = {word: token_id(tokenizer, word) for word in words}
     for example, (tokens, roles) in zip(examples, encode_examples(tokenizer, examples), strict=True):
-        right, wrong = ({answers[word] for word in _with_sign(example, sign)} for sign in (1, -1))
+        right, wrong = ({answers[word] for word in with_sign(example, sign)} for sign in (1, -1))
         if right & wrong:
             raise ValueError(
                 f"the right and the wrong answer of {example.text!r} are the same token, so that nothing is measured"
@@ -212,7 +225,8 @@ def tokenise(task: str, tokenizer: Tokenizer, examples: Sequence[Example]) -> li
     ]
 
 
-def _with_sign(example: Example, sign: int) -> list[str]:
+def with_sign(example: Example, sign: int) -> list[str]:
+    """The right answers of an example, or, with -1, the wrong ones."""
     return [word for word, weight in zip(example.candidates, example.signs, strict=True) if weight * sign > 0]
 
 
@@ -299,11 +313,6 @@ def _after_bos(tokenizer: Tokenizer, texts: Sequence[str], encodings: list[list[
     return [[*bos, *ids] for ids in encodings]
 
 
-def encode_text(tokenizer: Tokenizer, text: str) -> list[int]:
-    """One text of :func:`encode_texts`."""
-    return encode_texts(tokenizer, [text])[0]
-
-
 def token_id(tokenizer: Tokenizer, text: str) -> int:
     """The one token that ``text`` is encoded as; ``ValueError``, saying what to try, when it takes several, none, or the
     one for all that is unknown."""
@@ -369,9 +378,9 @@ def fill(template: str, words: Mapping[str, str]) -> tuple[str, dict[str, int]]:
     return text + rest, ends
 
 
-def pick(rng: Generator, words: Sequence[str]) -> str:
-    """One word, drawn uniformly."""
-    return words[int(rng.integers(len(words)))]
+def pick(rng: Generator, some: Sequence[Picked]) -> Picked:
+    """One of them, drawn uniformly."""
+    return some[int(rng.integers(len(some)))]
 
 
 def draw_combination(rng: Generator, words: Sequence[str], count: int, held_out: bool = True) -> list[str]:
