@@ -20,12 +20,13 @@ effect needs a forward pass and products with each head's output: 1.
 """
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from circuitlib.ablation.engine import ZERO, Ablation, Heads, Scores, Tokens, refuse_prompts, refuse_tokens, some_heads
+from circuitlib.ablation.estimates import Through
 from circuitlib.ablation.hooks import (
     HOOKED,
     Hook,
@@ -43,19 +44,12 @@ from circuitlib.subjects.load import Subject
 from circuitlib.subjects.types import Bridge
 from circuitlib.tasks.base import Metric, Prompts
 
-Through = Literal["everything", "frozen", "residual"]
-"""What the backward pass goes through: ``everything``; all but norms' scales and attention patterns (``frozen``); the residual
-stream alone (``residual``, the direct effect)."""
-
 CUT: dict[Through, tuple[str, ...]] = {
     "everything": (),
     "frozen": (".hook_scale", ".hook_pattern"),
     "residual": (".ln1.hook_in", ".ln2.hook_in"),
 }
 """Ends of the names of the hook points at which it stops."""
-
-PRICES: dict[Through, int] = {"everything": 3, "frozen": 3, "residual": 1}
-"""What an estimate of all heads costs, in heads measured on as many prompts and spans."""
 
 
 class Attribution:

@@ -17,8 +17,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from circuitlib.ablation.attribution import Attribution, Through
+from circuitlib.ablation.attribution import Attribution
 from circuitlib.ablation.engine import Ablation, AblationKind, Engine, Scores
+from circuitlib.ablation.estimates import Through
 from circuitlib.ablation.sweep import engine
 from circuitlib.ablation.tables import CONTROL, DamageTable
 from circuitlib.ablation.workers import Block, Source, by_workers, source_of

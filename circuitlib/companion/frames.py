@@ -11,9 +11,9 @@ import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
-from circuitlib.ablation.attribution import Through
 from circuitlib.ablation.build import Recipe
 from circuitlib.ablation.check_task import LEAST_DAMAGE
+from circuitlib.ablation.estimates import Through
 from circuitlib.ablation.tables import CONTROL, DamageTable
 from circuitlib.companion.learned import BUDGET, is_real, learned, learned_hash
 from circuitlib.companion.legend import ATTRIBUTION, MAIN

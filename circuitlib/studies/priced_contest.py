@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuitlib.ablation.attribution import Through
+from circuitlib.ablation.estimates import Through
 from circuitlib.ablation.tables import reward
 from circuitlib.processes import in_processes
 from circuitlib.search import priors
