@@ -168,6 +168,7 @@ def _no_prompts(example: Example, rng: np.random.Generator) -> Example:
         (lambda e, rng: replace(e, roles={f"S{rng.integers(9)}": 2}), "give every prompt the same"),
         (lambda e, rng: _with(e, [" is", " are"], (1.0,)), "2 candidates and 1 signs"),
         (lambda e, rng: replace(e, text="<|endoftext|>" + e.text), "starts with the BOS token"),
+        (lambda e, rng: replace(e, counterfactual=e.text + " and"), "exchange words that are as many tokens"),
     ],
 )
 def test_prompts_that_cannot_be_made_are_a_failed_row(change: Change, message: str, subject: Subject) -> None:

@@ -31,7 +31,8 @@ from circuitlib.search.priced_policy import PricedPolicy
 from circuitlib.search.rivals import Halving, LayersByReward, Verified
 from circuitlib.search.searchers import RandomSearcher, Searcher, StaticPrior
 from circuitlib.search.trials import Trials
-from circuitlib.studies.circuits import measure_circuits, shares
+from circuitlib.studies.circuits import measure_circuits
+from circuitlib.studies.faithfulness import shares
 from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS, Task
 

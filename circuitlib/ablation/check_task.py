@@ -22,7 +22,7 @@ from circuitlib.ablation.hooks import hooked_task
 from circuitlib.ablation.sweep import engine
 from circuitlib.subjects.load import Subject
 from circuitlib.subjects.types import Tokenizer
-from circuitlib.tasks.base import TRIED, Example, Task, encode_examples, token_id, tokenise, with_sign
+from circuitlib.tasks.base import Example, Task, encode_examples, token_id, tokenise, with_sign
 
 LEAST_DIFFERENT = 0.5
 """Different prompts, as a share of those drawn."""
@@ -38,6 +38,9 @@ LEAST_AGREEMENT = 0.8
 
 LEAST_DAMAGE = 0.05
 """Largest mean damage of a head, as a share of the mean metric."""
+
+TRIED = 64
+"""Prompts that a task is checked on, unless it is said."""
 
 SPLITS = 100
 """Random halvings that the correlation is averaged over."""
@@ -76,7 +79,7 @@ def _row(check: str, value: float | int, bar: float | int, passed: bool, found: 
     return _Row(check, value, bar, passed, found if passed else f"{found} {advice}")
 
 
-def check_task(subject: Subject, task: Task, count: int = 64, seed: int = 0) -> pd.DataFrame:
+def check_task(subject: Subject, task: Task, count: int = TRIED, seed: int = 0) -> pd.DataFrame:
     """Check a task on ``count`` prompts drawn with ``seed``, of which repeated ones count once.
 
     Returns one row per check, in this order, with columns ``check``, ``value``, ``bar``, ``passed`` (missing where an
@@ -121,8 +124,6 @@ def verdict(checks: pd.DataFrame) -> tuple[str | None, str | None]:
 def why_left_out(subject: Subject, task: Task, able: bool = True) -> str | None:
     """Why a subject's run has to do without a task, in a sentence or two, or None: the checks that refuse, which
     take one clean pass over ``TRIED`` prompts. ``able``: whether the model has to do it, or only to take its prompts."""
-    if reason := task.refusal(subject.tokenizer):
-        return reason
     asked = [check for check, kind in CHECKS.items() if kind == "refuses" and (able or check != ABILITY)]
     rows = islice(_rows(subject, task, TRIED, seed=0), len(asked))
     return next((row.message for row in rows if not row.passed), None)

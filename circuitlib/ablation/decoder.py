@@ -101,7 +101,6 @@ class Decoder:
             )
         if settings := not_done(bridge.original_model.config):
             raise UnknownArchitecture(f"this {cfg.architecture} has {', '.join(settings)}, which the sweep does not do")
-        self.context = int(cfg.n_ctx)
         self.heads, self.d_head, self.eps = int(cfg.n_heads), int(cfg.d_head), float(cfg.eps)
         self.key_heads = int(cfg.n_key_value_heads or cfg.n_heads)
         self.parallel, self.gated = bool(cfg.parallel_attn_mlp), bool(cfg.gated_mlp)
@@ -120,7 +119,7 @@ class Decoder:
         self._rotations: dict[int, tuple[Tensor, Tensor]] = {}
         self._compared = 0
         if probe:
-            shape, generator = (1, min(PROBE, self.context)), torch.Generator().manual_seed(0)
+            shape, generator = (1, min(PROBE, int(cfg.n_ctx))), torch.Generator().manual_seed(0)
             self.compare(torch.randint(len(self.embedding), shape, generator=generator))
 
     def _block(self, block: Any) -> Block:

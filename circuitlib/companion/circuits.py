@@ -15,7 +15,8 @@ from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.search.oracle import head_order
 from circuitlib.search.orders import random_orders
 from circuitlib.search.trials import EPISODE_SEED
-from circuitlib.studies.circuits import Rankings, measure_circuits, shares
+from circuitlib.studies.circuits import Rankings, measure_circuits
+from circuitlib.studies.faithfulness import shares
 from circuitlib.studies.reading import play
 from circuitlib.tasks import TASKS
 
@@ -34,7 +35,7 @@ PLANNED = 5
 
 def circuits(run: Run) -> pd.DataFrame:
     """The main tasks' heads by reward (``damage``; the mean over the evaluation tables, as the oracle knows it), by attribution (the same, estimated by one gradient)
-    and at random: :func:`circuitlib.studies.circuits.shares` of what is stored, :func:`circuitlib.studies.circuits.measure_circuits`."""
+    and at random: :func:`circuitlib.studies.faithfulness.shares` of what is stored, :func:`circuitlib.studies.circuits.measure_circuits`."""
     rankings: dict[str, Rankings] = {}
     for i, task in enumerate(run.main_tasks):
         numbers = torch.Generator().manual_seed(EPISODE_SEED + i)

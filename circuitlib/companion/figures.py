@@ -307,7 +307,7 @@ def circuit_curves(shares: pd.DataFrame) -> Figure:
     """What circuits keep of a task's score, and what the model is short of without them, against their number of heads; a column
     a task, a row for each of both and of what takes a head's place, with 95% intervals.
 
-    shares: of :func:`circuitlib.studies.circuits.shares`.
+    shares: of :func:`circuitlib.studies.faithfulness.shares`.
     """
     tasks, kinds = list(shares["task"].unique()), list(shares["ablation"].unique())
     rows = list(product(("kept", "lost"), kinds))

@@ -14,7 +14,6 @@ import pandas as pd
 from circuitlib.ablation.build import ablation_of
 from circuitlib.ablation.engine import AblationKind
 from circuitlib.ablation.hooks import hooked_scores
-from circuitlib.studies.intervals import ratio
 from circuitlib.subjects.checkpoints import Text
 from circuitlib.subjects.load import Subject
 from circuitlib.tasks import Task
@@ -69,24 +68,3 @@ def measure_circuits(
                 pd.DataFrame(names | {"prompt": range(len(scores)), "kept": of[rest], "ablated": of[circuit]})
             )
     return pd.concat(frames, ignore_index=True)
-
-
-def shares(scores: pd.DataFrame) -> pd.DataFrame:
-    """Of each task, ablation, ranking and size of what :func:`measure_circuits` measured: kept, the share of the
-    task's score that the circuit alone keeps, (kept - empty) / (clean - empty) of mean scores, and lost, the share that the model without it is
-    short of, (clean - ablated) / (clean - empty); each with its 95% interval over prompts and orders
-    (:func:`circuitlib.studies.intervals.ratio`). Columns: task, ablation, ranking, heads, what (``kept`` or ``lost``), share, low, high."""
-    rows = []
-    for (task, ablation, ranking), group in scores.groupby(["task", "ablation", "ranking"], sort=False):
-        at = {
-            (name, heads): some.pivot(index="order", columns="prompt", values=name).to_numpy()
-            for heads, some in group.groupby("heads")
-            for name in ("kept", "ablated")
-        }
-        empty, clean = at["kept", 0], at["ablated", 0]
-        for heads in sorted(set(group["heads"]) - {0}):
-            for what, gain in (("kept", at["kept", heads] - empty), ("lost", clean - at["ablated", heads])):
-                names = {"task": task, "ablation": ablation, "ranking": ranking, "heads": heads, "what": what}
-                share = ratio(gain, (clean - empty)[0])
-                rows.append(names | dict(zip(("share", "low", "high"), share, strict=True)))
-    return pd.DataFrame(rows)
