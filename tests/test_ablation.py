@@ -31,7 +31,8 @@ KINDS: Sequence[AblationKind] = ("zero", "mean", "resample")
 
 
 def _tokens(rows: int, length: int, seed: int, vocabulary: int) -> Tensor:
-    return torch.randint(vocabulary, (rows, length), generator=torch.Generator().manual_seed(seed))
+    """Any but the first, BOS."""
+    return torch.randint(1, vocabulary, (rows, length), generator=torch.Generator().manual_seed(seed))
 
 
 def _prompts(tokens: Tensor, counterfactual: Tensor | None = None) -> Prompts:
@@ -58,7 +59,8 @@ def _compare_with_plain(
     ablation = Ablation(kind, [other] if kind == "mean" else [])
     engines: list[Any] = [Hooks(subject, ablation)]
     if set(getattr(plain.model.config, "layer_types", None) or []) <= {"full_attention"}:
-        engines.append(Sweep(subject, ablation, positions=positions))
+        engines.append(Sweep(subject, ablation))
+        engines[-1].positions = positions or engines[-1].positions
     else:
         with pytest.warns(UserWarning, match="one forward pass per head.*layer_types"):
             assert isinstance(engine(subject, ablation), Hooks)
@@ -191,7 +193,8 @@ def test_threads_do_not_matter_and_are_given_back(odd: Subject) -> None:
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            sweep = Sweep(odd, positions=600)
+            sweep = Sweep(odd)
+            sweep.positions = 600
             results.append(sweep.task(prompts, TASKS["ioi"].metric).ablated)
             assert torch.get_num_threads() == threads
     finally:

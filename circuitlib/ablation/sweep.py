@@ -31,7 +31,7 @@ from circuitlib.ablation.engine import (
     refuse_tokens,
     some_heads,
 )
-from circuitlib.ablation.hooks import HookedBridge, Hooks
+from circuitlib.ablation.hooks import HookedBridge, Hooks, values_of
 from circuitlib.memory import keep_freed_memory
 from circuitlib.subjects.load import Subject, refuse_device
 from circuitlib.tasks import Metric, Prompts
@@ -53,7 +53,6 @@ class Sweep:
     """All heads at the cost of a fraction of a forward pass each. Exact.
 
     matmul: see :class:`circuitlib.ablation.decoder.Decoder`; narrower than the subject's own type is inexact.
-    positions: positions that run through a block at once; by default what suits the device.
 
     Each call compares the decoder with the bridge on one of its prompts, which are of one length. Raises, here and
     from a call, :class:`circuitlib.ablation.decoder.UnknownArchitecture` when the two do not compute the same and
@@ -61,21 +60,13 @@ class Sweep:
     a processor nor on CUDA.
     """
 
-    def __init__(
-        self,
-        subject: Subject,
-        ablation: Ablation = ZERO,
-        *,
-        matmul: torch.dtype | None = None,
-        positions: int | None = None,
-    ) -> None:
+    def __init__(self, subject: Subject, ablation: Ablation = ZERO, matmul: torch.dtype | None = None) -> None:
         refuse_device(subject.bridge.W_E.device)
         keep_freed_memory()
         self.subject, self.ablation, self.decoder = subject, ablation, Decoder(subject.bridge, matmul)
         self.device = self.decoder.device
-        self.positions = positions or POSITIONS[self.device.type]
-        self.unembedded = UNEMBEDDED[self.device.type]
-        self.mean = self._mean_values() if ablation.kind == "mean" else None
+        self.positions, self.unembedded = POSITIONS[self.device.type], UNEMBEDDED[self.device.type]
+        self.mean = values_of(subject, ablation, None) if ablation.kind == "mean" else None
 
     def task(self, prompts: Prompts, metric: Metric, heads: Heads = None) -> Scores:
         """See :class:`circuitlib.ablation.engine.Engine`."""
@@ -164,21 +155,6 @@ class Sweep:
         final = model.norm(x[:, -1:] if last_only else x, model.norm_final)
         clean = score(final[:, None], first)[:, 0]
         return Scores(clean.cpu(), torch.cat(columns, dim=1).cpu(), loss=not last_only)
-
-    @torch.inference_mode()
-    def _mean_values(self) -> list[Tensor]:
-        """Each layer's mean ``hook_z`` over all positions of the reference batch, ``[head, d_head]``."""
-        model, count = self.decoder, sum(tokens.numel() for tokens in self.ablation.reference)
-        means = [torch.zeros((), dtype=torch.float64)] * len(model.blocks)
-        for tokens in self.ablation.reference:
-            model.compare(tokens[:1])
-            for some in tokens.split(max(1, self.positions // tokens.shape[1])):
-                x = model.embed(some.to(self.device))
-                for i in range(len(model.blocks)):
-                    z = model.attend(i, x, False)
-                    means[i] = means[i] + z.double().sum((0, 1)) / count
-                    x = model.after_block(i, model.after_heads(i, x, z))
-        return [mean.to(model.embedding.dtype) for mean in means]
 
 
 def engine(subject: Subject, ablation: Ablation = ZERO) -> Engine:

@@ -333,13 +333,18 @@ def single_token_words(tokenizer: Tokenizer, words: Sequence[str], at_least: int
     Raises ``ValueError``, naming the words that are not, when fewer than ``at_least`` remain.
     """
     kept = _single_token_words(tokenizer, tuple(words))
+    refuse_few("words", words, kept, at_least)
+    return list(kept)
+
+
+def refuse_few(what: str, words: Sequence[str], kept: Sequence[str], at_least: int) -> None:
+    """Raise ``ValueError``, naming those that are not kept, where fewer are than are needed."""
     if len(kept) < at_least:
         dropped = ", ".join(word for word in words if word not in kept)
         raise ValueError(
-            f"only {len(kept)} of {len(words)} words are single tokens for this tokenizer and "
+            f"only {len(kept)} of {len(words)} {what} are single tokens for this tokenizer and "
             f"{at_least} are needed; these are not: {dropped}"
         )
-    return list(kept)
 
 
 @cache

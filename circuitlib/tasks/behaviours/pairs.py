@@ -10,7 +10,17 @@ from itertools import chain
 
 from numpy.random import Generator
 
-from circuitlib.tasks.base import LOGIT_DIFFERENCE, MIN_WORDS, Example, Task, Tokenizer, fill, pick, single_token_words
+from circuitlib.tasks.base import (
+    LOGIT_DIFFERENCE,
+    MIN_WORDS,
+    Example,
+    Task,
+    Tokenizer,
+    fill,
+    pick,
+    refuse_few,
+    single_token_words,
+)
 from circuitlib.tasks.words import NAMES, OBJECTS, PLACES
 
 PROJECT = "this project"
@@ -112,12 +122,8 @@ class Pairs:
         """
         single = set(single_token_words(tokenizer, list(dict.fromkeys(chain(*self.rows))), at_least=0))
         kept = [row for row in self.rows if single.issuperset(row)]
-        if len(kept) < (needed := min(MIN_WORDS, len(self.rows))):
-            dropped = ", ".join(":".join(row) for row in self.rows if row not in kept)
-            raise ValueError(
-                f"only {len(kept)} of {len(self.rows)} rows are single tokens for this tokenizer and {needed} are "
-                f"needed; these are not: {dropped}"
-            )
+        written, left = ([":".join(row) for row in some] for some in (self.rows, kept))
+        refuse_few("rows", written, left, min(MIN_WORDS, len(self.rows)))
         return kept
 
 
