@@ -13,7 +13,8 @@ from matplotlib.container import ErrorbarContainer
 mpl.use("Agg")
 
 from circuitlib.companion.legend import ATTRIBUTION, MAIN, SEARCHERS
-from circuitlib.companion.rival_figures import where_chart
+from circuitlib.companion.rival_figures import where_chart, where_table
+from circuitlib.companion.verdicts import beats
 from circuitlib.studies.intervals import fraction
 from circuitlib.studies.priced import mean_of
 from circuitlib.studies.where import CLASSES, measure_where, traits
@@ -133,3 +134,14 @@ def test_the_chart_draws_them(played: pd.DataFrame, classes: dict[str, pd.DataFr
             np.testing.assert_allclose(ends[np.isfinite(ends).all(1)], there[["low", "high"]])
             counts = [f"{part} ({0 if np.isnan(n) else int(n)})" for part, n in rows["episodes"].items()]
             assert labels == counts
+
+
+def test_the_table_says_what_is_gained(played: pd.DataFrame, classes: dict[str, pd.DataFrame]) -> None:
+    where = measure_where(played, classes, SHOWN, ATTRIBUTION, POOL)
+    table: Any = where_table(where)
+    assert list(table.columns) == ["headwise", "random"]
+    assert [row[1] for row in table.index] == where["part"].unique().tolist()
+    for row in where[where["searcher"] != ATTRIBUTION].itertuples():
+        cell = table.loc[(row.trait, row.part, row.episodes, row.tasks), row.searcher]
+        low, gain, high = (100 * float(x) for x in (row.gain_low, row.gain, row.gain_high))  # type: ignore[arg-type]
+        assert cell == f"{gain:z.0f} ({low:z.0f} to {high:z.0f}) {beats(low, high)}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from circuitlib.search.belief import GRADIENT, GRADIENT_ALONE
 from circuitlib.search.episodes import NOTHING
-from circuitlib.studies.priced_contest import ALONE, ELSEWHERE, PLANNED
+from circuitlib.studies.priced_contest import ALONE, ELSEWHERE, FROZEN, PLANNED
 from circuitlib.subjects.checkpoints import SMOLLM2
 from circuitlib.tasks import TASKS
 
@@ -44,59 +44,61 @@ def condition_in_words(searcher: str, trained_k: int, told: str) -> str:
 
 @dataclass(frozen=True)
 class Kind:
-    """A searcher as figures and tables show it. ``title`` names it; those of the main text have a colour, safe for colour-blind readers, and a
-    marker, and are drawn. Of the others tables have a row, which is shown at once where the text speaks of it (``spoken_of``)."""
+    """A searcher as figures and tables show it. ``title`` names it, by default its key, in which a gradient is called attribution. Those of the main
+    text have a colour, safe for colour-blind readers, and a marker, and are drawn; tables show their rows at once, and those that the text speaks
+    of (``spoken_of``)."""
 
     key: str
-    title: str
+    title: str = ""
     colour: str = ""
     marker: str = ""
     spoken_of: bool = False
 
+    def __post_init__(self) -> None:
+        if not self.title:
+            object.__setattr__(self, "title", self.key.replace(GRADIENT, "attribution"))
 
-_OTHERS = f"{ELSEWHERE} of other behaviours"
+
+ATTRIBUTION = f"{GRADIENT}, then verify"
+"""What others are set beside: it needs no training."""
 
 _KINDS = (
     Kind("policy k=5", "policy, trained with k=5", "#0072B2", "o"),
     Kind("policy k=1", "policy, trained with k=1", "#56B4E9", "s"),
     Kind("static prior", "list by mean reward", "#D55E00", "D"),
     Kind("list, normalised", "list by normalised reward", "#D55E00", "D"),
-    Kind("layers by training reward", "layers by training reward", "#009E73", "v"),
-    Kind(f"{GRADIENT}, then verify", "attribution, then verify", "#E69F00", "P"),
-    Kind("halving, 16 by gradient", "halving, 16 by attribution", "#CC79A7", "X"),
+    Kind("layers by training reward", "", "#009E73", "v"),
+    Kind(ATTRIBUTION, "", "#E69F00", "P"),
+    Kind("halving, 16 by gradient", "", "#CC79A7", "X"),
     Kind("belief, thompson", "learned belief, Thompson", "#000000", "*"),
     Kind("headwise", "headwise policy", "#882255", "h"),
-    Kind("random", "random", "#7F7F7F", "^"),
+    Kind("random", "", "#7F7F7F", "^"),
     Kind("list, in turns", "lists in turns", spoken_of=True),
-    Kind("halving, 16 by gradient and layer 0", "halving, 16 by attribution and layer 0", spoken_of=True),
-    Kind(f"halving, 16 by {GRADIENT} and {_OTHERS}", f"halving, 16 by attribution and {_OTHERS}", spoken_of=True),
-    Kind(
-        f"halving, 16 by {GRADIENT_ALONE} and {_OTHERS}",
-        f"halving, 16 by attribution on 10 prompts and {_OTHERS}",
-        spoken_of=True,
+    Kind("halving, 16 by gradient and layer 0", spoken_of=True),
+    *(
+        Kind(f"halving, 16 by {how} and {ELSEWHERE} of other behaviours", spoken_of=True)
+        for how in (GRADIENT, GRADIENT_ALONE)
     ),
     Kind("belief, look ahead", "learned belief, look ahead", spoken_of=True),
     Kind(f"belief, look ahead, {ALONE}", f"learned belief, look ahead, {ALONE}", spoken_of=True),
     Kind(f"headwise, {ALONE}", f"headwise policy, {ALONE}", spoken_of=True),
     Kind("headwise, blind", "headwise policy, blind", spoken_of=True),
-    Kind("MaskablePPO", "MaskablePPO", spoken_of=True),
-    Kind("exhaustive", "exhaustive", spoken_of=True),
+    Kind("MaskablePPO", spoken_of=True),
+    Kind("exhaustive", spoken_of=True),
     Kind("list, mean", "list by mean reward"),
     Kind("list, maximum", "list by largest normalised reward"),
     Kind("list, in turns, reversed", "lists in turns, reversed"),
     Kind("list, gradients", "list by mean gradient"),
     *(Kind(f"list of {task}", f"list of {task_title(task)}") for task in TASKS),
-    Kind("direct effect, then verify", "direct effect, then verify"),
-    Kind("frozen gradient, then verify", "attribution with norms and patterns held, then verify"),
-    Kind(f"{GRADIENT_ALONE}, then verify", "attribution on 10 prompts, then verify"),
-    Kind("halving, all heads", "halving, all heads"),
-    Kind("halving, 8 by gradient", "halving, 8 by attribution"),
-    Kind("halving, 32 by gradient", "halving, 32 by attribution"),
-    Kind(f"halving, 16 by {GRADIENT_ALONE}", "halving, 16 by attribution on 10 prompts"),
-    Kind("thompson, training tasks", "Thompson, training tasks"),
-    Kind("thompson, training tasks and gradient", "Thompson, training tasks and attribution"),
-    Kind("ucb, training tasks", "upper bounds, training tasks"),
-    Kind("ucb, training tasks and gradient", "upper bounds, training tasks and attribution"),
+    Kind("direct effect, then verify"),
+    Kind(f"{FROZEN}, then verify", "attribution with norms and patterns held, then verify"),
+    Kind(f"{GRADIENT_ALONE}, then verify"),
+    *(Kind(f"halving, {some}") for some in ("all heads", "8 by gradient", "32 by gradient", f"16 by {GRADIENT_ALONE}")),
+    *(
+        Kind(f"{rule}, training tasks{more}", f"{title}, training tasks{more.replace(GRADIENT, 'attribution')}")
+        for rule, title in (("thompson", "Thompson"), ("ucb", "upper bounds"))
+        for more in ("", f" and {GRADIENT}")
+    ),
     *(
         Kind(f"policy k={k}, {played}", f"policy, trained with k={k}, {played}")
         for k in (1, 5)
@@ -105,9 +107,6 @@ _KINDS = (
 )
 SEARCHERS = {kind.key: kind for kind in _KINDS}
 """Every searcher of every axis, by its name in tables, in the order of legends."""
-
-ATTRIBUTION = f"{GRADIENT}, then verify"
-"""What others are set beside: it needs no training."""
 
 MAIN = [kind for kind in _KINDS if kind.marker]
 """Those that figures draw."""

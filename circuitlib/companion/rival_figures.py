@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from circuitlib.companion.figures import legend_above
-from circuitlib.companion.legend import MAIN, SEARCHERS, Kind, task_title
+from circuitlib.companion.legend import ATTRIBUTION, MAIN, SEARCHERS, Kind, task_title
 from circuitlib.companion.show import PAGE, described
 from circuitlib.companion.verdicts import beats, gains
 from circuitlib.studies.intervals import Interval, fraction
@@ -30,7 +30,7 @@ ACROSS = 2
 
 TRAITS = {
     "estimate": "the gradient's estimate\nof the best head",
-    "depth": "where the best head is",
+    "depth": "where the best head is,\nby depth",
     "spread": "share of the rewards above zero\nthat the five best heads have",
 }
 """What episodes are parted by, as the figure names it."""
@@ -111,6 +111,18 @@ def where_chart(where: pd.DataFrame) -> Figure:
     handles, labels = axes[0][0].get_legend_handles_labels()
     legend_above(figure, handles, labels, across=3)
     return figure
+
+
+def where_table(where: pd.DataFrame) -> pd.DataFrame:
+    """How much more each searcher names than attribution in each class of episodes, in points of the oracle with the 95% interval and its word:
+    rows classes, with how many episodes of how many tasks, columns searchers.
+
+    where: of :func:`circuitlib.studies.where.measure_where`.
+    """
+    others = where[where["searcher"] != ATTRIBUTION]
+    more = others[["gain", "gain_low", "gain_high"]].itertuples(index=False)
+    cells = others.assign(cell=[_cell(Interval(*gain)) for gain in more])
+    return cells.pivot_table("cell", ["trait", "part", "episodes", "tasks"], "searcher", aggfunc="first", sort=False)
 
 
 @described

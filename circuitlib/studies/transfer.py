@@ -56,6 +56,7 @@ def measure_transfer(
     among = torch.corrcoef(torch.cat([trials.rewards, measured]))[: len(behaviours), len(behaviours) :]
     plays = trials.some(torch.arange(len(behaviours)).repeat(PLAYS))
     found = priced(plays, players(measured, policies, tuple(training), layers), COUNTS)
+    found = found.astype({"found": float, "oracle": float})
     found["episode"] %= len(behaviours)
     by = ["searcher", "seed", "price", "episode"]
     frame = found.groupby(by, sort=False)[["found", "oracle"]].mean().reset_index()
