@@ -174,6 +174,11 @@ def plot_head_damage(frame: pd.DataFrame, column: str = "damage") -> Figure:
     sns.heatmap(grid, ax=axis, cmap="RdBu_r", vmin=-limit, vmax=limit, square=True, cbar_kws=bar)
     axis.set(title=names[0], xlabel="head", ylabel="layer")
     axis.tick_params(axis="y", rotation=0)
+    most = frame.nlargest(1, column).iloc[0]
+    figure.set_label(
+        f"The {column} of every head, layers down and heads across, red where losing the head does harm. "
+        f"Most: L{most['layer']}.H{most['head']}, {most[column]:.2f}."
+    )
     return figure
 
 

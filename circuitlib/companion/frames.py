@@ -6,6 +6,7 @@ Every table is about the run's subject alone.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from jaxtyping import Float
@@ -29,6 +30,7 @@ from circuitlib.studies.behaviours import measure_behaviours
 from circuitlib.studies.circuits import measure_circuits
 from circuitlib.studies.contest import contest
 from circuitlib.studies.conventions import measure_conventions, other_than
+from circuitlib.studies.curves import measure_curves
 from circuitlib.studies.detectors import DETECTORS, detect
 from circuitlib.studies.heads import head_means
 from circuitlib.studies.heads import head_rewards as rewards_of_tables
@@ -159,22 +161,44 @@ def evaluation_episodes(run: Run, task: str) -> Float[Tensor, "episodes batch he
 
 def evaluation(run: Run) -> pd.DataFrame:
     """Every searcher on the same episodes of every task; see :func:`circuitlib.studies.contest.contest`."""
-    names: dict[Part, tuple[str, ...]] = {"evaluation": (*run.tasks, CONTROL), "train": (*run.training_tasks, CONTROL)}
-    policies = run.policies()
     held_out, episodes, penalty = run.settings.held_out_task, run.settings.episodes, run.settings.penalty
-
-    def compute() -> pd.DataFrame:
-        tables = {part: {name: run.table(name, part) for name in some} for part, some in names.items()}
-        return contest(tables["evaluation"], tables["train"], policies, held_out, episodes, penalty)
-
+    policies = run.policies()
     return run.frame(
         "evaluation",
-        compute,
+        lambda: contest(*_contested(run), policies, held_out, episodes, penalty),
         contest.__module__,
         settings={"held_out": held_out, "episodes": episodes, "penalty": penalty},
-        tables={part: run.table_hashes(some, part) for part, some in names.items()},
-        policies=run.training_hashes(),
+        **_contested_hashes(run),
     )
+
+
+def curves(run: Run) -> pd.DataFrame:
+    """What the searchers of :func:`evaluation` have found after every head; see :func:`circuitlib.studies.curves.measure_curves`."""
+    episodes, penalty, pool = run.settings.episodes, run.settings.penalty, run.settings.evaluation_prompts
+    policies = run.policies()
+    return run.frame(
+        "curves",
+        lambda: measure_curves(*_contested(run), policies, episodes, penalty, pool),
+        measure_curves.__module__,
+        settings={"episodes": episodes, "penalty": penalty},
+        **_contested_hashes(run),
+    )
+
+
+CONTESTED: tuple[Part, Part] = ("evaluation", "train")
+"""What is played on, and what lists are made of."""
+
+
+def _contested(run: Run) -> tuple[dict[str, DamageTable], dict[str, DamageTable]]:
+    """Tables of all tasks that are contested, and of those trained on."""
+    evaluation, train = ({name: run.table(name, part) for name in (*run.tasks_of(part), CONTROL)} for part in CONTESTED)
+    return evaluation, train
+
+
+def _contested_hashes(run: Run) -> dict[str, Any]:
+    """Of the tables and policies of a contest."""
+    tables = {part: run.table_hashes((*run.tasks_of(part), CONTROL), part) for part in CONTESTED}
+    return {"tables": tables, "policies": run.training_hashes()}
 
 
 def rivals(run: Run) -> pd.DataFrame:

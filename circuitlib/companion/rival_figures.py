@@ -28,6 +28,9 @@ MEAN = "mean of the tasks"
 ACROSS = 2
 """Panels in a row."""
 
+BANDS = ("policy k=5", "gradient, then verify", "headwise")
+"""Searchers whose intervals are drawn: the paper's, the rival to use instead, and the policy that searches."""
+
 TRAITS = {
     "estimate": "the gradient's estimate\nof the best head",
     "depth": "where the best head is,\nby depth",
@@ -44,7 +47,7 @@ def searcher_title(searcher: str) -> str:
 @described
 def rival_curves(summary: pd.DataFrame) -> Figure:
     """The true reward of the head named, as a fraction of the paired oracle, against the price paid; one panel a task, the
-    searchers of the main text.
+    searchers of the main text. Bands are 95% intervals, of the paper's policy trained with k=5, of attribution and of the headwise policy.
 
     summary: of :func:`circuitlib.studies.priced.summarise_priced`.
     """
@@ -53,12 +56,15 @@ def rival_curves(summary: pd.DataFrame) -> Figure:
     across = min(ACROSS, len(tasks))
     figure, axes = plt.subplots(down, across, figsize=(PAGE, 2.5 * down + 0.6), sharex=True, sharey=True, squeeze=False)
     summary = summary[summary["searcher"].isin([kind.key for kind in MAIN])]
-    prices, lowest = sorted(summary["price"].unique()), summary["ratio"].min()
+    prices = sorted(summary["price"].unique())
+    lowest = min(summary["ratio"].min(), summary.loc[summary["searcher"].isin(BANDS), "low"].min())
     for axis, task in zip(axes.flat, tasks, strict=False):
         of_task = summary[summary["task"] == task]
         for kind in _drawn(of_task):
             line = of_task[of_task["searcher"] == kind.key].sort_values("price")
             axis.plot(line["price"], line["ratio"], ms=4, lw=1.4, **_looks(kind))
+            if kind.key in BANDS:
+                axis.fill_between(line["price"], line["low"], line["high"], color=kind.colour, alpha=0.15, lw=0)
         axis.axhline(1, color="black", lw=0.8, ls=":")
         axis.set(title=task_title(task), xscale="log", ylim=(min(-0.08, lowest - 0.05), 1.05))
         axis.set_xticks(prices, [f"{price}" for price in prices])
