@@ -16,7 +16,7 @@ from prose import VALUES, Value, amid, computed, explained, numbers, plain
 from circuitlib.ablation import check_task
 from circuitlib.ablation.build import BLOCK, ROWS_AGAIN
 from circuitlib.ablation.estimates import PRICES
-from circuitlib.companion import authors, frames, learned, planted, training_ways
+from circuitlib.companion import authors, frames, learned, planted, rival_figures, training_ways
 from circuitlib.companion.circuits import SIZES
 from circuitlib.companion.compare import SIGNIFICANCE
 from circuitlib.companion.figures import RANKINGS
@@ -31,7 +31,7 @@ from circuitlib.search.env import BUDGET, REPEAT_PENALTY, SCORE_SCALE
 from circuitlib.search.episodes import BATCH
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import SIDE_BY_SIDE
-from circuitlib.studies import intervals, priced, priced_contest, what_if
+from circuitlib.studies import intervals, priced, priced_contest, transfer, undecided, what_if, where
 from circuitlib.studies.evaluate import MEASURED
 from circuitlib.studies.pairs import SUPERADDITIVE
 from circuitlib.studies.planted import Groups
@@ -110,6 +110,14 @@ PROMPTS = {
 }
 
 DESIGN: dict[str, Sequence[Value]] = {
+    r"the best of two or of # candidates|so than with #, whether": [max(priced_contest.PLANNED)],
+    r"the intervals of #: the paper's": [len(rival_figures.BANDS)],
+    r"are parted # ways": [len(where.CLASSES)],
+    r"as a share of it, in #|that the best heads have \(in #": [where.THIRDS[0]],
+    r"is in the first # of the layers": [where.EARLY],
+    r"play each # times for every seed": [transfer.PLAYS],
+    r"everything for the price of #": [min(transfer.COUNTS)],
+    r"not even # times as many": [undecided.TIMES[-1]],
     # Models and tasks.
     r"# (?:language )?models": [len(PUBLISHED) + 1],
     r"# (?:attention |best |random )?heads|(?:of|among) #(?=\?| in SmolLM2)": [HEADS],
@@ -238,6 +246,7 @@ NOBODY_MEASURES = (
     r"over the # two-digit years",
     r"some exceed #|reach(?:es)? # (?:above|below)|alone; # is the score|ablated, # with none|\+# right, -# wrong",  # ends of a scale
     r"by the #|a # or more",  # advice: prompts by the dozen
+    r"# minutes to read;|under # a minute to run",  # computed in tests/test_notebooks.py
 )
 """Words that look like numbers of something: parts by definition, ends of a scale, advice."""
 
