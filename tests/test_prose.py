@@ -113,6 +113,7 @@ DESIGN: dict[str, Sequence[Value]] = {
     r"the best of two or of # candidates|so than with #, whether": [max(priced_contest.PLANNED)],
     r"the intervals of #: the paper's": [len(rival_figures.BANDS)],
     r"are parted # ways": [len(where.CLASSES)],
+    r"# short behaviours besides": [len(BEHAVIOURS)],
     r"as a share of it, in #|that the best heads have \(in #": [where.THIRDS[0]],
     r"is in the first # of the layers": [where.EARLY],
     r"play each # times for every seed": [transfer.PLAYS],
