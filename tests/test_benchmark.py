@@ -244,8 +244,9 @@ def test_recorded_growth_reaches_what_the_project_promises(processor: str) -> No
 def test_recorded_tables_say_what_they_were_measured_on() -> None:
     for path in sorted(RECORDED.glob("*/*.csv")):
         provenance = read_provenance(path)
-        assert recorded_machines(path.stem)[path.parent.name] == provenance["machine"]
         assert {"processor", "cores", "threads"} <= provenance["machine"].keys()
+        beside = {name: value for name, value in provenance["machine"].items() if name != "processor"}  # the heading
+        assert recorded_machines(path.stem)[path.parent.name] == beside
         assert provenance["arguments"]["steps"] == 200_000
         assert provenance["versions"]["torch"]
     for folder in RECORDED.iterdir():

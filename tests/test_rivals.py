@@ -213,8 +213,10 @@ def test_the_figure_draws_the_summary(contest: pd.DataFrame) -> None:
     axes = [axis for axis in figure.axes if axis.axison]
     assert [axis.get_title() for axis in axes] == ["IOI", "docstring"]
     for axis, of_task in zip(axes, (summary[summary["task"] == task] for task in ("ioi", "docstring")), strict=True):
-        lines = {line.get_label(): line for line in axis.get_lines()}
-        assert set(lines) - {"_child9"} == {kind.title for kind in MAIN if kind.key != "static prior"}
+        lines = {str(line.get_label()): line for line in axis.get_lines()}
+        assert {label for label in lines if not label.startswith("_")} == {
+            kind.title for kind in MAIN if kind.key != "static prior"
+        }
         for kind in MAIN:
             if kind.key == "static prior":
                 continue

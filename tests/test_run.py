@@ -118,8 +118,8 @@ def test_reading_loads_no_model(public: Run, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_committed_results_are_small() -> None:
-    """A subject's, and beside them those of the behaviours that a search was learned on, and of the study that a command of its own
-    measures."""
+    """A subject's, and beside them those of the behaviours that a search was learned on, and of the studies that commands of their own
+    measure, with the weights of others' policies."""
 
     def size(files: Iterable[Path]) -> int:
         return sum(path.stat().st_size for path in files)
@@ -130,7 +130,7 @@ def test_committed_results_are_small() -> None:
         files = {path for path in folder.rglob("*") if path.is_file()}
         taught = {path for path in files if path.parent.name == "behaviours"}
         assert size(taught) < 3e6, folder
-        assert size(files & studies) < 0.5e6, folder
+        assert size(files & studies) < 2e6, folder
         assert size(files - taught - studies) < 10e6, folder
     for path in [*RESULTS.rglob("*.csv"), *RESULTS.rglob("*.parquet")]:
         assert is_stored(path), f"{path} has no manifest"
