@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from prose import in_words
 from recorded_engine import Recorded, prompts_of
 from transformers import PreTrainedTokenizerFast
 
@@ -204,7 +205,12 @@ def test_findings(readme: str, found: dict[str, Found]) -> None:
             assert float(one.policy("docstring", measured, PLANNED)) <= float(one.policy("docstring", measured))
     tried = [(one, task) for one in found.values() for task in one.run.further_tasks if one.stands_out(task)]
     words = [beats(*one.ahead(task, 50, "random")[1:]) for one, task in tried]
-    assert sorted(words) == ["holds"] * 2 + ["undecided"] * 3, "two of five"
+    more, undecided, of = (in_words(count) for count in (words.count("holds"), words.count("undecided"), len(words)))
+    assert (
+        f"finds more than random search in {more} of {of} (a task on a model), and in {undecided} the difference is undecided"
+        in readme
+    )
+    assert f"transfer is seen in {more} of {of} cases" in readme
     decided = {
         (one.run.settings.subject, measured)
         for one in found.values()
@@ -256,7 +262,7 @@ def test_circuits(readme: str) -> None:
     assert f"keeps more than {100 * most:.0f}% of IOI or docstring, as estimated" in readme
     highest = pd.concat([circuits(Run(PUBLISHED[REAL])), policy_circuits(Run(PUBLISHED[REAL]))])
     highest = highest[(highest["what"] == "kept") & (highest["task"] != "induction")]["high"].max()
-    assert f"intervals reach {100 * highest:.0f}%" in readme
+    assert f"of IOI or docstring, as estimated; intervals reach {100 * highest:.0f}%" in readme
     assert f"In percent of a task's score, on {PUBLISHED[REAL].evaluation_prompts // 10} prompts" in readme
 
 
@@ -276,7 +282,7 @@ def test_redundancy(readme: str) -> None:
     )
 
 
-def test_kinds_of_heads_rank_as_in_the_paper() -> None:
+def test_kinds_of_heads_rank_as_in_the_paper(readme: str) -> None:
     run = Run(PUBLISHED[SMOLLM2])
     heads = load_frame(run.frame_path("heads")).query("task == 'ioi'").set_index("head")["reward"]
     share = heads.rank(ascending=False) / len(heads)
@@ -291,7 +297,12 @@ def test_kinds_of_heads_rank_as_in_the_paper() -> None:
     assert share[moves].min() > 0.4
     published = mechrl()["heads_20_policy_10_oracle_episodes"]["ioi"]["rank_of_literature_heads_in_oracle_order"]
     groups = mechrl()["literature_heads_gpt2_small"]["ioi"]
-    assert sum(published[head] <= 144 / 9 for head in groups["name_mover"]) == 2
+    assert (
+        f"two of {in_words(inhibits.sum())} S-inhibition heads high, and losing the one negative name mover helps"
+        in readme
+    )
+    first = sum(published[head] <= 144 / 9 for head in groups["name_mover"])
+    assert f"{in_words(first)} of GPT-2's {in_words(len(groups['name_mover']))} in the first ninth" in readme
     assert sum(published[head] <= 10 for head in groups["s_inhibition"]) >= 2
     assert min(published[head] for head in groups["negative_name_mover"]) > 140
     assert negative.sum() == 1
@@ -314,7 +325,12 @@ def said_of_speed() -> list[str]:
     said = ["{} times for tasks and {} for general damage " + place for place in places.values()]
     hooked = [words.format(*times(speed, subject)) for words, subject in zip(said, places, strict=True)]
     careful = [" and ".join(times(batched, subject)) + " " + place for subject, place in places.items()]
-    return [", ".join(hooked), ", ".join(careful), *(f"`{name}`" for name in sweeps["processor"].unique())]
+    processors = " and ".join(f"`{name}`" for name in sweeps["processor"].unique())
+    return [
+        ", ".join(hooked),
+        f"what a careful user would write instead, for tasks and for general damage: {', '.join(careful)}.",
+        f"(Measured with nothing else running, on {processors};",
+    ]
 
 
 def test_speeds(readme: str) -> None:
@@ -365,8 +381,8 @@ def said_of_workers() -> list[str]:
         f"the default run's {len(blocks)} tables are {len(all_of_them)} blocks",
         f"{one} minutes on one two-core machine, {eight} on eight and {many} on 64",
         f"on either {turn} one after the other",
-        f"a block sends {4 * BLOCK * (144 + 1) / 1000:.0f} kB",
-        f"a table has {most} blocks at most",
+        f"starting a worker comes on top, once, and a block sends {4 * BLOCK * (144 + 1) / 1000:.0f} kB",
+        f"The limit is the longest block, {BLOCK} control spans, and a table has {most} blocks at most",
         f"a table is blocks of {BLOCK} prompts at most",
     ]
 
@@ -392,6 +408,12 @@ def test_the_work_of_the_top(readme: str) -> None:
 
 def _range(times: pd.Series) -> str:
     return " to ".join(dict.fromkeys(f"{value:.1f}" for value in (times.min(), times.max())))
+
+
+def test_what_smollm2_can_do(readme: str) -> None:
+    behaviours: Any = load_frame(Run(PUBLISHED[SMOLLM2]).frame_path("behaviours")).set_index("task")
+    right = behaviours.loc["induction", "right"]
+    assert f"It does induction on {100 * right:.0f}% of the prompts only" in readme
 
 
 def test_the_model_card_of_smollm2() -> None:
@@ -494,7 +516,7 @@ def said_of_seeing() -> list[str]:
         f"{mini} on `gpt2-mini` and {real} on SmolLM2" for mini, real in zip(*counts, strict=True)
     )
     return [
-        f"nothing is gained in {nothing}; {ceiling} are at the ceiling, {undecided} are undecided, and one gains",
+        f"Of {len(rows)} conditions each, nothing is gained in {nothing}; {ceiling} are at the ceiling, {undecided} are undecided, and one gains",
         f"told IOI, on IOI, after ten heads, by {gained[0]} and {gained[1]} points",
         f"In the sixty, gains above {most[0]:.1f} and {most[1]:.1f} points are excluded",
         f"Blind, {changed[0]:.0f} and {changed[1]:.0f}% of the fifty heads",
@@ -672,7 +694,7 @@ def test_rivals(readme: str) -> None:
     assert all(word.endswith("undecided") for word in (*tasks, *more_than(LOOKING)))
     assert all(more_than("headwise, blind", price)[-1].endswith("undecided") for price in (2, 3, 5, 10, 20))
     largest, *_ = sorted((float(cell.split(" ")[0]) for cell in tasks), reverse=True)
-    assert largest / len(tasks) > 0.45 * float(mean.split(" ")[0])
+    assert largest / len(tasks) > 0.4 * float(mean.split(" ")[0]), "a good part of that is one task"
     hand, early = (more_than(by_hand(price), price)[-1].removesuffix(" undecided") for price in (BUDGET, 5))
     assert (
         f"Than the best rule made by hand it names {hand} points more, and at a price of 5, than the best there, {early}, both undecided."
