@@ -119,7 +119,7 @@ def headline_sentences(agreement: pd.DataFrame) -> str:
     shares = listed(f"{percent(of.loc['none', name] / of.loc['induction', name])} {who}" for name, who in SIDES.items())
     return _points_of(
         [
-            f"Of {len(agreement)} rows {listed(f'{count} are *{word}*' for word, count in words.items())}.",
+            f"Of {len(agreement)} rows: {listed(f'{count} *{word}*' for word, count in words.items())}.",
             f"Told induction, the policy of the headline finds {percent(of.loc['induction', 'paper_share'])} of the oracle in the paper and "
             f"{percent(of.loc['induction', 'share'])} in the replay. As a share of *that*, the headline is {shares}.",
         ]
