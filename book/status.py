@@ -62,12 +62,17 @@ def makings(results: Path) -> Iterator[tuple[object, ...]]:
         yield where, count, processor, versions
 
 
+KERNELS = {"Sandybridge": "AVX", "Haswell": "AVX2", "Zen": "AVX2", "SkylakeX": "AVX-512", "Cooperlake": "AVX-512"}
+"""What OpenBLAS, by which numpy multiplies, calls its kernels, and the instructions that they use."""
+
+
 def _processor(provenance: dict[str, Any]) -> str:
     """As the manifest has it: the machine of a benchmark, or else the instructions that products were made with."""
     if machine := provenance.get("machine"):
         return f"{machine['processor']}, {machine['cores']} cores"
     if processor := provenance.get("processor"):
-        return f"torch: {processor['torch']}, numpy: {processor['numpy']}"
+        numpys = KERNELS.get(processor["numpy"], processor["numpy"])
+        return f"torch with {processor['torch'].replace('AVX512', 'AVX-512')}, numpy with {numpys}"
     return "not recorded"
 
 

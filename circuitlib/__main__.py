@@ -1,5 +1,5 @@
-"""The one command: ``python -m circuitlib {reproduce, head-damage, fetch, authors, planted, training-ways, explore, benchmark,
-pretrain}``."""
+"""The one command: ``python -m circuitlib {reproduce, head-damage, fetch, authors, planted, training-ways, other-ablations, retrained, few,
+explore, benchmark, pretrain}``."""
 
 import argparse
 import sys
@@ -214,8 +214,8 @@ def _fetch(options: argparse.Namespace) -> int:
 
 
 def _study_options(commands: Any) -> None:
+    from circuitlib.companion.commands import STUDIES
     from circuitlib.companion.settings import PUBLISHED
-    from circuitlib.subjects.checkpoints import EMBEDDED
 
     authors = commands.add_parser("authors", help="replay the paper's own policies from a clone of its author's files")
     authors.add_argument("clone", type=Path, help="the clone, or a folder that holds the files side by side")
@@ -226,28 +226,26 @@ def _study_options(commands: Any) -> None:
         )
         parser.set_defaults(run=_authors if name == "authors" else _planted)
 
-    ways = commands.add_parser(
-        "training-ways", help="train policies otherwise than in the paper, and by sb3-contrib's PPO: an hour"
-    )
-    ways.add_argument("--subject", default=EMBEDDED, choices=PUBLISHED, help=f"a published one (default: {EMBEDDED})")
-    ways.add_argument(
-        "--output",
-        default="runs/default",
-        help="folder inside runs/ with a run's tables, or to measure them in (default: runs/default)",
-    )
-    ways.set_defaults(run=_training_ways)
+    for study in STUDIES:
+        parser, subject = commands.add_parser(study.command, help=study.words), study.subjects[0]
+        parser.add_argument(
+            "--subject", default=subject, choices=PUBLISHED, help=f"a published one (default: {subject})"
+        )
+        parser.add_argument(
+            "--output",
+            default=study.output,
+            help=f"folder inside runs/ with a run's results, or to measure them in (default: {study.output})",
+        )
+        parser.set_defaults(run=_study, study=study)
 
 
-def _training_ways(options: argparse.Namespace) -> int:
+def _study(options: argparse.Namespace) -> int:
     from circuitlib.companion.run import Run
     from circuitlib.companion.settings import PUBLISHED
-    from circuitlib.companion.training_ways import training_ways
 
-    run = Run(PUBLISHED[options.subject], _inside_runs(options.output))
-    frame = training_ways(run)
-    last = frame[frame["measured"] == frame["measured"].max()]
-    print(last.to_string(index=False, float_format="{:.2f}".format))
-    print(f"whole: {run.frame_path('training_ways')}")
+    run, study = Run(PUBLISHED[options.subject], _inside_runs(options.output)), options.study
+    print(study.in_short(study.table(run)).to_string(index=False, float_format="{:.2f}".format))
+    print(f"whole: {run.folder / study.files[0]}")
     return 0
 
 

@@ -1,9 +1,15 @@
-"""A transformer built by hand, whose induction circuit is known: a head that looks at the token before, and one that looks for it."""
+"""A transformer built by hand, whose induction circuit is known: a head that looks at the token before, and one that looks for it; and a
+task of a user's own."""
 
 from pathlib import Path
 
 import torch
+from numpy.random import Generator
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase
+
+from circuitlib.tasks import Example, Task
+from circuitlib.tasks.base import LOGIT_DIFFERENCE, fill, pick, single_token_words
+from circuitlib.tasks.words import OBJECTS
 
 TOKEN, PLACE, BEFORE, ANSWER, UNUSED = (slice(0, 64), slice(64, 128), slice(128, 192), slice(192, 256), slice(256, 320))
 """Parts of the residual stream: which token, where, which token before, which token next; and a part that nothing reads."""
@@ -69,3 +75,15 @@ def induction_transformer(directory: Path, tokenizer: PreTrainedTokenizerBase, s
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return directory
+
+
+def _example(tokenizer: PreTrainedTokenizerBase, rng: Generator) -> Example:
+    things = single_token_words(tokenizer, OBJECTS)
+    thing = pick(rng, things)
+    other = pick(rng, [word for word in things if word != thing])
+    text, roles = fill(pick(rng, ["Here is a{THING}, a", "Look at this{THING}, and this"]), {"THING": thing})
+    return Example(text, " " + thing, [" " + thing, " " + other], [1.0, -1.0], roles)
+
+
+OWN = Task("own", "Here is a ring, a -> ring", "this test", LOGIT_DIFFERENCE, _example)
+"""No task of the library's; without counterfactuals."""

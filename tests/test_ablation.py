@@ -18,8 +18,8 @@ from torch.testing import assert_close
 from transformers import GPT2Config, GPTNeoXConfig, LlamaConfig, PretrainedConfig, Qwen2Config
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from circuitlib.ablation.engine import Ablation, AblationKind, Scores
-from circuitlib.ablation.hooks import Hooks, ablated_logits, hooked_control, hooked_task
+from circuitlib.ablation.engine import ZERO, Ablation, AblationKind, Scores
+from circuitlib.ablation.hooks import Hooks, hooked_control, hooked_task
 from circuitlib.ablation.sweep import Sweep, engine
 from circuitlib.subjects.load import Convention, Subject, load_subject
 from circuitlib.tasks import TASKS, Prompts
@@ -31,7 +31,8 @@ KINDS: Sequence[AblationKind] = ("zero", "mean", "resample")
 
 
 def _tokens(rows: int, length: int, seed: int, vocabulary: int) -> Tensor:
-    return torch.randint(vocabulary, (rows, length), generator=torch.Generator().manual_seed(seed))
+    """Any but the first, BOS."""
+    return torch.randint(1, vocabulary, (rows, length), generator=torch.Generator().manual_seed(seed))
 
 
 def _prompts(tokens: Tensor, counterfactual: Tensor | None = None) -> Prompts:
@@ -58,7 +59,8 @@ def _compare_with_plain(
     ablation = Ablation(kind, [other] if kind == "mean" else [])
     engines: list[Any] = [Hooks(subject, ablation)]
     if set(getattr(plain.model.config, "layer_types", None) or []) <= {"full_attention"}:
-        engines.append(Sweep(subject, ablation, positions=positions))
+        engines.append(Sweep(subject, ablation))
+        engines[-1].positions = positions or engines[-1].positions
     else:
         with pytest.warns(UserWarning, match="one forward pass per head.*layer_types"):
             assert isinstance(engine(subject, ablation), Hooks)
@@ -191,7 +193,8 @@ def test_threads_do_not_matter_and_are_given_back(odd: Subject) -> None:
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            sweep = Sweep(odd, positions=600)
+            sweep = Sweep(odd)
+            sweep.positions = 600
             results.append(sweep.task(prompts, TASKS["ioi"].metric).ablated)
             assert torch.get_num_threads() == threads
     finally:
@@ -232,21 +235,23 @@ def test_cuda_equals_the_processor(checkpoint: Path) -> None:
 def test_a_set_of_heads_is_ablated_together(odd: Subject) -> None:
     """Without any head the last position knows nothing of the others; replaced by another prompt's values,
     all of them at once are heads of that prompt."""
-    subject = odd
-    tokens = TASKS["ioi"].prompts(subject.tokenizer, 2, seed=0)[0].tokens
-    every = range(subject.heads)
+    prompts, every, resample = TASKS["ioi"].prompts(odd.tokenizer, 2, seed=0)[0], range(odd.heads), Ablation("resample")
+    tokens = prompts.tokens
     cut = tokens.clone()
     cut[:, 1:-1] = tokens[:, 2:3]
-    without = ablated_logits(subject, tokens, every)
-    assert_close(without[:, -1], ablated_logits(subject, cut, every)[:, -1])
-    resample = Ablation("resample")
-    same = ablated_logits(subject, tokens, every, resample, tokens)
-    assert_close(same, ablated_logits(subject, tokens, ()))
-    replaced = ablated_logits(subject, tokens, every, resample, cut)
-    assert (replaced - same)[:, -1].abs().max() > 1e-3
-    pair = hooked_control(subject, tokens, [(0, 7), (0,), (7,), ()], resample, cut)
+
+    def score(tokens: Tensor, *sets: Sequence[int], ablation: Ablation = ZERO, other: Tensor | None = None) -> Tensor:
+        some = replace(prompts, tokens=tokens, counterfactual=other)
+        return hooked_task(odd, some, LOGIT_DIFFERENCE, sets, ablation)
+
+    assert_close(score(tokens, every), score(cut, every))
+    same = score(tokens, every, ablation=resample, other=tokens)
+    assert_close(same, score(tokens, ()))
+    replaced = score(tokens, every, ablation=resample, other=cut)
+    assert (replaced - same).abs().max() > 1e-3
+    pair = hooked_control(odd, tokens, [(0, 7), (0,), (7,), ()], resample, cut)
     assert (pair[:, 0] - pair[:, 1]).abs().max() > 1e-6
-    mean = ablated_logits(subject, tokens, (3,), Ablation("mean", [tokens, tokens[:, :5]]))
+    mean = score(tokens, (3,), ablation=Ablation("mean", [tokens, tokens[:, :5]]))
     assert (mean - same).abs().max() > 1e-6
 
 
@@ -284,8 +289,8 @@ def test_what_cannot_be_measured_is_refused_by_both(kind: type[Sweep] | type[Hoo
         prompts[:0],
         *(replace(prompts, tokens=t, counterfactual=None) for t in (prompts.tokens[:, :0], long)),
     ):
-        with pytest.raises(ValueError, match=f"of 1 to {context} tokens"):
+        with pytest.raises(ValueError, match=f"of 1 to {context} tokens with BOS, not"):
             measure.task(some, LOGIT_DIFFERENCE)
     for spans in (prompts.tokens[:0], prompts.tokens[:, :1], prompts.tokens[:, :1].expand(-1, context + 1)):
-        with pytest.raises(ValueError, match=f"of 2 to {context} tokens"):
+        with pytest.raises(ValueError, match=f"of 2 to {context} tokens with BOS, not"):
             measure.control(spans)

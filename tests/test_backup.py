@@ -64,7 +64,7 @@ def test_direct_effects_are_what_is_written_over_the_intact_scale(
         direct.append(usual[:, head])
         later.append((after - usual)[:, (layer + 1) * subject.heads_per_layer :])
     change, own = torch.cat(later).detach().numpy(), torch.cat(direct).mean().item()
-    (row,) = measure_backup(subject, {"ioi": [head]}, COUNT, SEED).to_dict("records")
+    (row,) = measure_backup(subject, {IOI: [head]}, COUNT, SEED).to_dict("records")
     assert row["direct"] == pytest.approx(own, abs=1e-4)
     total = change.sum(1)
     assert row["later"] == pytest.approx(total.mean(), abs=1e-4)
@@ -80,13 +80,13 @@ def test_direct_effects_are_what_is_written_over_the_intact_scale(
 
 
 def test_nothing_comes_after_the_last_layer(odd: Subject) -> None:
-    (row,) = measure_backup(odd, {"ioi": [odd.heads - 1]}, COUNT, SEED).to_dict("records")
+    (row,) = measure_backup(odd, {IOI: [odd.heads - 1]}, COUNT, SEED).to_dict("records")
     assert (row["later"], row["low"], row["high"], row["most"], row["gain"]) == (0.0, 0.0, 0.0, -1, 0.0)
 
 
 def test_pieces_change_nothing(odd: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = measure_backup(odd, {"ioi": [2, 8]}, COUNT, SEED)
+    whole = measure_backup(odd, {IOI: [2, 8]}, COUNT, SEED)
     monkeypatch.setattr(backup, "HOOKED", 2)
-    in_pieces = measure_backup(odd, {"ioi": [2, 8]}, COUNT, SEED)
+    in_pieces = measure_backup(odd, {IOI: [2, 8]}, COUNT, SEED)
     assert in_pieces["most"].equals(whole["most"])
     assert np.allclose(in_pieces.drop(columns="task"), whole.drop(columns="task"), atol=1e-4)

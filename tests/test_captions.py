@@ -94,19 +94,22 @@ def test_facts_are_those_of_manifests_all_the_way_down(tmp_path: Path) -> None:
         path.with_suffix(".json").write_text(json.dumps({"provenance": provenance}))
         return path
 
-    result("damage_ioi_evaluation.safetensors", part="evaluation", task="ioi", count=7)
-    result("damage_control_evaluation.safetensors", part="evaluation", count=99)
-    result("damage_ioi_train.safetensors", part="train", task="ioi", count=5)
+    result("damage_ioi_evaluation.safetensors", part="evaluation", task="ioi", count=7, seed=2)
+    result("damage_control_evaluation.safetensors", part="evaluation", task="control", count=99, seed=2)
+    result("damage_ioi_train.safetensors", part="train", task="ioi", count=5, seed=1)
     result("policy.safetensors", config={}, seeds=[0, 1, 2], tables={"damage_ioi_train.safetensors": "x"})
     tables = {"evaluation": {"damage_ioi_evaluation.safetensors": "x", "damage_control_evaluation.safetensors": "x"}}
     frame = result("a.csv", inputs={"episodes": 4, "tables": tables, "policies": {"policy.safetensors": "x"}})
-    assert made_of([frame]) == ["7 prompts a task", "4 episodes", "policies trained with 3 seeds"]
+    assert made_of([frame]) == ["7 prompts a task", "drawn with seed 2", "4 episodes", "policies trained with 3 seeds"]
+    taught = ["5 prompts a task", "drawn with seed 1", "policies trained with 3 seeds"]
+    assert made_of([tmp_path / "policy.safetensors"]) == taught, "of others there are none"
+    assert made_of([result("b.csv", inputs={"prompts": 6, "seed": 3})]) == ["6 prompts a task", "drawn with seed 3"]
 
 
 def test_the_line_has_hash_subject_and_cell() -> None:
     line = caption(ROOT, "x", {"Title": "head_maps", "Subject": "gpt2-mini"}, 3).astext()
     sha = json.loads((RESULTS / "gpt2-mini" / "heads.json").read_text())["sha256"]
-    assert line == f"Data: gpt2-mini/heads.csv ({sha}). gpt2-mini; 160 prompts a task; cell 3."
+    assert line == f"Data: gpt2-mini/heads.csv ({sha}). gpt2-mini; 160 prompts a task; drawn with seed 2; cell 3."
     own = caption(ROOT, "x", {"Title": "your_own_task", "Subject": "gpt2-mini"}, None).astext()
     assert own == "Measured as the notebook runs. gpt2-mini."
 

@@ -87,7 +87,7 @@ CASES: dict[str, Case] = {
         _changed("agreement", lambda e, rng: _with(e, [" unbelievable", e.candidates[1]])),
         32,
         [ANSWERS],
-        r"1 of 5 answers are not one token, the first: ' unbelievable' is \d tokens",
+        r"1 of 5 answers are not one token\. The first: ' unbelievable' is \d tokens",
     ),
     "equal answers": (
         _changed("agreement", lambda e, rng: _with(e, [" is", " is"])),
@@ -113,7 +113,7 @@ CASES: dict[str, Case] = {
         _changed("ioi", _often_turned),
         64,
         [PRECISION],
-        r"The error may be 10% of the mean: draw about \d{3} prompts",
+        r"It may be 10% of the mean: draw about \d{3} prompts",
     ),
     "a metric that saturates": (
         _changed("agreement", lambda e, rng: e, ACCURACY),
@@ -168,6 +168,7 @@ def _no_prompts(example: Example, rng: np.random.Generator) -> Example:
         (lambda e, rng: replace(e, roles={f"S{rng.integers(9)}": 2}), "give every prompt the same"),
         (lambda e, rng: _with(e, [" is", " are"], (1.0,)), "2 candidates and 1 signs"),
         (lambda e, rng: replace(e, text="<|endoftext|>" + e.text), "starts with the BOS token"),
+        (lambda e, rng: replace(e, counterfactual=e.text + " and"), "exchange words that are as many tokens"),
     ],
 )
 def test_prompts_that_cannot_be_made_are_a_failed_row(change: Change, message: str, subject: Subject) -> None:

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from by_hand import INDUCTION, PREVIOUS, induction_transformer
+from by_hand import INDUCTION, OWN, PREVIOUS, induction_transformer
 from transformers import PreTrainedTokenizerBase
 
 from circuitlib import head_damage
 from circuitlib.ablation.attribution import Attribution
 from circuitlib.ablation.build import ablation_of
 from circuitlib.ablation.engine import AblationKind, Engine
-from circuitlib.ablation.hooks import Hooks, ablated_logits, task_score
+from circuitlib.ablation.hooks import Hooks, hooked_task
 from circuitlib.ablation.sweep import engine
 from circuitlib.companion import figures
 from circuitlib.companion.learned import REAL, learned
@@ -31,9 +31,10 @@ from circuitlib.search.priced_policy import PricedPolicy
 from circuitlib.search.rivals import Halving, LayersByReward, Verified
 from circuitlib.search.searchers import RandomSearcher, Searcher, StaticPrior
 from circuitlib.search.trials import Trials
-from circuitlib.studies.circuits import measure_circuits, shares
+from circuitlib.studies.circuits import measure_circuits
+from circuitlib.studies.faithfulness import shares
 from circuitlib.subjects.load import Subject, load_subject
-from circuitlib.tasks import TASKS
+from circuitlib.tasks import TASKS, Task
 
 KNOWN = {PREVIOUS, INDUCTION}
 TASK = TASKS["induction"]
@@ -105,7 +106,7 @@ def test_every_searcher_that_measures_all_heads_names_one_of_them(by_hand: Subje
 def test_the_known_circuit_is_faithful_and_complete_and_others_are_not(by_hand: Subject) -> None:
     others = [head for head in range(by_hand.heads) if head not in KNOWN]
     rankings = {"known": [[*KNOWN, *others]], "others": [[*others, *KNOWN]], "half": [[INDUCTION, *others]]}
-    frame = measure_circuits(by_hand, {"induction": rankings}, (2, 5), 8, 3, ("zero",), "docstrings")
+    frame = measure_circuits(by_hand, {TASK: rankings}, (2, 5), 8, 3, ("zero",), "docstrings")
     share = shares(frame).set_index(["ranking", "heads", "what"])["share"]
     assert share["known", 2, "kept"] == pytest.approx(1, abs=0.05)
     assert share["known", 2, "lost"] == pytest.approx(1, abs=0.05)
@@ -117,24 +118,21 @@ def test_the_known_circuit_is_faithful_and_complete_and_others_are_not(by_hand: 
     assert set(head_order(damage)[:2].tolist()) == KNOWN
 
 
-def test_scores_are_those_of_each_set_by_itself(odd: Subject) -> None:
+@pytest.mark.parametrize("task", [TASKS["ioi"], OWN], ids=lambda task: task.name)
+def test_scores_are_those_of_each_set_by_itself(task: Task, odd: Subject) -> None:
     subject, order = odd, [3, 14, 11, 7, 0]
     rankings = {"one": [order], "two": [order[::-1], [5, 6, 7, 8, 9]]}
     kinds: tuple[AblationKind, ...] = ("zero", "mean")
-    frame = measure_circuits(subject, {"ioi": rankings}, (1, 3), 5, 3, kinds, "docstrings")
+    frame = measure_circuits(subject, {task: rankings}, (1, 3), 5, 3, kinds, "docstrings")
     assert len(frame) == 2 * 3 * 3 * 5
-    groups = TASKS["ioi"].prompts(subject.tokenizer, 5, 3)
+    assert set(frame["task"]) == {task.name}
+    groups = task.prompts(subject.tokenizer, 5, 3)
 
     ablations = {kind: ablation_of(kind, subject.tokenizer, "docstrings") for kind in kinds}
 
     @cache
     def by_itself(kind: AblationKind, heads: tuple[int, ...]) -> np.ndarray:
-        scores = [
-            task_score(group, TASKS["ioi"].metric)(
-                ablated_logits(subject, group.tokens, list(heads), ablations[kind]), slice(None)
-            )
-            for group in groups
-        ]
+        scores = [hooked_task(subject, group, task.metric, [heads], ablations[kind])[:, 0] for group in groups]
         return torch.cat(scores).numpy()
 
     for names, rows in frame.groupby(["ablation", "ranking", "order", "heads"]):
@@ -147,7 +145,7 @@ def test_scores_are_those_of_each_set_by_itself(odd: Subject) -> None:
 
 @pytest.mark.parametrize("order", [[3, 14], [3, 14, 3], [3, 14, 999], [-1, 0, 1]])
 def test_an_order_without_so_many_heads_is_refused(odd: Subject, order: list[int]) -> None:
-    rankings = {"ioi": {"one": [[1, 2, 3], order]}}
+    rankings = {TASKS["ioi"]: {"one": [[1, 2, 3], order]}}
     with pytest.raises(ValueError, match=r"ioi, one: no order of 3 different heads, of 0 to \d+"):
         measure_circuits(odd, rankings, (1, 3), 5, 3, ("zero",), "docstrings")
 
@@ -191,5 +189,6 @@ def test_the_figure_shows_the_shares() -> None:
         some = table[(table["what"] == what) & (table["ablation"] == kind)]
         for line, (_, of_ranking) in zip(axis.lines, some.groupby("ranking", sort=False), strict=False):
             assert np.allclose(line.get_ydata(), of_ranking["share"])
-            assert np.allclose(line.get_xdata(), of_ranking["heads"])
+            beside = np.asarray(line.get_xdata()) / of_ranking["heads"]
+            assert beside.between(1, 1.3).all()
             assert of_ranking["share"].between(low, high).all()

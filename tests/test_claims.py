@@ -170,7 +170,7 @@ def test_what_the_paper_has_no_number_of(
         expected += [
             (named["policy k=5"] - named[searcher]) / oracle for searcher in ("list, in turns", "gradient, then verify")
         ]
-    gained, ahead = rows[rows["claim"].str.contains("what seeing gains")], rows[rows["claim"].str.contains("more than")]
+    gained, ahead = rows[rows["claim"].str.contains("what seeing gains")], rows[rows["claim"].str.contains("ahead of")]
     assert len(gained) + len(ahead) == len(rows) == 10
     seen: Any = load_frame(run.frame_path("seeing")).query(
         "task == 'docstring' and searcher == 'policy' and trained_k == 5 and told == 'none' and measured in (10, 50)"

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from circuitlib.ablation.tables import DamageTable, load_table, save_table
 from circuitlib.companion import run as runs
+from circuitlib.companion.commands import STUDIES, by_command
 from circuitlib.companion.compare import (
     SIGNIFICANCE,
     _rivals,
-    by_command,
     compare,
     fractions_by_seed,
     frame_difference,
@@ -80,8 +80,10 @@ def test_a_difference_in_any_frame_is_noticed(copied: Run) -> None:
     save_frame(copied.folder / "new_study.csv", claims, {})
     for name in by_command(copied):
         remove(copied.folder / name)
+    save_frame(copied.folder / "few.csv", claims, {})
     comparison = compare(copied, Run()).set_index("result")
-    assert not {"training_ways.csv", "damage_agreement_train"} & {*comparison.index}, "no run measures them"
+    by_commands = {file for study in STUDIES for file in study.files} | {"damage_agreement_train"}
+    assert not by_commands & {*comparison.index}, "no run measures them"
     assert set(comparison.index[~comparison["agrees"]]) == {
         "behaviours.csv",
         "claims.csv",
@@ -137,6 +139,15 @@ def test_one_episode_that_turns_elsewhere_is_rounding(copied: Run) -> None:
     frame.loc[one, "found"] = np.nan
     save_frame(path, frame, read_provenance(path))
     assert compare(copied, Run())["agrees"].all()
+
+
+def test_what_a_command_trains_need_not_play(copied: Run) -> None:
+    path = copied.folder / "rivals.parquet"
+    frame = load_frame(path)
+    trained = frame.query("searcher == 'policy k=1'").assign(searcher="MaskablePPO", named=0.0)
+    for plays in (frame.query("searcher != 'MaskablePPO'"), pd.concat([frame, trained])):
+        save_frame(path, plays, read_provenance(path))
+        assert compare(copied, Run())["agrees"].all()
 
 
 def test_what_was_learned_anew_is_compared_by_itself(copied: Run) -> None:

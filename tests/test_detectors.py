@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from by_hand import OWN
 
 from circuitlib.companion.paper import best_head_share, mechrl
-from circuitlib.studies.detectors import COPIED, DETECTORS, END, attention, copied, detect
+from circuitlib.studies.detectors import COPIED, DETECTORS, END, Attention, attention, copied, detect
 from circuitlib.subjects.beginning import beginning
 from circuitlib.subjects.card import Convention
 from circuitlib.subjects.load import Subject, load_subject
@@ -48,18 +49,23 @@ def test_what_is_copied_is_what_a_head_writes(
 
 
 def test_every_detector_scores_every_head(odd: Subject) -> None:
-    frame = detect(odd, ["induction", "ioi", "docstring"], 8, 0)
+    frame = detect(odd, DETECTORS, 8, 0)
     assert len(frame) == len(DETECTORS) * odd.heads
     assert frame["score"].between(0, 1).all()
 
 
 def test_a_known_head_is_found(embedded: Subject) -> None:
     """Induction, in the embedded subject, is some head looking from the second A to B."""
-    frame = detect(embedded, ["induction"], 16, 0)
-    assert set(frame["detector"]) == {"induction", "previous token"}
+    frame = detect(embedded, [detector for detector in DETECTORS if detector.name == "induction"], 16, 0)
     assert set(frame["task"]) == {"induction"}
-    assert frame[frame["detector"] == "induction"]["score"].max() > 0.3
-    assert detect(embedded, ["agreement"], 16, 0).empty
+    assert frame["score"].max() > 0.3
+
+
+def test_a_detector_of_a_task_of_ones_own(odd: Subject) -> None:
+    frame = detect(odd, [Attention("looks back", OWN, END, "THING")], 8, 0)
+    assert set(zip(frame["detector"], frame["task"], strict=True)) == {("looks back", "own")}
+    weights = torch.cat([attention(odd, group, END, "THING") for group in OWN.prompts(odd.tokenizer, 8, 0)])
+    assert torch.allclose(torch.tensor(frame["score"].to_numpy()), weights.mean(0).double())
 
 
 def test_the_literature_is_read_as_published() -> None:

@@ -1,7 +1,7 @@
 """What a figure draws is what its table says, for subjects of any shape and tasks of any number."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
 
@@ -18,10 +18,10 @@ from PIL import Image
 mpl.use("Agg")
 
 from circuitlib.companion import figures, show
-from circuitlib.companion.legend import PLANNING, SEARCHERS, task_title
+from circuitlib.companion.legend import task_title
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED, Settings
-from circuitlib.companion.verdicts import MARGIN
+from circuitlib.companion.verdicts import MARGIN, POINT
 from circuitlib.manifest import load_frame
 from circuitlib.paths import FIGURES
 
@@ -37,23 +37,27 @@ def _small_subject() -> Iterator[None]:
     plt.close("all")
 
 
-def summary_of(heads: int, tasks: list[str] = TASKS) -> pd.DataFrame:
-    """A summary of random numbers, with the rows that an evaluation has."""
-    rng = np.random.default_rng(heads)
-    measured = sorted({min(count, heads) for count in (1, 5, 10, 20, 50, 100, heads)})
-    rows = []
+def curves_of(heads: int, tasks: list[str] = TASKS) -> pd.DataFrame:
+    """Curves of random numbers, in no order, with the rows that a run's have, and rows of signals that are not drawn."""
+    rng, rows = np.random.default_rng(heads), []
     for task in tasks:
-        signals = [task] if task != "docstring" else ["none", "induction", "ioi"]
+        told = [task] if task != "docstring" else ["none", "induction", "ioi"]
         conditions = [("none", "random", 0, 0)]
-        for signal in signals:
+        for signal in told:
             conditions.append((signal, "static prior", 0, 0))
-            conditions += [(signal, "policy", k, plan) for k in (1, 5) for plan in (1, 5)]
-        for signal, searcher, trained, planned in conditions:
-            for count in sorted({*measured, min(50, heads) * max(planned, 1)}):
-                low, ratio, high = np.sort(rng.random(3))
-                rows.append((task, signal, searcher, trained, planned, count, ratio, low, high))
+            conditions += [(signal, "policy", *k) for k in ((1, 1), (5, 1), (5, 5))]
+        for condition in conditions:
+            best = np.sort(rng.random((3, min(50, heads))), axis=None).reshape(3, -1)
+            for count, (low, ratio, high) in enumerate(best.T, 1):
+                rows.append((task, *condition, count, ratio, low, high))
     names = ["task", "signal", "searcher", "trained_k", "planned_k", "measured"]
-    return pd.DataFrame(rows, columns=[*names, "ratio", "low", "high"])
+    return pd.DataFrame(rows, columns=[*names, "ratio", "low", "high"]).sample(frac=1, random_state=0)
+
+
+def summary_of(heads: int) -> pd.DataFrame:
+    """A summary of docstring, of random numbers after all picks."""
+    curves = curves_of(heads, ["docstring"])
+    return curves[(curves["measured"] == curves["measured"].max()) & (curves["planned_k"] <= 1)].sort_index()
 
 
 def heads_of(layers: int, across: int, tasks: list[str] = TASKS) -> pd.DataFrame:
@@ -90,34 +94,36 @@ def text_of(figure: Figure) -> str:
 
 @SHAPES
 def test_search_curves(layers: int, across: int) -> None:
-    summary = summary_of(layers * across)
-    figure = figures.search_curves(summary, TOLD)
-    heads = layers * across
-    for axis, (task, signal) in zip(figure.axes, TOLD.items(), strict=True):
-        lines = lines_of(axis)
-        for kind in SEARCHERS.values():
-            searcher, _, k = kind.key.partition(" k=")
-            rows = summary[(summary["task"] == task) & (summary["searcher"] == searcher)]
-            rows = rows[rows["signal"] == ("none" if searcher == "random" else signal)]
-            rows = rows[(rows["trained_k"] == int(k or 0)) & (rows["measured"] <= heads) & (rows["measured"] != 250)]
-            if kind.key == "policy k=5":
-                planning = rows[rows["planned_k"] == 5]
-                assert np.allclose(lines[PLANNING], planning[["measured", "ratio"]])
-            rows = rows[rows["planned_k"] == min(1, int(k or 0))]
-            assert np.allclose(lines[kind.title], rows[["measured", "ratio"]]), kind.title
-            path = axis.collections[list(SEARCHERS).index(kind.key)].get_paths()[0]
-            band = np.asarray(path.vertices)
-            assert np.isclose(band[:, 1].min(), rows["low"].min())
-            assert np.isclose(band[:, 1].max(), rows["high"].max())
-        assert set(axis.get_xticks()) == {min(count, heads) for count in (1, 5, 10, 20, 50, 100, heads)}
+    """A step at every head measured, each with its interval, of what was told the panel's signal."""
+    curves = curves_of(layers * across)
+    last = min(50, layers * across)
+    for axis, (task, signal) in zip(figures.search_curves(curves, TOLD).axes, TOLD.items(), strict=True):
+        lines, bands = lines_of(axis), iter(axis.collections)
+        by = curves[curves["signal"].isin([signal, "none"])].sort_values("measured")
+        for searcher, k, planned, name in (
+            ("policy", 5, 1, "policy k=5"),
+            ("policy", 1, 1, "policy k=1"),
+            ("static prior", 0, 0, "list"),
+            ("random", 0, 0, "random"),
+            ("policy", 5, 5, "k=5, plans"),
+        ):
+            rows = by[(by["task"] == task) & (by["searcher"] == searcher)]
+            rows = rows[(rows["trained_k"] == k) & (rows["planned_k"] == planned)]
+            assert lines[name][:, 0].tolist() == list(range(1, last + 1))
+            assert np.allclose(lines[name], rows[["measured", "ratio"]]), name
+            corners = np.asarray(next(bands).get_paths()[0].vertices)[:, 1]
+            assert (corners.min(), corners.max()) == pytest.approx((rows["low"].min(), rows["high"].max()))
+        named = [line for line in axis.lines if not str(line.get_label()).startswith("_")]
+        assert {line.get_drawstyle() for line in named} == {"steps-post"}
+        assert axis.get_xlim()[1] == last
         assert ("never" in axis.get_title()) == (task == "docstring")
 
 
 def test_a_searcher_that_was_not_measured_is_not_drawn() -> None:
-    summary = summary_of(35, ["ioi"]).query("searcher != 'static prior'")
-    (axis,) = figures.search_curves(summary, {"ioi": "ioi"}).axes
+    curves = curves_of(35, ["ioi"]).query("searcher != 'static prior'")
+    (axis,) = figures.search_curves(curves, {"ioi": "ioi"}).axes
     assert "random" in lines_of(axis)
-    assert SEARCHERS["static prior"].title not in lines_of(axis)
+    assert "list" not in lines_of(axis)
 
 
 @SHAPES
@@ -130,22 +136,30 @@ def test_head_maps(layers: int, across: int) -> None:
         for row in heads[heads["task"] == task].itertuples():
             assert grid[divmod(int(str(row.head)), across)] == row.reward
     assert "red" in text_of(figure)
+    boxes = [box for axis in figure.axes if (box := axis.get_tightbbox())]
+    assert len(boxes) == 4, "two maps with their colour bars"
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2)), (
+        "no colour bar runs into its neighbour"
+    )
     width, height = figure.get_size_inches()
     assert (height > width / 2) == (layers == 30), "cells are square"
 
 
 @SHAPES
 def test_sorted_rewards(layers: int, across: int) -> None:
+    """Heads by name in order of their mean, as fractions of the best one's."""
     rewards = np.random.default_rng(0).normal(size=(4, layers * across))
-    (axis,) = figures.sorted_rewards({"ioi": rewards[:, :15]}).axes
-    mean = lines_of(axis)["mean"]
-    assert np.allclose(mean[:, 0], range(1, 16))
-    assert np.allclose(mean[:, 1], np.sort(rewards[:, :15].mean(0))[::-1])
-    (axis,) = figures.sorted_rewards({"ioi": rewards}, top=20).axes
+    names = [f"head {i}" for i in range(layers * across)]
+    (axis,) = figures.sorted_rewards({"ioi": rewards[:, :9]}, names).axes
+    assert np.allclose(
+        lines_of(axis)["mean"][:, 1] * rewards[:, :9].mean(0).max(), np.sort(rewards[:, :9].mean(0))[::-1]
+    )
+    (axis,) = figures.sorted_rewards({"ioi": rewards}, names, top=20).axes
+    order = np.argsort(-rewards.mean(0))[:20]
     dots = np.asarray(axis.collections[0].get_offsets())
-    best = rewards[:, np.argsort(-rewards.mean(0))[:20]]
-    assert np.allclose(dots[:, 1].reshape(4, 20), best)
-    assert np.allclose(dots[:, 0].reshape(4, 20), range(1, 21))
+    assert np.allclose(dots[:, 1].reshape(4, 20), rewards[:, order] / rewards.mean(0).max())
+    assert np.allclose(dots[:, 0].reshape(4, 20), range(20))
+    assert [text.get_text() for text in axis.get_xticklabels()] == [f"head {i}" for i in order]
 
 
 def test_pretraining_curves() -> None:
@@ -158,7 +172,7 @@ def test_pretraining_curves() -> None:
 
 
 def test_training_curves() -> None:
-    """The mean over seeds, and from the least to the most of them, of means of two updates."""
+    """The mean over seeds, and from the least to the most of them, of means of two updates, as fractions of the oracle."""
     index = pd.MultiIndex.from_product([(1, 5), (3, 4, 7), range(1, 7), ("a", "b")])
     history = index.set_names(["trained_k", "seed", "update", "task"]).to_frame(index=False)
     history["best"] = np.random.default_rng(0).random(len(history))
@@ -168,11 +182,11 @@ def test_training_curves() -> None:
             history[history["task"] == task].groupby("trained_k"), axis.collections, strict=True
         ):
             best = np.stack([some["best"].to_numpy() for _, some in rows.groupby("seed")])
-            smooth = np.concatenate([best[:, :1], (best[:, 1:] + best[:, :-1]) / 2], axis=1)
+            smooth = np.concatenate([best[:, :1], (best[:, 1:] + best[:, :-1]) / 2], axis=1) / ceiling
             assert np.allclose(lines_of(axis)[f"policy, trained with k={k}"][:, 1], smooth.mean(0))
             corners = np.asarray(band.get_paths()[0].vertices)
             assert {round(y, 6) for y in corners[:, 1]} == {round(y, 6) for y in (*smooth.min(0), *smooth.max(0))}
-        assert np.allclose(lines_of(axis)["oracle, mean"][:, 1], ceiling)
+        assert np.allclose(lines_of(axis)["oracle, mean"][:, 1], 1)
 
 
 @SHAPES
@@ -196,7 +210,7 @@ def test_signal_bars(layers: int, across: int) -> None:
 
 
 def test_signal_bars_of_the_signals_that_there_are() -> None:
-    summary = summary_of(35, ["docstring"]).query("signal != 'induction'")
+    summary = summary_of(35).query("signal != 'induction'")
     axis = figures.signal_bars(summary, "docstring", {}).axes[0]
     names = [text.get_text() for text in axis.get_xticklabels()]
     assert names == ["told\nnothing", "told\nIOI"]
@@ -214,6 +228,9 @@ def test_convention_scatter(layers: int, across: int) -> None:
         differs = rows.assign(differs=(rows["folded"] - rows["raw"]).abs())
         named = pd.concat([rows.nlargest(3, "folded"), differs.nlargest(3, "differs")])["head"]
         assert {text.get_text() for text in axis.texts} == {f"head {head}" for head in named}
+        assert axis.get_xlim() == axis.get_ylim(), "the line of equality is a diagonal"
+    alike = figures.convention_scatter(frame.assign(raw=frame["folded"] + 1e-3), [f"head {i}" for i in range(300)])
+    assert all(len(axis.texts) == 3 for axis in alike.axes), "no name for a difference that nobody sees"
 
 
 @SHAPES
@@ -236,8 +253,23 @@ def test_detector_scatter(layers: int, across: int, panels: int) -> None:
         for text in axis.texts:
             point = at.loc[names.index(text.get_text()), ["score", "reward"]].astype(float)
             place = (axis.transData + axis.transAxes.inverted()).transform(point)
-            assert text.get_position()[0] == pytest.approx(place[0] + 0.01)
-            assert place[1] - 0.4 < text.get_position()[1] < place[1] + 0.011
+            assert abs(text.get_position()[0] - place[0]) == pytest.approx(0.015)
+            assert abs(text.get_position()[1] - place[1]) < 0.4
+        assert axis.get_xlim() == shown[0].get_xlim()
+    nothing = figures.detector_scatter(scores.assign(score=0.0)).axes[0]
+    assert len(nothing.texts) == 3, "no head scores"
+
+
+def test_names_of_points_do_not_cover_each_other() -> None:
+    rng = np.random.default_rng(0)
+    scores = pd.DataFrame({"detector": "d", "task": "ioi", "score": rng.random(40), "reward": rng.random(40)})
+    scores["name"] = [f"L{i}.H{i}" for i in range(40)]
+    scores.loc[:5, ["score", "reward"]] = 0.9, 1.0
+    figure = figures.detector_scatter(scores)
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) == 6
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
 
 
 @SHAPES
@@ -259,7 +291,7 @@ def test_pair_maps(layers: int, across: int) -> None:
 
 LEDGER = pd.DataFrame(
     {
-        "claim": ["first", "gain", "pairs", "second", "third", "share", "loss"],
+        "claim": ["first", "what seeing gains", "pairs", "second", "third", "share", "loss"],
         "unit": ["fraction of oracle", "fraction of oracle, paired", "share of pairs"]
         + ["fraction of oracle"] * 2
         + ["share of episodes", "fraction of oracle, paired"],
@@ -303,6 +335,9 @@ def test_claims_chart() -> None:
         for (label, *ends), row in zip(drawn.values(), some.to_dict("records"), strict=True):
             assert row["verdict"] in label.split(", ")
             assert ends == pytest.approx([row["ours"], row["low"], row["high"]])
+    margins = [some for some in gained.containers if isinstance(some, BarContainer)]
+    assert [bar.get_x() + bar.get_width() / 2 for some in margins for bar in some] == [0.0], "of what seeing gains"
+    assert [bar.get_width() for some in margins for bar in some] == [2 * POINT]
     (bands,) = (some for some in beside.containers if isinstance(some, BarContainer))
     paper = rows[beside]["paper"]
     edges = [(bar.get_x(), bar.get_x() + bar.get_width(), bar.get_y() + bar.get_height() / 2) for bar in bands]
@@ -321,8 +356,7 @@ def test_every_row_of_the_ledger_is_drawn(settings: Settings) -> None:
 
 
 def test_verdicts_differ_in_grey() -> None:
-    """By marker or filling, and by lightness."""
-    looks = list(figures.VERDICTS.values())
+    """By shape, and by lightness."""
     assert sorted(word for words in figures.VERDICTS for word in words) == sorted(
         [
             "consistent",
@@ -336,13 +370,35 @@ def test_verdicts_differ_in_grey() -> None:
             "at the ceiling",
         ]
     ), "every word of circuitlib.companion.verdicts"
-    grey = [float(np.dot(mpl.colors.to_rgb(colour), (0.299, 0.587, 0.114))) for colour, *_ in looks]
-    for one, other in combinations(range(len(looks)), 2):
-        assert looks[one][1:] != looks[other][1:]
-        if looks[one][0] != looks[other][0]:
-            assert abs(grey[one] - grey[other]) > 0.15
-        else:
-            assert looks[one][1] != looks[other][1], "of one colour, the shapes differ"
+    for (one, shape, _), (other, another, _) in combinations(figures.VERDICTS.values(), 2):
+        assert shape != another
+        assert abs(lightness(one) - lightness(other)) > 0.12
+
+
+def lightness(colour: str) -> float:
+    """Of a colour printed in grey, from black, 0, to white, 1."""
+    return float(np.dot(mpl.colors.to_rgb(colour), (0.299, 0.587, 0.114)))
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        lambda: figures.search_curves(curves_of(270), TOLD),
+        lambda: figures.head_maps(heads_of(30, 9), TASKS, 9),
+        lambda: figures.sorted_rewards(
+            {"ioi": np.random.default_rng(0).random((4, 20))}, [f"L{i}.H0" for i in range(20)]
+        ),
+        lambda: figures.signal_bars(summary_of(144), "docstring", {}),
+        lambda: figures.claims_chart(LEDGER),
+    ],
+    ids=["search_curves", "head_maps", "sorted_rewards", "signal_bars", "claims_chart"],
+)
+def test_no_letter_is_smaller_than_eight_points_on_a_page(figure: Callable[[], Figure]) -> None:
+    drawn = figure()
+    assert drawn.get_figwidth() <= show.PAGE
+    text_of(drawn)
+    letters = [text for text in drawn.findobj(mpl.text.Text) if text.get_visible() and text.get_text().strip()]
+    assert min(float(text.get_fontsize()) for text in letters) >= 8
 
 
 def test_long_claims_and_names_leave_room_for_the_chart() -> None:
@@ -391,7 +447,7 @@ def test_growth_curves(sizes: int) -> None:
 
 def test_saved_twice_is_the_same_file(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        figure = figures.search_curves(summary_of(35), TOLD)
+        figure = figures.search_curves(curves_of(35), TOLD)
         show.save_figure(figure, "same", tmp_path / name)
         assert "my-subject" in text_of(figure)
         assert "/somewhere" not in text_of(figure)
@@ -435,6 +491,9 @@ def test_tables_name_columns_as_prose_does() -> None:
     for heading in ("rank correlation", "over the list, %", "50"):
         assert f"<th>{heading}</th>" in text
     assert "<td>list by mean reward</td>" in text
+    machines = pd.DataFrame({"amd-epyc-avx512": [2]}, index=pd.Index(["gpt2-shape"], name="what"))
+    assert "<th>AMD EPYC, AVX-512</th>" in show.html_table(machines).data
+    assert "<td>GPT-2 small's sizes</td>" in show.html_table(machines).data
 
 
 @pytest.mark.parametrize("path", sorted(FIGURES.rglob("*.png")), ids=lambda path: str(path.relative_to(FIGURES)))

@@ -22,7 +22,7 @@ from circuitlib.companion.frames import best_heads, evaluation_episodes, head_re
 from circuitlib.companion.learned import BUDGET
 from circuitlib.companion.paper import mechrl, paper_fractions
 from circuitlib.companion.planted import planted
-from circuitlib.companion.rival_figures import gains_over, mean_of, rival_table
+from circuitlib.companion.rival_figures import gains_over, rival_table
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED, Settings
 from circuitlib.companion.speed import recorded
@@ -33,7 +33,7 @@ from circuitlib.paths import RESULTS, ROOT, SUBJECTS
 from circuitlib.search.belief import FEW, GRADIENT_ALONE
 from circuitlib.studies.evaluate import ahead, summarise
 from circuitlib.studies.intervals import Interval
-from circuitlib.studies.priced import summarise_priced
+from circuitlib.studies.priced import mean_of, summarise_priced
 from circuitlib.studies.priced_contest import ALONE
 from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
 from circuitlib.tasks import TASKS

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,13 @@ import torch
 from by_hand import induction_transformer
 from conftest import SaveCheckpoint
 from torch import Tensor
-from torch.nn.modules.module import register_module_forward_hook
+from torch.nn.modules.module import (
+    register_module_forward_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+)
 from torch.testing import assert_close
+from torch.utils.hooks import RemovableHandle
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import (
     GPT2Config,
@@ -23,12 +29,15 @@ from transformers import (
     Qwen2Config,
 )
 
+from circuitlib import head_damage
 from circuitlib.ablation import decoder
-from circuitlib.ablation.decoder import PROBE, PROBE_UNITS, Decoder, HookedBridge, UnknownArchitecture, in_type
-from circuitlib.ablation.hooks import Hooks, hooks_of_users
+from circuitlib.ablation.attribution import Attribution
+from circuitlib.ablation.decoder import PROBE, PROBE_UNITS, Decoder, UnknownArchitecture, in_type
+from circuitlib.ablation.engine import Ablation, Engine
+from circuitlib.ablation.hooks import HookedBridge, Hooks, hooks_of_users
 from circuitlib.ablation.sweep import Sweep, engine
 from circuitlib.ablation.variants import not_done
-from circuitlib.subjects.load import load_subject, subject_of
+from circuitlib.subjects.load import Subject, load_subject, subject_of
 from circuitlib.tasks import TASKS
 
 FAMILIES = ["gpt2", "gpt_neox", "llama", "qwen2"]
@@ -294,6 +303,112 @@ def test_a_hook_on_every_module_is_said(small: dict[str, Path]) -> None:
     finally:
         handle.remove()
     Sweep(subject)
+
+
+def _other_gradient(module: Any, *gradients: Any) -> Any:
+    """What a hook on the backward pass may do."""
+    return tuple(2 * gradient for gradient in gradients[0])
+
+
+def _backward_on_a_hook_point(bridge: TransformerBridge) -> tuple[str, RemovableHandle | None]:
+    bridge.add_hook("blocks.0.attn.hook_z", lambda gradient, hook: 2 * gradient, dir="bwd")
+    return "blocks.0.attn.hook_z", None
+
+
+def _backward_on_a_module(bridge: TransformerBridge) -> tuple[str, RemovableHandle | None]:
+    return "mlp", bridge.blocks[1].mlp.register_full_backward_hook(_other_gradient)
+
+
+def _before_backward_on_a_module(bridge: TransformerBridge) -> tuple[str, RemovableHandle | None]:
+    return "mlp", bridge.blocks[1].mlp.register_full_backward_pre_hook(_other_gradient)
+
+
+def _backward_on_the_bridge(bridge: TransformerBridge) -> tuple[str, RemovableHandle | None]:
+    return "the bridge", bridge.register_full_backward_hook(lambda *given: None)
+
+
+def _backward_on_every_module(bridge: TransformerBridge) -> tuple[str, RemovableHandle | None]:
+    return "every module of torch", register_module_full_backward_hook(lambda *given: None)
+
+
+def _before_backward_on_every_module(bridge: TransformerBridge) -> tuple[str, RemovableHandle | None]:
+    return "every module of torch", register_module_full_backward_pre_hook(lambda *given: None)
+
+
+@pytest.mark.filterwarnings("ignore:For backward hooks to be called")
+@pytest.mark.parametrize(
+    "attach",
+    [
+        _backward_on_a_hook_point,
+        _backward_on_a_module,
+        _before_backward_on_a_module,
+        _backward_on_the_bridge,
+        _backward_on_every_module,
+        _before_backward_on_every_module,
+    ],
+)
+def test_a_hook_on_the_backward_pass_is_refused_where_there_is_one(
+    attach: Callable[[TransformerBridge], tuple[str, RemovableHandle | None]], small: dict[str, Path]
+) -> None:
+    """The engines that ablate go forward only, so that what it does to gradients is nothing to them."""
+    subject = load_subject(str(small["llama"]))
+    prompts, metric = TASKS["ioi"].prompts(subject.tokenizer, 2, seed=0)[0], TASKS["ioi"].metric
+    attribution = Attribution(subject)
+    others: list[Engine] = [Sweep(subject), Hooks(subject)]
+    usual = [one.task(prompts, metric).ablated for one in (attribution, *others)]
+    name, handle = attach(subject.bridge)
+    try:
+        for measure in (lambda: attribution.task(prompts, metric), lambda: attribution.control(prompts.tokens)):
+            with pytest.raises(HookedBridge, match=f"hooks on its backward pass .*{name}.*; remove them"):
+                measure()
+        assert isinstance(engine(subject), Sweep)
+        for one, before in zip(others, usual[1:], strict=True):
+            assert_close(one.task(prompts, metric).ablated, before)
+    finally:
+        if handle is None:
+            subject.bridge.reset_hooks()
+        else:
+            handle.remove()
+    assert_close(attribution.task(prompts, metric).ablated, usual[0])
+
+
+# Tokens -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [Sweep, Hooks, Attribution])
+def test_bos_twice_is_refused(kind: Any, odd: Subject) -> None:
+    """In one prompt of two, or in its counterfactual; not in a control span, which may be cut where a paragraph begins."""
+    metric, bos = TASKS["ioi"].metric, odd.tokenizer.bos_token_id
+    prompts, measure = TASKS["ioi"].prompts(odd.tokenizer, 2, seed=0)[0][:2], kind(odd, Ablation("resample"))
+    twice = prompts.tokens.clone()
+    twice[-1, 1] = bos
+    for some in (replace(prompts, tokens=twice), replace(prompts, counterfactual=twice)):
+        with pytest.raises(ValueError, match=r"ioi prompts begin with the BOS token .* twice.*leave one out"):
+            measure.task(some, metric)
+        with pytest.raises(ValueError, match="begin with the BOS token"):
+            head_damage(odd, some)
+    assert measure.control(twice, twice.flip(0)).clean.isfinite().all()
+    later = prompts.tokens.clone()
+    later[:, 3] = bos
+    assert measure.task(replace(prompts, tokens=later), metric).clean.isfinite().all()
+    assert measure.task(prompts[:1], metric).clean.isfinite().all()
+    # A subject whose prompts begin with nothing has no BOS to begin with twice.
+    bare = odd.with_bos("none")
+    assert kind(bare, Ablation("resample")).task(replace(prompts, tokens=twice), metric).clean.isfinite().all()
+
+
+@pytest.mark.parametrize("kind", [Sweep, Hooks, Attribution])
+def test_ids_that_the_model_does_not_have_are_refused(kind: Any, odd: Subject) -> None:
+    prompts, measure = TASKS["ioi"].prompts(odd.tokenizer, 2, seed=0)[0], kind(odd)
+    vocabulary = len(odd.bridge.W_E)
+    for number in (-1, vocabulary):
+        for name in ("tokens", "candidates"):
+            ids = getattr(prompts, name).clone()
+            ids[0, -1] = number
+            with pytest.raises(ValueError, match=f"token ids must be between 0 and {vocabulary - 1}, odd's vocabulary"):
+                measure.task(replace(prompts, **{name: ids}), TASKS["ioi"].metric)
+        with pytest.raises(ValueError, match="token ids must be between"):
+            measure.control(torch.full((1, 5), number))
 
 
 @pytest.mark.parametrize("kind", [Sweep, Hooks])

@@ -213,6 +213,7 @@ def test_steps_take_every_table_of_the_behaviours_that_a_search_is_learned_on() 
         assert sum(step.startswith(f"{name}, train") for step in names[0]) == 1 + len(ESTIMATES)
         assert not any(step.startswith(f"{name}, ") for step in names[1])
     assert names[0].index(f"{next(iter(BEHAVIOURS))}, train") < names[0].index("policies")
+    assert ["transfer" in some for some in names] == [True, False]
 
 
 def test_progress_counts_units_and_seconds(capsys: pytest.CaptureFixture[str]) -> None:

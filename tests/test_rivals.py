@@ -1,57 +1,155 @@
-"""Everyone on the axis of price: all that the figure draws is played, summaries and prices against brute force, the figure's numbers."""
+"""Everyone on the axis of price: all are registered, pay for what they see, and play the same episodes; summaries, prices and figures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from drawing import examples
+from hypothesis import given
+from hypothesis import strategies as st
 
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.companion import rival_figures
-from circuitlib.companion.legend import RIVALS
+from circuitlib.companion.legend import MAIN, SEARCHERS
 from circuitlib.companion.verdicts import beats
-from circuitlib.search.belief import ESTIMATES, Prior
+from circuitlib.search.belief import Prior, with_few
 from circuitlib.search.headwise import Headwise
+from circuitlib.search.meter import Meter
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.priced_policy import Learned
-from circuitlib.search.trials import PricedTables
+from circuitlib.search.trials import PricedTables, Trials, draw_trials
+from circuitlib.studies import transfer
 from circuitlib.studies.contest import DRAWS
 from circuitlib.studies.intervals import Interval, fraction
-from circuitlib.studies.priced import PRICES, price_to, summarise_priced
-from circuitlib.studies.priced_contest import priced_contest
+from circuitlib.studies.priced import PRICES, Player, mean_of, price_to, summarise_priced
+from circuitlib.studies.priced_contest import RIVAL_ESTIMATES, players, priced_contest
+from circuitlib.tasks import TASKS
+
+LAYERS, HEADS = 3, 12
+
+
+@dataclass
+class Everything:
+    """All that a small contest is made of: three layers of four heads."""
+
+    training: dict[str, PricedTables]
+    evaluation: dict[str, PricedTables]
+    policies: dict[int, dict[int, ActorCritic]]
+    reference: dict[int, ActorCritic]
+    learned: Learned
+    behaviours: dict[str, PricedTables]
+
+    def playing(self, training: Mapping[str, PricedTables]) -> list[Player]:
+        """Everyone, knowing these tasks."""
+        known = self.policies, self.reference, self.learned, self.behaviours
+        return list(players(training, list(RIVAL_ESTIMATES), *known, LAYERS, 1.0))
+
+    @cached_property
+    def players(self) -> list[Player]:
+        """Everyone, knowing the training tasks."""
+        return self.playing(self.training)
+
+
+def eager(seed: int) -> ActorCritic:
+    """A network whose choices depend on what it is paid: weights far from their initial ones."""
+    network = ActorCritic(2, HEADS, 8, seed)
+    network.actor.weight.data *= 300
+    return network
 
 
 @pytest.fixture(scope="module")
-def contest(make_table: Callable[..., DamageTable]) -> pd.DataFrame:
-    """A small contest: two training tasks, one of them and another to be tried on; three layers of four heads."""
+def everything(make_table: Callable[..., DamageTable]) -> Everything:
+    """Two training tasks, one of them and another to be tried on; estimates are of other damages than those that are measured."""
 
-    def tables(name: str, seed: int) -> PricedTables:
+    def tables(name: str, seed: int, off: int = 0) -> PricedTables:
         def table(task: str, rows: int, of: int) -> DamageTable:
             return make_table(task, prompts=rows, seed=of, scale=0.1 if task == "control" else 1.0)
 
         estimates = {
-            title: (3 - 2 * i, table(name, 40, seed), table("control", 32, 9)) for i, title in enumerate(ESTIMATES)
+            title: (3 if i != 1 else 1, table(name, 40, seed + off * (i + 1)), table("control", 32, 9 + off))
+            for i, title in enumerate(RIVAL_ESTIMATES)
         }
         return PricedTables(table(name, 40, seed), table("control", 32, 9), estimates)
 
-    training = {name: tables(name, i) for i, name in enumerate(("induction", "ioi"))}
-    evaluation = {name: tables(name, 5 + i) for i, name in enumerate(("ioi", "docstring"))}
-    policies = {k: {seed: ActorCritic(2, 12, 8, seed) for seed in range(2)} for k in (1, 5)}
-    learned = Learned(Prior(0), {seed: Headwise(seed) for seed in range(2)})
-    behaviours = {"plural": tables("plural", 11)}
-    return priced_contest(evaluation, training, policies, learned, behaviours, layers=3, episodes=3, penalty=1.0)
+    return Everything(
+        {name: tables(name, i) for i, name in enumerate(("induction", "ioi"))},
+        {name: tables(name, 5 + i) for i, name in enumerate(("ioi", "docstring"))}
+        | {"pronoun": tables("pronoun", 7, off=50)},
+        {k: {seed: eager(seed) for seed in range(2)} for k in (1, 5)},
+        {seed: eager(10 + seed) for seed in range(2)},
+        Learned(Prior(0), {seed: Headwise(seed) for seed in range(2)}),
+        {"plural": tables("plural", 11)},
+    )
+
+
+@pytest.fixture(scope="module")
+def contest(everything: Everything) -> pd.DataFrame:
+    """A small contest, on the two tasks whose estimates are the damages themselves."""
+    evaluation = {name: everything.evaluation[name] for name in ("ioi", "docstring")}
+    known = everything.policies, everything.reference, everything.learned, everything.behaviours
+    return priced_contest(evaluation, everything.training, *known, LAYERS, 3, 1.0)
+
+
+def test_everyone_is_registered_and_nobody_else(everything: Everything) -> None:
+    """The players on the axis of price, those on the axis of picks, and those on other behaviours."""
+    priced = {player.name for player in everything.playing(dict.fromkeys(TASKS, everything.training["ioi"]))}
+    carried = transfer.players(torch.ones(2, HEADS), everything.policies, ("induction", "ioi"), LAYERS)
+    picks = {"policy k=1", "policy k=5", "static prior", "random"}
+    assert priced | picks | {player.name for player in carried} == set(SEARCHERS)
+    assert {kind.key for kind in MAIN} - priced == {"static prior"}
+    for drawn in (picks, {kind.key for kind in MAIN} - {"static prior"}):
+        for field in ("title", "colour", "marker"):
+            assert len({getattr(SEARCHERS[key], field) for key in drawn}) == len(drawn), (
+                "no two look alike in one figure"
+            )
+    assert len({kind.title for kind in SEARCHERS.values()}) == len(SEARCHERS) - 1, "one list is on both axes"
+
+
+def play(player: Player, trials: Trials, price: int) -> Meter:
+    """The meter that a player has paid."""
+    meter = trials.meter(player.repeats_free)
+    player.searcher.search(meter, price, torch.Generator().manual_seed(player.seed))
+    return meter
+
+
+@examples(few=3, many=20)
+@given(price=st.sampled_from(PRICES), first=st.integers(0, 10_000), change=st.sampled_from([-1e6, 1.0, 1e6]))
+def test_everyone_pays_for_what_is_seen(everything: Everything, price: int, first: int, change: float) -> None:
+    """The price is that of every estimate that was bought and every pair that was measured, each time that it was, or once where that is
+    free. Where other rewards stand where nothing was measured, and other estimates where none was bought, the same is done and named."""
+    trials = with_few(draw_trials(everything.evaluation["pronoun"], 3, first_seed=first))
+    for player in {player.name: player for player in everything.players}.values():
+        meter = play(player, trials, price)
+        log, count = meter.log, meter.readings().count
+        again_and_again = bool(log.whole.all()) and not player.repeats_free
+        pairs = torch.full((3,), log.head.shape[1] * meter.batch) if again_and_again else count.sum(1)
+        bought = {name: one for name, one in trials.estimates.items() if meter.price_of(name) == 0}
+        assert torch.equal(meter.price, sum(one.price for one in bought.values()) + pairs / meter.batch), player.name
+        assert meter.price.max() <= price, player.name
+        measured = torch.arange(meter.batch)[:, None] < count[:, None]
+        others = {name: replace(one, task=change - 2 * one.task) for name, one in trials.estimates.items()}
+        hidden = replace(trials, rows=trials.rows.where(measured, trials.rows + change), estimates=others | bought)
+        again = play(player, hidden, price).log
+        assert torch.equal(log.head, again.head), player.name
+        assert torch.equal(log.answer, again.answer), player.name
+        for (paid, head), (paid_again, head_again) in zip(log.names, again.names, strict=True):
+            assert torch.equal(paid, paid_again), player.name
+            assert torch.equal(head, head_again), player.name
 
 
 def test_everyone_plays_the_same_episodes(contest: pd.DataFrame) -> None:
-    assert {kind.key for kind in RIVALS} <= set(contest["searcher"])
-    assert set(contest["price"]) == set(PRICES)
+    assert set(contest.loc[contest["searcher"] != "exhaustive", "price"]) == set(PRICES)
     assert contest.groupby(["task", "episode"])["oracle"].nunique().eq(1).all()
     paid = contest.dropna(subset="named")
     assert (paid["named"] <= paid["oracle"] + 1e-6).all()
     exact = contest.query("searcher == 'list, normalised' and price == 20")
     assert np.allclose(exact["named"], exact["oracle"]), "all twelve heads have been measured"
     seeds = contest.groupby("searcher")["seed"].nunique()
-    assert seeds["headwise"] == seeds["policy k=5"] == 2
+    assert seeds["headwise"] == seeds["policy k=5"] == seeds["policy k=1, planning with 2"] == seeds["MaskablePPO"] == 2
     assert seeds["random"] == seeds["layers by training reward"] == DRAWS
     assert seeds["list, mean"] == 1
     perfect = contest.query("searcher == 'gradient, then verify' and price == 3")
@@ -85,6 +183,16 @@ def test_price_to_a_share_by_hand() -> None:
     assert both.to_dict() == {"falls": "3 / 3", "never": "– / –", "at once": "1 / 2"}
 
 
+def test_an_exhaustive_search_costs_all_heads(contest: pd.DataFrame) -> None:
+    """It names the best head, of every episode, and no price below buys that."""
+    summary = summarise_priced(contest, pool=40)
+    rows = summary[summary["searcher"] == "exhaustive"]
+    assert rows["price"].tolist() == [HEADS, HEADS]
+    assert np.allclose(rows[["ratio", "low", "high"]], 1)
+    assert set(rival_figures.prices_table(summary, (0.9, 0.99)).loc["exhaustive"]) == {"12 / 12"}
+    assert "exhaustive" not in rival_figures.rival_table(summary, 8).index
+
+
 def test_who_has_measured_the_best_heads(contest: pd.DataFrame) -> None:
     """Shares of episodes, by hand; none where the price buys nothing, though then none has been measured."""
     summary = summarise_priced(contest, pool=40)
@@ -106,7 +214,10 @@ def test_the_figure_draws_the_summary(contest: pd.DataFrame) -> None:
     assert [axis.get_title() for axis in axes] == ["IOI", "docstring"]
     for axis, of_task in zip(axes, (summary[summary["task"] == task] for task in ("ioi", "docstring")), strict=True):
         lines = {line.get_label(): line for line in axis.get_lines()}
-        for kind in RIVALS:
+        assert set(lines) - {"_child9"} == {kind.title for kind in MAIN if kind.key != "static prior"}
+        for kind in MAIN:
+            if kind.key == "static prior":
+                continue
             expected = of_task.loc[of_task["searcher"] == kind.key, "ratio"].to_numpy()
             np.testing.assert_allclose(np.asarray(lines[kind.title].get_ydata(), dtype=float), expected)
             assert axis.get_ylim()[0] < np.nanmin(expected), "nothing leaves the axes"
@@ -114,8 +225,6 @@ def test_the_figure_draws_the_summary(contest: pd.DataFrame) -> None:
     ratios = 100 * summary.query("searcher == 'random' and price == 8")["ratio"].to_numpy()
     shown = table.loc[["random"], ["ioi", "docstring", "mean", "lowest"]].to_numpy()[0]
     np.testing.assert_allclose(shown, [*ratios, ratios.mean(), ratios.min()])
-    for field in ("key", "title", "colour", "marker"):
-        assert len({getattr(kind, field) for kind in RIVALS}) == len(RIVALS)
 
 
 def test_gains_over_others_are_paired_intervals(contest: pd.DataFrame) -> None:
@@ -151,11 +260,12 @@ def test_seeds_of_another_number_count_whole(contest: pd.DataFrame) -> None:
 def test_the_mean_of_independent_intervals() -> None:
     """Of normal estimates: by simulation, and by hand where there is one."""
     one = Interval(0.3, 0.1, 0.6)
-    assert rival_figures.mean_of([one]) == pytest.approx(one)
+    assert mean_of([one]) == pytest.approx(one)
     half = np.array([0.1, 0.3, 0.6])
-    value, low, high = rival_figures.mean_of(
-        [Interval(x, x - h, x + h) for x, h in zip((1.0, 2.0, 6.0), half, strict=True)]
-    )
+    value, low, high = mean_of([Interval(x, x - h, x + h) for x, h in zip((1.0, 2.0, 6.0), half, strict=True)])
     assert value == pytest.approx(3.0)
     draws = np.random.default_rng(0).normal(0, half / 1.959964, (400_000, 3)).mean(1)
     assert np.quantile(draws, [0.025, 0.975]) == pytest.approx([low - 3, high - 3], abs=2e-3)
+    weighted = mean_of([Interval(x, x - h, x + h) for x, h in zip((1.0, 2.0, 6.0), half, strict=True)], [1, 2, 5])
+    assert weighted.value == pytest.approx((1 + 2 * 2 + 5 * 6) / 8)
+    assert weighted.high - weighted.value == pytest.approx(np.sqrt(0.1**2 + 0.6**2 + 3.0**2) / 8)

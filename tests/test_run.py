@@ -16,7 +16,7 @@ from circuitlib.ablation.build import ablation_of
 from circuitlib.ablation.sweep import Sweep
 from circuitlib.ablation.tables import DamageTable, save_table
 from circuitlib.companion import claims, frames, run, training
-from circuitlib.companion.compare import by_command
+from circuitlib.companion.commands import by_command
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
 from circuitlib.companion.settings import CANDIDATES, KEPT, PUBLISHED, Settings
@@ -86,6 +86,7 @@ def test_every_committed_result_is_what_the_code_makes(public: Run) -> None:
         frames.behaviours,
         frames.heads,
         frames.evaluation,
+        frames.where,
         frames.detections,
         frames.pairs,
         frames.backup,
@@ -474,6 +475,10 @@ def test_seeing_by_brute_force(make_run: Callable[..., Run], monkeypatch: pytest
     assert told["induction"] == {"none", "induction"}
     assert told["docstring"] == {"none", "induction", "ioi"}
     assert told["agreement"] == {"none"}
+    drawn = frame.query("shown == 'blind' and trained_k == 5 and task == 'docstring'").groupby(["searcher", "told"])
+    counts = drawn["measured"].agg(list).to_dict()
+    assert counts["policy", "none"] == list(range(1, 21)), "a curve"
+    assert counts["policy", "ioi"] == counts["policy, greedy", "none"] == [1, 5, 10, 20]
     assert set(frame.loc[frame["trained_k"] > 0, "rests_on"]) == {"policies"}
     assert set(frame.loc[frame["trained_k"] == 0, "rests_on"]) == {"tables"}
     assert seeing(mine).equals(frame), "read again, not measured again"

@@ -46,7 +46,7 @@ def test_replay_curves(k: int) -> None:
     rows = rows_of()
     figure = search_figures.replay_curves(rows, trained_k=k)
     for axis in figure.axes:
-        of_task = rows[(rows["task"] == axis.get_title().partition(",")[0]) & (rows["told"] == "none")]
+        of_task = rows[(rows["task"] == axis.get_title().partition("\n")[0]) & (rows["told"] == "none")]
         lines = {str(line.get_label()): np.asarray(line.get_xydata()) for line in axis.lines}
         for key, (label, _, _) in search_figures.LINES.items():
             keys = pd.Series(zip(of_task["searcher"], of_task["shown"], strict=True), of_task.index)
@@ -121,5 +121,5 @@ def test_planted_curves() -> None:
             chosen = planted[(planted["shown"] == shown) & (planted["measured"] == 50)]
             chosen = chosen[chosen["noise"] == 0] if column == "scale" else chosen[chosen["scale"] == 3.0]
             assert np.allclose(points[:, 1], chosen.sort_values(column)["ratio"])
-        bars = [np.asarray(line.get_ydata())[0] for line in axis.lines if line.get_linestyle() == "--"]
+        bars = [np.asarray(line.get_ydata())[0] for line in axis.lines if line.get_color() == "black"]
         assert bars == [LEARNED, BLINDED]

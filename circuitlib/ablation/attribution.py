@@ -19,24 +19,30 @@ m + lambda L, cost as much as measuring 3 heads; a resample ablation adds one fo
 effect needs a forward pass and products with each head's output: 1.
 """
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuitlib.ablation.engine import ZERO, Ablation, Scores, some_heads
-from circuitlib.ablation.hooks import HOOKED, Hook, Score, hook_z, refuse_without_heads, run, task_score, values_of
+from circuitlib.ablation.engine import ZERO, Ablation, Heads, Scores, Tokens, refuse_prompts, refuse_tokens, some_heads
+from circuitlib.ablation.estimates import Through
+from circuitlib.ablation.hooks import (
+    HOOKED,
+    Hook,
+    HookedBridge,
+    Score,
+    control_score,
+    hook_z,
+    hooks_of_users,
+    refuse_without_heads,
+    run,
+    task_score,
+    values_of,
+)
 from circuitlib.subjects.load import Subject
 from circuitlib.subjects.types import Bridge
 from circuitlib.tasks.base import Metric, Prompts
-
-Through = Literal["everything", "frozen", "residual"]
-"""What the backward pass goes through: ``everything``; all but norms' scales and attention patterns (``frozen``); the residual
-stream alone (``residual``, the direct effect)."""
 
 CUT: dict[Through, tuple[str, ...]] = {
     "everything": (),
@@ -45,9 +51,6 @@ CUT: dict[Through, tuple[str, ...]] = {
 }
 """Ends of the names of the hook points at which it stops."""
 
-PRICES: dict[Through, int] = {"everything": 3, "frozen": 3, "residual": 1}
-"""What an estimate of all heads costs, in heads measured on as many prompts and spans."""
-
 
 class Attribution:
     """An :class:`circuitlib.ablation.engine.Engine` that estimates, on every architecture with ``hook_z``.
@@ -55,7 +58,8 @@ class Attribution:
     ``Scores.clean`` is exact; ``Scores.ablated`` is where the tangent ends, so that ``Scores.damage`` is the slope.
     The bridge is left as it was: no hook, no gradient, no parameter that wants one.
 
-    Raises ``ValueError`` for a ``through`` whose hook points the bridge does not have.
+    Raises ``ValueError`` for a ``through`` whose hook points the bridge does not have, and from a call
+    :class:`circuitlib.ablation.hooks.HookedBridge` when it has hooks on its backward pass.
     """
 
     def __init__(self, subject: Subject, ablation: Ablation = ZERO, through: Through = "everything") -> None:
@@ -65,44 +69,25 @@ class Attribution:
             raise ValueError(f"{subject.name} has no hook point {missing[0]!r}, so attribution cannot be {through!r}")
         self.means = values_of(subject, ablation, None) if ablation.kind == "mean" else None
 
-    def task(self, prompts: Prompts, metric: Metric, heads: Sequence[int] | None = None) -> Scores:
+    def task(self, prompts: Prompts, metric: Metric, heads: Heads = None) -> Scores:
         """See :class:`Engine`. Raises ``ValueError`` for a metric that has no gradient, and for prompts without
         counterfactuals when the ablation is ``resample``."""
-        measure = task_score(prompts, metric)
+        refuse_prompts(self.subject, prompts)
+        return self._estimate(prompts.tokens, prompts.counterfactual, heads, task_score(prompts, metric), loss=False)
 
-        def score(logits: Tensor, rows: slice) -> Tensor:
-            scores = measure(logits, rows)
-            if not scores.requires_grad:
-                raise ValueError(
-                    f"the metric {metric.name!r} has no gradient, so nothing can be attributed; ablate instead"
-                )
-            return scores
-
-        clean, ablated = self._clean_and_ablated(prompts.tokens, prompts.counterfactual, score)
-        return Scores(clean, ablated[:, some_heads(heads, self.subject.heads)], loss=False)
-
-    def control(
-        self,
-        spans: Int[Tensor, "spans pos"],
-        counterfactual: Int[Tensor, "spans pos"] | None = None,
-        heads: Sequence[int] | None = None,
-    ) -> Scores:
+    def control(self, spans: Tokens, counterfactual: Tokens | None = None, heads: Heads = None) -> Scores:
         """See :class:`Engine`. Raises ``ValueError`` for a ``resample`` ablation without counterfactuals."""
-
-        def score(logits: Tensor, rows: slice) -> Tensor:
-            targets = spans[rows, 1:].to(logits.device, copy=True)
-            losses = F.cross_entropy(logits[:, :-1].flatten(0, 1), targets.flatten(), reduction="none")
-            return losses.view(targets.shape).mean(1)
-
-        clean, ablated = self._clean_and_ablated(spans, counterfactual, score)
-        return Scores(clean, ablated[:, some_heads(heads, self.subject.heads)], loss=True)
+        refuse_tokens(self.subject, spans, least=2)
+        return self._estimate(spans, counterfactual, heads, control_score(spans), loss=True)
 
     @torch.inference_mode(False)
     @torch.enable_grad()
-    def _clean_and_ablated(
-        self, tokens: Int[Tensor, "batch pos"], other: Tensor | None, score: Score
-    ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch heads"]]:
+    def _estimate(self, tokens: Tokens, other: Tensor | None, heads: Heads, score: Score, loss: bool) -> Scores:
         other = self.ablation.other(tokens, other)
+        if names := hooks_of_users(self.subject.bridge, "backward"):
+            raise HookedBridge(
+                f"the bridge has hooks on its backward pass ({', '.join(names)}), which could change a gradient; remove them"
+            )
         pieces = [slice(at, at + HOOKED) for at in range(0, len(tokens), HOOKED)]
         others = [None if other is None else other[rows] for rows in pieces]
         try:
@@ -110,14 +95,14 @@ class Attribution:
         finally:
             _forget_graph(self.subject.bridge)
         clean, ablated = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
-        return clean, ablated
+        return Scores(clean, ablated[:, some_heads(heads, self.subject.heads)], loss)
 
     def _of_piece(self, tokens: Tensor, other: Tensor | None, rows: slice, score: Score) -> tuple[Tensor, Tensor]:
         subject, weights = self.subject, self.subject.bridge.W_E
         shape = (len(tokens), 1, subject.heads_per_layer, 1)
         gates = [weights.new_ones(shape).requires_grad_() for _ in range(subject.layers)]
         closed = self.means or values_of(subject, self.ablation, other)
-        # Copies again.
+        # Copies, because a tensor made in inference mode cannot be kept for a backward pass.
         left = [z.clone() for z in closed or [weights.new_zeros(())] * subject.layers]
 
         def gated(z: Tensor, hook: Any, layer: int) -> Tensor:
@@ -127,6 +112,8 @@ class Attribution:
         hooks: list[Hook] = [(hook_z(layer), partial(gated, layer=layer)) for layer in range(subject.layers)]
         hooks += [(name, _constant) for name in self.cuts]
         scores = score(run(subject.bridge, tokens, hooks, gradient=True), rows)
+        if not scores.requires_grad:
+            raise ValueError("the metric has no gradient, so nothing can be attributed; ablate instead")
         slopes = torch.cat(torch.autograd.grad(scores.sum(), gates), 2).flatten(1)
         clean = scores.detach()
         return clean, clean[:, None] - slopes

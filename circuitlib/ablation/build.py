@@ -17,8 +17,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from circuitlib.ablation.attribution import Attribution, Through
+from circuitlib.ablation.attribution import Attribution
 from circuitlib.ablation.engine import Ablation, AblationKind, Engine, Scores
+from circuitlib.ablation.estimates import Through
 from circuitlib.ablation.sweep import engine
 from circuitlib.ablation.tables import CONTROL, DamageTable
 from circuitlib.ablation.workers import Block, Source, by_workers, source_of
@@ -38,7 +39,7 @@ from circuitlib.manifest import (
 from circuitlib.subjects.card import Card
 from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.subjects.types import Tokenizer
-from circuitlib.tasks.base import Prompts, Task
+from circuitlib.tasks.base import Prompts, Task, some_prompts
 from circuitlib.tasks.control_text import Part, Text, control_spans
 
 BLOCK = 64
@@ -136,16 +137,11 @@ class Measurement:
         return [some for rows in torch.arange(sum(lengths)).split(lengths) for some in rows.split(BLOCK)]
 
     def rows(self, rows: Int[Tensor, " rows"]) -> Scores:
-        """The scores of these rows, which must be of one length."""
+        """The scores of these rows, in order."""
         if self.recipe.task is None:
-            other = None if self.other is None else self.other[rows]
-            return self.engine.control(self.spans[rows], other)
-        first = 0
-        for group in self.groups:
-            if first <= int(rows[0]) < first + len(group):
-                return self.engine.task(group[rows - first], self.recipe.task.metric)
-            first += len(group)
-        raise IndexError(f"the {self.recipe.name} table has {first} rows, not {int(rows[0]) + 1}")
+            return self.engine.control(self.spans[rows], None if self.other is None else self.other[rows])
+        groups = some_prompts(self.groups, rows)
+        return Scores.of_all([self.engine.task(group, self.recipe.task.metric) for group in groups])
 
 
 def build_table(
@@ -221,7 +217,7 @@ def _block(scores: Scores) -> Block:
 
 
 def _measure_block(source: Source, recipe: Recipe, made_by: str, rows: list[int]) -> Block:
-    """In a worker: some rows, of one length, of the table of this provenance, as JSON. Raises ``StaleResult`` where the worker has
+    """In a worker: some rows of the table of this provenance, as JSON. Raises ``StaleResult`` where the worker has
     another subject, code or recipe."""
     with _ONE_BLOCK:
         return _block(_measurement(source, recipe, made_by).rows(torch.tensor(rows)))
@@ -243,18 +239,11 @@ def _measurement(source: Source, recipe: Recipe, made_by: str) -> Measurement:
     return Measurement(subject, recipe)
 
 
-def measure_rows(subject: Subject, recipe: Recipe, chosen: Int[Tensor, " rows"]) -> Scores:
-    """The scores of some rows of a recipe's table, in order; ``chosen`` are their indices, in order."""
-    measurement = Measurement(subject, recipe)
-    blocks = [rows[torch.isin(rows, chosen)] for rows in measurement.blocks()]
-    return Scores.of_all([measurement.rows(rows) for rows in blocks if len(rows)])
-
-
 def differs_again(subject: Subject, recipe: Recipe, table: DamageTable) -> float:
     """The largest difference of a table from a new measurement of ``ROWS_AGAIN`` of its rows: what an edit of the code
     changed."""
     rows = recipe.some_rows(ROWS_AGAIN)
-    scores = measure_rows(subject, recipe, rows)
+    scores = Measurement(subject, recipe).rows(rows)
     again = DamageTable(scores.clean, scores.damage, table.provenance)
     return apart(again, replace(table, clean=table.clean[rows], damage=table.damage[rows]))
 

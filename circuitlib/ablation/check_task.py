@@ -7,21 +7,22 @@ but fractions of its best head's damage say nothing.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from math import comb, nan
-from typing import Literal
+from math import ceil, nan
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
+from scipy.stats import binom
 from torch import Tensor
 
 from circuitlib.ablation.hooks import hooked_task
 from circuitlib.ablation.sweep import engine
 from circuitlib.subjects.load import Subject
-from circuitlib.tasks.base import Example, Task, encode_examples, token_id, tokenise
+from circuitlib.subjects.types import Tokenizer
+from circuitlib.tasks.base import Example, Task, encode_examples, token_id, tokenise, with_sign
 
 LEAST_DIFFERENT = 0.5
 """Different prompts, as a share of those drawn."""
@@ -38,11 +39,11 @@ LEAST_AGREEMENT = 0.8
 LEAST_DAMAGE = 0.05
 """Largest mean damage of a head, as a share of the mean metric."""
 
+TRIED = 64
+"""Prompts that a task is checked on, unless it is said."""
+
 SPLITS = 100
 """Random halvings that the correlation is averaged over."""
-
-BLOCK = 16
-"""Prompts of which all logits are held at once."""
 
 Kind = Literal["refuses", "warns"]
 """What a failed check does: leave the task out of a subject's run, or take it out of fractions only."""
@@ -60,8 +61,7 @@ CHECKS: dict[str, Kind] = {
 """In the order in which they are made."""
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(NamedTuple):
     check: str
     value: float | int
     bar: float | int
@@ -79,7 +79,7 @@ def _row(check: str, value: float | int, bar: float | int, passed: bool, found: 
     return _Row(check, value, bar, passed, found if passed else f"{found} {advice}")
 
 
-def check_task(subject: Subject, task: Task, count: int = 64, seed: int = 0) -> pd.DataFrame:
+def check_task(subject: Subject, task: Task, count: int = TRIED, seed: int = 0) -> pd.DataFrame:
     """Check a task on ``count`` prompts drawn with ``seed``, of which repeated ones count once.
 
     Returns one row per check, in this order, with columns ``check``, ``value``, ``bar``, ``passed`` (missing where an
@@ -109,9 +109,8 @@ def check_task(subject: Subject, task: Task, count: int = 64, seed: int = 0) -> 
             break
     missing = list(CHECKS)[len(rows) :]
     rows += [_Row(check, nan, nan, None, "Not measured: a check above failed.") for check in missing]
-    frame = pd.DataFrame([vars(row) for row in rows])
-    frame["kind"] = frame["check"].map(CHECKS)
-    return frame.astype({"value": float, "bar": float, "passed": "boolean"})
+    frame = pd.DataFrame(rows).astype({"value": float, "bar": float, "passed": "boolean"})
+    return frame.assign(kind=frame["check"].map(CHECKS))
 
 
 def verdict(checks: pd.DataFrame) -> tuple[str | None, str | None]:
@@ -122,94 +121,70 @@ def verdict(checks: pd.DataFrame) -> tuple[str | None, str | None]:
     return first.get("refuses"), first.get("warns")
 
 
-def why_left_out(subject: Subject, task: Task, count: int = 64, seed: int = 0, able: bool = True) -> str | None:
+def why_left_out(subject: Subject, task: Task, able: bool = True) -> str | None:
     """Why a subject's run has to do without a task, in a sentence or two, or None: the checks that refuse, which
-    take one clean pass over the prompts. ``able``: whether the model has to do it, or only to take its prompts."""
-    if reason := task.refusal(subject.tokenizer):
-        return reason
+    take one clean pass over ``TRIED`` prompts. ``able``: whether the model has to do it, or only to take its prompts."""
     asked = [check for check, kind in CHECKS.items() if kind == "refuses" and (able or check != ABILITY)]
-    rows = islice(_rows(subject, task, count, seed), len(asked))
+    rows = islice(_rows(subject, task, TRIED, seed=0), len(asked))
     return next((row.message for row in rows if not row.passed), None)
 
 
 def _rows(subject: Subject, task: Task, count: int, seed: int) -> Iterator[_Row]:
     """The checks in order, each made when it is asked for; none may be after one that :attr:`_Row.ends`."""
-    bar = LEAST_DIFFERENT * count
+    tokenizer, bar = subject.tokenizer, LEAST_DIFFERENT * count
     try:
-        drawn = task.examples(subject.tokenizer, count, seed)
-        encode_examples(subject.tokenizer, drawn)
+        drawn = task.examples(tokenizer, count, seed)
+        encode_examples(tokenizer, drawn)
     except ValueError as error:
         yield _Row(DISTINCT, 0, bar, False, f"The task writes no prompts that can be used: {error}.")
         return
     examples = list({(e.text, *e.candidates, *e.signs): e for e in drawn}.values())
-    yield _row(
-        DISTINCT,
-        len(examples),
-        bar,
-        len(examples) >= bar,
-        f"{len(examples)} of {count} prompts drawn are different.",
-        f"At least {bar:.0f} must be; add words or templates, as repeated prompts tell nothing new.",
-    )
-    yield _answers(subject, examples)
-    yield _sides(subject, examples)
-    groups = tokenise(task.name, subject.tokenizer, examples)
+    found = f"{len(examples)} of {count} prompts drawn are different."
+    advice = f"At least {bar:.0f} must be; add words or templates, as repeated prompts tell nothing new."
+    yield _row(DISTINCT, len(examples), bar, len(examples) >= bar, found, advice)
+    yield _answers(tokenizer, examples)
+    yield _sides(tokenizer, examples)
+    groups = tokenise(task.name, tokenizer, examples)
     longest, context = groups[-1].tokens.shape[1], int(subject.bridge.cfg.n_ctx)
     found = f"The longest prompt is {longest} tokens with BOS; the model reads up to {context}."
     yield _row(CONTEXT, longest, context, longest <= context, found, "Shorten the templates.")
-    blocks = [some[at : at + BLOCK] for some in groups for at in range(0, len(some), BLOCK)]
-    clean = torch.cat([hooked_task(subject, some, task.metric, [()])[:, 0] for some in blocks])
+    clean = torch.cat([hooked_task(subject, group, task.metric, [()])[:, 0] for group in groups])
     yield _ability(clean)
     ablate = engine(subject)
-    damage = torch.cat([ablate.task(some, task.metric).damage for some in groups])
+    damage = torch.cat([ablate.task(group, task.metric).damage for group in groups])
     yield _precision(clean, task.metric.unit)
     yield _agreement(damage, seed)
     yield _standout(damage, clean, subject)
 
 
-def _answers(subject: Subject, examples: Sequence[Example]) -> _Row:
+def _answers(tokenizer: Tokenizer, examples: Sequence[Example]) -> _Row:
     answers = dict.fromkeys(answer for e in examples for answer in e.candidates)
     refusals = []
     for answer in answers:
         try:
-            token_id(subject.tokenizer, answer)
+            token_id(tokenizer, answer)
         except ValueError as error:
-            refusals.append(str(error))
-    message = f"All {len(answers)} answers are one token."
-    if refusals:
-        message = (
-            f"{len(refusals)} of {len(answers)} answers are not one token, the first: {refusals[0]}. "
-            "Draw answers with single_token_words."
-        )
-    return _Row(ANSWERS, len(refusals), 0, not refusals, message)
+            refusals.append(error)
+    found = f"{len(refusals)} of {len(answers)} answers are not one token."
+    advice = f"The first: {next(iter(refusals), None)}. Draw answers with single_token_words."
+    return _row(ANSWERS, len(refusals), 0, not refusals, found, advice)
 
 
-def _sides(subject: Subject, examples: Sequence[Example]) -> _Row:
+def _sides(tokenizer: Tokenizer, examples: Sequence[Example]) -> _Row:
     wanting = []
     for example in examples:
-        tokens = [token_id(subject.tokenizer, answer) for answer in example.candidates]
-        right = {token for token, sign in zip(tokens, example.signs, strict=True) if sign > 0}
-        wrong = {token for token, sign in zip(tokens, example.signs, strict=True) if sign < 0}
+        right, wrong = ({token_id(tokenizer, word) for word in with_sign(example, sign)} for sign in (1, -1))
         if not right or not wrong or right & wrong:
             wanting.append(example.text)
-    message = "Every prompt has a right and a wrong answer, and they differ."
-    if wanting:
-        message = (
-            f"{len(wanting)} of {len(examples)} prompts lack a right or a wrong answer, or have the same "
-            f"token as both, so that their metric says nothing; the first: {wanting[0]!r}. "
-            "Draw the wrong answer from what is left without the right one."
-        )
-    return _Row(SIDES, len(wanting), 0, not wanting, message)
+    found = f"{len(wanting)} of {len(examples)} prompts lack a right or a wrong answer, or have the same token as both."
+    advice = f"Their metric says nothing, as of {next(iter(wanting), None)!r}. Draw the wrong answer from what is left without the right one."
+    return _row(SIDES, len(wanting), 0, not wanting, found, advice)
 
 
-def least_share(prompts: int, chance: float = CHANCE) -> float:
+def least_share(prompts: int) -> float:
     """The smallest share of ``prompts`` answered right that guessing between two reaches or exceeds with a
-    probability of at most ``chance``; above 1 when the prompts are too few for any."""
-    tail = 0
-    for right in range(prompts, -1, -1):
-        tail += comb(prompts, right)
-        if tail > chance * 2**prompts:
-            return (right + 1) / prompts
-    raise ValueError(f"chance must be below 1, not {chance}")
+    probability of at most ``CHANCE``; above 1 when the prompts are too few for any."""
+    return float(binom.isf(CHANCE, prompts, 0.5) + 1) / prompts
 
 
 def _ability(clean: Float[Tensor, " prompts"]) -> _Row:
@@ -228,10 +203,8 @@ def _precision(clean: Float[Tensor, " prompts"], unit: str) -> _Row:
     mean, error = clean.double().mean().item(), clean.double().std().item() / len(clean) ** 0.5
     value = error / abs(mean) if mean else float("inf")
     if mean > 0:
-        needed = int(np.ceil(len(clean) * (value / LARGEST_ERROR) ** 2))
-        advice = (
-            f"The error may be {LARGEST_ERROR:.0%} of the mean: draw about {needed} prompts, or make them more alike."
-        )
+        needed = ceil(len(clean) * (value / LARGEST_ERROR) ** 2)
+        advice = f"It may be {LARGEST_ERROR:.0%} of the mean: draw about {needed} prompts, or make them more alike."
     else:
         advice = "A mean that is not positive leaves no damage to be done; look at the worst prompts."
     found = f"The mean metric is {mean:.2f}, its standard error {error:.2f} ({unit})."

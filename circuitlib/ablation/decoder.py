@@ -23,6 +23,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuitlib.ablation.hooks import hooks_of_users, run
+from circuitlib.ablation.hooks import HookedBridge, hooks_of_users, run
 from circuitlib.ablation.onednn import ACTIVATIONS, Linear
 from circuitlib.ablation.variants import not_done
 from circuitlib.subjects.types import Bridge
@@ -62,10 +63,6 @@ Norm = tuple[Tensor, Tensor | None]
 
 class UnknownArchitecture(ValueError):
     """The sweep does not know this architecture, or this variant of it; the message says which."""
-
-
-class HookedBridge(ValueError):
-    """The bridge has hooks of its user, which nothing but the bridge itself runs."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,6 @@ class Decoder:
             )
         if settings := not_done(bridge.original_model.config):
             raise UnknownArchitecture(f"this {cfg.architecture} has {', '.join(settings)}, which the sweep does not do")
-        self.context = int(cfg.n_ctx)
         self.heads, self.d_head, self.eps = int(cfg.n_heads), int(cfg.d_head), float(cfg.eps)
         self.key_heads = int(cfg.n_key_value_heads or cfg.n_heads)
         self.parallel, self.gated = bool(cfg.parallel_attn_mlp), bool(cfg.gated_mlp)
@@ -117,19 +113,14 @@ class Decoder:
         self.norm_final = _norm(bridge.ln_final)
         bias = bridge.b_U if bridge.b_U is not None and bridge.b_U.any() else None
         self.unembedding = (bridge.W_U.T.to(self.matmul), None if bias is None else bias.to(self.matmul))
-        self._unembed = self._unembedding_in_parts()
+        parts = [() if x is None else x.split(VOCABULARY[self.device.type]) for x in self.unembedding]
+        self._unembed = [Linear(weight, bias, self.matmul) for weight, bias in zip_longest(*parts)]
         self.blocks = [self._block(block) for block in bridge.blocks]
         self._rotations: dict[int, tuple[Tensor, Tensor]] = {}
         self._compared = 0
         if probe:
-            shape, generator = (1, min(PROBE, self.context)), torch.Generator().manual_seed(0)
+            shape, generator = (1, min(PROBE, int(cfg.n_ctx))), torch.Generator().manual_seed(0)
             self.compare(torch.randint(len(self.embedding), shape, generator=generator))
-
-    def _unembedding_in_parts(self) -> list[Linear]:
-        weight, bias = self.unembedding
-        weights = weight.split(VOCABULARY[self.device.type])
-        biases = [None] * len(weights) if bias is None else bias.split(VOCABULARY[self.device.type])
-        return [Linear(w, b, self.matmul) for w, b in zip(weights, biases, strict=True)]
 
     def _block(self, block: Any) -> Block:
         attn, mlp = block.attn, block.mlp

@@ -15,9 +15,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuitlib.subjects.load import Subject
 from circuitlib.tasks.base import Metric, Prompts
 
 AblationKind = Literal["zero", "mean", "resample"]
+
+Tokens = Int[Tensor, "batch pos"]
+"""Token ids of sequences of one length, BOS first."""
+
+Heads = Sequence[int] | None
+"""Heads, numbered as actions are, in ascending order; all where it is None."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +53,7 @@ class Ablation:
                 "reference batch, and nothing else does"
             )
 
-    def other(
-        self, tokens: Int[Tensor, "batch pos"], counterfactual: Int[Tensor, "batch pos"] | None
-    ) -> Int[Tensor, "batch pos"] | None:
+    def other(self, tokens: Tokens, counterfactual: Tokens | None) -> Tokens | None:
         """The prompts that values are taken from, beside these: for a ``resample``, and None for the others.
 
         Raises ``ValueError`` when there are none, or they are not of the same shape.
@@ -71,11 +76,41 @@ class Ablation:
 ZERO = Ablation()
 
 
-def refuse_tokens(tokens: Int[Tensor, "n pos"], context: int, least: int = 1) -> None:
-    """Raise ``ValueError`` for no sequences, and for those shorter than ``least`` or longer than the context."""
-    count, length = tokens.shape
+def refuse_ids(subject: Subject, ids: Tensor) -> None:
+    """Raise ``ValueError`` for what is no table of token ids that the model has."""
+    vocabulary = len(subject.bridge.W_E)
+    if ids.dim() != 2 or ids.is_floating_point():
+        raise ValueError(f"token ids must be whole numbers [prompts, positions], not {ids.dtype} {list(ids.shape)}")
+    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < vocabulary:
+        raise ValueError(
+            f"token ids must be between 0 and {vocabulary - 1}, {subject.name}'s vocabulary, not {int(ids.min())} to "
+            f"{int(ids.max())}"
+        )
+
+
+def refuse_tokens(subject: Subject, tokens: Tokens, least: int = 1) -> None:
+    """Raise ``ValueError`` as :func:`refuse_ids` does, for no sequences, and for those shorter than ``least`` or longer than the context."""
+    refuse_ids(subject, tokens)
+    (count, length), context = tokens.shape, int(subject.bridge.cfg.n_ctx)
     if not count or not least <= length <= context:
-        raise ValueError(f"there must be sequences, of {least} to {context} tokens, and these are {count} of {length}")
+        raise ValueError(
+            f"{subject.name} takes sequences, one at least, of {least} to {context} tokens with BOS, not {count} of {length}"
+        )
+
+
+def refuse_prompts(subject: Subject, prompts: Prompts) -> None:
+    """Raise ``ValueError`` as :func:`refuse_tokens` does, and for prompts that begin with BOS twice, as no task's do. (A control span may: where
+    a paragraph begins, which is after BOS, a span may begin as well.)"""
+    bos = subject.tokenizer.bos_token_id
+    for tokens in (prompts.tokens, prompts.counterfactual):
+        if tokens is not None:
+            refuse_tokens(subject, tokens)
+            if bos is not None and tokens.shape[1] > 1 and (tokens[:, :2] == bos).all(1).any():
+                raise ValueError(
+                    f"{prompts.task} prompts begin with the BOS token {subject.tokenizer.bos_token!r} twice, which no prompt that a "
+                    "model has seen does; leave one out"
+                )
+    refuse_ids(subject, prompts.candidates)
 
 
 @dataclass(frozen=True)
@@ -105,23 +140,18 @@ class Scores:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Ablates every head of a subject, or some ``heads`` (numbered as actions are, in ascending order), one at a time.
+    """Ablates every head of a subject, or some ``heads``, one at a time.
 
-    Raises ``ValueError`` for heads that there are not, or are not in order."""
+    Raises ``ValueError`` for heads that there are not, or are not in order, and as :func:`refuse_prompts` and :func:`refuse_tokens` do."""
 
-    def task(self, prompts: Prompts, metric: Metric, heads: Sequence[int] | None = None) -> Scores:
+    def task(self, prompts: Prompts, metric: Metric, heads: Heads = None) -> Scores:
         """The task metric of each prompt."""
 
-    def control(
-        self,
-        spans: Int[Tensor, "spans pos"],
-        counterfactual: Int[Tensor, "spans pos"] | None = None,
-        heads: Sequence[int] | None = None,
-    ) -> Scores:
+    def control(self, spans: Tokens, counterfactual: Tokens | None = None, heads: Heads = None) -> Scores:
         """The mean next-token loss (nats) of each span; ``counterfactual`` spans for a resample ablation."""
 
 
-def some_heads(heads: Sequence[int] | None, count: int) -> list[int]:
+def some_heads(heads: Heads, count: int) -> list[int]:
     """The heads that an engine is asked for; by default all ``count``. Raises ``ValueError`` as an engine does."""
     chosen = list(range(count) if heads is None else heads)
     if not chosen or chosen != sorted(set(chosen)) or chosen[0] < 0 or chosen[-1] >= count:

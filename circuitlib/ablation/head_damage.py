@@ -12,7 +12,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -86,26 +86,28 @@ def head_damage(
     import pandas as pd
     import torch
 
+    from circuitlib.ablation.engine import refuse_prompts, refuse_tokens
     from circuitlib.ablation.sweep import engine
     from circuitlib.ablation.tables import reward
     from circuitlib.ablation.top import refuse_top, top_heads
     from circuitlib.tasks.base import LOGIT_DIFFERENCE, Prompts
 
+    prompts = [prompts] if isinstance(prompts, Prompts) else prompts
     _refuse_wrong_types(prompts, control)
     if type(top) not in (int, type(None)) or not isinstance(confidence, (int, float)):
         raise TypeError(f"top must be a whole number or None and confidence a number, not {top!r} and {confidence!r}")
-    if bos != "default" and (isinstance(prompts, Prompts) or any(isinstance(some, Prompts) for some in prompts)):
+    if bos != "default" and any(isinstance(some, Prompts) for some in prompts):
         raise ValueError("prompts that are tokenised already begin as they do; leave bos out")
     subject = _as_subject(model).with_bos(bos)
     if top is not None:
         refuse_top(top, subject.heads, confidence)
     groups = _as_prompts(subject.tokenizer, prompts)
     texts = [] if control is None else _as_tokens(subject.tokenizer, control)
-    _refuse_too_long(subject, [group.tokens for group in groups], "prompt")
-    _refuse_too_long(subject, texts, "control text")
     ablation = _as_ablation(ablation, groups, control)
-    for ids in _token_ids(groups, ablation):
-        _refuse_unknown_tokens(subject, ids)
+    for group in groups:
+        refuse_prompts(subject, group)
+    for tokens in (*texts, *ablation.reference):
+        refuse_tokens(subject, tokens)
 
     ablate = engine(subject, ablation)
     if top is None:
@@ -172,6 +174,11 @@ def plot_head_damage(frame: pd.DataFrame, column: str = "damage") -> Figure:
     sns.heatmap(grid, ax=axis, cmap="RdBu_r", vmin=-limit, vmax=limit, square=True, cbar_kws=bar)
     axis.set(title=names[0], xlabel="head", ylabel="layer")
     axis.tick_params(axis="y", rotation=0)
+    most = frame.nlargest(1, column).iloc[0]
+    figure.set_label(
+        f"The {column} of every head, layers down and heads across, red where losing the head does harm. "
+        f"Most: L{most['layer']}.H{most['head']}, {most[column]:.2f}."
+    )
     return figure
 
 
@@ -182,16 +189,12 @@ def _refuse_wrong_types(prompts: object, control: object) -> None:
     def is_list(value: object) -> TypeGuard[Sequence[object]]:
         return isinstance(value, Sequence) and not isinstance(value, str)
 
-    if not isinstance(prompts, Prompts):
-        if not is_list(prompts):
-            raise TypeError(
-                f"prompts must be a list of (text, right answer, wrong answer), not {type(prompts).__name__}"
-            )
-        if not prompts:
-            raise ValueError(NO_PROMPTS)
-        for i, prompt in enumerate(prompts):
-            if isinstance(prompt, Prompts):
-                continue
+    if not is_list(prompts):
+        raise TypeError(f"prompts must be a list of (text, right answer, wrong answer), not {type(prompts).__name__}")
+    if not prompts:
+        raise ValueError(NO_PROMPTS)
+    for i, prompt in enumerate(prompts):
+        if not isinstance(prompt, Prompts):
             if not (is_list(prompt) and len(prompt) == 3 and all(isinstance(part, str) for part in prompt)):
                 raise TypeError(f"prompt {i} must be (text, right answer, wrong answer), three strings, not {prompt!r}")
             _refuse_no_unicode(f"prompt {i}", *prompt)
@@ -241,24 +244,21 @@ def _as_subject(model: Any) -> Subject:
     )
 
 
-def _as_prompts(tokenizer: Tokenizer, prompts: Sequence[Triple] | Prompts | Sequence[Prompts]) -> list[Prompts]:
+def _as_prompts(tokenizer: Tokenizer, prompts: Sequence[Triple | Prompts]) -> list[Prompts]:
     """Prompts grouped by length, two different answers each."""
     from circuitlib.tasks.base import Example, Prompts, tokenise
 
-    if isinstance(prompts, Prompts):
-        groups = [prompts]
-    else:
-        groups = [prompt for prompt in prompts if isinstance(prompt, Prompts)]
-        triples = [prompt for prompt in prompts if not isinstance(prompt, Prompts)]
+    groups = [prompt for prompt in prompts if isinstance(prompt, Prompts) and len(prompt)]
+    triples = [prompt for prompt in prompts if not isinstance(prompt, Prompts)]
+    if spaced := [text for text, _, _ in triples if text.endswith(" ")]:
+        warnings.warn(
+            f"{len(spaced)} of {len(triples)} prompts end in a space, the first {spaced[0]!r}; most tokenizers put a space at "
+            "the beginning of the answer, and after one of its own a model expects no word",
+            stacklevel=3,
+        )
+    if triples:
         examples = [Example(text, right, [right, wrong], [1.0, -1.0], {}) for text, right, wrong in triples]
-        if spaced := [text for text, _, _ in triples if text.endswith(" ")]:
-            warnings.warn(
-                f"{len(spaced)} of {len(triples)} prompts end in a space, the first {spaced[0]!r}; most tokenizers put a space at "
-                "the beginning of the answer, and after one of its own a model expects no word",
-                stacklevel=3,
-            )
-        groups += tokenise("prompts", tokenizer, examples) if examples else []
-    groups = [group for group in groups if len(group)]
+        groups += tokenise("prompts", tokenizer, examples)
     if not groups:
         raise ValueError(NO_PROMPTS)
     for group in groups:
@@ -267,11 +267,10 @@ def _as_prompts(tokenizer: Tokenizer, prompts: Sequence[Triple] | Prompts | Sequ
                 f"the {group.task} prompts do not have one right and one wrong answer each; for another "
                 "metric use circuitlib.ablation.sweep.engine(subject).task(prompts, metric)"
             )
-        for text, same in zip(group.text, (group.right == group.wrong).tolist(), strict=True):
-            if same:
-                raise ValueError(
-                    f"the right and the wrong answer of {text!r} are the same token, so their logits never differ"
-                )
+        if same := (group.right == group.wrong).nonzero().flatten().tolist():
+            raise ValueError(
+                f"the right and the wrong answer of {group.text[same[0]]!r} are the same token, so their logits never differ"
+            )
     return groups
 
 
@@ -296,44 +295,11 @@ def _as_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Tensor]:
     """Token ids ``[texts, pos]``, BOS first, one tensor per length, shortest first."""
     import torch
 
-    from circuitlib.tasks.base import encode_text
+    from circuitlib.tasks.base import encode_texts
 
     by_length: dict[int, list[list[int]]] = defaultdict(list)
-    for i, text in enumerate(texts):
-        try:
-            ids = encode_text(tokenizer, text)
-        except ValueError as error:
-            raise ValueError(f"control text {i}: {error}") from error
+    for i, ids in enumerate(encode_texts(tokenizer, texts)):
         if len(ids) < 2:
             raise ValueError(f"control text {i} is empty, so there is no token to predict")
         by_length[len(ids)].append(ids)
     return [torch.tensor(rows) for _, rows in sorted(by_length.items())]
-
-
-def _token_ids(groups: Sequence[Prompts], ablation: Ablation) -> Iterator[Tensor]:
-    """Everything that is looked up in a model's vocabulary."""
-    for group in groups:
-        yield from (group.tokens, group.candidates)
-        if group.counterfactual is not None:
-            yield group.counterfactual
-    yield from ablation.reference
-
-
-def _refuse_unknown_tokens(subject: Subject, ids: Tensor) -> None:
-    vocabulary = len(subject.bridge.W_E)
-    if ids.dim() != 2 or ids.is_floating_point() or not ids.numel():
-        raise ValueError(f"token ids must be whole numbers [prompts, positions], not {ids.dtype} {list(ids.shape)}")
-    if not 0 <= int(ids.min()) <= int(ids.max()) < vocabulary:
-        raise ValueError(
-            f"token ids must be between 0 and {vocabulary - 1}, {subject.name}'s vocabulary, not {int(ids.min())} to "
-            f"{int(ids.max())}"
-        )
-
-
-def _refuse_too_long(subject: Subject, tokens: Sequence[Tensor], what: str) -> None:
-    context = int(subject.bridge.cfg.n_ctx)
-    longest = max((some.shape[1] for some in tokens), default=0)
-    if longest > context:
-        raise ValueError(
-            f"a {what} is {longest} tokens with BOS, and {subject.name} reads at most {context}; shorten it"
-        )

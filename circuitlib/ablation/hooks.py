@@ -3,18 +3,18 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.modules import module as module_hooks
 
-from circuitlib.ablation.engine import ZERO, Ablation, Scores, refuse_tokens, some_heads
+from circuitlib.ablation.engine import ZERO, Ablation, Heads, Scores, Tokens, refuse_prompts, refuse_tokens, some_heads
 from circuitlib.subjects.load import Subject
 from circuitlib.subjects.types import Bridge
-from circuitlib.tasks import Metric, Prompts
+from circuitlib.tasks import Metric, Prompts, Task
 
 HOOKED = 16
 """Prompts in a hooked forward pass; all their logits are held at once."""
@@ -35,6 +35,10 @@ _RUNNING = Lock()
 """A bridge's hooks act on every pass through it, whichever thread made them: one pass at a time."""
 
 
+class HookedBridge(ValueError):
+    """The bridge has hooks of its user, which are not run, or would change what is run."""
+
+
 class Hooks:
     """One hooked forward pass per head, on any architecture with ``hook_z``. Hooks that the bridge has already
     stay in force."""
@@ -42,17 +46,12 @@ class Hooks:
     def __init__(self, subject: Subject, ablation: Ablation = ZERO) -> None:
         self.subject, self.ablation = subject, ablation
 
-    def task(self, prompts: Prompts, metric: Metric, heads: Sequence[int] | None = None) -> Scores:
+    def task(self, prompts: Prompts, metric: Metric, heads: Heads = None) -> Scores:
         """See :class:`circuitlib.ablation.engine.Engine`."""
         scores = hooked_task(self.subject, prompts, metric, self._sets(heads), self.ablation)
         return Scores(scores[:, 0], scores[:, 1:], loss=False)
 
-    def control(
-        self,
-        spans: Int[Tensor, "spans pos"],
-        counterfactual: Int[Tensor, "spans pos"] | None = None,
-        heads: Sequence[int] | None = None,
-    ) -> Scores:
+    def control(self, spans: Tokens, counterfactual: Tokens | None = None, heads: Heads = None) -> Scores:
         """See :class:`circuitlib.ablation.engine.Engine`."""
         scores = hooked_control(self.subject, spans, self._sets(heads), self.ablation, counterfactual)
         return Scores(scores[:, 0], scores[:, 1:], loss=True)
@@ -65,27 +64,29 @@ def hooked_task(
     subject: Subject, prompts: Prompts, metric: Metric, head_sets: Sequence[HeadSet], ablation: Ablation = ZERO
 ) -> Float[Tensor, "batch sets"]:
     """The task metric with each set of heads ablated: one forward pass per set for every ``HOOKED`` prompts."""
-    refuse_tokens(prompts.tokens, int(subject.bridge.cfg.n_ctx))
-    other = ablation.other(prompts.tokens, prompts.counterfactual)
-    return _scores(subject, prompts.tokens, head_sets, ablation, other, task_score(prompts, metric))
+    refuse_prompts(subject, prompts)
+    return _scores(subject, prompts.tokens, prompts.counterfactual, head_sets, ablation, task_score(prompts, metric))
+
+
+def hooked_scores(
+    subject: Subject, task: Task, count: int, seed: int, head_sets: Sequence[HeadSet] = (), ablation: Ablation = ZERO
+) -> Scores:
+    """The scores of a task's prompts (:meth:`circuitlib.tasks.base.Task.prompts`), clean and with each set of heads ablated together."""
+    groups = task.prompts(subject.tokenizer, count, seed)
+    scores = torch.cat([hooked_task(subject, group, task.metric, [(), *head_sets], ablation) for group in groups])
+    return Scores(scores[:, 0], scores[:, 1:], loss=False)
 
 
 def hooked_control(
     subject: Subject,
-    spans: Int[Tensor, "spans pos"],
+    spans: Tokens,
     head_sets: Sequence[HeadSet],
     ablation: Ablation = ZERO,
-    counterfactual: Int[Tensor, "spans pos"] | None = None,
-) -> Float[Tensor, "spans sets"]:
+    counterfactual: Tokens | None = None,
+) -> Float[Tensor, "batch sets"]:
     """The mean next-token loss (nats) with each set of heads ablated."""
-
-    def score(logits: Tensor, rows: slice) -> Tensor:
-        targets = spans[rows, 1:].to(logits.device)
-        return F.cross_entropy(logits[:, :-1].mT, targets, reduction="none").mean(1)
-
-    refuse_tokens(spans, int(subject.bridge.cfg.n_ctx), least=2)
-    other = ablation.other(spans, counterfactual)
-    return _scores(subject, spans, head_sets, ablation, other, score)
+    refuse_tokens(subject, spans, least=2)
+    return _scores(subject, spans, counterfactual, head_sets, ablation, control_score(spans))
 
 
 def task_score(prompts: Prompts, metric: Metric) -> Score:
@@ -101,24 +102,18 @@ def task_score(prompts: Prompts, metric: Metric) -> Score:
     return score
 
 
-def ablated_logits(
-    subject: Subject,
-    tokens: Int[Tensor, "batch pos"],
-    heads: HeadSet,
-    ablation: Ablation = ZERO,
-    counterfactual: Int[Tensor, "batch pos"] | None = None,
-) -> Float[Tensor, "batch pos vocab"]:
-    """Logits with a set of heads ablated together.
+def control_score(spans: Tokens) -> Score:
+    """The mean next-token loss of logits."""
 
-    Raises ``ValueError`` when the bridge's ``hook_z`` has no dimension for heads, or a resample ablation has no
-    counterfactual.
-    """
-    other = ablation.other(tokens, counterfactual)
-    return _ablated(subject, tokens, heads, values_of(subject, ablation, other))
+    def score(logits: Tensor, rows: slice) -> Tensor:
+        targets = spans[rows, 1:].to(logits.device, copy=True)  # as above
+        return F.cross_entropy(logits[:, :-1].mT, targets, reduction="none").mean(1)
+
+    return score
 
 
 def run(
-    bridge: Bridge, tokens: Int[Tensor, "batch pos"], hooks: Sequence[Hook] = (), gradient: bool = False
+    bridge: Bridge, tokens: Tokens, hooks: Sequence[Hook] = (), gradient: bool = False
 ) -> Float[Tensor, "batch pos vocab"]:
     """Logits of a forward pass with these hooks added, and none left behind; safe among threads.
 
@@ -132,18 +127,17 @@ def run(
         return bridge.run_with_hooks(tokens.to(bridge.W_E.device), fwd_hooks=list(hooks))
 
 
-def hooks_of_users(bridge: Bridge) -> list[str]:
-    """Names of the hook points and modules of a bridge that have forward hooks, TransformerLens' or torch's, those that TransformerLens
+def hooks_of_users(bridge: Bridge, way: Literal["forward", "backward"] = "forward") -> list[str]:
+    """Names of the hook points and modules of a bridge that have hooks of a ``way``, TransformerLens' or torch's, those that TransformerLens
     and transformers put on every bridge apart; and what acts on every module of torch."""
     from transformer_lens.hook_points import HookPoint
 
-    points = bridge.hook_dict.items()
-    names = {name for name, point in points if point.fwd_hooks or point._forward_hooks or point._forward_pre_hooks}
-    if module_hooks._global_forward_hooks or module_hooks._global_forward_pre_hooks:
+    kinds = f"_{way}_hooks", f"_{way}_pre_hooks"  # to torch, TransformerLens' are hooks like any others
+    names = {name for name, point in bridge.hook_dict.items() if any(getattr(point, kind) for kind in kinds)}
+    if any(getattr(module_hooks, f"_global{kind}") for kind in kinds):
         names.add("every module of torch")
-    for name, module in bridge.original_model.named_modules():
-        hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
-        homes = [str(getattr(hook, "__module__", "")) for hook in hooks]
+    for name, module in [("the bridge", bridge), *bridge.original_model.named_modules()]:
+        homes = [str(getattr(hook, "__module__", "")) for kind in kinds for hook in getattr(module, kind).values()]
         if not isinstance(module, HookPoint) and not all(home.startswith(LIBRARIES) for home in homes):
             names.add(name or "the model")
     return sorted(names)
@@ -151,12 +145,13 @@ def hooks_of_users(bridge: Bridge) -> list[str]:
 
 def _scores(
     subject: Subject,
-    tokens: Int[Tensor, "batch pos"],
+    tokens: Tokens,
+    counterfactual: Tokens | None,
     head_sets: Sequence[HeadSet],
     ablation: Ablation,
-    other: Int[Tensor, "batch pos"] | None,
     score: Score,
 ) -> Float[Tensor, "batch sets"]:
+    other = ablation.other(tokens, counterfactual)
     mean = values_of(subject, ablation, None) if ablation.kind == "mean" else None
     pieces = []
     for first in range(0, len(tokens), HOOKED):
@@ -172,7 +167,7 @@ Values = list[Tensor] | None
 None for zero."""
 
 
-def values_of(subject: Subject, ablation: Ablation, other: Int[Tensor, "batch pos"] | None) -> Values:
+def values_of(subject: Subject, ablation: Ablation, other: Tokens | None) -> Values:
     """What an ablation puts in heads' place; other: the prompts of a ``resample``."""
     if ablation.kind == "zero":
         return None
@@ -187,7 +182,7 @@ def values_of(subject: Subject, ablation: Ablation, other: Int[Tensor, "batch po
     return [(sum_ / count).to(subject.bridge.W_E) for sum_ in total]
 
 
-def _clean_values(subject: Subject, tokens: Int[Tensor, "batch pos"]) -> list[Tensor]:
+def _clean_values(subject: Subject, tokens: Tokens) -> list[Tensor]:
     """Each layer's ``hook_z``."""
     kept: list[Tensor] = []
 
@@ -199,9 +194,7 @@ def _clean_values(subject: Subject, tokens: Int[Tensor, "batch pos"]) -> list[Te
     return kept
 
 
-def _ablated(
-    subject: Subject, tokens: Int[Tensor, "batch pos"], heads: HeadSet, values: Values
-) -> Float[Tensor, "batch pos vocab"]:
+def _ablated(subject: Subject, tokens: Tokens, heads: HeadSet, values: Values) -> Float[Tensor, "batch pos vocab"]:
     by_layer: dict[int, list[int]] = {}
     for head in heads:
         layer, column = divmod(head, subject.heads_per_layer)

@@ -14,15 +14,24 @@ The same arithmetic as :class:`circuitlib.ablation.hooks.Hooks`, with less of it
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
-from jaxtyping import Int
 from torch import Tensor
 
-from circuitlib.ablation.decoder import Decoder, HookedBridge, UnknownArchitecture
-from circuitlib.ablation.engine import ZERO, Ablation, Engine, Scores, refuse_tokens, some_heads
-from circuitlib.ablation.hooks import Hooks
+from circuitlib.ablation.decoder import Decoder, UnknownArchitecture
+from circuitlib.ablation.engine import (
+    ZERO,
+    Ablation,
+    Engine,
+    Heads,
+    Scores,
+    Tokens,
+    refuse_prompts,
+    refuse_tokens,
+    some_heads,
+)
+from circuitlib.ablation.hooks import HookedBridge, Hooks, values_of
 from circuitlib.memory import keep_freed_memory
 from circuitlib.subjects.load import Subject, refuse_device
 from circuitlib.tasks import Metric, Prompts
@@ -44,33 +53,24 @@ class Sweep:
     """All heads at the cost of a fraction of a forward pass each. Exact.
 
     matmul: see :class:`circuitlib.ablation.decoder.Decoder`; narrower than the subject's own type is inexact.
-    positions: positions that run through a block at once; by default what suits the device.
 
     Each call compares the decoder with the bridge on one of its prompts, which are of one length. Raises, here and
     from a call, :class:`circuitlib.ablation.decoder.UnknownArchitecture` when the two do not compute the same and
-    :class:`circuitlib.ablation.decoder.HookedBridge` when the bridge has hooks; ``ValueError`` when it is neither on
+    :class:`circuitlib.ablation.hooks.HookedBridge` when the bridge has hooks; ``ValueError`` when it is neither on
     a processor nor on CUDA.
     """
 
-    def __init__(
-        self,
-        subject: Subject,
-        ablation: Ablation = ZERO,
-        *,
-        matmul: torch.dtype | None = None,
-        positions: int | None = None,
-    ) -> None:
+    def __init__(self, subject: Subject, ablation: Ablation = ZERO, matmul: torch.dtype | None = None) -> None:
         refuse_device(subject.bridge.W_E.device)
         keep_freed_memory()
-        self.ablation, self.decoder = ablation, Decoder(subject.bridge, matmul)
+        self.subject, self.ablation, self.decoder = subject, ablation, Decoder(subject.bridge, matmul)
         self.device = self.decoder.device
-        self.positions = positions or POSITIONS[self.device.type]
-        self.unembedded = UNEMBEDDED[self.device.type]
-        self.mean = self._mean_values() if ablation.kind == "mean" else None
+        self.positions, self.unembedded = POSITIONS[self.device.type], UNEMBEDDED[self.device.type]
+        self.mean = values_of(subject, ablation, None) if ablation.kind == "mean" else None
 
-    def task(self, prompts: Prompts, metric: Metric, heads: Sequence[int] | None = None) -> Scores:
+    def task(self, prompts: Prompts, metric: Metric, heads: Heads = None) -> Scores:
         """See :class:`circuitlib.ablation.engine.Engine`."""
-        refuse_tokens(prompts.tokens, self.decoder.context)
+        refuse_prompts(self.subject, prompts)
         candidates, signs = prompts.candidates.to(self.device), prompts.signs.to(self.device)
 
         def score(final: Tensor, first: int) -> Tensor:
@@ -80,16 +80,11 @@ class Sweep:
             return metric.function(logits, normaliser, signs[rows, None].double()).to(final.dtype)
 
         other = self.ablation.other(prompts.tokens, prompts.counterfactual)
-        return Scores(*self._sweep(prompts.tokens, other, heads, score, True), loss=False)
+        return self._sweep(prompts.tokens, other, heads, score, last_only=True)
 
-    def control(
-        self,
-        spans: Int[Tensor, "spans pos"],
-        counterfactual: Int[Tensor, "spans pos"] | None = None,
-        heads: Sequence[int] | None = None,
-    ) -> Scores:
+    def control(self, spans: Tokens, counterfactual: Tokens | None = None, heads: Heads = None) -> Scores:
         """See :class:`circuitlib.ablation.engine.Engine`."""
-        refuse_tokens(spans, self.decoder.context, least=2)
+        refuse_tokens(self.subject, spans, least=2)
         targets = spans[:, 1:].to(self.device)
 
         def score(final: Tensor, first: int) -> Tensor:
@@ -104,16 +99,9 @@ class Sweep:
 
         if (other := self.ablation.other(spans, counterfactual)) is not None:
             other = other[:, :-1]
-        return Scores(*self._sweep(spans[:, :-1], other, heads, score, False), loss=True)
+        return self._sweep(spans[:, :-1], other, heads, score, last_only=False)
 
-    def _sweep(
-        self,
-        tokens: Int[Tensor, "batch pos"],
-        other: Int[Tensor, "batch pos"] | None,
-        heads: Sequence[int] | None,
-        score: Score,
-        last_only: bool,
-    ) -> tuple[Tensor, Tensor]:
+    def _sweep(self, tokens: Tokens, other: Tokens | None, heads: Heads, score: Score, last_only: bool) -> Scores:
         """Groups of prompts, each thread taking the next one with products of its own."""
         places: list[list[int]] = [[] for _ in self.decoder.blocks]
         for head in some_heads(heads, len(places) * self.decoder.heads):
@@ -124,7 +112,7 @@ class Sweep:
         group = min(group, -(-batch // threads))
         starts = range(0, batch, group)
 
-        def of_group(first: int) -> tuple[Tensor, Tensor]:
+        def of_group(first: int) -> Scores:
             rows = slice(first, first + group)
             others = None if other is None else other[rows].to(self.device)
             return self._sweep_group(tokens[rows].to(self.device), others, places, first, score, last_only)
@@ -138,19 +126,12 @@ class Sweep:
                 swept = pool.map(of_group, starts)
                 compared.result()
                 parts = list(swept)
-        clean, ablated = zip(*parts, strict=True)
-        return torch.cat(clean), torch.cat(ablated)
+        return Scores.of_all(parts)
 
     @torch.inference_mode()
     def _sweep_group(
-        self,
-        tokens: Int[Tensor, "group pos"],
-        other: Int[Tensor, "group pos"] | None,
-        places: list[list[int]],
-        first: int,
-        score: Score,
-        last_only: bool,
-    ) -> tuple[Tensor, Tensor]:
+        self, tokens: Tokens, other: Tokens | None, places: list[list[int]], first: int, score: Score, last_only: bool
+    ) -> Scores:
         """places: of each layer's heads, those that are ablated."""
         model, group = self.decoder, len(tokens)
         sequences = max(1, self.positions // tokens.shape[1])
@@ -173,22 +154,7 @@ class Sweep:
             x = model.after_block(i, mixed)
         final = model.norm(x[:, -1:] if last_only else x, model.norm_final)
         clean = score(final[:, None], first)[:, 0]
-        return clean.cpu(), torch.cat(columns, dim=1).cpu()
-
-    @torch.inference_mode()
-    def _mean_values(self) -> list[Tensor]:
-        """Each layer's mean ``hook_z`` over all positions of the reference batch, ``[head, d_head]``."""
-        model, count = self.decoder, sum(tokens.numel() for tokens in self.ablation.reference)
-        means = [torch.zeros((), dtype=torch.float64)] * len(model.blocks)
-        for tokens in self.ablation.reference:
-            model.compare(tokens[:1])
-            for some in tokens.split(max(1, self.positions // tokens.shape[1])):
-                x = model.embed(some.to(self.device))
-                for i in range(len(model.blocks)):
-                    z = model.attend(i, x, False)
-                    means[i] = means[i] + z.double().sum((0, 1)) / count
-                    x = model.after_block(i, model.after_heads(i, x, z))
-        return [mean.to(model.embedding.dtype) for mean in means]
+        return Scores(clean.cpu(), torch.cat(columns, dim=1).cpu(), loss=not last_only)
 
 
 def engine(subject: Subject, ablation: Ablation = ZERO) -> Engine:

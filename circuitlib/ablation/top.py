@@ -19,8 +19,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuitlib.ablation.engine import Engine, Scores
-from circuitlib.tasks.base import Metric, Prompts
+from circuitlib.ablation.engine import Engine
+from circuitlib.tasks.base import Metric, Prompts, some_prompts
 
 FIRST = 32
 """Prompts in the first round."""
@@ -56,7 +56,8 @@ def top_heads(
     left, before, pairs = torch.arange(heads), 0, 0
     for end in ends:
         rows = order[before:end].sort().values
-        damage[rows[:, None], left] = _measure(engine, groups, metric, rows, left).damage.double()
+        parts = [engine.task(some, metric, left.tolist()).damage for some in some_prompts(groups, rows)]
+        damage[rows[:, None], left] = torch.cat(parts).double()
         pairs += len(rows) * len(left)
         if end < count:
             error = (1 - confidence) / (top * max(1, heads - top) * (len(ends) - 1))
@@ -93,16 +94,3 @@ def undecided(damage: Float[Tensor, "n heads"], count: int, top: int, error: flo
         mean_error = difference.std(0) * ((1 - n / count) / n) ** 0.5
         ahead += difference.mean(0) > float(t.isf(error, n - 1)) * mean_error
     return (ahead < top).nonzero()[:, 0]
-
-
-def _measure(
-    engine: Engine, groups: Sequence[Prompts], metric: Metric, rows: Int[Tensor, " rows"], heads: Int[Tensor, " left"]
-) -> Scores:
-    """Some heads on some prompts, counted through all groups and in order."""
-    parts, first = [], 0
-    for group in groups:
-        inside = rows[(rows >= first) & (rows < first + len(group))] - first
-        if len(inside):
-            parts.append(engine.task(group[inside], metric, heads.tolist()))
-        first += len(group)
-    return Scores.of_all(parts)

@@ -15,8 +15,10 @@ from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.search.oracle import head_order
 from circuitlib.search.orders import random_orders
 from circuitlib.search.trials import EPISODE_SEED
-from circuitlib.studies.circuits import Rankings, measure_circuits, shares
+from circuitlib.studies.circuits import Rankings, measure_circuits
+from circuitlib.studies.faithfulness import shares
 from circuitlib.studies.reading import play
+from circuitlib.tasks import TASKS
 
 SIZES = (1, 5, 10, 20, 50)
 """Heads of a circuit; no more than the paper's policy picks."""
@@ -33,7 +35,7 @@ PLANNED = 5
 
 def circuits(run: Run) -> pd.DataFrame:
     """The main tasks' heads by reward (``damage``; the mean over the evaluation tables, as the oracle knows it), by attribution (the same, estimated by one gradient)
-    and at random: :func:`circuitlib.studies.circuits.shares` of what is stored, :func:`circuitlib.studies.circuits.measure_circuits`."""
+    and at random: :func:`circuitlib.studies.faithfulness.shares` of what is stored, :func:`circuitlib.studies.circuits.measure_circuits`."""
     rankings: dict[str, Rankings] = {}
     for i, task in enumerate(run.main_tasks):
         numbers = torch.Generator().manual_seed(EPISODE_SEED + i)
@@ -64,7 +66,7 @@ def _measured(
     asked = {"rankings": rankings, "sizes": sizes, "prompts": count, "seed": STUDY_SEED, "kinds": kinds}
 
     def measure(some: Sequence[str]) -> pd.DataFrame:
-        of_some = {task: rankings[task] for task in some}
+        of_some = {TASKS[task]: rankings[task] for task in some}
         scores = measure_circuits(run.subject, of_some, sizes, count, STUDY_SEED, kinds, text)
         return scores.assign(rests_on=rests_on)
 

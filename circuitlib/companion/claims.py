@@ -10,6 +10,7 @@ fractions are taken as given, because it publishes no spread of them; of its sha
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -20,7 +21,7 @@ from scipy.special import stdtrit
 from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion import verdicts
 from circuitlib.companion.frames import closer_prompts, evaluation, evaluation_episodes, pairs, rivals
-from circuitlib.companion.legend import condition_in_words, task_title
+from circuitlib.companion.legend import ATTRIBUTION, SEARCHERS, condition_in_words, task_title
 from circuitlib.companion.paper import PAPER, best_head_share, mechrl, paper_fractions
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
@@ -28,20 +29,24 @@ from circuitlib.manifest import content_hash
 from circuitlib.search.env import BUDGET
 from circuitlib.search.episodes import NOTHING
 from circuitlib.search.oracle import best_head
-from circuitlib.studies.evaluate import after_picks, ahead, by_seed, summarise
+from circuitlib.studies.evaluate import CONDITION, after_picks, ahead, by_seed, summarise
 from circuitlib.studies.intervals import Interval, difference, fraction, share
+from circuitlib.studies.undecided import repeated, seeds_as_one, what_decides
 
 COUNTS = (10, BUDGET)
 """Heads measured after which the headline's policy is set beside its rivals."""
 
-RIVALS = {"static prior": "a fixed list", "random": "random search"}
+RIVALS = ("static prior", "random")
 """Searchers that the paper has none or too little of, told nothing."""
 
-PRICED_RIVALS = {"list, in turns": "two lists in turns", "gradient, then verify": "attribution"}
+PRICED_RIVALS = ("list, in turns", ATTRIBUTION)
 """The same, on the axis of price."""
 
 REDUNDANT = 0.1
 """Heads of a task are redundant when more than this share of their pairs is."""
+
+SEEING = "notebook 05"
+"""Where what seeing gains is measured."""
 
 COLUMNS = ["claim", "unit", "paper", "ours", "low", "high", "verdict", "measured_in", "rests_on", "note"]
 
@@ -63,7 +68,7 @@ def claims(run: Run) -> pd.DataFrame:
     tables = [run.table_path(task, "evaluation").name for task in (*run.main_tasks, CONTROL)]
     return run.frame(
         "claims",
-        lambda: pd.DataFrame(_rows(run), columns=COLUMNS),
+        lambda: _ledger(run, _evidence(run)),
         __name__,
         results=run.hashes("evaluation.parquet", "rivals.parquet", "seeing.csv", "pairs.csv", *tables),
         paper=content_hash(PAPER),
@@ -71,15 +76,65 @@ def claims(run: Run) -> pd.DataFrame:
     )
 
 
-def _rows(run: Run) -> Iterator[Row]:
-    yield from _fractions(run)
+def undecided(run: Run) -> pd.DataFrame:
+    """What would decide each undecided claim, but for what seeing gains, of which no plays are kept; columns of the ledger, and of
+    :func:`circuitlib.studies.undecided.what_decides`."""
+    ledger, evidence = claims(run), _evidence(run)
+    open_ones = (ledger["verdict"] == "undecided") & (ledger["measured_in"] != SEEING)
+
+    def verdicts(times: int, seeds: bool) -> pd.Series:
+        return _ledger(run, evidence.of(times, seeds))["verdict"][open_ones]
+
+    return ledger[open_ones].join(what_decides(verdicts, evidence.pool))
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What claims are computed from: rows of the run's frames, episodes' pool of prompts, and how many ``times`` as many prompts as it has they are
+    taken to be of."""
+
+    evaluation: pd.DataFrame
+    rivals: pd.DataFrame
+    seeing: pd.DataFrame
+    pairs: pd.DataFrame
+    pool: int
+    times: int = 1
+
+    def of(self, times: int, seeds: bool) -> "_Evidence":
+        """As if the same were found on so many ``times`` as many prompts and episodes, and, without ``seeds``, by boundlessly many. What seeing gains stays as it
+        is."""
+        found, priced = self.evaluation, self.rivals
+        if not seeds:
+            found, priced = seeds_as_one(found, CONDITION), seeds_as_one(priced, ["searcher", "price"])
+        found, priced = repeated(found, times), repeated(priced, times)
+        return replace(self, evaluation=found, rivals=priced, pool=times * self.pool, times=times)
+
+
+def _evidence(run: Run) -> _Evidence:
+    counts = {min(count, run.card.heads) for count in COUNTS}
+    found, priced = evaluation(run), rivals(run)
+    return _Evidence(
+        found[found["task"].isin(run.main_tasks) & (found["planned_k"] <= 1) & found["measured"].isin(counts)],
+        priced[(priced["task"] == run.settings.held_out_task) & priced["price"].isin(COUNTS)],
+        seeing(run),
+        pairs(run),
+        run.settings.evaluation_prompts,
+    )
+
+
+def _ledger(run: Run, evidence: _Evidence) -> pd.DataFrame:
+    return pd.DataFrame(_rows(run, evidence), columns=COLUMNS)
+
+
+def _rows(run: Run, evidence: _Evidence) -> Iterator[Row]:
+    yield from _fractions(run, evidence)
     if run.settings.held_out_task in run.main_tasks:
-        yield from _gains(run)
-        yield from _rivals(run)
-        yield from _priced_rivals(run)
-    yield from _one_best_head(run)
+        yield from _gains(run, evidence)
+        yield from _rivals(run, evidence)
+        yield from _priced_rivals(run, evidence)
+    yield from _one_best_head(run, evidence)
     if "ioi" in run.main_tasks:
-        yield _superadditive(run)
+        yield _superadditive(run, evidence)
 
 
 def agrees(ours: Interval, paper: Interval) -> str:
@@ -88,9 +143,9 @@ def agrees(ours: Interval, paper: Interval) -> str:
     return verdicts.agreement(low, high)
 
 
-def _fractions(run: Run) -> Iterator[Row]:
+def _fractions(run: Run, evidence: _Evidence) -> Iterator[Row]:
     """What the paper has a fraction of, in the conditions that this run has: as many heads as picks, without planning."""
-    summary = after_picks(summarise(evaluation(run), run.settings.evaluation_prompts).query("planned_k <= 1"))
+    summary = after_picks(summarise(evidence.evaluation, evidence.pool))
     for (task, k, told), given in paper_fractions().items():
         trained_on = task in run.training_tasks
         if task not in run.main_tasks or told not in ([task] if trained_on else [NOTHING, *run.training_tasks]):
@@ -105,64 +160,65 @@ def _fractions(run: Run) -> Iterator[Row]:
         yield claim, "fraction of oracle", given, *ours, verdict, *rests_on, note
 
 
-def _rivals(run: Run) -> Iterator[Row]:
+def _rivals(run: Run, evidence: _Evidence) -> Iterator[Row]:
     """The policy of the headline, trained with k=5 and told nothing, beside what the paper lacks at its price."""
-    told_nothing = evaluation(run).query(f"task == {run.settings.held_out_task!r} and signal == {NOTHING!r}")
+    told_nothing = evidence.evaluation.query(f"task == {run.settings.held_out_task!r} and signal == {NOTHING!r}")
     for count in sorted({min(count, run.card.heads) for count in COUNTS}):
         rows = told_nothing[told_nothing["measured"] == count]
-        policy = rows.query("searcher == 'policy' and trained_k == 5 and planned_k == 1")
-        for searcher, name in RIVALS.items():
-            more = ahead(policy, rows[rows["searcher"] == searcher], run.settings.evaluation_prompts)
-            claim = f"{task_title(run.settings.held_out_task)}, after {count} heads: the headline's policy finds more than {name}"
+        policy = rows.query("searcher == 'policy' and trained_k == 5")
+        for searcher in RIVALS:
+            more = ahead(policy, rows[rows["searcher"] == searcher], evidence.pool)
+            claim = f"{task_title(run.settings.held_out_task)}, after {count} heads: {_ahead_of(searcher)}"
             rests_on = (verdicts.beats(more.low, more.high), "notebook 04", "policies")
             yield claim, "fraction of oracle, paired", np.nan, *more, *rests_on, "told nothing"
 
 
-def _gains(run: Run) -> Iterator[Row]:
+def _ahead_of(searcher: str) -> str:
+    return f"the headline's policy ahead of {SEARCHERS[searcher].title}"
+
+
+def _gains(run: Run, evidence: _Evidence) -> Iterator[Row]:
     """What the policy of the headline gains by seeing its rewards."""
-    rows: Any = seeing(run).query(
+    rows: Any = evidence.seeing.query(
         f"task == {run.settings.held_out_task!r} and searcher == 'policy' and trained_k == 5 and told == {NOTHING!r} and shown == 'blind'"
     )
     for row in rows[rows["measured"].isin(COUNTS)].itertuples():
         claim = f"{task_title(row.task)}, after {row.measured} heads: what seeing gains the headline's policy"
         word = verdicts.gains(row.effect_low, row.effect_high, row.ratio)
         numbers = row.effect, row.effect_low, row.effect_high
-        yield claim, "fraction of oracle, paired", np.nan, *numbers, word, "notebook 05", "policies", "over zeros"
+        yield claim, "fraction of oracle, paired", np.nan, *numbers, word, SEEING, "policies", "over zeros"
 
 
-def _priced_rivals(run: Run) -> Iterator[Row]:
+def _priced_rivals(run: Run, evidence: _Evidence) -> Iterator[Row]:
     """The same policy beside rivals on the axis of price, by the head that each would name."""
-    played = rivals(run).query(f"task == {run.settings.held_out_task!r}")
-    for count, (searcher, name) in product(COUNTS, PRICED_RIVALS.items()):
-        at = played[played["price"] == count]
+    for count, searcher in product(COUNTS, PRICED_RIVALS):
+        at = evidence.rivals[evidence.rivals["price"] == count]
         policy, rival = (at[at["searcher"] == one] for one in ("policy k=5", searcher))
         mine, theirs = (by_seed(one, "named") for one in (policy, rival))
         oracle = by_seed(policy, "oracle")[0]
-        more = fraction(mine, oracle, run.settings.evaluation_prompts, against=theirs)
-        claim = (
-            f"{task_title(run.settings.held_out_task)}, at price {count}: the headline's policy names more than {name}"
-        )
+        more = fraction(mine, oracle, evidence.pool, against=theirs)
+        claim = f"{task_title(run.settings.held_out_task)}, at price {count}: {_ahead_of(searcher)}"
         rests_on = (verdicts.beats(more.low, more.high), "notebook 06", "policies")
         yield claim, "fraction of oracle, paired", np.nan, *more, *rests_on, "told nothing"
 
 
-def _one_best_head(run: Run) -> Iterator[Row]:
+def _one_best_head(run: Run, evidence: _Evidence) -> Iterator[Row]:
     for task in run.main_tasks:
         if task in mechrl()["heads_20_policy_10_oracle_episodes"]:
             rewards = evaluation_episodes(run, task).mean(1)
             most = best_head(rewards).bincount().max().item() / len(rewards)
-            ours = share(most, len(rewards), run.settings.evaluation_prompts)
+            ours = share(most, evidence.times * len(rewards), evidence.pool)
             paper = share(*best_head_share(task), None)
             claim = f"{task_title(task)}: in how many episodes one and the same head is the best"
             rests_on = (agrees(ours, paper), "notebook 02", "tables")
             yield claim, "share of episodes", paper.value, *ours, *rests_on, "the head that is it most often"
 
 
-def _superadditive(run: Run) -> Row:
+def _superadditive(run: Run, evidence: _Evidence) -> Row:
     """Low and high: the shares of pairs whose excess is above zero, and is not below it, at 95% for all pairs together, by Student's t over
     prompts (Bonferroni)."""
-    rows, prompts = pairs(run).query("task == 'ioi'"), closer_prompts(run)
-    reach = rows["error"] * stdtrit(prompts - 1, 1 - 0.025 / len(rows))
+    rows, prompts = evidence.pairs.query("task == 'ioi'"), evidence.times * closer_prompts(run)
+    reach = rows["error"] / evidence.times**0.5 * stdtrit(prompts - 1, 1 - 0.025 / len(rows))
     ours = Interval(*((rows["excess"] + shift > 0).mean() for shift in (0, -reach, reach)))
     claim = f"{task_title('ioi')}: a tenth of the pairs of its twelve best heads, or more, are redundant"
     rests_on = (verdicts.beats(ours.low - REDUNDANT, ours.high - REDUNDANT), "notebook 07", "tables")

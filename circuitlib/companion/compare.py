@@ -15,6 +15,7 @@ import pandas as pd
 
 from circuitlib.ablation.build import apart
 from circuitlib.ablation.tables import load_table
+from circuitlib.companion.commands import by_command
 from circuitlib.companion.learned import LEARNED
 from circuitlib.companion.run import OTHERS, Run
 from circuitlib.manifest import content_hash, load_frame
@@ -35,10 +36,6 @@ SPREAD_FLOOR = 0.01
 seeds agree, a tenth of a point is no difference."""
 
 INFINITE = float("inf")
-
-STUDY = "training_ways.csv"
-"""What no run measures by itself, and is not compared: :mod:`circuitlib.companion.training_ways`."""
-
 
 Row = tuple[str, str, float, float, bool]
 
@@ -74,12 +71,6 @@ def _results(folder: Path) -> Iterator[Path]:
     for path in folder.rglob("*.*"):
         if path.suffix != ".json" and not path.stem.endswith(OTHERS):
             yield path
-
-
-def by_command(run: Run) -> set[str]:
-    """The files that only the ``STUDY``'s command measures: itself, and tables to train on of tasks that no policy of the run is trained on."""
-    others = [name for name in run.tasks if name not in run.training_tasks]
-    return {STUDY, *(run.table_path(name, "train").name for name in others)}
 
 
 def _by_difference(result: str, difference: float, bar: float = FRAME_TOLERANCE) -> Row:
@@ -141,13 +132,14 @@ def _histories(ours: Path, theirs: Path) -> float:
 def _rivals(ours: Path, theirs: Path, same_policies: bool, episodes: int) -> list[Row]:
     """Searchers on the axis of price: whether both runs have the same ones, and what they name and find on average, as a fraction of the
     oracle (nothing where nothing is found), and have measured, without the paper's policies where these are others; apart, what was learned
-    on behaviours, where that was learned anew. One that adapts may turn elsewhere on a rounding, which an episode feels and their mean hardly."""
+    on behaviours, where that was learned anew. One that adapts may turn elsewhere on a rounding, which an episode feels and their mean hardly.
+    ``MaskablePPO``, which a command alone trains, need not play."""
     others: tuple[str, ...] = () if same_policies else ("policy",)
     learned = [content_hash(folder / LEARNED) for folder in (ours, theirs) if (folder / LEARNED).exists()]
     anew = ("headwise", "belief") if len(set(learned)) > 1 else ()
     means, all_ = [], []
     for folder in (ours, theirs):
-        frame = load_frame(folder / "rivals.parquet")
+        frame = load_frame(folder / "rivals.parquet").query("searcher != 'MaskablePPO'")
         frame["found"] = frame["found"].fillna(0.0)
         by = frame.groupby(["task", "searcher", "price"])
         all_.append(set(by.groups))

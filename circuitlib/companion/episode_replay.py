@@ -20,6 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion.frames import evaluation_episodes, head_rewards
 from circuitlib.companion.headmap import short
+from circuitlib.companion.legend import task_title
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
 from circuitlib.companion.show import PAGE, described
@@ -128,8 +129,8 @@ def replay_figure(subjects: Mapping[str, Mapping[str, Any]], task: str = "docstr
             picks = np.arange(1, len(best) + 1)
             curves.plot(picks, best, color=colour, ls=dashes, label=title, drawstyle="steps-post")
         curves.axhline(1, color="black", lw=1, ls=":")
-        curves.set(xlabel="heads measured", ylabel="best reward / oracle", ylim=(0, 1.05))
-        curves.set_title(f"{task}, told nothing,\none episode")
+        curves.set(xlabel="heads measured", ylabel="best reward / oracle", ylim=(None, 1.05))
+        curves.set_title(f"{task_title(task)}, told nothing,\none episode")
         curves.set_box_aspect(0.8)
     handles, labels = axes[0][-1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")

@@ -1,7 +1,7 @@
 """The figures, one function each: data in, a matplotlib figure out. Colours are safe for colour-blind readers."""
 
-from collections.abc import Sequence
-from itertools import pairwise, product
+from collections.abc import Iterable, Sequence
+from itertools import product
 from textwrap import fill
 from typing import Any
 
@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from circuitlib.companion.legend import PLANNING, SEARCHERS, kind_of, processor_title, subject_title, task_title
+from circuitlib.companion.line_ends import HEIGHT, SIZE, apart, name_ends
 from circuitlib.companion.show import PAGE, described, subject_name
-from circuitlib.companion.verdicts import MARGIN
-from circuitlib.search.env import BUDGET
+from circuitlib.companion.verdicts import MARGIN, POINT
+from circuitlib.search.episodes import NOTHING
 from circuitlib.studies.evaluate import after_picks
 
 HERE, PAPER, ORACLE = "#0072B2", "#CC79A7", "#000000"
@@ -24,14 +25,20 @@ HERE, PAPER, ORACLE = "#0072B2", "#CC79A7", "#000000"
 
 THEIRS = "paper (GPT-2 small)"
 
+VISIBLE = 0.05
+"""What is to be seen of a difference, as a share of an axis."""
+
+NEAR = 0.2
+"""Names of points that are so near each other, as a share of a panel's width, would cover each other."""
+
 VERDICTS = {
     ("consistent", "holds", "gains"): ("#08306B", "o", "full"),
-    ("undecided",): ("#737373", "o", "none"),
-    ("at the ceiling",): ("#737373", "^", "none"),
+    ("inconsistent", "the other way round", "loses"): ("#A63603", "s", "full"),
+    ("undecided",): ("#7A7A7A", "D", "none"),
     ("gains nothing",): ("#E69F00", "v", "none"),
-    ("inconsistent", "the other way round", "loses"): ("#E69F00", "s", "full"),
+    ("at the ceiling",): ("#B0D4E8", "^", "none"),
 }
-"""How verdicts are drawn, apart in grey too: colour, marker, whether it is filled."""
+"""How verdicts are drawn, apart in grey too, by shape and by lightness: colour, marker, whether it is filled."""
 
 
 def _panels(count: int, height: float, across: int | None = None, **options: Any) -> tuple[Figure, list[Axes]]:
@@ -68,39 +75,54 @@ def searcher_labels(summary: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([plain.assign(label=titles), planning.assign(label=PLANNING)])
 
 
-@described
-def search_curves(summary: pd.DataFrame, told: dict[str, str]) -> Figure:
-    """Best reward, as a fraction of the paired oracle, against heads measured, with 95% intervals. Thin: a policy that plans, and pays for
-    the heads that it passes over. Dashed: as many heads as the paper's episodes have picks.
+def found_by_heads(axis: Axes, lines: Iterable[tuple[pd.DataFrame, str, str, str, float]]) -> None:
+    """Best rewards as fractions of the oracle: a step where a head is measured, on a logarithmic axis that ends at an episode's last pick.
 
-    told: the signal of each task, one panel per task; searchers without signals have ``none``.
+    lines: rows of a summary, label, colour, dashes, and how opaque the band of its intervals is.
     """
-    rows = searcher_labels(summary)
-    planner = SEARCHERS["policy k=5"]
-    looks = {kind.title: (kind.colour, kind.marker, "-", 0.15) for kind in SEARCHERS.values()}
-    looks[PLANNING] = planner.colour, "", ":", 0.0
-    figure, axes = _panels(len(told), 3.4, sharey=True)
+    last = 1
+    for line, label, colour, dashes, alpha in lines:
+        line = line.sort_values("measured")
+        x, last = line["measured"], max(last, line["measured"].max())
+        axis.step(x, line["ratio"], where="post", color=colour, ls=dashes, lw=1.6, label=label)
+        axis.fill_between(x, line["low"], line["high"], step="post", color=colour, alpha=alpha, lw=0)
+    axis.axhline(1, color=ORACLE, lw=1, ls=":")
+    ticks = [tick for tick in (1, 2, 5, 10, 20, 50) if tick <= last]
+    axis.set(xscale="log", xlabel="heads measured", xlim=(0.92, last))
+    axis.set_xticks(ticks, [str(tick) for tick in ticks])
+    axis.minorticks_off()
+
+
+CURVES = {
+    "policy k=5": ("policy k=5", "-"),
+    "policy k=1": ("policy k=1", "--"),
+    "static prior": ("list", "-"),
+    "random": ("random", "-"),
+}
+"""The searchers of search curves: what each is called where its line ends, and its dashes."""
+
+
+@described
+def search_curves(curves: pd.DataFrame, told: dict[str, str]) -> Figure:
+    """Best reward, as a fraction of the paired oracle, after each head measured, with 95% intervals, up to as many heads as the paper's
+    episodes have picks. Dotted: a policy that plans, and pays for the heads that it passes over.
+
+    curves: of :func:`circuitlib.studies.curves.measure_curves`. told: the signal of each task, one panel per task; searchers without
+    signals have ``none``.
+    """
+    rows = searcher_labels(curves)
+    kinds = {SEARCHERS[key]: look for key, look in CURVES.items()}
+    looks = {kind.title: (name, kind.colour, dashes, 0.15) for kind, (name, dashes) in kinds.items()}
+    looks[PLANNING] = "k=5, plans", SEARCHERS["policy k=5"].colour, ":", 0.0
+    figure, axes = _panels(len(told), 3.0, sharey=True)
     for axis, (task, signal) in zip(axes, told.items(), strict=True):
-        for title, (colour, marker, dashes, alpha) in looks.items():
-            line = rows.query("task == @task and label == @title").sort_values("measured")
-            heard = signal if signal in set(line["signal"]) else "none"
-            line = line[line["signal"] == heard]
-            if line.empty:
-                continue
-            x = line["measured"]
-            axis.plot(x, line["ratio"], marker=marker, color=colour, ls=dashes, label=title, ms=5)
-            axis.fill_between(x, line["low"], line["high"], color=colour, alpha=alpha, lw=0)
-        axis.axhline(1, color=ORACLE, lw=1, ls=":")
+        some = rows[(rows["task"] == task) & rows["signal"].isin((signal, NOTHING))]
+        by = {title: some[some["label"] == title] for title in looks}
+        found_by_heads(axis, [(line, *looks[title]) for title, line in by.items() if len(line)])
         trained = "trained on" if signal == task else "never trained on"
-        axis.set(xscale="log", xlabel="heads measured", title=f"{task_title(task)}\n({trained})")
-        ticks = sorted(set(rows.loc[rows["task"] == task, "measured"]))
-        # Two that are near each other would overlap; the last is all heads.
-        crowded = [after < 1.5 * tick for tick, after in pairwise(ticks)]
-        axis.set_xticks(ticks, ["" if near else str(tick) for tick, near in zip(ticks, [*crowded, False], strict=True)])
-        axis.axvline(BUDGET, color=ORACLE, lw=0.6, ls="--", alpha=0.5)
-        axis.minorticks_off()
+        axis.set(title=f"{task_title(task)}\n({trained})")
     axes[0].set(ylabel="best reward / oracle", ylim=(None, 1.05))
-    legend_above(figure, *axes[-1].get_legend_handles_labels(), across=3)
+    name_ends(figure)
     return figure
 
 
@@ -109,7 +131,7 @@ def head_maps(heads: pd.DataFrame, tasks: Sequence[str], heads_per_layer: int) -
     """Mean reward of every head, layers down and heads across, one map per task. Red: losing the head costs
     the task more than it costs general text."""
     layers = heads["head"].nunique() // heads_per_layer
-    figure, axes = _panels(len(tasks), 1.2 + (0.15 if layers > heads_per_layer else 0.12) * layers)
+    figure, axes = _panels(len(tasks), 1.2 + (0.15 if layers > heads_per_layer else 0.12) * layers, sharey=True)
     for axis, task in zip(axes, tasks, strict=True):
         rewards = heads[heads["task"] == task].sort_values("head")["reward"].to_numpy()
         label = "mean reward (red: needed)" if axis is axes[-1] else ""
@@ -138,21 +160,22 @@ def _map(axis: Axes, grid: np.ndarray, label: str, names: Sequence[str] | str = 
 
 
 @described
-def sorted_rewards(rewards: dict[str, np.ndarray], top: int = 20) -> Figure:
-    """Rewards of the heads that are best on average, in order of their mean: one dot per episode.
+def sorted_rewards(rewards: dict[str, np.ndarray], names: Sequence[str], top: int = 15) -> Figure:
+    """Rewards of the heads that are best on average, in order of their mean, as fractions of the best one's mean: one dot per episode.
 
-    rewards: of a task, ``[episodes, heads]``. top: heads that are shown.
+    rewards: of a task, ``[episodes, heads]``. names: of all heads. top: heads that are shown.
     """
-    figure, axes = _panels(len(rewards), 3.0)
+    figure, axes = _panels(len(rewards), 3.2, sharey=True)
     for axis, (task, values) in zip(axes, rewards.items(), strict=True):
-        best = values[:, np.argsort(-values.mean(0), kind="stable")[:top]]
-        rank = np.arange(1, best.shape[1] + 1)
+        order = np.argsort(-values.mean(0), kind="stable")[:top]
+        best = values[:, order] / values[:, order[0]].mean()
+        rank = np.arange(len(order))
         axis.scatter(np.broadcast_to(rank, best.shape), best, s=6, alpha=0.35, color=HERE, label="one episode")
         axis.plot(rank, best.mean(0), color=ORACLE, lw=1.2, label="mean")
-        axis.set(
-            title=task_title(task), xlabel="head, by mean reward", xlim=(0, len(rank) + 1), xticks=(1, 5, 10, 15, top)
-        )
-    axes[0].set_ylabel("reward")
+        axis.axhline(0, color=ORACLE, lw=0.7, ls=":")
+        axis.set(title=task_title(task), xlabel="head, by mean reward", xlim=(-0.7, len(order) - 0.3))
+        axis.set_xticks(rank, [names[head] for head in order], rotation=90, fontsize=8)
+    axes[0].set_ylabel("reward / the best head's mean")
     axes[-1].legend()
     return figure
 
@@ -177,19 +200,22 @@ def pretraining_curves(log: pd.DataFrame) -> Figure:
 
 @described
 def training_curves(history: pd.DataFrame, oracle: dict[str, float], window: int = 10) -> Figure:
-    """Best reward of the training episodes against PPO updates, the mean over seeds and, as a band, from the least to the most of
-    them, with the oracle's mean reward on each task."""
-    figure, axes = _panels(len(oracle), 3.2)
+    """Best reward of the training episodes, as a fraction of the oracle's mean reward on the task, against PPO updates: the mean over
+    seeds and, as a band, from the least to the most of them.
+
+    oracle: its mean reward on each task, which other episodes of that task may exceed.
+    """
+    figure, axes = _panels(len(oracle), 3.2, sharey=True)
     for axis, (task, ceiling) in zip(axes, oracle.items(), strict=True):
         for k, rows in history[history["task"] == task].groupby("trained_k"):
-            by_seed = rows.pivot(index="update", columns="seed", values="best")
+            by_seed = rows.pivot(index="update", columns="seed", values="best") / ceiling
             smooth, kind = by_seed.rolling(window, min_periods=1).mean(), kind_of("policy", int(str(k)))
             axis.fill_between(smooth.index, smooth.min(axis=1), smooth.max(axis=1), color=kind.colour, alpha=0.25, lw=0)
             axis.plot(smooth.index, smooth.mean(axis=1), color=kind.colour, lw=1.5, label=kind.title)
-        axis.axhline(ceiling, color=ORACLE, ls=":", lw=1, label="oracle, mean")
+        axis.axhline(1, color=ORACLE, ls=":", lw=1, label="oracle, mean")
         axis.set(title=task_title(task), xlabel="PPO update", xscale="log")
         axis.xaxis.set_major_formatter("{x:.0f}")
-    axes[0].set_ylabel(f"best reward of an episode\n(mean of {window} updates)")
+    axes[0].set_ylabel(f"best reward of an episode / oracle\n(mean of {window} updates)")
     axes[-1].legend(loc="lower right")
     return figure
 
@@ -220,8 +246,8 @@ def signal_bars(summary: pd.DataFrame, task: str, paper: dict[tuple[str, int, st
 
 @described
 def convention_scatter(conventions: pd.DataFrame, names: Sequence[str]) -> Figure:
-    """Damage of each head under one convention against the other, and the line of equality; the three of most damage and the three
-    that differ most are named.
+    """Damage of each head under one convention against the other, on equal axes with the line of equality; the three of most damage and the
+    three that differ most are named, where that is to be seen.
 
     names: of all heads.
     """
@@ -230,10 +256,14 @@ def convention_scatter(conventions: pd.DataFrame, names: Sequence[str]) -> Figur
     for axis, (task, rows) in zip(axes, tasks, strict=True):
         axis.axline((0, 0), slope=1, color="black", lw=0.8, ls=":")
         axis.scatter(rows["folded"], rows["raw"], s=12, color=HERE, alpha=0.7)
-        differs = (rows["folded"] - rows["raw"]).abs()
-        notable = rows.nlargest(3, "folded").index.union(differs.nlargest(3).index)
+        both = rows[["folded", "raw"]].to_numpy()
+        low, high = both.min(), both.max()
+        ends = low - 0.06 * (high - low), high + 0.06 * (high - low)
+        axis.set(xlim=ends, ylim=ends, aspect="equal")
+        differs = (rows["folded"] - rows["raw"]).abs().nlargest(3)
+        notable = rows.nlargest(3, "folded").index.union(differs[differs > VISIBLE * (high - low)].index)
         points = rows.assign(name=[names[head] for head in rows["head"]], score=rows["folded"], reward=rows["raw"])
-        _name_points(axis, points.loc[notable].sort_values("reward", ascending=False))
+        _name_points(axis, points.loc[notable])
         axis.set(title=task_title(str(task)), xlabel="damage, folded (logits)")
     axes[0].set_ylabel("damage, raw (logits)")
     return figure
@@ -241,36 +271,44 @@ def convention_scatter(conventions: pd.DataFrame, names: Sequence[str]) -> Figur
 
 @described
 def detector_scatter(scores: pd.DataFrame) -> Figure:
-    """For each detector, reward of each head on the detector's task against its score, the three
-    highest of either named.
+    """For each detector, reward of each head on the detector's task against its score, of which nothing is 0 and all is 1, the three highest of
+    either named.
 
     scores: columns detector, task, name (of the head), score, reward.
     """
     panels = list(scores.groupby("detector", sort=False))
-    figure, axes = _panels(len(panels), 2.9, across=2)
+    figure, axes = _panels(len(panels), 2.3, across=2)
     for axis, (detector, rows) in zip(axes, panels, strict=True):
         axis.scatter(rows["score"], rows["reward"], s=12, alpha=0.7, color=HERE)
-        notable = rows.nlargest(3, "score").index.union(rows.nlargest(3, "reward").index)
-        _name_points(axis, rows.loc[notable].sort_values("reward", ascending=False))
-        axis.set(
-            title=f"{detector} on {task_title(rows['task'].iloc[0])}",
-            xlabel="score (attention, or share copied)",
-            ylabel="mean reward",
-        )
+        axis.set(title=f"{detector} on {task_title(rows['task'].iloc[0])}", ylabel="mean reward", xlim=(-0.03, 1.2))
+        axis.set_xticks(np.arange(6) / 5)
+        strongest = rows[rows["score"] > 0].nlargest(3, "score")
+        notable = strongest.index.union(rows.nlargest(3, "reward").index)
+        _name_points(axis, rows.loc[notable])
+    for axis in axes[-2:]:
+        axis.set_xlabel("score (attention, or share copied)")
     return figure
 
 
 def _name_points(axis: Axes, rows: pd.DataFrame) -> None:
-    """Head names beside their points, highest first, each moved down where it would cover another."""
+    """Head names beside their points, on the side that has room; those that would cover each other are moved apart."""
     (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
-    placed: list[tuple[float, float]] = []
-    row: Any
-    for row in rows.itertuples():
-        x = (row.score - left) / (right - left) + 0.01
-        y = (row.reward - low) / (high - low) + 0.01
-        y = min([y, *(other - 0.06 for at, other in placed if abs(x - at) < 0.2)])
-        placed.append((x, y))
-        axis.text(x, y, row.name, fontsize=8, transform=axis.transAxes)
+    rows = rows.sort_values("score")
+    x = ((rows["score"] - left) / (right - left)).to_numpy()
+    y = ((rows["reward"] - low) / (high - low)).to_numpy()
+    gap = HEIGHT / (72 * axis.bbox.height / axis.figure.dpi)
+    for near in np.split(np.arange(len(x)), np.flatnonzero(np.diff(x) > NEAR) + 1):
+        for i, height in zip(near, apart(y[near], gap, 0, 1), strict=True):
+            side, shift = ("left", 0.015) if x[i] < 0.87 else ("right", -0.015)
+            axis.text(
+                x[i] + shift,
+                height,
+                rows["name"].iloc[i],
+                fontsize=SIZE,
+                ha=side,
+                va="center",
+                transform=axis.transAxes,
+            )
 
 
 @described
@@ -302,12 +340,16 @@ PLACES = {"zero": "zeros in place", "mean": "means in place", "resample": "other
 """What takes a head's place, in a figure's words."""
 
 
+BESIDE = 1.07
+"""On a logarithmic axis, from one interval to the next, so that none covers another."""
+
+
 @described
 def circuit_curves(shares: pd.DataFrame) -> Figure:
     """What circuits keep of a task's score, and what the model is short of without them, against their number of heads; a column
-    a task, a row for each of both and of what takes a head's place, with 95% intervals.
+    a task, a row for each of both and of what takes a head's place, with 95% intervals, beside each other; without one where it is not known.
 
-    shares: of :func:`circuitlib.studies.circuits.shares`.
+    shares: of :func:`circuitlib.studies.faithfulness.shares`.
     """
     tasks, kinds = list(shares["task"].unique()), list(shares["ablation"].unique())
     rows = list(product(("kept", "lost"), kinds))
@@ -316,13 +358,14 @@ def circuit_curves(shares: pd.DataFrame) -> Figure:
     for (row, (what, kind)), (column, task) in product(enumerate(rows), enumerate(tasks)):
         axis = axes[row][column]
         some = shares.query("task == @task and what == @what and ablation == @kind")
-        for ranking, line in some.groupby("ranking", sort=False):
+        for i, (ranking, line) in enumerate(some.groupby("ranking", sort=False)):
             title, colour, marker = RANKINGS.get(str(ranking), (str(ranking), "#882255", "d"))
-            axis.plot(line["heads"], line["share"], color=colour, marker=marker, ms=4, lw=1.4, label=title)
-            axis.fill_between(line["heads"], line["low"], line["high"], color=colour, alpha=0.12, lw=0)
+            beside = line["heads"] * BESIDE**i
+            looks: dict[str, Any] = {"color": colour, "marker": marker, "ms": 4, "lw": 1.2, "elinewidth": 1}
+            axis.errorbar(beside, line["share"], yerr=_errors(line, "share"), label=title, **looks)
         for level in (0, 1):
             axis.axhline(level, color="black", lw=0.7, ls=":")
-        # Every point is within the axes; bands may leave them.
+        # Every point is within the axes; intervals may leave them.
         axis.set(xscale="log", ylim=(min(-0.5, shares["share"].min() - 0.1), max(1.3, shares["share"].max() + 0.1)))
         sizes = sorted(shares["heads"].unique())
         axis.set_xticks(sizes, [f"{size}" for size in sizes])
@@ -341,11 +384,12 @@ def circuit_curves(shares: pd.DataFrame) -> Figure:
 @described
 def claims_chart(claims: pd.DataFrame) -> Figure:
     """The ledger's intervals by verdict. Above, fractions of the oracle, each beside the paper's with the margin that was
-    stated beforehand, or shares of episodes; below, how much more one searcher finds than another, about zero."""
+    stated beforehand, or shares of episodes; below, how much more one searcher finds than another, about zero, with the margin within which
+    seeing gains nothing."""
     paired = claims["unit"].str.endswith("paired")
     panels = [claims[claims["paper"].notna()], claims[paired]]
     sizes = [max(len(rows), 1) for rows in panels]
-    figure, axes = plt.subplots(2, 1, figsize=(PAGE, 0.42 * sum(sizes) + 2.2), height_ratios=sizes)
+    figure, axes = plt.subplots(2, 1, figsize=(PAGE, 0.3 * sum(sizes) + 2.2), height_ratios=sizes)
     for axis, rows, count in zip(axes, panels, sizes, strict=True):
         heights = pd.Series(np.arange(len(rows))[::-1], index=rows.index)
         for words, (colour, marker, fill_style) in VERDICTS.items():
@@ -353,17 +397,22 @@ def claims_chart(claims: pd.DataFrame) -> Figure:
             if not claims["verdict"].isin(words).any():
                 continue
             look: dict[str, Any] = {"color": colour, "fmt": marker, "fillstyle": fill_style, "label": ", ".join(words)}
-            axis.errorbar(some["ours"], heights[some.index], xerr=_errors(some, "ours"), capsize=3, **look)
-        axis.set_yticks(heights, [fill(claim, 52) for claim in rows["claim"]])
+            axis.errorbar(some["ours"], heights[some.index], xerr=_errors(some, "ours"), capsize=3, ms=5, **look)
+        axis.set_yticks(heights, [fill(claim, 66) for claim in rows["claim"]], fontsize=8)
         axis.set_ylim(-0.6, count - 0.4)
     (beside, gained), y = axes, np.arange(len(panels[0]))[::-1]
     band = f"the paper's (GPT-2 small), within {100 * MARGIN:.0f} points"
     beside.barh(y, 2 * MARGIN, 0.7, panels[0]["paper"] - MARGIN, color="0.85", label=band, zorder=0)
     beside.scatter(panels[0]["paper"], y, marker="|", s=90, color="0.35", zorder=1)
     beside.set_xlabel(f"fraction of the oracle, or share of episodes,\n{_here()}")
+    seeing = np.flatnonzero(panels[1]["claim"].str.contains("seeing gains"))
+    nothing = f"no gain by seeing, within {100 * POINT:.0f} point"
+    gained.barh(len(panels[1]) - 1 - seeing, 2 * POINT, 0.7, -POINT, color="0.85", label=nothing, zorder=0)
     gained.axvline(0, color=ORACLE, ls=":", lw=1)
     gained.set_xlabel("difference, as a fraction of the oracle")
-    figure.legend(*beside.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize="small")
+    named = beside.get_legend_handles_labels(), gained.get_legend_handles_labels()
+    (handles, labels), (margins, margin) = named[0], (some[-1:] for some in named[1])
+    legend_above(figure, [*handles, *margins], [*labels, *margin], across=2)
     return figure
 
 
@@ -373,10 +422,12 @@ def speed_bars(sweeps: pd.DataFrame) -> Figure:
     processor."""
     processors, subjects = sweeps["processor"].unique(), sweeps["subject"].unique()
     named: dict[Any, Any] = {}
-    palette = dict(zip(sweeps["method"].unique(), sns.color_palette("colorblind"), strict=False))
-    figure, axes = _panels(len(processors) * len(subjects), 2.8, across=len(processors), sharey=True)
-    for axis, (subject, processor) in zip(axes, product(subjects, processors), strict=True):
+    methods = sweeps["method"].unique()
+    palette = dict(zip(methods, sns.color_palette("viridis", len(methods)), strict=True))
+    figure, axes = _panels(len(processors) * len(subjects), 2.4, across=len(processors), sharey=True)
+    for place, (axis, (subject, processor)) in enumerate(zip(axes, product(subjects, processors), strict=True)):
         rows = sweeps.query("processor == @processor and subject == @subject")
+        first = place % len(processors) == 0 or not axes[place - 1].get_visible()
         axis.set_visible(len(rows) > 0)
         if len(rows):
             rows = rows.assign(workload=rows["workload"].map(task_title))
@@ -386,10 +437,12 @@ def speed_bars(sweeps: pd.DataFrame) -> Figure:
                 axis.bar_label(bars, fmt="%.1f", fontsize=8)
             axis.axhline(1, color="black", lw=0.8, ls=":")
             axis.set(
+                ylim=(0, 1.15 * sweeps["speedup"].max()),
                 title=f"{subject_title(subject)}\n{processor_title(processor)}",
                 xlabel="",
-                ylabel="times as fast as hooks",
+                ylabel="times as fast as hooks" if first else "",
             )
+            axis.tick_params(labelleft=first)
             handles, labels = axis.get_legend_handles_labels()
             named |= dict(zip(labels, handles, strict=True))
             if legend := axis.get_legend():

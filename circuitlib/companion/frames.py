@@ -6,19 +6,22 @@ Every table is about the run's subject alone.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
-from circuitlib.ablation.attribution import Through
 from circuitlib.ablation.build import Recipe
 from circuitlib.ablation.check_task import LEAST_DAMAGE
+from circuitlib.ablation.estimates import Through
 from circuitlib.ablation.tables import CONTROL, DamageTable
-from circuitlib.companion.learned import is_real, learned, learned_hash
+from circuitlib.companion.learned import BUDGET, is_real, learned, learned_hash
+from circuitlib.companion.legend import ATTRIBUTION, MAIN
+from circuitlib.companion.reference import reference_hash, reference_policies
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import CANDIDATES
-from circuitlib.search.belief import ESTIMATES
+from circuitlib.search.belief import ESTIMATES, GRADIENT
 from circuitlib.search.oracle import head_order
 from circuitlib.search.trials import PricedTables, draw_trials
 from circuitlib.studies.backup import measure_backup
@@ -27,16 +30,20 @@ from circuitlib.studies.behaviours import measure_behaviours
 from circuitlib.studies.circuits import measure_circuits
 from circuitlib.studies.contest import contest
 from circuitlib.studies.conventions import measure_conventions, other_than
-from circuitlib.studies.detectors import detect
+from circuitlib.studies.curves import measure_curves
+from circuitlib.studies.detectors import DETECTORS, detect
 from circuitlib.studies.heads import head_means
 from circuitlib.studies.heads import head_rewards as rewards_of_tables
 from circuitlib.studies.kinds import measure_kinds
 from circuitlib.studies.pairs import measure_pairs
 from circuitlib.studies.priced_contest import RIVAL_ESTIMATES, priced_contest
+from circuitlib.studies.transfer import measure_transfer
+from circuitlib.studies.where import measure_where, traits
 from circuitlib.subjects.beginning import NO_TOKEN
 from circuitlib.subjects.checkpoints import SMOLLM2
 from circuitlib.subjects.load import load_subject
 from circuitlib.subjects.sizes import sizes_of
+from circuitlib.tasks import TASKS, Task
 from circuitlib.tasks.behaviours import BEHAVIOURS
 from circuitlib.tasks.control_text import Part
 
@@ -82,8 +89,8 @@ def _tables(run: Run, names: Sequence[str]) -> list[tuple[Recipe, DamageTable]]:
     return [(run.recipe(name, "evaluation"), run.table(name, "evaluation")) for name in names]
 
 
-def _of(names: Sequence[str], best: Mapping[str, list[int]]) -> dict[str, list[int]]:
-    return {name: best[name] for name in names}
+def _of(names: Sequence[str], best: Mapping[str, list[int]]) -> dict[Task, list[int]]:
+    return {TASKS[name]: best[name] for name in names}
 
 
 def behaviours(run: Run) -> pd.DataFrame:
@@ -92,7 +99,7 @@ def behaviours(run: Run) -> pd.DataFrame:
     tasks, count = run.tasks, 2 * run.settings.evaluation_prompts
     return run.frame_by_task(
         "behaviours",
-        lambda some: measure_behaviours(run.subject, some, count, STUDY_SEED),
+        lambda some: measure_behaviours(run.subject, [TASKS[name] for name in some], count, STUDY_SEED),
         tasks,
         SLOW["behaviours"],
         prompts=count,
@@ -154,36 +161,58 @@ def evaluation_episodes(run: Run, task: str) -> Float[Tensor, "episodes batch he
 
 def evaluation(run: Run) -> pd.DataFrame:
     """Every searcher on the same episodes of every task; see :func:`circuitlib.studies.contest.contest`."""
-    names: dict[Part, tuple[str, ...]] = {"evaluation": (*run.tasks, CONTROL), "train": (*run.training_tasks, CONTROL)}
-    policies = run.policies()
     held_out, episodes, penalty = run.settings.held_out_task, run.settings.episodes, run.settings.penalty
-
-    def compute() -> pd.DataFrame:
-        tables = {part: {name: run.table(name, part) for name in some} for part, some in names.items()}
-        return contest(tables["evaluation"], tables["train"], policies, held_out, episodes, penalty)
-
+    policies = run.policies()
     return run.frame(
         "evaluation",
-        compute,
+        lambda: contest(*_contested(run), policies, held_out, episodes, penalty),
         contest.__module__,
         settings={"held_out": held_out, "episodes": episodes, "penalty": penalty},
-        tables={part: run.table_hashes(some, part) for part, some in names.items()},
-        policies=run.training_hashes(),
+        **_contested_hashes(run),
     )
+
+
+def curves(run: Run) -> pd.DataFrame:
+    """What the searchers of :func:`evaluation` have found after every head; see :func:`circuitlib.studies.curves.measure_curves`."""
+    episodes, penalty, pool = run.settings.episodes, run.settings.penalty, run.settings.evaluation_prompts
+    policies = run.policies()
+    return run.frame(
+        "curves",
+        lambda: measure_curves(*_contested(run), policies, episodes, penalty, pool),
+        measure_curves.__module__,
+        settings={"episodes": episodes, "penalty": penalty},
+        **_contested_hashes(run),
+    )
+
+
+CONTESTED: tuple[Part, Part] = ("evaluation", "train")
+"""What is played on, and what lists are made of."""
+
+
+def _contested(run: Run) -> tuple[dict[str, DamageTable], dict[str, DamageTable]]:
+    """Tables of all tasks that are contested, and of those trained on."""
+    evaluation, train = ({name: run.table(name, part) for name in (*run.tasks_of(part), CONTROL)} for part in CONTESTED)
+    return evaluation, train
+
+
+def _contested_hashes(run: Run) -> dict[str, Any]:
+    """Of the tables and policies of a contest."""
+    tables = {part: run.table_hashes((*run.tasks_of(part), CONTROL), part) for part in CONTESTED}
+    return {"tables": tables, "policies": run.training_hashes()}
 
 
 def rivals(run: Run) -> pd.DataFrame:
     """Every searcher with every budget, told nothing, policies of the seeds that are kept; see
     :func:`circuitlib.studies.priced_contest.priced_contest`."""
     policies, episodes, penalty = run.kept_policies(), run.settings.episodes, run.settings.penalty
-    taught, known = learned(run), tuple(BEHAVIOURS) if is_real(run) else ()
+    reference, taught, known = reference_policies(run), learned(run), tuple(BEHAVIOURS) if is_real(run) else ()
 
     def compute() -> pd.DataFrame:
         tables = {
             part: {name: run.priced_tables(name, part, buyable) for name in run.tasks_of(part)}
             for part, buyable in BUYABLE.items()
         }
-        contestants = tables["evaluation"], tables["train"], policies, taught
+        contestants = tables["evaluation"], tables["train"], policies, reference, taught
         behaviours = {name: run.priced_tables(name, "train") for name in known}
         return priced_contest(*contestants, behaviours, run.card.layers, episodes, penalty)
 
@@ -198,16 +227,76 @@ def rivals(run: Run) -> pd.DataFrame:
             for through in (None, *buyable.values())
         },
         policies=run.hashes(*(run.policy_path(k).name for k in CANDIDATES)),
+        reference=reference_hash(run),
         learned=learned_hash(run),
         behaviours=run.table_hashes(known, "train"),
     )
 
 
+def where(run: Run) -> pd.DataFrame:
+    """Where each searcher of the main text wins at the price that policies are trained for, beside attribution, on all tasks of which a fraction
+    of the oracle says something; see :func:`circuitlib.studies.where.measure_where`."""
+    played, quiet, settings = rivals(run).query("price == @BUDGET"), say_nothing(run), run.settings
+    tasks, present = [task for task in run.tasks if task not in quiet], set(played["searcher"])
+    searchers = [kind.key for kind in MAIN if kind.key in present]
+
+    def compute() -> pd.DataFrame:
+        classes = {}
+        for task in tasks:
+            trials = draw_trials(run.priced_tables(task, "evaluation"), settings.episodes, settings.penalty)
+            classes[task] = traits(trials.rewards, trials.estimates[GRADIENT].rewards.mean(1), run.card.layers)
+        return measure_where(played, classes, searchers, ATTRIBUTION, settings.evaluation_prompts)
+
+    return run.frame(
+        "where",
+        compute,
+        measure_where.__module__,
+        rivals=run.hashes(run.frame_path("rivals").name),
+        tables={
+            through or "measured": run.table_hashes((*tasks, CONTROL), "evaluation", through)
+            for through in (None, ESTIMATES[GRADIENT])
+        },
+        searchers=[*searchers, ATTRIBUTION],
+        price=BUDGET,
+        penalty=settings.penalty,
+    )
+
+
+def transfer(run: Run) -> pd.DataFrame:
+    """What the paper's policies, of the seeds that are kept, find on behaviours that none was trained on; of the real model alone, which has them.
+    See :func:`circuitlib.studies.transfer.measure_transfer`.
+
+    Raises ``ValueError`` for a run of another model.
+    """
+    if not is_real(run):
+        raise ValueError(f"behaviours to transfer to are those of {SMOLLM2}, and this run is of {run.card.name}")
+    policies, penalty = run.kept_policies(), run.settings.penalty
+
+    def compute() -> pd.DataFrame:
+        behaviours, training = (
+            {name: run.priced_tables(name, "train") for name in names} for names in (BEHAVIOURS, run.training_tasks)
+        )
+        return measure_transfer(behaviours, training, policies, run.card.layers, penalty)
+
+    return run.frame(
+        "transfer",
+        compute,
+        measure_transfer.__module__,
+        tables={
+            through or "measured": run.table_hashes((*BEHAVIOURS, *run.training_tasks, CONTROL), "train", through)
+            for through in (None, *ESTIMATES.values())
+        },
+        policies=run.hashes(*(run.policy_path(k).name for k in CANDIDATES)),
+        penalty=penalty,
+    )
+
+
 def detections(run: Run) -> pd.DataFrame:
     """Every head on every detector; see :func:`circuitlib.studies.detectors.detect`."""
+    detectors = [detector for detector in DETECTORS if detector.task.name in run.tasks]
     return run.frame(
         "detections",
-        lambda: detect(run.subject, run.tasks, closer_prompts(run), STUDY_SEED),
+        lambda: detect(run.subject, detectors, closer_prompts(run), STUDY_SEED),
         detect.__module__,
         prompts=closer_prompts(run),
         tasks=list(run.tasks),

@@ -53,7 +53,7 @@ def map_data(run: Run) -> tuple[dict[str, Any], list[Path]]:
         )
     general = frame[frame["task"] == run.tasks[0]].sort_values("head")["general"]
     detectors = [
-        {"name": one.name, "task": one.task, "reads": one.reads, "score": short(rows.sort_values("head")["score"])}
+        {"name": one.name, "task": one.task.name, "reads": one.reads, "score": short(rows.sort_values("head")["score"])}
         for one in DETECTORS
         if len(rows := scores[scores["detector"] == one.name])
     ]

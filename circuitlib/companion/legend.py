@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+from circuitlib.search.belief import GRADIENT, GRADIENT_ALONE
 from circuitlib.search.episodes import NOTHING
+from circuitlib.studies.priced_contest import ALONE, ELSEWHERE, FROZEN, PLANNED
 from circuitlib.subjects.checkpoints import SMOLLM2
+from circuitlib.tasks import TASKS
 
 TASKS_IN_WORDS = {"ioi": "IOI", "greater_than": "greater-than"}
 """Tasks whose names in tables are not those of prose."""
@@ -41,38 +44,75 @@ def condition_in_words(searcher: str, trained_k: int, told: str) -> str:
 
 @dataclass(frozen=True)
 class Kind:
-    """A searcher as figures and tables show it: ``title`` names it, ``colour`` is safe for colour-blind readers."""
+    """A searcher as figures and tables show it. ``title`` names it, by default its key, in which a gradient is called attribution. Those of the main
+    text have a colour, safe for colour-blind readers, and a marker, and are drawn; tables show their rows at once, and those that the text speaks
+    of (``spoken_of``)."""
 
     key: str
-    title: str
-    colour: str
-    marker: str
+    title: str = ""
+    colour: str = ""
+    marker: str = ""
+    spoken_of: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.title:
+            object.__setattr__(self, "title", self.key.replace(GRADIENT, "attribution"))
 
 
-KINDS = (
+ATTRIBUTION = f"{GRADIENT}, then verify"
+"""What others are set beside: it needs no training."""
+
+_KINDS = (
     Kind("policy k=5", "policy, trained with k=5", "#0072B2", "o"),
     Kind("policy k=1", "policy, trained with k=1", "#56B4E9", "s"),
     Kind("static prior", "list by mean reward", "#D55E00", "D"),
-    Kind("random", "random", "#7F7F7F", "^"),
+    Kind("list, normalised", "list by normalised reward", "#D55E00", "D"),
+    Kind("layers by training reward", "", "#009E73", "v"),
+    Kind(ATTRIBUTION, "", "#E69F00", "P"),
+    Kind("halving, 16 by gradient", "", "#CC79A7", "X"),
+    Kind("belief, thompson", "learned belief, Thompson", "#000000", "*"),
+    Kind("headwise", "headwise policy", "#882255", "h"),
+    Kind("random", "", "#7F7F7F", "^"),
+    Kind("list, in turns", "lists in turns", spoken_of=True),
+    Kind("halving, 16 by gradient and layer 0", spoken_of=True),
+    *(
+        Kind(f"halving, 16 by {how} and {ELSEWHERE} of other behaviours", spoken_of=True)
+        for how in (GRADIENT, GRADIENT_ALONE)
+    ),
+    Kind("belief, look ahead", "learned belief, look ahead", spoken_of=True),
+    Kind(f"belief, look ahead, {ALONE}", f"learned belief, look ahead, {ALONE}", spoken_of=True),
+    Kind(f"headwise, {ALONE}", f"headwise policy, {ALONE}", spoken_of=True),
+    Kind("headwise, blind", "headwise policy, blind", spoken_of=True),
+    Kind("MaskablePPO", spoken_of=True),
+    Kind("exhaustive", spoken_of=True),
+    Kind("list, mean", "list by mean reward"),
+    Kind("list, maximum", "list by largest normalised reward"),
+    Kind("list, in turns, reversed", "lists in turns, reversed"),
+    Kind("list, gradients", "list by mean gradient"),
+    *(Kind(f"list of {task}", f"list of {task_title(task)}") for task in TASKS),
+    Kind("direct effect, then verify"),
+    Kind(f"{FROZEN}, then verify", "attribution with norms and patterns held, then verify"),
+    Kind(f"{GRADIENT_ALONE}, then verify"),
+    *(Kind(f"halving, {some}") for some in ("all heads", "8 by gradient", "32 by gradient", f"16 by {GRADIENT_ALONE}")),
+    *(
+        Kind(f"{rule}, training tasks{more}", f"{title}, training tasks{more.replace(GRADIENT, 'attribution')}")
+        for rule, title in (("thompson", "Thompson"), ("ucb", "upper bounds"))
+        for more in ("", f" and {GRADIENT}")
+    ),
+    *(
+        Kind(f"policy k={k}, {played}", f"policy, trained with k={k}, {played}")
+        for k in (1, 5)
+        for played in ("blind", *(f"planning with {n}{free}" for n in PLANNED for free in ("", ", repeats free")))
+    ),
 )
-SEARCHERS = {kind.key: kind for kind in KINDS}
-"""The searchers on the axis of picks, in the order of legends."""
+SEARCHERS = {kind.key: kind for kind in _KINDS}
+"""Every searcher of every axis, by its name in tables, in the order of legends."""
+
+MAIN = [kind for kind in _KINDS if kind.marker]
+"""Those that figures draw."""
 
 PLANNING = "the first, planning with k=5"
 """What the policy that was trained to plan is called where it plans, and the others do not."""
-
-RIVALS = (
-    Kind("policy k=5", "policy, trained with k=5", "#0072B2", "o"),
-    Kind("policy k=1", "policy, trained with k=1", "#56B4E9", "s"),
-    Kind("list, normalised", "list by normalised reward", "#D55E00", "D"),
-    Kind("layers by training reward", "layers by training reward", "#009E73", "v"),
-    Kind("gradient, then verify", "attribution, then verify", "#E69F00", "P"),
-    Kind("halving, 16 by gradient", "halving, 16 by attribution", "#CC79A7", "X"),
-    Kind("belief, thompson", "learned belief, Thompson", "#000000", "*"),
-    Kind("headwise", "headwise policy", "#882255", "h"),
-    Kind("random", "random", "#7F7F7F", "^"),
-)
-"""Those of the main text on the axis of price."""
 
 
 def kind_of(searcher: str, trained_k: int = 0) -> Kind:

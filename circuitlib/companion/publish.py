@@ -5,13 +5,11 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-from circuitlib.companion.claims import claims
-from circuitlib.companion.compare import STUDY, by_command
+from circuitlib.companion.commands import STUDIES, by_command
 from circuitlib.companion.notebooks import execute_in_place, notebook_paths
-from circuitlib.companion.reproduce import FRAMES
+from circuitlib.companion.reproduce import frames_of
 from circuitlib.companion.run import OTHERS, Run
 from circuitlib.companion.settings import PUBLISHED
-from circuitlib.companion.training_ways import training_ways
 from circuitlib.manifest import StaleResult, is_stored, manifest_path, written_whole
 from circuitlib.paths import RESULTS, ROOT
 from circuitlib.subjects.checkpoints import EMBEDDED
@@ -41,7 +39,7 @@ def publish(run: Run, seconds: dict[str, float] | None) -> None:
             temporary.write_text(readme)
     if waits_for := [settings.subject for settings in PUBLISHED.values() if not _is_current(Run(settings))]:
         print(
-            f"the notebooks are executed once {', '.join(waits_for)} is published too, by this code, with its {STUDY}"
+            f"the notebooks are executed once {', '.join(waits_for)} is published too, by this code, with the tables of commands"
         )
         return
     execute_in_place(notebook_paths())
@@ -49,8 +47,9 @@ def publish(run: Run, seconds: dict[str, float] | None) -> None:
 
 def _is_current(run: Run) -> bool:
     """Whether all frames of a published run can be read."""
+    studies = [study.table for study in STUDIES if run.settings.subject in study.subjects]
     try:
-        for frame in (*FRAMES, claims, training_ways):
+        for frame in (*frames_of(run), *studies):
             frame(run)
     except (FileNotFoundError, StaleResult):
         return False

@@ -21,7 +21,8 @@ from circuitlib.ablation.build import ROWS_AGAIN
 from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion.circuits import circuits, policy_circuits
 from circuitlib.companion.claims import claims
-from circuitlib.companion.compare import STUDY, compare
+from circuitlib.companion.commands import STUDIES
+from circuitlib.companion.compare import compare
 from circuitlib.companion.frames import (
     BUYABLE,
     SLOW,
@@ -29,6 +30,7 @@ from circuitlib.companion.frames import (
     beginnings,
     behaviours,
     conventions,
+    curves,
     detections,
     evaluation,
     heads,
@@ -36,6 +38,8 @@ from circuitlib.companion.frames import (
     pairs,
     rivals,
     sizes,
+    transfer,
+    where,
 )
 from circuitlib.companion.learned import adopt_learned, is_real
 from circuitlib.companion.locks import alone, nobody_else
@@ -66,7 +70,9 @@ FRAMES = (
     beginnings,
     heads,
     evaluation,
+    curves,
     rivals,
+    where,
     seeing,
     detections,
     pairs,
@@ -77,6 +83,11 @@ FRAMES = (
     policy_circuits,
     what_if,
 )
+
+
+def frames_of(run: Run) -> tuple[Callable[[Run], object], ...]:
+    """All tables that a run makes by itself, in the order in which one needs another."""
+    return (*FRAMES, *[transfer] * is_real(run), claims)
 
 
 class Step(NamedTuple):
@@ -102,7 +113,7 @@ def steps(run: Run, notebooks: list[Path], adopt: bool = False) -> Iterator[Step
             yield Step(f"{name}, {part}{what}", "damage tables", units, weight if not through else QUICK, step)
     updates = sum(run.ppo_config(k).updates for k in CANDIDATES if not is_stored(run.policy_path(k)))
     yield Step("policies", "policies", updates, UPDATE, run.policies)
-    for frame in (*FRAMES, claims):
+    for frame in frames_of(run):
         name, group = frame.__name__, "evaluation and the other results"
         missing = not is_stored(run.frame_path(name))
         yield Step(name, group, int(missing), FRAME, partial(_one_frame, frame, run))
@@ -218,7 +229,8 @@ def report(run: Run, seconds: dict[str, float], full: bool = False) -> bool:
             print(f"measured again, and, as they are, what was learned and {', '.join(names)}; --full measures them")
             if run.settings.seeds < committed.settings.seeds:
                 print(f"left out: all but {run.settings.seeds} of the {committed.settings.seeds} seeds of each policy")
-            print(f"measured by a command of its own (python -m circuitlib training-ways), and not compared: {STUDY}")
+            commands = ", ".join(study.command for study in STUDIES if run.settings.subject in study.subjects)
+            print(f"measured by commands of their own (python -m circuitlib ...), and not compared: {commands}")
         agrees = bool(comparison["agrees"].all())
         print("\nagainst the committed results (tables: the largest difference; policies, where they")
         print("are not the same to the last digit: the probability of one distribution over seeds; other rows that")

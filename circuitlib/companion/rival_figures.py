@@ -1,6 +1,8 @@
 """Figures and tables of the rivals: what is named once so much is paid."""
 
 from collections.abc import Collection, Sequence
+from textwrap import fill
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,50 +11,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from circuitlib.companion.figures import legend_above
-from circuitlib.companion.legend import RIVALS, task_title
+from circuitlib.companion.legend import ATTRIBUTION, MAIN, SEARCHERS, Kind, task_title
 from circuitlib.companion.show import PAGE, described
-from circuitlib.companion.verdicts import beats
-from circuitlib.search.belief import GRADIENT_ALONE
+from circuitlib.companion.verdicts import beats, gains
 from circuitlib.studies.intervals import Interval, fraction
-from circuitlib.studies.priced import price_to
-from circuitlib.studies.priced_contest import ALONE
+from circuitlib.studies.priced import mean_of, price_to
+from circuitlib.studies.transfer import COUNTS, over_behaviours, shares
+from circuitlib.studies.where import CLASSES
 
-IN_WORDS = {
-    "by gradient": "by attribution",
-    "gradient, then": "attribution, then",
-    "gradient on": "attribution on",
-    "and gradient": "and attribution",
-    "ucb": "upper bounds",
-    "thompson": "Thompson",
-    "list of ioi": "list of IOI",
-    "headwise": "headwise policy",
-    "frozen attribution": "attribution with norms and patterns held",
-    "belief": "learned belief",
-    "policy k=": "policy, trained with k=",
-}
-"""Parts of searchers' names, and how tables say them."""
-
-
-def searcher_title(searcher: str) -> str:
-    """A searcher on the axis of price as tables name it."""
-    for part, words in IN_WORDS.items():
-        searcher = searcher.replace(part, words)
-    return searcher
-
-
-FIRST = tuple(
-    searcher_title(searcher)
-    for searcher in (
-        *(kind.key for kind in RIVALS),
-        *(
-            "list, in turns",
-            "halving, 16 by gradient and layer 0",
-            "halving, 16 by gradient and 16 of other behaviours",
-            f"halving, 16 by {GRADIENT_ALONE} and 16 of other behaviours",
-        ),
-        *("belief, look ahead", f"belief, look ahead, {ALONE}", f"headwise, {ALONE}", "headwise, blind"),
-    )
-)
+FIRST = tuple(kind.title for kind in SEARCHERS.values() if kind.marker or kind.spoken_of)
 """Rows of tables that are shown at once: the searchers of the figures, and those that the text speaks of."""
 
 MEAN = "mean of the tasks"
@@ -61,11 +28,26 @@ MEAN = "mean of the tasks"
 ACROSS = 2
 """Panels in a row."""
 
+BANDS = ("policy k=5", "gradient, then verify", "headwise")
+"""Searchers whose intervals are drawn: the paper's, the rival to use instead, and the policy that searches."""
+
+TRAITS = {
+    "estimate": "the gradient's estimate\nof the best head",
+    "depth": "where the best head is,\nby depth",
+    "spread": "share of the rewards above zero\nthat the five best heads have",
+}
+"""What episodes are parted by, as the figure names it."""
+
+
+def searcher_title(searcher: str) -> str:
+    """A searcher as tables name it."""
+    return SEARCHERS[searcher].title
+
 
 @described
 def rival_curves(summary: pd.DataFrame) -> Figure:
     """The true reward of the head named, as a fraction of the paired oracle, against the price paid; one panel a task, the
-    searchers of the main text.
+    searchers of the main text. Bands are 95% intervals, of the paper's policy trained with k=5, of attribution and of the headwise policy.
 
     summary: of :func:`circuitlib.studies.priced.summarise_priced`.
     """
@@ -73,14 +55,16 @@ def rival_curves(summary: pd.DataFrame) -> Figure:
     down = -(-len(tasks) // ACROSS)
     across = min(ACROSS, len(tasks))
     figure, axes = plt.subplots(down, across, figsize=(PAGE, 2.5 * down + 0.6), sharex=True, sharey=True, squeeze=False)
+    summary = summary[summary["searcher"].isin([kind.key for kind in MAIN])]
     prices = sorted(summary["price"].unique())
-    lowest = summary.loc[summary["searcher"].isin([kind.key for kind in RIVALS]), "ratio"].min()
+    lowest = min(summary["ratio"].min(), summary.loc[summary["searcher"].isin(BANDS), "low"].min())
     for axis, task in zip(axes.flat, tasks, strict=False):
         of_task = summary[summary["task"] == task]
-        for kind in RIVALS:
+        for kind in _drawn(of_task):
             line = of_task[of_task["searcher"] == kind.key].sort_values("price")
-            looks = {"color": kind.colour, "marker": kind.marker, "label": kind.title}
-            axis.plot(line["price"], line["ratio"], ms=4, lw=1.4, **looks)
+            axis.plot(line["price"], line["ratio"], ms=4, lw=1.4, **_looks(kind))
+            if kind.key in BANDS:
+                axis.fill_between(line["price"], line["low"], line["high"], color=kind.colour, alpha=0.15, lw=0)
         axis.axhline(1, color="black", lw=0.8, ls=":")
         axis.set(title=task_title(task), xscale="log", ylim=(min(-0.08, lowest - 0.05), 1.05))
         axis.set_xticks(prices, [f"{price}" for price in prices])
@@ -94,6 +78,107 @@ def rival_curves(summary: pd.DataFrame) -> Figure:
     handles, labels = axes[0][0].get_legend_handles_labels()
     legend_above(figure, handles, labels, across=3)
     return figure
+
+
+def _drawn(rows: pd.DataFrame) -> list[Kind]:
+    """The searchers of the main text that there are rows of."""
+    return [kind for kind in MAIN if kind.key in set(rows["searcher"])]
+
+
+def _looks(kind: Kind) -> dict[str, Any]:
+    return {"color": kind.colour, "marker": kind.marker, "label": kind.title}
+
+
+@described
+def where_chart(where: pd.DataFrame) -> Figure:
+    """The true reward of the head named at one price, as a fraction of the paired oracle, in classes of episodes, with 95% intervals: by how far the
+    gradient's estimate of the best head is from the truth, by where that head is, and by how much of all rewards the five best heads have. Under
+    each class, how many episodes it has.
+
+    where: of :func:`circuitlib.studies.where.measure_where`.
+    """
+    kinds, widths = _drawn(where), [len(parts) for parts in CLASSES.values()]
+    figure, axes = plt.subplots(1, len(CLASSES), figsize=(PAGE, 4.2), sharey=True, width_ratios=widths, squeeze=False)
+    for axis, (trait, parts) in zip(axes[0], CLASSES.items(), strict=True):
+        of_trait = where[where["trait"] == trait]
+        for i, kind in enumerate(kinds):
+            rows = of_trait[of_trait["searcher"] == kind.key].set_index("part").reindex(parts)
+            errors = np.stack([rows["ratio"] - rows["low"], rows["high"] - rows["ratio"]]).clip(min=0)
+            x = np.arange(len(parts)) + 0.8 * ((i + 0.5) / len(kinds) - 0.5)
+            axis.errorbar(x, rows["ratio"], yerr=errors, ms=4, lw=0, elinewidth=1, **_looks(kind))
+        counts = dict(zip(of_trait["part"], of_trait["episodes"], strict=True))
+        labels = [f"{fill(part, 12)}\n({counts.get(part, 0)})" for part in parts]
+        axis.set_xticks(range(len(parts)), labels, fontsize=8)
+        axis.set_xlim(-0.5, len(parts) - 0.5)
+        axis.set_xlabel(TRAITS[trait], fontsize=9)
+        axis.axhline(1, color="black", lw=0.8, ls=":")
+    axes[0][0].set(ylabel="named / oracle", ylim=(min(-0.08, where["low"].min() - 0.05), 1.05))
+    figure.align_xlabels()
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    legend_above(figure, handles, labels, across=3)
+    return figure
+
+
+def where_table(where: pd.DataFrame) -> pd.DataFrame:
+    """How much more each searcher names than attribution in each class of episodes, in points of the oracle with the 95% interval and its word:
+    rows classes, with how many episodes of how many tasks, columns searchers.
+
+    where: of :func:`circuitlib.studies.where.measure_where`.
+    """
+    others = where[where["searcher"] != ATTRIBUTION]
+    more = others[["gain", "gain_low", "gain_high"]].itertuples(index=False)
+    cells = others.assign(cell=[_cell(Interval(*gain)) for gain in more])
+    return cells.pivot_table("cell", ["trait", "part", "episodes", "tasks"], "searcher", aggfunc="first", sort=False)
+
+
+@described
+def transfer_chart(transfer: pd.DataFrame, trained_k: int = 5) -> Figure:
+    """What the policy finds on each behaviour that it was never trained on, seeing its rewards (filled) and blind (open), as a fraction of the oracle
+    after so many heads; behaviours in the order of what it finds in most. Beside it the list by mean reward and random search.
+
+    transfer: of :func:`circuitlib.studies.transfer.measure_transfer`.
+    """
+    policy, blind = (SEARCHERS[f"policy k={trained_k}{shown}"] for shown in ("", ", blind"))
+    looks = {
+        "random": _looks(SEARCHERS["random"]),
+        "list, mean": _looks(SEARCHERS["static prior"]),
+        blind.key: _looks(policy) | {"label": blind.title, "mfc": "white"},
+        policy.key: _looks(policy),
+    }
+    order = shares(transfer, policy.key, max(COUNTS)).mean(0).argsort()
+    names, y = transfer["task"].unique()[order], np.arange(len(order))
+    figure, axes = plt.subplots(1, len(COUNTS), figsize=(PAGE, 0.2 * len(y) + 1.5), sharey=True, squeeze=False)
+    for axis, price in zip(axes[0], COUNTS, strict=True):
+        found = {searcher: shares(transfer, searcher, price).mean(0)[order] for searcher in looks}
+        axis.hlines(y, found[blind.key], found[policy.key], color=policy.colour, lw=1)
+        for searcher, look in looks.items():
+            axis.plot(found[searcher], y, ls="", ms=4.5, **look)
+        axis.axvline(1, color="black", lw=0.8, ls=":")
+        axis.set(xlabel=f"found / oracle, after {price} heads", ylim=(-0.7, len(y) - 0.3))
+    axes[0][0].set_yticks(y, names, fontsize=8)
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    legend_above(figure, handles, labels, across=2)
+    return figure
+
+
+def transfer_table(transfer: pd.DataFrame, policies: Sequence[str] = ("policy k=5", "policy k=1")) -> pd.DataFrame:
+    """What each searcher finds, mean over behaviours in percent of the oracle with the 95% interval over behaviours and seeds, and how many points
+    more each of the ``policies`` finds than it, on the same behaviours, with its word (than itself blind: what seeing its rewards gains it): rows
+    searchers, a column of each for each price."""
+    columns: dict[str, dict[str, str]] = {}
+    for price in COUNTS:
+        found = {searcher: shares(transfer, searcher, price) for searcher in transfer["searcher"].unique()}
+        means = {searcher: over_behaviours(some) for searcher, some in found.items()}
+        columns[f"after {price}, %"] = {
+            searcher: "{:.0f} ({:.0f} to {:.0f})".format(*(100 * x for x in mean)) for searcher, mean in means.items()
+        }
+        for policy in policies:
+            more = {other: over_behaviours(found[policy], some) for other, some in found.items() if other != policy}
+            columns[f"after {price}, {searcher_title(policy)} more"] = {
+                other: _cell(gain, gains(*gain[1:], means[other].value) if other == f"{policy}, blind" else "")
+                for other, gain in more.items()
+            }
+    return pd.DataFrame(columns)
 
 
 def rival_table(summary: pd.DataFrame, price: int, what: str = "ratio", without: Collection[str] = ()) -> pd.DataFrame:
@@ -144,15 +229,10 @@ def gains_over(
         other: tasks | {MEAN: mean_of([gain for task, gain in tasks.items() if task not in without])}
         for other, tasks in found.items()
     }
-    return pd.DataFrame({other: {task: _cell(*x) for task, x in tasks.items()} for other, tasks in columns.items()})
+    return pd.DataFrame({other: {task: _cell(x) for task, x in tasks.items()} for other, tasks in columns.items()})
 
 
-def mean_of(intervals: Sequence[Interval]) -> Interval:
-    """The mean of independent estimates: the squares of how far the ends of their intervals are add up."""
-    value, low, high = np.array(intervals).T
-    down, up = (np.sqrt(np.square(end - value).sum()) / len(value) for end in (low, high))
-    return Interval(value.mean(), value.mean() - down, value.mean() + up)
-
-
-def _cell(value: float, low: float, high: float) -> str:
-    return f"{100 * value:z.0f} ({100 * low:z.0f} to {100 * high:z.0f}) {beats(low, high)}"
+def _cell(gain: Interval, word: str = "") -> str:
+    """A gain in points, and its word, by default whether there is one."""
+    value, low, high = (100 * x for x in gain)
+    return f"{value:z.0f} ({low:z.0f} to {high:z.0f}) {word or beats(low, high)}"

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from circuitlib.ablation.attribution import PRICES, Through
 from circuitlib.ablation.build import ROWS_AGAIN, Recipe, build_table, code_of, differs_again
 from circuitlib.ablation.check_task import why_left_out
+from circuitlib.ablation.estimates import PRICES, Through
 from circuitlib.ablation.tables import CONTROL, DamageTable, load_table, save_table
 from circuitlib.companion.aside import ASIDE, is_whole, set_aside
 from circuitlib.companion.legend import subject_title

@@ -9,8 +9,9 @@ from jaxtyping import Float
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from circuitlib.companion.figures import heat_map, legend_above
+from circuitlib.companion.figures import found_by_heads, heat_map, legend_above
 from circuitlib.companion.legend import task_title
+from circuitlib.companion.line_ends import name_ends
 from circuitlib.companion.show import PAGE, described
 from circuitlib.companion.verdicts import POINT, gains
 
@@ -18,10 +19,11 @@ SEEING, LISTS, PLAIN = "#0072B2", "#D55E00", "#7F7F7F"
 """Colours of a policy, of lists, and of what has learned nothing."""
 
 LINES: dict[tuple[str, str], tuple[str, str, str]] = {
-    ("policy", "seeing"): ("policy, sees its rewards", SEEING, "-"),
-    ("policy", "blind"): ("policy, sees zeros", "#56B4E9", "--"),
-    ("policy", "flipped"): ("policy, sees turned signs", "#CC79A7", ":"),
-    ("induction's ten and IOI's, in turns", "none"): ("two published lists, in turns\n(induction's first)", LISTS, "-"),
+    ("policy", "seeing"): ("policy, seeing", SEEING, "-"),
+    ("policy", "blind"): ("policy, blind", "#56B4E9", "--"),
+    ("policy", "flipped"): ("policy, lied to", "#CC79A7", ":"),
+    ("induction's ten and IOI's, in turns", "none"): ("lists in turns", LISTS, "-"),
+    ("list", "none"): ("list", LISTS, "-"),
     ("layers in order", "none"): ("layers in order", "#009E73", "-."),
     ("random", "none"): ("random", PLAIN, "-"),
 }
@@ -30,38 +32,27 @@ LINES: dict[tuple[str, str], tuple[str, str, str]] = {
 HIDDEN = {"blind": "zeros", "flipped": "turned signs", "swapped": "another episode's"}
 """What stands in the place of the rewards, in a figure's words."""
 
-SHADES = {10: "#9ECAE1", 20: "#4292C6", 50: "#08306B"}
-"""Of effects after so many heads measured."""
+SHADES = {10: ("#9ECAE1", "^"), 20: ("#4292C6", "s"), 50: ("#08306B", "o")}
+"""Colours, from light to dark, and markers of effects after so many heads measured."""
 
 
 @described
 def replay_curves(replay: pd.DataFrame, trained_k: int = 5) -> Figure:
-    """Best reward as a fraction of the oracle after each head measured, told nothing, one panel a task; bands are 95%
-    intervals over episodes, of the policy that sees its rewards."""
+    """Best reward as a fraction of the oracle after each head measured, told nothing, one panel a task: of a policy that sees its rewards, with
+    a band of 95% intervals, of the same one blind (zeros in their place) and lied to (their signs turned), and of what needs no policy: lists
+    of the heads that are best on the training tasks, layers in order, and random search."""
     tasks = replay["task"].unique()
-    figure, axes = plt.subplots(1, len(tasks), figsize=(PAGE, 4.0), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(tasks), figsize=(PAGE, 3.2), sharey=True, squeeze=False)
     for axis, task in zip(axes[0], tasks, strict=True):
         of_task = replay.query("task == @task and told == 'none' and trained_k in (0, @trained_k)")
-        for (kind, shown), (label, colour, dashes) in LINES.items():
-            line = of_task[(of_task["searcher"] == kind) & (of_task["shown"] == shown)].sort_values("measured")
-            if len(line):
-                axis.step(line["measured"], line["ratio"], where="post", color=colour, ls=dashes, lw=1.6, label=label)
-                if shown == "seeing":
-                    axis.fill_between(
-                        line["measured"], line["low"], line["high"], step="post", color=colour, alpha=0.12
-                    )
-        axis.axhline(1, color="black", lw=1, ls=":")
-        axis.set(
-            title=f"{task_title(task)}, told nothing",
-            xlabel="heads measured",
-            xscale="log",
-            ylim=(min(0, replay["ratio"].min() - 0.05), 1.05),
-        )
-        axis.set_xticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
-        axis.minorticks_off()
+        by = of_task.groupby(["searcher", "shown"])
+        drawn = [
+            (by.get_group(key), *look, 0.15 * (key[1] == "seeing")) for key, look in LINES.items() if key in by.groups
+        ]
+        found_by_heads(axis, drawn)
+        axis.set(title=f"{task_title(task)}\n(told nothing)", ylim=(min(0, replay["ratio"].min() - 0.05), 1.05))
     axes[0][0].set_ylabel("best reward / oracle")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    legend_above(figure, handles, labels, across=3)
+    name_ends(figure)
     return figure
 
 
@@ -86,7 +77,7 @@ def effects(rows: pd.DataFrame, shown: str = "blind") -> Figure:
     for axis, k in zip(axes[0], ks, strict=True):
         axis.axvspan(-100 * POINT, 100 * POINT, color="0.9", lw=0)
         axis.axvline(0, color="black", lw=0.8, ls=":")
-        for i, (count, colour) in enumerate(SHADES.items()):
+        for i, (count, (colour, marker)) in enumerate(SHADES.items()):
             some = rows[(rows["trained_k"] == k) & (rows["measured"] == count)]
             x = 100 * some[["effect", "effect_low", "effect_high"]].to_numpy()
             y = some["label"].map(places) + 0.22 * (1 - i)
@@ -94,7 +85,7 @@ def effects(rows: pd.DataFrame, shown: str = "blind") -> Figure:
                 x[:, 0],
                 y,
                 xerr=np.abs(x[:, 1:].T - x[:, 0]),
-                fmt="o",
+                fmt=marker,
                 ms=4,
                 lw=1.2,
                 capsize=2,
@@ -168,25 +159,20 @@ def planted_curves(planted: pd.DataFrame, learned: float, blinded: float) -> Fig
             f"noise between episodes, as a share\nof the best head (at {middle:g} logits)",
         ),
     ]
-    looks = {
-        "seeing": ("sees its rewards", SEEING),
-        "blind": ("sees zeros", "#56B4E9"),
-        "flipped": ("turned signs", "#CC79A7"),
-    }
     figure, axes = plt.subplots(1, 2, figsize=(PAGE, 3.4), sharey=True)
-    for axis, (column, rows, label) in zip(axes, panels, strict=True):
-        for shown, (words, colour) in looks.items():
+    for axis, (column, rows, across) in zip(axes, panels, strict=True):
+        for shown, marker in {"seeing": "o", "blind": "s", "flipped": "v"}.items():
+            label, colour, dashes = LINES["policy", shown]
             line = rows[rows["shown"] == shown].sort_values(column)
             errors = np.stack([line["ratio"] - line["low"], line["high"] - line["ratio"]]).clip(min=0)
-            axis.errorbar(
-                line[column], line["ratio"], yerr=errors, marker="o", ms=4, capsize=2, color=colour, label=words
-            )
+            look = {"color": colour, "ls": dashes, "marker": marker, "label": label}
+            axis.errorbar(line[column], line["ratio"], yerr=errors, ms=4, capsize=2, **look)
         for bar in (learned, blinded):
             axis.axhline(bar, color="black", lw=0.8, ls="--")
             axis.annotate(
                 f"{bar:.2f}", (1, bar), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize="small"
             )
-        axis.set(xlabel=label, ylim=(0, 1.05))
+        axis.set(xlabel=across, ylim=(0, 1.05))
     axes[0].set(xscale="log", ylabel="found / oracle, 50 heads")
     scales = sorted(panels[0][1]["scale"].unique())
     axes[0].set_xticks(scales, [f"{scale:g}" for scale in scales])

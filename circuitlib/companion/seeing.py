@@ -14,8 +14,9 @@ from circuitlib.studies.seeing import Question, measure_seeing
 
 def seeing(run: Run) -> pd.DataFrame:
     """Every task, with policies told nothing and, on main tasks, the training tasks; see
-    :func:`circuitlib.studies.seeing.measure_seeing`."""
-    policies, settings = run.policies(), run.settings
+    :func:`circuitlib.studies.seeing.measure_seeing`. After every head where curves are drawn, told nothing, and otherwise after
+    ``MEASURED``."""
+    policies, settings, picks = run.policies(), run.settings, run.ppo_config(1).budget
     tables = {
         "train": run.table_hashes((*run.training_tasks, CONTROL), "train"),
         "evaluation": run.table_hashes((*run.tasks, CONTROL), "evaluation"),
@@ -31,8 +32,10 @@ def seeing(run: Run) -> pd.DataFrame:
 
     def compute() -> pd.DataFrame:
         training = torch.stack([head_rewards(run, name, "train") for name in run.training_tasks])
-        measured = [count for count in MEASURED if count <= run.ppo_config(1).budget]
-        return measure_seeing([question(task) for task in run.tasks], policies, training, run.card.layers, measured)
+        every = range(1, picks + 1)
+        found = measure_seeing([question(task) for task in run.tasks], policies, training, run.card.layers, every)
+        curves = (found["told"] == NOTHING) & (found["searcher"] != "policy, greedy") & (found["shown"] != "swapped")
+        return found[curves | found["measured"].isin(MEASURED)]
 
     return run.frame(
         "seeing",
@@ -42,4 +45,5 @@ def seeing(run: Run) -> pd.DataFrame:
         policies=run.training_hashes(),
         episodes=settings.episodes,
         penalty=settings.penalty,
+        picks=picks,
     )

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from circuitlib.companion.legend import TASKS_IN_WORDS
+from circuitlib.companion.legend import PROCESSORS_IN_WORDS, SEARCHERS, SUBJECTS_IN_WORDS, TASKS_IN_WORDS
 from circuitlib.manifest import written_whole
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ PAGE = 7.6
 HEADINGS = {"trained_k": "trained with k", "planned_k": "planned with k", "over static prior, %": "over the list, %"}
 """Columns whose names are not those of prose."""
 
-WORDS = TASKS_IN_WORDS | {"static prior": "list by mean reward"}
+WORDS = TASKS_IN_WORDS | SUBJECTS_IN_WORDS | PROCESSORS_IN_WORDS | {key: kind.title for key, kind in SEARCHERS.items()}
 """What stands in tables for words of the code."""
 
 _SUBJECT = {"name": "", "caption": ""}
@@ -87,14 +87,16 @@ def described(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def alt_text(figure: Figure) -> str:
-    """What a figure shows, for who cannot see it: what its function says (:func:`described`), then panels, axes and legend."""
+    """What a figure shows, for who cannot see it: what its function says (:func:`described`), then panels, axes and legend, or what
+    lines are called where they end."""
     axes = [axis for axis in figure.axes if axis.get_visible() and axis.axison]
     legends = [*figure.legends, *(legend for axis in axes if (legend := axis.get_legend()))]
+    named = [text.get_text() for legend in legends for text in legend.get_texts()]
     parts = {
         "Panels": [axis.get_title() or axis.get_title(loc="left") for axis in axes],
         "Across": [axis.get_xlabel() for axis in axes],
         "Up": [axis.get_ylabel() for axis in axes],
-        "Legend": [text.get_text() for legend in legends for text in legend.get_texts()],
+        "Legend": named or [label for axis in axes for label in axis.get_legend_handles_labels()[1]],
     }
     said = {
         what: "; ".join(dict.fromkeys(" ".join(text.split()) for text in texts if text))

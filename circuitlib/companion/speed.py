@@ -31,8 +31,9 @@ def recorded(name: str) -> pd.DataFrame:
 
 
 def recorded_machines(name: str) -> dict[str, dict[str, Any]]:
-    """The machines that these tables were measured on, by processor."""
-    return {path.parent.name: read_provenance(path)["machine"] for path in sorted(RECORDED.glob(f"*/{name}.csv"))}
+    """The machines that these tables were measured on, by processor, which has a name in words (:mod:`circuitlib.companion.legend`)."""
+    machines = {path.parent.name: read_provenance(path)["machine"] for path in sorted(RECORDED.glob(f"*/{name}.csv"))}
+    return {where: {k: v for k, v in machine.items() if k != "processor"} for where, machine in machines.items()}
 
 
 @dataclass(frozen=True)

@@ -5,21 +5,18 @@ Thirty-five trainings take an hour on two cores, so that no run makes this table
 
 from dataclasses import asdict
 from itertools import product
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from circuitlib.ablation.build import code_of
 from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion.frames import evaluation_episodes
+from circuitlib.companion.reference import reference_path, reference_provenance
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import KEPT, PUBLISHED
-from circuitlib.manifest import is_stored, made_on
 from circuitlib.processes import in_processes
 from circuitlib.search.episodes import TableEpisodes
-from circuitlib.search.network import ActorCritic
-from circuitlib.search.policy import load_policy, save_policy
+from circuitlib.search.policy import save_policy
 from circuitlib.studies.evaluate import MEASURED
 from circuitlib.studies.seeing import Question
 from circuitlib.studies.training_ways import OTHER_WAYS, PAPER, Way, WayEpisodes, measure_way, train_way
@@ -55,7 +52,7 @@ def training_ways(run: Run) -> pd.DataFrame:
             theirs = in_processes(reference_policy, [(source, config, seed) for seed in seeds])
             policies[REFERENCE] = dict(zip(seeds, theirs, strict=True))
             kept = {seed: policies[REFERENCE][seed] for seed in seeds[:KEPT]}
-            save_policy(kept, reference_path(run), _reference_provenance(run))
+            save_policy(kept, reference_path(run), reference_provenance(run))
         measured, pool = [count for count in MEASURED if count <= config.budget], settings.evaluation_prompts
         questions = [Question(task, evaluation_episodes(run, task).mean(1), {}, 0, pool) for task in run.tasks]
         asked = [
@@ -78,26 +75,9 @@ def training_ways(run: Run) -> pd.DataFrame:
     )
 
 
-def reference_path(run: Run) -> Path:
-    """Where the policies of ``REFERENCE`` are, of the seeds that are kept."""
-    return run.folder / "policy_reference.safetensors"
-
-
-def reference_policies(run: Run) -> dict[int, ActorCritic]:
-    """Those, by seed; none of a run in which they were not trained. Raises as :func:`circuitlib.search.policy.load_policy` does."""
-    path = reference_path(run)
-    return load_policy(path, _reference_provenance(run))[0] if is_stored(path) else {}
-
-
-def _reference_provenance(run: Run) -> dict[str, Any]:
-    return {
-        "subject": run.card.record(),
-        "config": asdict(run.ppo_config(1)),
-        "penalty": run.settings.penalty,
-        "seeds": list(range(KEPT)),
-        "tables": run.table_hashes((*run.training_tasks, CONTROL), "train"),
-        "code": code_of("circuitlib.companion.maskable"),
-    } | made_on()
+def in_short(table: pd.DataFrame) -> pd.DataFrame:
+    """After the most heads measured."""
+    return table[table["measured"] == table["measured"].max()]
 
 
 def published(subject: str) -> pd.DataFrame:

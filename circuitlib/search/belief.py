@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 from torch.distributions import Normal
 
-from circuitlib.ablation.attribution import Through
+from circuitlib.ablation.estimates import Through
 from circuitlib.search.episodes import BATCH
 from circuitlib.search.meter import Estimate, Readings
 from circuitlib.search.trials import Trials

@@ -13,17 +13,17 @@ from scipy.special import stdtrit
 from torch import Tensor
 
 from circuitlib.ablation.attribution import Attribution
-from circuitlib.ablation.hooks import HOOKED, Hook, hook_z, hooked_task, run
+from circuitlib.ablation.hooks import HOOKED, Hook, hook_z, hooked_scores, run
 from circuitlib.subjects.load import Subject
-from circuitlib.tasks import TASKS, Prompts, Task
+from circuitlib.tasks import Prompts, Task
 
 LAST_SCALE = "ln_final.hook_scale"
 
 Row = tuple[str, int, float, float, float, float, float, int, float]
 
 
-def measure_backup(subject: Subject, heads: Mapping[str, Sequence[int]], count: int, seed: int) -> pd.DataFrame:
-    """Each of a task's ``heads`` knocked out (zeros), on ``count`` prompts drawn with ``seed``.
+def measure_backup(subject: Subject, heads: Mapping[Task, Sequence[int]], count: int, seed: int) -> pd.DataFrame:
+    """Each of each task's ``heads`` knocked out (zeros), on ``count`` prompts drawn with ``seed``.
 
     A direct effect is the slope of the score along what a head writes, through the residual stream alone
     (:class:`circuitlib.ablation.attribution.Attribution`), with the last norm's scale held at that of the intact model, so that nothing is
@@ -34,21 +34,19 @@ def measure_backup(subject: Subject, heads: Mapping[str, Sequence[int]], count: 
     average, and gain; -1 and 0 where there is no later layer. In the task's unit."""
 
     def rows() -> Iterator[Row]:
-        for name, these in heads.items():
-            task = TASKS[name]
+        for task, these in heads.items():
+            damages = hooked_scores(subject, task, count, seed, [(head,) for head in these]).damage.mean(0).tolist()
             groups = [some for group in task.prompts(subject.tokenizer, count, seed) for some in _pieces(group)]
             scales = [_last_scale(subject, group) for group in groups]
-            sets = [(), *((head,) for head in these)]
-            scores = torch.cat([hooked_task(subject, group, task.metric, sets) for group in groups]).double()
             usual = _direct(subject, task, groups, scales, None)
-            for i, head in enumerate(these):
+            for head, damage in zip(these, damages, strict=True):
                 first = (head // subject.heads_per_layer + 1) * subject.heads_per_layer
                 change = (_direct(subject, task, groups, scales, head) - usual)[:, first:]
                 later, gains = change.sum(1), change.mean(0)
                 most, gain = (first + int(gains.argmax()), float(gains.max())) if len(gains) else (-1, 0.0)
-                means = [float(values.mean()) for values in (usual[:, head], scores[:, 0] - scores[:, i + 1], later)]
+                direct, more = usual[:, head].mean().item(), later.mean().item()
                 reach = stdtrit(len(later) - 1, 0.975) * float(later.std() / len(later) ** 0.5)
-                yield name, head, *means, means[2] - reach, means[2] + reach, most, gain
+                yield task.name, head, direct, damage, more, more - reach, more + reach, most, gain
 
     columns = ["task", "head", "direct", "damage", "later", "low", "high", "most", "gain"]
     return pd.DataFrame(rows(), columns=columns)

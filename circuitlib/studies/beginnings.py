@@ -5,18 +5,18 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
-from circuitlib.ablation.build import SEEDS, Recipe, measure_rows
-from circuitlib.ablation.hooks import HOOKED, hooked_task, run
+from circuitlib.ablation.build import SEEDS, Measurement, Recipe
+from circuitlib.ablation.hooks import HOOKED, hooked_scores, run
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.subjects.beginning import NO_TOKEN, beginning
 from circuitlib.subjects.checkpoints import Text
 from circuitlib.subjects.load import Subject
-from circuitlib.tasks import TASKS
 from circuitlib.tasks.base import encode_texts
-from circuitlib.tasks.control_text import SPAN, control_paragraphs
+from circuitlib.tasks.control_text import control_paragraphs
+from circuitlib.tasks.prose import SPAN
 
 
 def measure_beginnings(
@@ -40,12 +40,14 @@ def measure_beginnings(
         for begun in (subject, *map(subject.with_bos, others)):
             loss = _loss(begun, tokens)
             for recipe, table in tables:
+                if recipe.task is None:
+                    raise ValueError("there must be tables of tasks, and one is of the control text")
                 chosen = recipe.some_rows(count)
                 own = damage = table.damage[chosen].mean(0)
                 clean = table.clean
                 if begun is not subject:
-                    damage = measure_rows(begun, recipe, chosen).damage.mean(0)
-                    clean = _clean(begun, recipe)
+                    damage = Measurement(begun, recipe).rows(chosen).damage.mean(0)
+                    clean = hooked_scores(begun, recipe.task, recipe.count, SEEDS[recipe.part]).clean
                 correlation = pd.Series(damage).rank().corr(pd.Series(own).rank())
                 shared = set(damage.topk(5).indices.tolist()) & set(own.topk(5).indices.tolist())
                 right = (clean > 0).double().mean().item()
@@ -53,13 +55,6 @@ def measure_beginnings(
 
     columns = ["bos", "loss", "task", "clean", "right", "rank_correlation", "shared_5"]
     return pd.DataFrame(rows(), columns=columns)
-
-
-def _clean(subject: Subject, recipe: Recipe) -> Float[Tensor, " prompts"]:
-    """The metric of each of a table's prompts, no head ablated."""
-    task = TASKS[recipe.name]
-    groups = task.prompts(subject.tokenizer, recipe.count, SEEDS[recipe.part])
-    return torch.cat([hooked_task(subject, group, task.metric, [()])[:, 0] for group in groups])
 
 
 def _without_beginning(subject: Subject, text: Text, count: int) -> Int[Tensor, "n pos"]:

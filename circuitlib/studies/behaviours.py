@@ -3,25 +3,22 @@
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
-import torch
 
-from circuitlib.ablation.hooks import hooked_control, hooked_task
+from circuitlib.ablation.hooks import hooked_control, hooked_scores
 from circuitlib.subjects.load import Subject
-from circuitlib.tasks import TASKS
+from circuitlib.tasks import Task
 from circuitlib.tasks.prose import held_out_spans
 
 
-def measure_behaviours(subject: Subject, tasks: Sequence[str], count: int, seed: int) -> pd.DataFrame:
+def measure_behaviours(subject: Subject, tasks: Sequence[Task], count: int, seed: int) -> pd.DataFrame:
     """On ``count`` prompts of each task, drawn with ``seed``. Columns: task, metric, prompts, right (share of prompts with a
     positive metric), mean (of the metric), and the last row ``prose``: next-token loss in nats."""
 
     def rows() -> Iterator[tuple[str, str, int, float, float]]:
-        for name in tasks:
-            task = TASKS[name]
-            groups = task.prompts(subject.tokenizer, count, seed)
-            score = torch.cat([hooked_task(subject, group, task.metric, [()])[:, 0] for group in groups])
+        for task in tasks:
+            score = hooked_scores(subject, task, count, seed).clean
             right = (score > 0).double().mean().item()
-            yield name, task.metric.name, len(score), right, score.mean().item()
+            yield task.name, task.metric.name, len(score), right, score.mean().item()
         spans = held_out_spans(subject.tokenizer)
         loss = hooked_control(subject, spans, [()]).mean().item()
         yield "prose", "next-token loss", len(spans), float("nan"), loss

@@ -10,15 +10,13 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 
 import pandas as pd
-import torch
 
 from circuitlib.ablation.build import ablation_of
 from circuitlib.ablation.engine import AblationKind
-from circuitlib.ablation.hooks import hooked_task
-from circuitlib.studies.intervals import ratio
+from circuitlib.ablation.hooks import hooked_scores
 from circuitlib.subjects.checkpoints import Text
 from circuitlib.subjects.load import Subject
-from circuitlib.tasks import TASKS
+from circuitlib.tasks import Task
 
 Rankings = Mapping[str, Sequence[Sequence[int]]]
 """By name, orders of heads, best first; more than one where a ranking is drawn by chance."""
@@ -29,7 +27,7 @@ DECIMALS = 4
 
 def measure_circuits(
     subject: Subject,
-    rankings: Mapping[str, Rankings],
+    rankings: Mapping[Task, Rankings],
     sizes: Sequence[int],
     count: int,
     seed: int,
@@ -44,17 +42,16 @@ def measure_circuits(
     it: kept (all other heads ablated; of no heads: all) and ablated (these; of no heads: none).
 
     Raises ``ValueError``, before anything is measured, for an order without so many different heads of the subject."""
-    for name, orders in rankings.items():
+    for task, orders in rankings.items():
         for ranking, several in orders.items():
             for order in several:
                 if len(set(order[: max(sizes)]) & set(range(subject.heads))) < max(sizes):
                     raise ValueError(
-                        f"{name}, {ranking}: no order of {max(sizes)} different heads, of 0 to {subject.heads - 1}"
+                        f"{task.name}, {ranking}: no order of {max(sizes)} different heads, of 0 to {subject.heads - 1}"
                     )
     frames = []
     every = range(subject.heads)
-    for (name, orders), kind in product(rankings.items(), kinds):
-        task, ablation = TASKS[name], ablation_of(kind, subject.tokenizer, text)
+    for (task, orders), kind in product(rankings.items(), kinds):
         asked = [
             ((ranking, i, n), tuple(head for head in every if head not in order[:n]), tuple(sorted(order[:n])))
             for ranking, several in orders.items()
@@ -63,33 +60,11 @@ def measure_circuits(
         ]
         # Many of them are the same set: n heads of any ranking that agrees on them.
         sets = list(dict.fromkeys(heads for _, *both in asked for heads in both))
-        groups = task.prompts(subject.tokenizer, count, seed)
-        scores = torch.cat([hooked_task(subject, group, task.metric, sets, ablation) for group in groups])
+        scores = hooked_scores(subject, task, count, seed, sets, ablation_of(kind, subject.tokenizer, text)).ablated
         of = dict(zip(sets, scores.T.numpy().round(DECIMALS), strict=True))
         for (ranking, i, n), rest, circuit in asked:
-            names = {"task": name, "ablation": kind, "ranking": ranking, "order": i, "heads": n}
+            names = {"task": task.name, "ablation": kind, "ranking": ranking, "order": i, "heads": n}
             frames.append(
                 pd.DataFrame(names | {"prompt": range(len(scores)), "kept": of[rest], "ablated": of[circuit]})
             )
     return pd.concat(frames, ignore_index=True)
-
-
-def shares(scores: pd.DataFrame) -> pd.DataFrame:
-    """Of each task, ablation, ranking and size of what :func:`measure_circuits` measured: kept, the share of the
-    task's score that the circuit alone keeps, (kept - empty) / (clean - empty) of mean scores, and lost, the share that the model without it is
-    short of, (clean - ablated) / (clean - empty); each with its 95% interval over prompts and orders
-    (:func:`circuitlib.studies.intervals.ratio`). Columns: task, ablation, ranking, heads, what (``kept`` or ``lost``), share, low, high."""
-    rows = []
-    for (task, ablation, ranking), group in scores.groupby(["task", "ablation", "ranking"], sort=False):
-        at = {
-            (name, heads): some.pivot(index="order", columns="prompt", values=name).to_numpy()
-            for heads, some in group.groupby("heads")
-            for name in ("kept", "ablated")
-        }
-        empty, clean = at["kept", 0], at["ablated", 0]
-        for heads in sorted(set(group["heads"]) - {0}):
-            for what, gain in (("kept", at["kept", heads] - empty), ("lost", clean - at["ablated", heads])):
-                names = {"task": task, "ablation": ablation, "ranking": ranking, "heads": heads, "what": what}
-                share = ratio(gain, (clean - empty)[0])
-                rows.append(names | dict(zip(("share", "low", "high"), share, strict=True)))
-    return pd.DataFrame(rows)

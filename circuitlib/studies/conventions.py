@@ -5,7 +5,7 @@ from typing import get_args
 
 import pandas as pd
 
-from circuitlib.ablation.build import Recipe, measure_rows
+from circuitlib.ablation.build import Measurement, Recipe
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.subjects.card import Convention
 from circuitlib.subjects.load import Subject
@@ -26,7 +26,7 @@ def measure_conventions(other: Subject, tables: Sequence[tuple[Recipe, DamageTab
     for recipe, table in tables:
         chosen = recipe.some_rows(count)
         damages = {
-            other.convention: measure_rows(other, recipe, chosen).damage,
+            other.convention: Measurement(other, recipe).rows(chosen).damage,
             other_than(other.convention): table.damage[chosen],
         }
         means = {convention: damages[convention].mean(0).numpy() for convention in get_args(Convention)}

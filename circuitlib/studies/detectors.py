@@ -18,7 +18,10 @@ from torch import Tensor
 
 from circuitlib.subjects.beginning import beginning
 from circuitlib.subjects.load import Subject
-from circuitlib.tasks import TASKS, Prompts
+from circuitlib.tasks import Prompts, Task
+from circuitlib.tasks.docstring import DOCSTRING
+from circuitlib.tasks.induction import INDUCTION
+from circuitlib.tasks.ioi import IOI
 
 END = "END"
 
@@ -31,7 +34,7 @@ class Attention:
     """Mean attention from one role to another on a task's prompts; ``END`` is the scored position."""
 
     name: str
-    task: str
+    task: Task
     looks_from: str
     looks_at: str
 
@@ -51,7 +54,7 @@ class Copying:
     """The share of a task's answers that a head copies when it attends to them, or suppresses (``sign`` -1)."""
 
     name: str
-    task: str
+    task: Task
     sign: int
 
     @property
@@ -66,14 +69,14 @@ class Copying:
 
 
 DETECTORS: tuple[Attention | Copying, ...] = (
-    Attention("previous token", "induction", "B", "A1"),
-    Attention("duplicate token", "ioi", "S2", "S1"),
-    Attention("induction", "induction", "A2", "B"),
-    Attention("S-inhibition", "ioi", END, "S2"),
-    Attention("name mover", "ioi", END, "IO"),
-    Copying("copies names", "ioi", 1),
-    Copying("suppresses names", "ioi", -1),
-    Attention("argument mover", "docstring", END, "D"),
+    Attention("previous token", INDUCTION, "B", "A1"),
+    Attention("duplicate token", IOI, "S2", "S1"),
+    Attention("induction", INDUCTION, "A2", "B"),
+    Attention("S-inhibition", IOI, END, "S2"),
+    Attention("name mover", IOI, END, "IO"),
+    Copying("copies names", IOI, 1),
+    Copying("suppresses names", IOI, -1),
+    Attention("argument mover", DOCSTRING, END, "D"),
 )
 
 
@@ -113,11 +116,11 @@ def copied(subject: Subject, tokens: Int[Tensor, " n"], sign: int) -> Bool[Tenso
     return torch.stack(columns, dim=1)
 
 
-def detect(subject: Subject, tasks: Sequence[str], count: int, seed: int) -> pd.DataFrame:
-    """The score of every head on every detector of these tasks: columns detector, task, head, score (0 to 1)."""
+def detect(subject: Subject, detectors: Sequence[Attention | Copying], count: int, seed: int) -> pd.DataFrame:
+    """The score of every head on every detector, on ``count`` prompts of its task, drawn with ``seed``: columns detector, task, head, score
+    (0 to 1)."""
     rows: list[tuple[str, str, int, float]] = []
-    for detector in DETECTORS:
-        if detector.task in tasks:
-            scores = detector.scores(subject, TASKS[detector.task].prompts(subject.tokenizer, count, seed))
-            rows += [(detector.name, detector.task, head, score) for head, score in enumerate(scores.tolist())]
+    for detector in detectors:
+        scores = detector.scores(subject, detector.task.prompts(subject.tokenizer, count, seed))
+        rows += [(detector.name, detector.task.name, head, score) for head, score in enumerate(scores.tolist())]
     return pd.DataFrame(rows, columns=["detector", "task", "head", "score"])

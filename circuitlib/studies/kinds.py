@@ -8,7 +8,7 @@ from typing import get_args
 import pandas as pd
 import torch
 
-from circuitlib.ablation.build import Recipe, measure_rows
+from circuitlib.ablation.build import Measurement, Recipe
 from circuitlib.ablation.engine import AblationKind
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.subjects.load import Subject
@@ -21,16 +21,14 @@ def measure_kinds(subject: Subject, tables: Sequence[tuple[Recipe, DamageTable]]
     which tells how much of a difference is that of the prompts."""
     parts = []
     for recipe, table in tables:
-        chosen = recipe.some_rows(count)
+        chosen, means = recipe.some_rows(count), {}
+        for kind in get_args(AblationKind):
+            damage = table.damage[chosen]
+            if kind != recipe.ablation:
+                damage = Measurement(subject, replace(recipe, ablation=kind)).rows(chosen).damage
+            means[kind] = damage.mean(0).numpy()
         others = torch.ones(len(table.damage), dtype=torch.bool)
         others[chosen] = False
-        means = {"again": table.damage[others].mean(0).numpy()}
-        for kind in get_args(AblationKind):
-            own = kind == recipe.ablation
-            damage = (
-                table.damage[chosen] if own else measure_rows(subject, replace(recipe, ablation=kind), chosen).damage
-            )
-            means[kind] = damage.mean(0).numpy()
-        names = {"task": recipe.name, "head": range(subject.heads)}
-        parts.append(pd.DataFrame(names | {name: means[name] for name in (*get_args(AblationKind), "again")}))
+        means["again"] = table.damage[others].mean(0).numpy()
+        parts.append(pd.DataFrame({"task": recipe.name, "head": range(subject.heads)} | means))
     return pd.concat(parts, ignore_index=True)

@@ -26,13 +26,13 @@ TOP = 5
 @dataclass(frozen=True)
 class Player:
     """A searcher, by a name of its own in the table, and the seed of its random numbers. repeats_free: whether measuring a head
-    again is. most: the largest budget that it plays with."""
+    again is. prices: budgets that it plays with, where these are not those of the others."""
 
     name: str
     searcher: Searcher
     seed: int = 0
     repeats_free: bool = False
-    most: int = PRICES[-1]
+    prices: Sequence[int] = ()
 
 
 def priced(trials: Trials, players: Iterable[Player], prices: Sequence[int] = PRICES) -> pd.DataFrame:
@@ -46,7 +46,7 @@ def priced(trials: Trials, players: Iterable[Player], prices: Sequence[int] = PR
     Raises ``ValueError`` for a searcher that spends more than its budget.
     """
     rewards, players = trials.rewards, list(players)
-    jobs = [(player, price) for player in players for price in prices if price <= player.most]
+    jobs = [(player, price) for player in players for price in player.prices or prices]
 
     def play(job: tuple[Player, int]) -> pd.DataFrame:
         player, price = job
@@ -97,6 +97,16 @@ def summarise_priced(frame: pd.DataFrame, pool: int, score: str = "named") -> pd
         )
         rows.append(row | {"measured_best": group["measured_best"].mean(), "recall": group["recall"].mean()})
     return pd.DataFrame(rows)
+
+
+def mean_of(intervals: Sequence[Interval], weights: Sequence[float] | None = None) -> Interval:
+    """The mean of independent estimates, by ``weights`` where there are any: the squares of how far the ends of their intervals are add up."""
+    value, low, high = np.array(intervals).T
+    share = np.ones(len(value)) if weights is None else np.array(weights, dtype=float)
+    share /= share.sum()
+    down, up = (np.sqrt(np.square(share * (end - value)).sum()) for end in (low, high))
+    mean = share @ value
+    return Interval(float(mean), float(mean - down), float(mean + up))
 
 
 def price_to(summary: pd.DataFrame, share: float) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuitlib.ablation.attribution import Through
+from circuitlib.ablation.estimates import Through
 from circuitlib.ablation.tables import reward
 from circuitlib.processes import in_processes
 from circuitlib.search import priors
@@ -15,6 +15,7 @@ from circuitlib.search.belief import ESTIMATES, GRADIENT, GRADIENT_ALONE, Believ
 from circuitlib.search.correlated import Correlated, Gaussian
 from circuitlib.search.episodes import signal_of
 from circuitlib.search.lookahead import LookAhead
+from circuitlib.search.network import ActorCritic
 from circuitlib.search.oracle import head_order
 from circuitlib.search.policy import PolicySearcher
 from circuitlib.search.priced_policy import Learned, PricedPolicy
@@ -23,7 +24,7 @@ from circuitlib.search.searchers import RandomSearcher, StaticPrior
 from circuitlib.search.trials import PricedTables, draw_trials
 from circuitlib.studies.contest import DRAWS, Policies
 from circuitlib.studies.heads import head_rewards
-from circuitlib.studies.priced import Player, priced
+from circuitlib.studies.priced import PRICES, Player, priced
 
 FROZEN = "frozen gradient"
 RIVAL_ESTIMATES: dict[str, Through] = ESTIMATES | {FROZEN: "frozen"}
@@ -35,14 +36,18 @@ ELSEWHERE = 16
 ALONE = "not shown other behaviours"
 """Of what was learned, where it is not told what heads pay in other behaviours of the model, though these have been measured."""
 
-FEW = 20
-"""The largest price for those that choose every few prompts: they are made for small ones, and take long with large ones."""
+SMALL = tuple(price for price in PRICES if price <= 20)
+"""Prices for those that choose every few prompts: they are made for small ones, and take long with large ones."""
+
+PLANNED = (2, 5)
+"""How many candidates a policy measures for a pick where it plans."""
 
 
 def priced_contest(
     evaluation: Mapping[str, PricedTables],
     training: Mapping[str, PricedTables],
     policies: Policies,
+    reference: Mapping[int, ActorCritic],
     learned: Learned | None,
     behaviours: Mapping[str, PricedTables],
     layers: int,
@@ -52,28 +57,34 @@ def priced_contest(
     """Every searcher with every budget on the same episodes of every task, told nothing; columns of
     :func:`circuitlib.studies.priced.priced`.
 
-    evaluation, training: by task, the tables of damages and estimates. policies: the paper's, by k and seed. behaviours: tables of other tasks
+    evaluation, training: by task, the tables of damages and estimates. policies: the paper's, by k and seed. reference: those of sb3-contrib's
+    ``MaskablePPO``, by seed, of which there may be none. behaviours: tables of other tasks
     that the subject does, of which there may be none. layers: of the subject. episodes: of each task. penalty: lambda.
     """
     buyable = list(next(iter(evaluation.values())).estimates)
-    players = list(_players(training, buyable, policies, learned, behaviours, layers, penalty))
-    tasks = [(with_few(draw_trials(tables, episodes, penalty)), players) for tables in evaluation.values()]
+    everyone = list(players(training, buyable, policies, reference, learned, behaviours, layers, penalty))
+    tasks = [(with_few(draw_trials(tables, episodes, penalty)), everyone) for tables in evaluation.values()]
     return pd.concat(in_processes(priced, tasks), ignore_index=True)
 
 
-def _players(
+def players(
     training: Mapping[str, PricedTables],
     buyable: Sequence[str],
     policies: Policies,
+    reference: Mapping[int, ActorCritic],
     learned: Learned | None,
     behaviours: Mapping[str, PricedTables],
     layers: int,
     penalty: float,
 ) -> Iterator[Player]:
+    """Everyone who plays; ``buyable``: the estimates that can be bought of an evaluation task on all its prompts."""
     measured = _head_rewards(training, penalty)
     for seed in range(DRAWS):
         yield Player("random", RandomSearcher(), seed)
         yield Player("layers by training reward", LayersByReward(priors.layers_by_mean(measured, layers)), seed)
+    heads = measured.shape[1]
+    # Which head is best is known once all have been measured, and no sooner.
+    yield Player("exhaustive", StaticPrior(torch.arange(heads)), prices=(heads,))
     for how, make in priors.LISTS.items():
         yield Player(f"list, {how}", StaticPrior(make(measured)))
     for task, rewards in zip(training, measured, strict=True):
@@ -82,8 +93,8 @@ def _players(
     yield Player("list, gradients", StaticPrior(priors.by_normalised_mean(estimated)))
     for estimate in (*buyable, GRADIENT_ALONE):
         yield Player(f"{estimate}, then verify", Verified(estimate, "verify"))
-    across = measured.shape[1] // layers
-    yield Player("halving, all heads", Halving(measured.shape[1], "halving"))
+    across = heads // layers
+    yield Player("halving, all heads", Halving(heads, "halving"))
     for candidates in (8, 16, 32):
         yield Player(f"halving, {candidates} by gradient", Halving(candidates, "halving", GRADIENT))
     yield Player("halving, 16 by gradient and layer 0", Halving(16, "halving", GRADIENT, always=range(across)))
@@ -108,22 +119,26 @@ def _players(
     for k, networks in policies.items():
         for seed, network in networks.items():
             yield Player(f"policy k={k}", PolicySearcher(network, nothing), seed)
-            if k > 1:
-                planner = PolicySearcher(network, nothing, k)
-                yield Player(f"policy k={k}, planning", planner, seed)
-                yield Player(f"policy k={k}, planning, repeats free", planner, seed, repeats_free=True)
+            for candidates in PLANNED:
+                planner = PolicySearcher(network, nothing, candidates)
+                yield Player(f"policy k={k}, planning with {candidates}", planner, seed)
+                yield Player(
+                    f"policy k={k}, planning with {candidates}, repeats free", planner, seed, repeats_free=True
+                )
+    for seed, network in reference.items():
+        yield Player("MaskablePPO", PolicySearcher(network, nothing), seed)
     if learned is not None:
         alone = believer = Believer(learned.prior, layers)
         if behaviours:
             believer = Believer(learned.prior, layers, paid_elsewhere(_head_rewards(behaviours, penalty)))
-            yield Player(f"belief, look ahead, {ALONE}", LookAhead(alone), most=FEW)
+            yield Player(f"belief, look ahead, {ALONE}", LookAhead(alone), prices=SMALL)
         for rule, thompson in (("thompson", True), ("look ahead", False)):
-            yield Player(f"belief, {rule}", LookAhead(believer, thompson=thompson), most=FEW)
+            yield Player(f"belief, {rule}", LookAhead(believer, thompson=thompson), prices=SMALL)
         for seed, headwise in learned.policies.items():
             if behaviours:
-                yield Player(f"headwise, {ALONE}", PricedPolicy(headwise, alone), seed, most=FEW)
+                yield Player(f"headwise, {ALONE}", PricedPolicy(headwise, alone), seed, prices=SMALL)
             for shown, blind in (("headwise", False), ("headwise, blind", True)):
-                yield Player(shown, PricedPolicy(headwise, believer, blind=blind), seed, most=FEW)
+                yield Player(shown, PricedPolicy(headwise, believer, blind=blind), seed, prices=SMALL)
 
 
 def _head_rewards(tables: Mapping[str, PricedTables], penalty: float) -> Float[Tensor, "tasks h"]:

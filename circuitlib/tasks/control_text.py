@@ -22,9 +22,7 @@ from circuitlib.subjects.beginning import beginning
 from circuitlib.subjects.checkpoints import Text
 from circuitlib.subjects.types import Tokenizer
 from circuitlib.tasks.base import refuse_count
-from circuitlib.tasks.prose import encode_prose, prose_paragraphs
-
-SPAN = 60
+from circuitlib.tasks.prose import SPAN, encode_prose, prose_paragraphs
 
 Part = Literal["train", "evaluation"]
 

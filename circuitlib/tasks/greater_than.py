@@ -40,11 +40,6 @@ class Spelling:
     size: int
     spans: frozenset[tuple[str, int]]
 
-    @property
-    def centuries(self) -> list[str]:
-        """Those with at least one year."""
-        return [century for century in CENTURIES if any(century == c for c, _ in self.spans)]
-
 
 @cache
 def spelling(tokenizer: Tokenizer) -> Spelling:
@@ -84,7 +79,7 @@ def example(tokenizer: Tokenizer, rng: Generator, templates: list[str] = TEMPLAT
     """One prompt; roles EVENT, XX and XX_END (the two centuries) and YY (what the answer is compared with: the first
     year's last two digits, or its decade's digit)."""
     events, years = single_token_words(tokenizer, EVENTS), spelling(tokenizer)
-    centuries = years.centuries
+    centuries = sorted({century for century, _ in years.spans})
     while True:
         event, year, century = pick(rng, events), int(rng.integers(2, 98)), pick(rng, centuries)
         if is_held_out(events.index(event), year) == held_out and (century, year) in years.spans:

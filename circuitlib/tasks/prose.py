@@ -8,7 +8,6 @@ path: the embedded subject trains on the rest and is measured, and its heads are
 import ast
 import re
 import zlib
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import suppress
 from importlib.util import find_spec
@@ -30,6 +29,8 @@ from circuitlib.tasks.base import encode_texts
 
 PACKAGES = ("matplotlib", "networkx", "numpy", "pandas", "sympy", "torch", "transformers")
 HOLD_OUT_ONE_IN = 20
+SPAN = 60
+SPANS = 128
 Split = Literal["train", "held_out"]
 
 
@@ -54,13 +55,10 @@ def _docstrings(path: Path) -> Iterator[str]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError:  # templates and fixtures of broken code ship inside some packages
         return
-    waiting = deque[ast.AST]([tree])
-    while waiting:  # as ast.walk does, without expressions: they are most of a tree, and define nothing
-        node = waiting.popleft()
+    for node in ast.walk(tree):
         kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
         if isinstance(node, kinds) and (text := ast.get_docstring(node)):
             yield text
-        waiting.extend(child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr))
 
 
 def _is_prose(paragraph: str) -> bool:
@@ -109,11 +107,11 @@ def encode_prose(tokenizer: Tokenizer, paragraphs: Sequence[str]) -> Int[np.ndar
     return np.fromiter(chain.from_iterable(encode_texts(tokenizer, paragraphs)), dtype=np.int64)
 
 
-def held_out_spans(tokenizer: Tokenizer, spans: int = 128, length: int = 60) -> Int[Tensor, "spans pos"]:
-    """Evenly spaced spans of the held-out prose, BOS first: what a subject's loss on prose is reported on."""
+def held_out_spans(tokenizer: Tokenizer) -> Int[Tensor, "spans pos"]:
+    """``SPANS`` evenly spaced spans of ``SPAN`` tokens of the held-out prose, BOS first: what a subject's loss on prose is reported on."""
     tokens = encode_prose(tokenizer, prose_paragraphs("held_out"))
-    starts = np.linspace(0, len(tokens) - length, spans).astype(int)
-    rows = torch.from_numpy(tokens[starts[:, None] + np.arange(length)])
+    starts = np.linspace(0, len(tokens) - SPAN, SPANS).astype(int)
+    rows = torch.from_numpy(tokens[starts[:, None] + np.arange(SPAN)])
     bos = torch.tensor(beginning(tokenizer))
     rows[:, : len(bos)] = bos
     return rows

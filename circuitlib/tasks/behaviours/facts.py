@@ -2,7 +2,6 @@
 
 from circuitlib.tasks.base import Task
 from circuitlib.tasks.behaviours.pairs import FUNCTION_VECTORS, Pairs, kinds, rows
-from circuitlib.tasks.words import NAMES
 
 CAPITALS = rows("""
     France:Paris Italy:Rome Spain:Madrid Germany:Berlin England:London Russia:Moscow Japan:Tokyo China:Beijing
@@ -18,18 +17,16 @@ COUNTRIES = rows("""
     Cairo:Egypt Athens:Greece Vienna:Austria Dublin:Ireland Lisbon:Portugal Warsaw:Poland Stockholm:Sweden Oslo:Norway
     Baghdad:Iraq Istanbul:Turkey
 """)
-KINDS = kinds(
-    {
-        "fruit": "apple banana grape lemon mango",
-        "animal": "dog cat horse cow lion tiger sheep elephant wolf",
-        "tool": "hammer drill knife axe",
-        "color": "red blue green yellow purple pink",
-        "clothing": "shirt jacket dress coat shoes hat pants",
-        "instrument": "piano guitar violin drum flute",
-        "country": "France Italy Spain Japan China Egypt Brazil",
-        "city": "London Paris Berlin Tokyo Rome Chicago Boston",
-    }
-)
+KINDS = kinds("""
+    fruit: apple banana grape lemon mango
+    animal: dog cat horse cow lion tiger sheep elephant wolf
+    tool: hammer drill knife axe
+    color: red blue green yellow purple pink
+    clothing: shirt jacket dress coat shoes hat pants
+    instrument: piano guitar violin drum flute
+    country: France Italy Spain Japan China Egypt Brazil
+    city: London Paris Berlin Tokyo Rome Chicago Boston
+""")
 SYMBOLS = rows("""
     gold:Au silver:Ag iron:Fe copper:Cu lead:Pb tin:Sn sodium:Na potassium:K oxygen:O hydrogen:H carbon:C nitrogen:N
     helium:He zinc:Zn calcium:Ca magnesium:Mg chlorine:Cl mercury:Hg nickel:Ni aluminum:Al silicon:Si lithium:Li
@@ -48,20 +45,18 @@ WORKPLACES = rows("""
 """)
 
 TASKS: list[Task] = [
-    Pairs(CAPITALS, ["{N} visited the capital of{A},{Y}", "{N} left the capital of{A},{Y}"], fillers={"N": NAMES}).task(
+    Pairs(CAPITALS, ["{N} visited the capital of{A},{Y}", "{N} left the capital of{A},{Y}"]).task(
         "capital", "Mary visited the capital of France, -> Paris", FUNCTION_VECTORS
     ),
-    Pairs(COUNTRIES, ["{N} lives in{A},{Y}", "{N} moved to{A},{Y}"], fillers={"N": NAMES}).task(
-        "country", "Mary lives in Paris, -> France"
-    ),
+    Pairs(COUNTRIES, ["{N} lives in{A},{Y}", "{N} moved to{A},{Y}"]).task("country", "Mary lives in Paris, -> France"),
     Pairs(KINDS, ["{A}:{Y},"], shots=3).task("kind", "apple: fruit, dog: animal, hat: clothing, hammer: -> tool"),
-    Pairs(SYMBOLS, ["{N} said the chemical symbol for{A} is{Y}"], fillers={"N": NAMES}).task(
+    Pairs(SYMBOLS, ["{N} said the chemical symbol for{A} is{Y}"]).task(
         "symbol", "Mary said the chemical symbol for gold is -> Au"
     ),
-    Pairs(SURNAMES, ["{N} read about{A}{Y}", "{N} heard of{A}{Y}"], fillers={"N": NAMES}).task(
+    Pairs(SURNAMES, ["{N} read about{A}{Y}", "{N} heard of{A}{Y}"]).task(
         "surname", "Mary read about Albert -> Einstein"
     ),
-    Pairs(WORKPLACES, ["{N} is a{A} and works in a{Y}", "{N} met a{A} who worked in a{Y}"], fillers={"N": NAMES}).task(
+    Pairs(WORKPLACES, ["{N} is a{A} and works in a{Y}", "{N} met a{A} who worked in a{Y}"]).task(
         "workplace", "Mary is a teacher and works in a -> school"
     ),
 ]

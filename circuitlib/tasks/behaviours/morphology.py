@@ -16,10 +16,10 @@ REGULAR = """
     book garden hotel dog cat horse bird car tree ring key ball letter ticket camera phone lamp card gift park house market
     farm
 """.split()
-IRREGULAR = rows("""
+PLURALS = rows("""
     child:children man:men woman:women mouse:mice foot:feet tooth:teeth box:boxes city:cities leaf:leaves wife:wives
 """)
-PLURALS = [*IRREGULAR, *((noun, noun + "s") for noun in [*SINGULARS, *REGULAR])]
+PLURALS += [(noun, noun + "s") for noun in [*SINGULARS, *REGULAR]]
 PARTICIPLES = rows("""
     see:seen eat:eaten take:taken give:given write:written know:known grow:grown break:broken speak:spoken
     drive:driven choose:chosen forget:forgotten steal:stolen hide:hidden do:done buy:bought sell:sold teach:taught
@@ -59,20 +59,13 @@ TASKS: list[Task] = [
     Pairs(PLURALS, [" one{A}, two{Y};", " this{A}, those{Y};"], shots=1, against_cue=True).task(
         "plural", "one cat, two cats; one dog, two -> dogs", FUNCTION_VECTORS
     ),
-    Pairs(
-        PARTICIPLES,
-        ["{N} will{A} what we have{Y}", "{N} should{A} what I had{Y}"],
-        fillers={"N": NAMES},
-        against_cue=True,
-    ).task("participle", "Mary will take what we have -> taken"),
-    Pairs(GERUNDS, ["{N} likes to{A}. Now{N} is{Y}"], fillers={"N": NAMES}).task(
-        "gerund", "Mary likes to swim. Now Mary is -> swimming"
+    Pairs(PARTICIPLES, ["{N} will{A} what we have{Y}", "{N} should{A} what I had{Y}"], against_cue=True).task(
+        "participle", "Mary will take what we have -> taken"
     ),
-    Pairs(
-        COMPARATIVES,
-        ["{N} is{A}, but{M} is even{Y}", "{N} was{A}, but{M} was much{Y}"],
-        fillers={"N": NAMES, "M": NAMES},
-    ).task("comparative", "Mary is old, but John is even -> older"),
+    Pairs(GERUNDS, ["{N} likes to{A}. Now{N} is{Y}"]).task("gerund", "Mary likes to swim. Now Mary is -> swimming"),
+    Pairs(COMPARATIVES, ["{N} is{A}, but{M} is even{Y}", "{N} was{A}, but{M} was much{Y}"]).task(
+        "comparative", "Mary is old, but John is even -> older"
+    ),
     Pairs(FEMININES, ["{A}:{Y},"], shots=2).task("feminine", "king: queen, son: daughter, uncle: -> aunt"),
     Pairs(NEGATIONS, ["{A}:{Y},"], shots=3).task(
         "negation", "happy: unhappy, legal: illegal, safe: unsafe, able: -> unable"

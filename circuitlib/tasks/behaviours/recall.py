@@ -1,41 +1,35 @@
 """Behaviours that look a word up in the prompt: everything is drawn at random, and the answer was said before."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from numpy.random import Generator
 
-from circuitlib.tasks.base import LOGIT_DIFFERENCE, Example, Task, Tokenizer, fill, pick, single_token_words
-from circuitlib.tasks.behaviours.pairs import PROJECT
+from circuitlib.tasks.base import LOGIT_DIFFERENCE, Example, Task, Tokenizer, fill, pick
+from circuitlib.tasks.behaviours.pairs import PROJECT, draw_different
 
 
 @dataclass(frozen=True)
 class Recall:
-    """Prompts whose answer is the word of one role, and the wrong answer that of another.
+    """Prompts that mention two words, A and B, of which one is the answer and the other wrong: which, is told by the last mention of B.
 
-    words: what each role of the templates is drawn from, all different.
-    cue: the role whose last mention decides, and the role whose word there would make the wrong answer right.
+    words: what both are drawn from. answers: the roles of the right answer and of the wrong one.
     """
 
-    words: Mapping[str, Sequence[str]]
+    words: Sequence[str]
     templates: Sequence[str]
-    answers: tuple[str, str]
-    cue: tuple[str, str]
+    answers: str
 
     def task(self, name: str, description: str, source: str = PROJECT) -> Task:
         return Task(name, description, source, LOGIT_DIFFERENCE, self.example, self.counterfactual)
 
     def example(self, tokenizer: Tokenizer, rng: Generator) -> Example:
-        """One prompt; its roles are those of the cue and its rival, each at its last mention."""
-        drawn: dict[str, str] = {}
-        for role, words in self.words.items():
-            free = [word for word in single_token_words(tokenizer, words) if word not in drawn.values()]
-            drawn[role] = pick(rng, free)
+        """One prompt; roles B and A, each at its last mention."""
+        drawn = draw_different(tokenizer, rng, {"A": self.words, "B": self.words})
         text, ends = fill(pick(rng, self.templates), drawn)
         candidates = [" " + drawn[role] for role in self.answers]
-        return Example(text, candidates[0], candidates, [1.0, -1.0], {role: ends[role] for role in self.cue})
+        return Example(text, candidates[0], candidates, [1.0, -1.0], {role: ends[role] for role in "BA"})
 
     def counterfactual(self, tokenizer: Tokenizer, example: Example, rng: Generator) -> str:
-        """The cue replaced by its rival: the answer is the wrong one."""
-        cue, rival = self.cue
-        return example.with_words({cue: example.word(rival)})
+        """A in the place of the last B: the answer is the wrong one."""
+        return example.with_words({"B": example.word("A")})

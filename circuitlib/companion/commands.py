@@ -1,0 +1,85 @@
+"""Tables that no run measures by itself, because it takes long, or another run: a command of its own does each (``python -m circuitlib few``).
+
+They are committed beside the others, kept when a run is published that has none of its own, and not compared.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import pandas as pd
+
+from circuitlib.companion.run import Run
+from circuitlib.companion.settings import PUBLISHED
+from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
+
+
+@dataclass(frozen=True)
+class Study:
+    """A table ``name``, measured by the function ``name`` of the module ``name`` of this folder, whose ``in_short`` says what the command prints of it.
+
+    words: what it is, and how long it takes. subjects: the published ones whose table is committed. output: where it is
+    measured unless somebody says otherwise. beside: files that it comes with.
+    """
+
+    name: str
+    words: str
+    subjects: tuple[str, ...]
+    output: str
+    beside: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """Its command."""
+        return self.name.replace("_", "-")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What it leaves in a run's folder, manifests aside."""
+        return (f"{self.name}.csv", *self.beside)
+
+    def table(self, run: Run) -> pd.DataFrame:
+        """The table of a run: measured, or of a published one read, which raises as reading any frame does."""
+        return self._of_module(self.name)(run)
+
+    def in_short(self, table: pd.DataFrame) -> pd.DataFrame:
+        """What the command prints."""
+        return self._of_module("in_short")(table)
+
+    def _of_module(self, function: str) -> Callable[[Any], pd.DataFrame]:
+        # Imported when it is asked for: what compares runs needs the names alone.
+        found: Callable[[Any], pd.DataFrame] = getattr(import_module(f"{__package__}.{self.name}"), function)
+        return found
+
+
+STUDIES = (
+    Study(
+        "training_ways",
+        "train policies otherwise than in the paper, and by sb3-contrib's PPO: an hour",
+        tuple(PUBLISHED),
+        "runs/default",
+        ("policy_reference.safetensors",),
+    ),
+    Study(
+        "other_ablations",
+        "the ledger with means, and with other prompts' values, in the place of heads: a quarter of an hour, and hours for SmolLM2",
+        (EMBEDDED,),
+        "runs/other-ablations",
+    ),
+    Study(
+        "retrained",
+        "all policies again, on this processor: do they fall inside the committed intervals? Half an hour",
+        (EMBEDDED,),
+        "runs/retrained",
+    ),
+    Study("few", "on how many prompts a belief's estimates are best bought: half an hour", (SMOLLM2,), "runs/few"),
+)
+
+
+def by_command(run: Run) -> set[str]:
+    """The files of a run that commands alone measure: those of ``STUDIES``, and tables to train on of tasks that no policy of the run is trained
+    on."""
+    others = [name for name in run.tasks if name not in run.training_tasks]
+    studies = {file for study in STUDIES for file in study.files}
+    return studies | {run.table_path(name, "train").name for name in others}

@@ -1,0 +1,87 @@
+"""Tables with a command of their own: each is measured by the function of its name, and resumes."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from small_run import small_run
+
+from circuitlib import __main__ as command
+from circuitlib.companion import other_ablations as study
+from circuitlib.companion import run as runs
+from circuitlib.companion.claims import claims
+from circuitlib.companion.commands import STUDIES
+from circuitlib.companion.other_ablations import KINDS, SHOWN, other_ablations, side_by_side
+from circuitlib.companion.settings import PUBLISHED
+from circuitlib.manifest import StaleResult, load_frame, read_provenance, save_frame
+
+
+@pytest.mark.parametrize("one", STUDIES, ids=lambda one: one.name)
+def test_a_study_has_a_command_and_a_place(one: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the subjects that are published."""
+    assert callable(one._of_module(one.name))
+    assert callable(one._of_module("in_short"))
+    assert set(one.subjects) <= set(PUBLISHED)
+    with pytest.raises(SystemExit):
+        command.main([one.command, "--help"])
+    assert one.output in capsys.readouterr().out
+    assert command.main([one.command, "--output", "elsewhere"]) == 2
+    assert "--output must be inside runs/" in capsys.readouterr().err
+
+
+def test_the_command_prints_what_is_short_of_it(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = next(one for one in STUDIES if one.name == "other_ablations")
+    table = pd.DataFrame({"ablation": ["zero", "zero", "mean"], "verdict": ["holds", "holds", "undecided"]})
+    monkeypatch.setattr(study, "other_ablations", lambda run: table)
+    options = argparse.Namespace(subject="gpt2-mini", output="runs/x", study=one)
+    monkeypatch.setattr(command, "_inside_runs", lambda output: output)
+    assert command._study(options) == 0
+    said = capsys.readouterr().out.split("\n")
+    assert said[1].split() == ["zero", "2", "0"]
+    assert said[-2].endswith("runs/x/results/gpt2-mini/other_ablations.csv")
+
+
+@pytest.mark.long
+def test_the_ledger_under_every_ablation(checkpoint: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a small run: each ledger is that of a run of its own; what is there is not measured again; a verdict that turns is told."""
+    monkeypatch.setattr(study, "KEPT", 2)
+    mine = small_run(elsewhere, str(checkpoint), "runs/mine", seeds=2, steps=400)
+    table = other_ablations(mine)
+    assert table["ablation"].unique().tolist() == [*KINDS]
+    own = claims(mine)[SHOWN]
+    assert table.query("ablation == 'zero'")[SHOWN].reset_index(drop=True).equals(own), (
+        "as many seeds, the same settings"
+    )
+    by_kind = table.set_index(["ablation", "claim"])["ours"].unstack("ablation")
+    assert not by_kind["mean"].equals(by_kind["zero"])
+    assert not by_kind["mean"].equals(by_kind["resample"])
+
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("what is there is measured again")
+
+    path = mine.frame_path("other_ablations")
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "build_table", refuse)
+        patch.setattr(runs, "train_policies", refuse)
+        path.unlink()
+        path.with_suffix(".json").unlink()
+        assert other_ablations(mine).equals(table)
+
+    beside = side_by_side(mine)
+    assert beside["verdict"].tolist() == own["verdict"].tolist()
+    assert not (
+        beside["turns"]
+        & (beside["verdict_mean"] == beside["verdict_zero"])
+        & (beside["verdict_resample"] == beside["verdict_zero"])
+    ).any()
+    changed, claim = load_frame(path), own["claim"][0]
+    changed.loc[(changed["ablation"] == "mean") & (changed["claim"] == claim), "verdict"] = "another"
+    save_frame(path, changed, read_provenance(path))
+    assert side_by_side(mine).set_index("claim").loc[claim, "turns"]
+    save_frame(path, changed[changed["claim"] != claim], read_provenance(path))
+    with pytest.raises(StaleResult, match="other claims"):
+        side_by_side(mine)
