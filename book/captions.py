@@ -39,7 +39,7 @@ def declared(readme: str) -> dict[str, list[str]]:
     return {
         name: re.findall(r"`([^`]+)`", row[3])
         for row in rows
-        for name in re.findall(r"\]\(figures/(\w+)\.png\)", row[1])
+        for name in re.findall(r"\]\(figures/(?:[\w.-]+/)?(\w+)\.png\)", row[1])
     }
 
 

@@ -26,7 +26,11 @@ def made_by(notebooks: Path) -> dict[str, list[Path]]:
 def titles_of(readme: str) -> dict[str, str]:
     """What README's table calls each figure, by its name, in its order."""
     rows = (line for line in readme.splitlines() if line.startswith("| [") and "](figures/" in line)
-    return {name: title for row in rows for title, name in re.findall(r"\[([^]]+)\]\(figures/(\w+)\.png\)", row)}
+    return {
+        name: title
+        for row in rows
+        for title, name in re.findall(r"\[([^]]+)\]\(figures/(?:[\w.-]+/)?(\w+)\.png\)", row)
+    }
 
 
 class Figures(SphinxDirective):

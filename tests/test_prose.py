@@ -22,6 +22,7 @@ from circuitlib.companion.compare import SIGNIFICANCE
 from circuitlib.companion.figures import RANKINGS
 from circuitlib.companion.notebooks import notebook_paths
 from circuitlib.companion.paper import docstring_results, mechrl, paper_fractions
+from circuitlib.companion.rival_sentences import GOAL
 from circuitlib.companion.run import UPDATES_AGAIN, Run
 from circuitlib.companion.settings import CANDIDATES, KEPT, PUBLISHED, Settings
 from circuitlib.companion.verdicts import CEILING, MARGIN
@@ -31,7 +32,7 @@ from circuitlib.search.env import BUDGET, REPEAT_PENALTY, SCORE_SCALE
 from circuitlib.search.episodes import BATCH
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import SIDE_BY_SIDE
-from circuitlib.studies import intervals, priced, priced_contest, what_if
+from circuitlib.studies import intervals, priced, priced_contest, transfer, what_if, where
 from circuitlib.studies.evaluate import MEASURED
 from circuitlib.studies.pairs import SUPERADDITIVE
 from circuitlib.studies.planted import Groups
@@ -116,7 +117,7 @@ DESIGN: dict[str, Sequence[Value]] = {
     r"# x # heads": [{authors.LAYERS, CARD.layers}, {authors.HEADS_PER_LAYER, CARD.heads_per_layer}],
     r"# layers of # heads": [authors.LAYERS, authors.HEADS_PER_LAYER],
     r"# (?:more )?(?:tasks|behaviours)|(?:first|last) #(?=:| ask)": [{MAIN, FURTHER, len(TASKS)}],
-    r"# other behaviours": [len(BEHAVIOURS)],
+    r"(?:# other|These #) behaviours": [len(BEHAVIOURS)],
     r"# parameters of which # are": [
         {signature for signature, _ in LAYOUTS.values()},
         {some for _, some in LAYOUTS.values()},
@@ -142,6 +143,8 @@ DESIGN: dict[str, Sequence[Value]] = {
     r"and # that overlap|our # overlap": [EPISODES],
     r"(?:worth|as the) # or # (?:of these|that)": [math.floor(WORTH), math.ceil(WORTH)],
     r"#%(?= intervals?\b| for all pairs|, over)": [LEVEL],
+    r"#% are expected": [100 - LEVEL],
+    r"parted # ways": [len(where.CLASSES)],
     r"within # points": [100 * MARGIN],
     r"more than #% (?:of the oracle )?is found blind": [100 * CEILING],
     r"until #%|#% of the episode's oracle": [_of_source(r"measured when (\d+)% of the oracle", "studies/evaluate.py")],
@@ -153,6 +156,7 @@ DESIGN: dict[str, Sequence[Value]] = {
     r"played # others|how much # episodes vary": [PAPERS],
     r"shares of episodes, # of each task": [PAPERS_HEADS],
     r"each episode # times": [authors.PLAYS],
+    r"play each # times": [transfer.PLAYS],
     r"adjusted for # rows": [len(docstring_results())],
     # Planted rewards.
     r"# groups of #": [PLANTED.groups, PLANTED.size],
@@ -166,7 +170,6 @@ DESIGN: dict[str, Sequence[Value]] = {
     r"from price # on": [PRICES["everything"]],
     r"took # of the price": [(PRICES["everything"] + PRICES["residual"]) / learned.BUDGET],
     r"(?:at price|a price of) #": [learned.BUDGET],
-    r"the # more only cost": [priced_contest.ELSEWHERE],
     r"played, up to #, or up to # for those": [max(priced.PRICES), priced_contest.FEW],
     r"the # best heads|\(\*# best\*": [priced.TOP],
     # Bars.
@@ -186,7 +189,6 @@ DESIGN: dict[str, Sequence[Value]] = {
     r"than a # of the larger": [SUPERADDITIVE],
     r"a # as many prompts": [frames.closer_prompts(Run()) / POOL],
     r"(?:all|the) # pairs": [math.comb(frames.PAIR_HEADS, 2)],
-    r"was #% on average and #% at worst": [97, 95],  # set beforehand
     r"# orders of heads": [len(RANKINGS)],
     # Speed.
     r"medians of #|last # parts": [machine.REPEATS],
@@ -219,7 +221,7 @@ OF_README: dict[str, Sequence[Value]] = {
     r"costs #, on # of them an #": [1, 4, 4 / BATCH],
     r"Of # tasks on SmolLM2 and # on": [len(TASKS), len(TASKS) - 1],
     r"# (?:short )?behaviours": [len(BEHAVIOURS)],
-    r"goal of #": [{97, 95}],
+    r"goal of #": [{100 * goal for goal in GOAL}],
     r"at a price of #": [priced.PRICES],
     r"# (?:seeded )?rows": [ROWS_AGAIN],
     r"# updates": [UPDATES_AGAIN],
@@ -238,6 +240,7 @@ NOBODY_MEASURES = (
     r"over the # two-digit years",
     r"some exceed #|reach(?:es)? # (?:above|below)|alone; # is the score|ablated, # with none|\+# right, -# wrong",  # ends of a scale
     r"by the #|a # or more",  # advice: prompts by the dozen
+    r"# minutes to read(?:; under # a minute)?",  # test_notebooks.py counts the words, and reads the seconds
 )
 """Words that look like numbers of something: parts by definition, ends of a scale, advice."""
 
@@ -247,7 +250,7 @@ OWN = (
     r"on # prompts, as one call|# episodes of|# in all",
     r"width #, # tokens",
     r"rotary positions in # of each head|whose # heads share",
-    r"first # updates",
+    r"first # updates|even # times as many",
 )
 """Phrases that say again what a notebook's own code has as a literal."""
 
