@@ -1,6 +1,6 @@
 """Tables that no run measures by itself, because it takes long, or another run: a command of its own does each (``python -m circuitlib few``).
 
-They are committed beside the others, kept when a run is published that has none of its own, and not compared.
+Those that are committed stand beside the others, are kept when a run is published that has none of its own, and are not compared.
 """
 
 from collections.abc import Callable
@@ -19,8 +19,8 @@ from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
 class Study:
     """A table ``name``, measured by the function ``name`` of the module ``name`` of this folder, whose ``in_short`` says what the command prints of it.
 
-    words: what it is, and how long it takes. subjects: the published ones whose table is committed. output: where it is
-    measured unless somebody says otherwise. beside: files that it comes with.
+    words: what it is, and how long it takes. subjects: the published ones that it is about. output: where it is
+    measured unless somebody says otherwise. beside: files that it comes with. committed: whether its tables are.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Study:
     subjects: tuple[str, ...]
     output: str
     beside: tuple[str, ...] = ()
+    committed: bool = True
 
     @property
     def command(self) -> str:
@@ -66,6 +67,7 @@ STUDIES = (
         "the ledger with means, and with other prompts' values, in the place of heads: a quarter of an hour, and hours for SmolLM2",
         (EMBEDDED,),
         "runs/other-ablations",
+        committed=False,
     ),
     Study(
         "retrained",
@@ -73,7 +75,13 @@ STUDIES = (
         (EMBEDDED,),
         "runs/retrained",
     ),
-    Study("few", "on how many prompts a belief's estimates are best bought: half an hour", (SMOLLM2,), "runs/few"),
+    Study(
+        "few",
+        "on how many prompts a belief's estimates are best bought: half an hour",
+        (SMOLLM2,),
+        "runs/few",
+        committed=False,
+    ),
 )
 
 
