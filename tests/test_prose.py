@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prose import VALUES, Value, amid, computed, explained, numbers, plain
+from prose import NUMBER, VALUES, Value, amid, computed, explained, numbers, plain
 
 from circuitlib.ablation import check_task
 from circuitlib.ablation.attribution import PRICES
@@ -168,7 +168,6 @@ DESIGN: dict[str, Sequence[Value]] = {
     r"on # prompts costs an #": [4, 4 / BATCH],
     r"costs #; the direct effect on the logits, a forward pass, costs #": [PRICES["everything"], PRICES["residual"]],
     r"from price # on": [PRICES["everything"]],
-    r"took # of the price": [(PRICES["everything"] + PRICES["residual"]) / learned.BUDGET],
     r"(?:at price|a price of) #": [learned.BUDGET],
     r"played, up to #, or up to # for those": [max(priced.PRICES), priced_contest.FEW],
     r"the # best heads|\(\*# best\*": [priced.TOP],
@@ -286,6 +285,16 @@ def untold(markdown: str, phrases: dict[str, Sequence[Value]], sources: Sequence
     text = plain(markdown)
     known = explained(text, phrases) | computed(text, sources)
     return [amid(text, one.start) for one in numbers(text) if one.start not in known]
+
+
+def test_every_phrase_is_said_somewhere() -> None:
+    pages = [path.read_text() for path in notebook_paths()]
+    cells = [
+        cell for page in pages for cell in nbformat.reads(page, as_version=4).cells if cell.cell_type == "markdown"
+    ]
+    notebooks, readme = "\n".join(plain(cell.source) for cell in cells), plain((ROOT / "README.md").read_text())
+    for phrases, text in ((phrases_of(), notebooks), (OF_README, readme)):
+        assert not [phrase for phrase in phrases if not re.search(phrase.replace("#", NUMBER), text, re.IGNORECASE)]
 
 
 @pytest.mark.parametrize("path", notebook_paths(), ids=lambda path: path.stem)
