@@ -32,7 +32,7 @@ from circuitlib.search.env import BUDGET, REPEAT_PENALTY, SCORE_SCALE
 from circuitlib.search.episodes import BATCH
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import SIDE_BY_SIDE
-from circuitlib.studies import intervals, priced, priced_contest, transfer, what_if, where
+from circuitlib.studies import intervals, priced, priced_contest, transfer, undecided, what_if, where
 from circuitlib.studies.evaluate import MEASURED
 from circuitlib.studies.pairs import SUPERADDITIVE
 from circuitlib.studies.planted import Groups
@@ -117,7 +117,7 @@ DESIGN: dict[str, Sequence[Value]] = {
     r"# x # heads": [{authors.LAYERS, CARD.layers}, {authors.HEADS_PER_LAYER, CARD.heads_per_layer}],
     r"# layers of # heads": [authors.LAYERS, authors.HEADS_PER_LAYER],
     r"# (?:more )?(?:tasks|behaviours)|(?:first|last) #(?=:| ask)": [{MAIN, FURTHER, len(TASKS)}],
-    r"(?:# other|These #) behaviours": [len(BEHAVIOURS)],
+    r"# (?:other|short) behaviours": [len(BEHAVIOURS)],
     r"# parameters of which # are": [
         {signature for signature, _ in LAYOUTS.values()},
         {some for _, some in LAYOUTS.values()},
@@ -156,7 +156,9 @@ DESIGN: dict[str, Sequence[Value]] = {
     r"played # others|how much # episodes vary": [PAPERS],
     r"shares of episodes, # of each task": [PAPERS_HEADS],
     r"each episode # times": [authors.PLAYS],
-    r"play each # times": [transfer.PLAYS],
+    r"play each # times for every seed": [transfer.PLAYS],
+    r"for the price of #": [min(transfer.COUNTS)],
+    r"not even # times as many": [undecided.TIMES[-1]],
     r"adjusted for # rows": [len(docstring_results())],
     # Planted rewards.
     r"# groups of #": [PLANTED.groups, PLANTED.size],
@@ -249,7 +251,7 @@ OWN = (
     r"on # prompts, as one call|# episodes of|# in all",
     r"width #, # tokens",
     r"rotary positions in # of each head|whose # heads share",
-    r"first # updates|even # times as many",
+    r"first # updates",
 )
 """Phrases that say again what a notebook's own code has as a literal."""
 

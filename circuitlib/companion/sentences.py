@@ -4,6 +4,7 @@ Every function returns Markdown, a point a line; what a verdict is comes from :m
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 
@@ -48,7 +49,7 @@ def replay_sentences(replay: pd.DataFrame) -> str:
     lines = []
     for task, rows in replay[replay["told"] == "none"].groupby("task", sort=False):
         policy = rows[(rows["searcher"] == "policy") & (rows["trained_k"] == 5) & (rows["measured"] == BUDGET)]
-        by_shown = policy.set_index("shown")
+        by_shown: Any = policy.set_index("shown")
         found = listed(f"{percent(by_shown.loc[shown, 'ratio'])} {words}" for shown, words in SHOWN.items())
         value, low, high, blind = by_shown.loc["blind", ["effect", "effect_low", "effect_high", "ratio"]]
         others = rows[(rows["trained_k"] == 0) & (rows["ratio"] > CEILING)].groupby("searcher", sort=False)["measured"]
@@ -64,7 +65,9 @@ def gain_sentences(title: str, rows: pd.DataFrame) -> str:
     """How many conditions have which word of what seeing gains a policy that draws its picks, and the most that is not excluded.
 
     rows: of :func:`circuitlib.companion.seeing.seeing`."""
-    chosen = rows[(rows["searcher"] == "policy") & (rows["shown"] == "blind") & rows["measured"].isin((10, 20, BUDGET))]
+    chosen: Any = rows[
+        (rows["searcher"] == "policy") & (rows["shown"] == "blind") & rows["measured"].isin((10, 20, BUDGET))
+    ]
     words = [gains(*ends) for ends in chosen[["effect_low", "effect_high", "ratio"]].to_numpy()]
     counts = listed(f"*{word}* in {count}" for word, count in pd.Series(words).value_counts().sort_index().items())
     gain = [
@@ -85,8 +88,8 @@ def planted_sentences(control: pd.DataFrame, learned: float, blinded: float) -> 
     """At which scales and noises of planted rewards a policy has learned to read, by both bars, and where seeing gains it something.
 
     control: of :func:`circuitlib.companion.planted.planted`. learned, blinded: the bars."""
-    last = control[control["measured"] == BUDGET].pivot(index=["scale", "noise"], columns="shown", values="ratio")
-    ends = control[(control["measured"] == BUDGET) & (control["shown"] == "blind")].set_index(["scale", "noise"])
+    last: Any = control[control["measured"] == BUDGET].pivot(index=["scale", "noise"], columns="shown", values="ratio")
+    ends: Any = control[(control["measured"] == BUDGET) & (control["shown"] == "blind")].set_index(["scale", "noise"])
     words = {place: gains(*row) for place, row in ends[["effect_low", "effect_high", "ratio"]].iterrows()}
     met = last[(last["seeing"] >= learned) & (last["blind"] <= blinded)].index
 
@@ -116,7 +119,7 @@ def headline_sentences(agreement: pd.DataFrame) -> str:
 
     agreement: of :func:`circuitlib.companion.authors.agreement`."""
     words = pd.Series([verdict(*ends) for ends in agreement[["low", "high"]].to_numpy()]).value_counts().sort_index()
-    of = agreement[agreement["trained_k"] == 5].set_index("told")
+    of: Any = agreement[agreement["trained_k"] == 5].set_index("told")
     shares = listed(f"{percent(of.loc['none', name] / of.loc['induction', name])} {who}" for name, who in SIDES.items())
     return as_list(
         [
