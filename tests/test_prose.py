@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from prose import NUMBER, VALUES, Value, amid, computed, explained, numbers, plain
 
 from circuitlib.ablation import check_task
-from circuitlib.ablation.attribution import PRICES
 from circuitlib.ablation.build import BLOCK, ROWS_AGAIN
+from circuitlib.ablation.estimates import PRICES
 from circuitlib.companion import authors, frames, learned, planted, training_ways
 from circuitlib.companion.circuits import SIZES
 from circuitlib.companion.compare import SIGNIFICANCE
@@ -171,7 +171,7 @@ DESIGN: dict[str, Sequence[Value]] = {
     r"costs #; the direct effect on the logits, a forward pass, costs #": [PRICES["everything"], PRICES["residual"]],
     r"from price # on": [PRICES["everything"]],
     r"(?:at price|a price of) #": [learned.BUDGET],
-    r"played, up to #, or up to # for those": [max(priced.PRICES), priced_contest.FEW],
+    r"played, up to #, or up to # for those": [max(priced.PRICES), max(priced_contest.SMALL)],
     r"the # best heads|\(\*# best\*": [priced.TOP],
     # Bars.
     r"#% and # logits for .* #% for the others": [
@@ -260,7 +260,7 @@ def literals(code: Sequence[str]) -> set[float]:
     """The numbers of a notebook's code, also as percentages, and its fractions, such as ``1 / 3``."""
     found = set[float]()
     for node in (node for cell in code for node in ast.walk(ast.parse(cell))):
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
             found |= {node.value, 100 * node.value}
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
             parts = node.left, node.right

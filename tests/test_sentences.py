@@ -70,7 +70,7 @@ def test_the_committed_replay_is_said_task_by_task() -> None:
     for line, (task, rows) in zip(
         replay_sentences(replay).splitlines(), replay.groupby("task", sort=False), strict=True
     ):
-        at = rows.query("told == 'none' and searcher == 'policy' and trained_k == 5 and measured == 50").set_index(
+        at: Any = rows.query("told == 'none' and searcher == 'policy' and trained_k == 5 and measured == 50").set_index(
             "shown"
         )
         assert line.startswith(f"- **{task}, told nothing.**")

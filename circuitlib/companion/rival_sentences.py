@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,12 +30,10 @@ def goal_sentences(title: str, summary: pd.DataFrame, without: Collection[str]) 
     """Whether the headwise policy has reached :data:`GOAL`.
 
     summary: of :func:`circuitlib.studies.priced.summarise_priced`. without: tasks that are not counted."""
-    rows = summary[(summary["searcher"] == "headwise") & (summary["price"] == BUDGET)]
+    rows: Any = summary[(summary["searcher"] == "headwise") & (summary["price"] == BUDGET)]
     rows = rows[~rows["task"].isin(without)]
     mean = mean_of([Interval(*ends) for ends in rows[["ratio", "low", "high"]].to_numpy()])
-    missed = listed(
-        f"{task_title(row.task)} ({percent(row.ratio)})" for row in rows.itertuples() if row.ratio < GOAL[1]
-    )
+    missed = [f"{task_title(row.task)} ({percent(row.ratio)})" for row in rows.itertuples() if row.ratio < GOAL[1]]
     word = (
         "reached"
         if mean.low >= GOAL[0]
@@ -45,7 +44,7 @@ def goal_sentences(title: str, summary: pd.DataFrame, without: Collection[str]) 
     return as_list(
         [
             f"**{title}:** named at price {BUDGET}, mean of {len(rows)} tasks: {100 * mean.value:.1f}% ({100 * mean.low:.1f} to {100 * mean.high:.1f}). "
-            f"The goal that we had set, {percent(GOAL[0])} on average, is {word}; that of {percent(GOAL[1])} at worst is {f'missed on {missed}' if missed else 'reached'}."
+            f"The goal that we had set, {percent(GOAL[0])} on average, is {word}; that of {percent(GOAL[1])} at worst is {f'missed on {listed(missed)}' if missed else 'reached'}."
         ]
     )
 
@@ -54,13 +53,14 @@ def where_sentences(title: str, where: pd.DataFrame) -> str:
     """What attribution and the headwise policy name where the gradient's estimate is furthest from the truth, and in which other classes the second is ahead.
 
     where: of :func:`circuitlib.studies.where.measure_where`."""
-    mine = where[where["searcher"] == "headwise"].set_index(["trait", "part"])
-    rival = where[where["searcher"] == ATTRIBUTION].set_index(["trait", "part"])
+    mine: Any = where[where["searcher"] == "headwise"].set_index(["trait", "part"])
+    rival: Any = where[where["searcher"] == ATTRIBUTION].set_index(["trait", "part"])
     lines = []
     for (trait, part), row in mine.iterrows():
         word = beats(row["gain_low"], row["gain_high"])
         more = f"{percent(rival.loc[(trait, part), 'ratio'])} and {percent(row['ratio'])}, {points(row['gain'], row['gain_low'], row['gain_high'])} points more ({word})"
-        lines.append(f"{trait}, {part} ({row['episodes']} episodes of {row['tasks']} tasks): {more}")
+        of = f"{row['episodes']} episodes of {row['tasks']} task{'s' * (row['tasks'] > 1)}"
+        lines.append(f"{trait}, {part} ({of}): {more}")
     return as_list([f"**{title}**, named by attribution and by the headwise policy: {'; '.join(lines)}."])
 
 
