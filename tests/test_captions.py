@@ -67,10 +67,14 @@ def test_a_picture_of_others_says_nothing(tmp_path: Path) -> None:
     assert texts_of(tmp_path / "a.png") == {}
 
 
+def drawn() -> set[str]:
+    """Names of all figures, also of those of one subject alone."""
+    return {path.stem for path in FIGURES.rglob("*.png") if path.parent.name != "explore"}
+
+
 def test_readme_says_of_every_figure_what_it_is_drawn_from() -> None:
-    figures = {path.stem for path in FIGURES.glob("*.png")}
-    of_others = {path.stem for path in FIGURES.glob("smollm2-*/*.png")}
-    assert set(declared((ROOT / "README.md").read_text())) == figures | of_others
+    figures = drawn()
+    assert set(declared((ROOT / "README.md").read_text())) == figures
     for name in figures:
         for paths in data_of(ROOT, name, "gpt2-mini").values():
             assert all(path.is_file() for path in paths)
@@ -117,6 +121,5 @@ def test_the_line_has_hash_subject_and_cell() -> None:
 
 def test_every_figure_has_a_title_and_the_notebook_that_makes_it() -> None:
     titles, makers = titles_of((ROOT / "README.md").read_text()), made_by(ROOT / "notebooks")
-    figures = {path.stem for folder in (".", "smollm2-*") for path in FIGURES.glob(f"{folder}/*.png")}
-    assert figures == set(titles) == set(makers)
+    assert drawn() == set(titles) == set(makers)
     assert [path.stem for path in makers["lead"]] == ["00_overview"]

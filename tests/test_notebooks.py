@@ -124,7 +124,7 @@ def test_links_and_figures_exist(path: Path) -> None:
         assert find_spec(module), module
     for name in figures_of(path):
         for suffix in (".png", ".pdf"):
-            assert [*FIGURES.glob(f"**/{name}{suffix}")], name
+            assert [*FIGURES.rglob(f"{name}{suffix}")], name
 
 
 @EACH
