@@ -119,7 +119,7 @@ def search_curves(curves: pd.DataFrame, told: dict[str, str]) -> Figure:
         some = rows[(rows["task"] == task) & rows["signal"].isin((signal, NOTHING))]
         by = {title: some[some["label"] == title] for title in looks}
         found_by_heads(axis, [(line, *looks[title]) for title, line in by.items() if len(line)])
-        trained = "trained on" if signal == task else "never trained on"
+        trained = "trained on" if signal == task else "never shown"
         axis.set(title=f"{task_title(task)}\n({trained})")
     axes[0].set(ylabel="best reward / oracle", ylim=(None, 1.05))
     name_ends(figure)

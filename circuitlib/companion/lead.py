@@ -132,7 +132,7 @@ def thesis(found: pd.DataFrame) -> str:
         return f"{', '.join(others)} and {last}" if others else last
 
     *_, small, real = found["subject"].unique()
-    return f"""- **What the paper claims.** An agent can be taught to discover circuits: a policy trained on induction and IOI finds, on docstring, which it was never trained on, {_percent(_of_paper())} of what an oracle finds, in {BUDGET} of {SUBJECT}'s {HEADS} heads.
+    return f"""- **What the paper claims.** An agent can be taught to discover circuits: a policy trained on induction and IOI finds, on docstring, which was never shown to it, {_percent(_of_paper())} of what an oracle finds, in {BUDGET} of {SUBJECT}'s {HEADS} heads.
 - **What holds.** Almost as much is found: {each(POLICY, named=True)}; on {SUBJECT} by the paper's own policy, replayed on the episodes that its author published, on the others by policies trained here. Whether that is as much as in the paper is undecided.
 - **What does not hold: that it searches on a task it was not trained on.** Blind, shown zeros instead of its rewards, it finds as much: {each(BLIND)} on the three models. What it has learned acts as a list. Drawing its picks, as in the paper, it finds {each(POLICY, FEW)} in {FEW} heads; greedy, taking its likeliest head each time, {each(GREEDY, FEW)}, and greedy and blind {each(GREEDY_BLIND, FEW)}. A list that needs no policy finds {each(LISTS, FEW)}: the best heads of the two training tasks in turns, induction's first. How a list is made matters: with IOI's first it finds {each(LISTS_REVERSED, FEW)} in {FEW} heads, and one by mean reward {each(LIST)} in {BUDGET} on {small} and {real}; the lists in turns then find {each(LISTS)}.
 - **What to use instead.** One gradient through the model, which costs as much as measuring three heads and estimates all of them; then measure heads in its order. It needs no other task. On docstring the head that it names is worth {each(ATTRIBUTION, FEW, named=True)} of the best once {FEW} heads' worth is paid, and {each(ATTRIBUTION)} once {BUDGET} are. At the price of eight heads, over six tasks, no list comes near it, and on {real} some that begin with it name more. On {SUBJECT} it was not measured."""
@@ -151,7 +151,7 @@ SMALL, TEXT = 8, 8.5
 
 @described
 def lead_figure(found: pd.DataFrame) -> Figure:
-    """What the headline's policy finds on a task never trained on, told nothing, in percent of what the oracle finds on the same
+    """What the headline's policy finds on a task that was never shown to it, told nothing, in percent of what the oracle finds on the same
     episodes: a panel a model, a row a searcher, after ten heads measured (open circles) and after fifty (filled squares), with 95% intervals;
     the two numbers beside. The paper's own number is the diamond in the first row. A row that was not measured on a model says so."""
     subjects = list(found["subject"].unique())

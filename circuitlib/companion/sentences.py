@@ -36,7 +36,8 @@ def points(value: float, low: float, high: float) -> str:
     return f"{100 * value:z.1f} ({100 * low:z.1f} to {100 * high:z.1f})"
 
 
-def _points_of(lines: Iterable[str]) -> str:
+def as_list(lines: Iterable[str]) -> str:
+    """A point a line."""
     return "\n".join(f"- {line}" for line in lines)
 
 
@@ -57,7 +58,7 @@ def replay_sentences(replay: pd.DataFrame) -> str:
             f"**{task_title(str(task))}, told nothing.** The headline's policy finds, in {BUDGET} heads, {found}; seeing is worth "
             f"{points(value, low, high)} points: it *{gains(low, high, blind)}*. Above {percent(CEILING)}: {first}."
         )
-    return _points_of(lines)
+    return as_list(lines)
 
 
 def gain_sentences(title: str, rows: pd.DataFrame) -> str:
@@ -75,7 +76,7 @@ def gain_sentences(title: str, rows: pd.DataFrame) -> str:
         if word == "gains"
     ]
     changed = chosen.loc[chosen["measured"] == BUDGET, "changed"].mean()
-    return _points_of(
+    return as_list(
         [
             f"**{title}**, {len(chosen)} comparisons: {counts}. Seeing gains on: {'; '.join(gain) or 'none'}. Gains above "
             f"{100 * chosen['effect_high'].max():.1f} points are excluded in all of them. Blind, {percent(changed)} of the {BUDGET} heads measured are others."
@@ -100,7 +101,7 @@ def planted_sentences(control: pd.DataFrame, learned: float, blinded: float) -> 
         for place in met
     )
     kinds = dict.fromkeys(words.values())
-    return _points_of(
+    return as_list(
         [
             f"**Both bars** ({percent(learned)} seeing, {percent(blinded)} blind) are met at {both or 'no place'}.",
             f"**What seeing is worth:** {'; '.join(f'*{kind}* at {places(kind)}' for kind in kinds)}.",
@@ -120,9 +121,9 @@ def headline_sentences(agreement: pd.DataFrame) -> str:
     words = pd.Series([verdict(*ends) for ends in agreement[["low", "high"]].to_numpy()]).value_counts().sort_index()
     of: Any = agreement[agreement["trained_k"] == 5].set_index("told")
     shares = listed(f"{percent(of.loc['none', name] / of.loc['induction', name])} {who}" for name, who in SIDES.items())
-    return _points_of(
+    return as_list(
         [
-            f"Of {len(agreement)} rows {listed(f'{count} are *{word}*' for word, count in words.items())}.",
+            f"Of {len(agreement)} rows: {listed(f'{count} *{word}*' for word, count in words.items())}.",
             f"Told induction, the policy of the headline finds {percent(of.loc['induction', 'paper_share'])} of the oracle in the paper and "
             f"{percent(of.loc['induction', 'share'])} in the replay. As a share of *that*, the headline is {shares}.",
         ]

@@ -1,0 +1,130 @@
+"""Sentences of the notebook about rivals, each made of the table beside it; see :mod:`circuitlib.companion.sentences`."""
+
+from collections.abc import Collection, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from circuitlib.companion.frames import evaluation_episodes, head_rewards
+from circuitlib.companion.learned import BUDGET, learning_history
+from circuitlib.companion.legend import ATTRIBUTION, task_title
+from circuitlib.companion.run import Run
+from circuitlib.companion.sentences import as_list, listed, percent, points
+from circuitlib.companion.settings import CANDIDATES
+from circuitlib.companion.verdicts import beats, gains
+from circuitlib.search import priors
+from circuitlib.search.belief import ESTIMATES, GRADIENT
+from circuitlib.studies.intervals import Interval
+from circuitlib.studies.priced import TOP, mean_of
+from circuitlib.studies.transfer import COUNTS, over_behaviours, shares
+from circuitlib.tasks.behaviours import BEHAVIOURS
+
+GOAL = (0.97, 0.95)
+"""What the headwise policy was to name of the oracle at the price that it is trained for, on average over tasks and of each; set before it was trained."""
+
+
+def goal_sentences(title: str, summary: pd.DataFrame, without: Collection[str]) -> str:
+    """Whether the headwise policy has reached :data:`GOAL`.
+
+    summary: of :func:`circuitlib.studies.priced.summarise_priced`. without: tasks that are not counted."""
+    rows: Any = summary[(summary["searcher"] == "headwise") & (summary["price"] == BUDGET)]
+    rows = rows[~rows["task"].isin(without)]
+    mean = mean_of([Interval(*ends) for ends in rows[["ratio", "low", "high"]].to_numpy()])
+    missed = [f"{task_title(row.task)} ({percent(row.ratio)})" for row in rows.itertuples() if row.ratio < GOAL[1]]
+    word = (
+        "reached"
+        if mean.low >= GOAL[0]
+        else "missed"
+        if mean.high < GOAL[0]
+        else "neither reached nor missed for certain"
+    )
+    return as_list(
+        [
+            f"**{title}:** named at price {BUDGET}, mean of {len(rows)} tasks: {100 * mean.value:.1f}% ({100 * mean.low:.1f} to {100 * mean.high:.1f}). "
+            f"The goal that we had set, {percent(GOAL[0])} on average, is {word}; that of {percent(GOAL[1])} at worst is {f'missed on {listed(missed)}' if missed else 'reached'}."
+        ]
+    )
+
+
+def where_sentences(title: str, where: pd.DataFrame) -> str:
+    """What attribution and the headwise policy name where the gradient's estimate is furthest from the truth, and in which other classes the second is ahead.
+
+    where: of :func:`circuitlib.studies.where.measure_where`."""
+    mine: Any = where[where["searcher"] == "headwise"].set_index(["trait", "part"])
+    rival: Any = where[where["searcher"] == ATTRIBUTION].set_index(["trait", "part"])
+    lines = []
+    for (trait, part), row in mine.iterrows():
+        word = beats(row["gain_low"], row["gain_high"])
+        more = f"{percent(rival.loc[(trait, part), 'ratio'])} and {percent(row['ratio'])}, {points(row['gain'], row['gain_low'], row['gain_high'])} points more ({word})"
+        of = f"{row['episodes']} episodes of {row['tasks']} task{'s' * (row['tasks'] > 1)}"
+        lines.append(f"{trait}, {part} ({of}): {more}")
+    return as_list([f"**{title}**, named by attribution and by the headwise policy: {'; '.join(lines)}."])
+
+
+def transfer_sentences(title: str, transfer: pd.DataFrame) -> str:
+    """On behaviours that no policy was trained on: what seeing its rewards gains each, and whether likeness to a training task tells what is found.
+
+    transfer: of :func:`circuitlib.studies.transfer.measure_transfer`."""
+    seen = []
+    for k, count in product(CANDIDATES, COUNTS):
+        mine, blind = (shares(transfer, f"policy k={k}{how}", count) for how in ("", ", blind"))
+        gain = over_behaviours(mine, blind)
+        seen.append(
+            f"k={k}, after {count} heads, {points(*gain)} points (*{gains(*gain[1:], over_behaviours(blind).value)}*)"
+        )
+    alike = transfer.groupby("task", sort=False)["alike"].first()
+    found = shares(transfer, f"policy k={max(CANDIDATES)}", min(COUNTS)).mean(0)
+    return as_list(
+        [
+            f"**{title}**, {len(alike)} behaviours: what seeing is worth: {'; '.join(seen)}.",
+            f"Most like a training task is {alike.idxmax()} (its heads' rewards correlate by {alike.max():.2f}); with what the policy finds in {min(COUNTS)} heads that likeness "
+            f"correlates by {np.corrcoef(alike, found)[0, 1]:.2f}.",
+        ]
+    )
+
+
+def taught_sentences(teacher: Run, run: Run) -> str:
+    """On what the headwise policy was taught: how near its behaviours are to the tasks, where gradients and other behaviours rank best heads, what it named
+    in training, and what is named by who knows each task's best head beforehand.
+
+    teacher: the run of the model that has the behaviours. run: whose policy it is."""
+    train = {name: head_rewards(teacher, name, "train") for name in BEHAVIOURS}
+    tasks = {task: head_rewards(teacher, task, "evaluation") for task in teacher.tasks}
+    alike = torch.corrcoef(torch.stack([*train.values(), *tasks.values()]))[: len(train), len(train) :]
+    late = []
+    for name, paid in train.items():
+        estimate = head_rewards(teacher, name, "train", ESTIMATES[GRADIENT])
+        if (rank := int((estimate > estimate[paid.argmax()]).sum()) + 1) > TOP:
+            late.append(f"{name} ({rank})")
+    order = priors.by_normalised_mean(torch.stack([*train.values()])).tolist()
+    places = listed(f"{task_title(task)} {order.index(int(paid.argmax())) + 1}" for task, paid in tasks.items())
+    named = learning_history(run).groupby("update")["known"].mean()
+    known = []
+    for task, paid in tasks.items():
+        rewards = evaluation_episodes(teacher, task).mean(1)
+        known.append((rewards[:, paid.argmax()].mean() / rewards.amax(1).mean()).item())
+    return as_list(
+        [
+            f"Taught: {listed(train)}. The largest correlation of a behaviour's rewards with a task's is {alike.max():.2f}, of {[*train][int(alike.amax(1).argmax())]}.",
+            f"The gradient ranks the best head of {len(train) - len(late)} of them among the first {TOP}; that of {listed(late) if late else 'none'} later.",
+            f"By what heads pay in the behaviours, the tasks' best heads rank: {places}.",
+            f"In training the policy named {percent(named.iloc[:5].mean())} at first and {percent(named.iloc[-5:].mean())} in the end, at price {BUDGET}.",
+            f"Who knew each task's best head beforehand would name {percent(float(np.mean(known)))} on average, {percent(min(known))} at worst.",
+        ]
+    )
+
+
+def cost_sentences(runs: Sequence[Run], teacher: Run) -> str:
+    """What training costs, in heads measured and in episodes of an exact sweep."""
+    lines = []
+    for one in runs:
+        for k in CANDIDATES:
+            trained = one.settings.steps * k
+            lines.append(
+                f"{one.title}, the paper's policy with k={k}: training costs {trained:,} heads measured, as much as the exact sweep of {trained / one.card.heads:,.0f} episodes"
+            )
+    swept = len(BEHAVIOURS) * teacher.card.heads
+    return as_list([*lines, f"the headwise policy: {swept:,} heads measured, those of its behaviours"])

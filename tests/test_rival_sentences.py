@@ -1,0 +1,102 @@
+"""Sentences about rivals say the numbers of their tables, and words by the rules of the ledger."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from circuitlib.companion.learned import BUDGET
+from circuitlib.companion.legend import ATTRIBUTION
+from circuitlib.companion.rival_sentences import (
+    GOAL,
+    cost_sentences,
+    goal_sentences,
+    transfer_sentences,
+    where_sentences,
+)
+from circuitlib.companion.run import Run
+from circuitlib.companion.settings import PUBLISHED
+from circuitlib.studies.transfer import COUNTS
+from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
+from circuitlib.tasks.behaviours import BEHAVIOURS
+
+
+def named(ratios: dict[str, float], reach: float) -> pd.DataFrame:
+    """A summary of what the headwise policy names, by task, with intervals of one width, beside others and at other prices."""
+    rows = [
+        {
+            "task": task,
+            "searcher": searcher,
+            "price": price,
+            "ratio": ratio,
+            "low": ratio - reach,
+            "high": ratio + reach,
+        }
+        for task, ratio in ratios.items()
+        for searcher, price in (("headwise", BUDGET), ("headwise", 2), ("random", BUDGET))
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("mean", "reach", "word"),
+    [(0.99, 0.01, "reached"), (0.90, 0.01, "missed"), (0.98, 0.1, "neither reached nor missed for certain")],
+)
+def test_the_goal(mean: float, reach: float, word: str) -> None:
+    said = goal_sentences("a model", named({"ioi": mean, "pronoun": mean, "quiet": 0.1}, reach), ["quiet"])
+    assert f"mean of 2 tasks: {100 * mean:.1f}% ({100 * (mean - reach / 2**0.5):.1f} to" in said
+    assert f"on average, is {word};" in said
+    least = f"missed on IOI ({100 * mean:.0f}%) and pronoun ({100 * mean:.0f}%)" if mean < GOAL[1] else "reached"
+    assert said.endswith(f"at worst is {least}.")
+
+
+def test_where_the_policy_is_ahead() -> None:
+    def row(searcher: str, part: str, ratio: float, gain: float, reach: float) -> dict[str, Any]:
+        ends = {"gain": gain, "gain_low": gain - reach, "gain_high": gain + reach}
+        return {
+            "trait": "estimate",
+            "part": part,
+            "searcher": searcher,
+            "tasks": 2,
+            "episodes": 9,
+            "ratio": ratio,
+        } | ends
+
+    rows = [
+        row(ATTRIBUTION, "near", 0.98, 0, 0),
+        row("headwise", "near", 0.99, 0.01, 0.05),
+        row(ATTRIBUTION, "far", 0.70, 0, 0),
+        row("headwise", "far", 0.95, 0.25, 0.05),
+    ]
+    said = where_sentences("a model", pd.DataFrame(rows))
+    assert "estimate, near (9 episodes of 2 tasks): 98% and 99%, 1.0 (-4.0 to 6.0) points more (undecided)" in said
+    assert "estimate, far (9 episodes of 2 tasks): 70% and 95%, 25.0 (20.0 to 30.0) points more (holds)" in said
+
+
+def test_what_seeing_is_worth_on_behaviours() -> None:
+    rng, rows = np.random.default_rng(0), []
+    for episode, (task, alike) in enumerate({"converse": 0.67, "plural": 0.1, "rhyme": 0.3}.items()):
+        for k in (1, 5):
+            for seed in range(4):
+                for price in COUNTS:
+                    blind = 0.5 + 0.4 * alike + 0.001 * rng.standard_normal()
+                    gain = 0.2 + 0.001 * rng.standard_normal() if k == 5 else 0.0
+                    for shown, found in (("", blind + gain), (", blind", blind)):
+                        of = {"task": task, "alike": alike, "searcher": f"policy k={k}{shown}", "seed": seed}
+                        rows.append(of | {"price": price, "episode": episode, "found": 2 * found, "oracle": 2.0})
+    said = transfer_sentences("a model", pd.DataFrame(rows))
+    assert f"k=1, after {COUNTS[0]} heads, 0.0 (0.0 to 0.0) points (*gains nothing*)" in said
+    assert f"k=5, after {COUNTS[1]} heads, 20." in said
+    assert said.count("(*gains*)") == len(COUNTS)
+    assert "3 behaviours" in said
+    assert "Most like a training task is converse (its heads' rewards correlate by 0.67)" in said
+    assert said.endswith("correlates by 1.00.")
+
+
+def test_costs_are_those_of_training_and_of_a_sweep() -> None:
+    mini, real = (Run(PUBLISHED[name]) for name in (EMBEDDED, SMOLLM2))
+    said = cost_sentences([mini], real)
+    assert f"k=5: training costs {5 * mini.settings.steps:,} heads measured" in said
+    assert f"exact sweep of {5 * mini.settings.steps / 144:,.0f} episodes" in said
+    assert f"{len(BEHAVIOURS) * 270:,} heads measured, those of its behaviours" in said
