@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pytest
 
+from circuitlib.ablation.build import SEEDS
 from circuitlib.companion.notebooks import notebook_paths
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED
@@ -186,17 +187,22 @@ def test_under_every_figure_of_a_notebook_stands_what_it_is_drawn_from() -> None
 def test_the_line_under_a_figure_is_the_manifests(subject: str) -> None:
     path = Run(PUBLISHED[subject]).frame_path("seeing")
     manifest = json.loads(path.with_suffix(".json").read_text())
-    (line,) = (
+    lines = [
         one
         for one in page(BOOK / "notebooks" / "05_does_it_search.html").captions
         if one.startswith(f"Data: {subject}/seeing.csv")
-    )
+    ]
     settings = PUBLISHED[subject]
-    assert f"seeing.csv ({manifest['sha256']}). {subject}; " in line
-    assert f"{settings.evaluation_prompts} prompts a task; {settings.episodes} episodes; " in line
-    assert f"policies trained with {settings.seeds} seeds; " in line
-    held = [one for one in (BOOK / "_downloads").rglob("seeing.csv") if one.read_bytes() == path.read_bytes()]
-    assert len(held) == 1, "the data are in the book"
+    assert len(lines) == 2, "curves and gains"
+    for line in lines:
+        assert f"seeing.csv ({manifest['sha256']}). {subject}; " in line
+        assert (
+            f"{settings.evaluation_prompts} prompts a task; drawn with seed {SEEDS['evaluation']}; {settings.episodes} episodes; "
+            in line
+        )
+        assert f"policies trained with {settings.seeds} seeds; " in line
+        held = [one for one in (BOOK / "_downloads").rglob("seeing.csv") if one.read_bytes() == path.read_bytes()]
+        assert len(held) == 1, "the data are in the book"
 
 
 def test_the_status_page_counts_every_notebooks_cells() -> None:
