@@ -1,6 +1,6 @@
 """Tables that no run measures by itself, because it takes long, or another run: a command of its own does each (``python -m circuitlib few``).
 
-Those that are committed stand beside the others, are kept when a run is published that has none of its own, and are not compared.
+They are committed beside the others, kept when a run is published that has none of its own, and not compared.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ class Study:
     """A table ``name``, measured by the function ``name`` of the module ``name`` of this folder, whose ``in_short`` says what the command prints of it.
 
     words: what it is, and how long it takes. subjects: the published ones that it is about. output: where it is
-    measured unless somebody says otherwise. beside: files that it comes with. committed: whether its tables are.
+    measured unless somebody says otherwise. beside: files that it comes with.
     """
 
     name: str
@@ -28,7 +28,6 @@ class Study:
     subjects: tuple[str, ...]
     output: str
     beside: tuple[str, ...] = ()
-    committed: bool = True
 
     @property
     def command(self) -> str:
@@ -67,7 +66,12 @@ STUDIES = (
         "the ledger with means, and with other prompts' values, in the place of heads: a quarter of an hour, and hours for SmolLM2",
         (EMBEDDED,),
         "runs/other-ablations",
-        committed=False,
+    ),
+    Study(
+        "larger_pool",
+        "the ledger again, of four times as many prompts and episodes: half an hour, and a day for SmolLM2",
+        (EMBEDDED,),
+        "runs/larger-pool",
     ),
     Study(
         "retrained",
@@ -80,7 +84,6 @@ STUDIES = (
         "on how many prompts a belief's estimates are best bought: half an hour",
         (SMOLLM2,),
         "runs/few",
-        committed=False,
     ),
 )
 
