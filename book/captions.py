@@ -100,7 +100,8 @@ def made_of(paths: list[Path]) -> list[str]:
         for where in (inputs, inputs.get("settings", {}), provenance):
             prompts |= {where["prompts"]} if "prompts" in where else set()
             drawn |= {where["seed"]} if {"prompts", "seed"} <= where.keys() else set()
-            episodes |= {where["episodes"]} if "episodes" in where else set()
+            given = where.get("episodes", {})
+            episodes |= {*given.values()} if isinstance(given, dict) else {given}
         plays |= {provenance["plays"]} if "plays" in provenance else set()
         if "config" in provenance and "seeds" in provenance:
             given = provenance["seeds"]

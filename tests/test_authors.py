@@ -56,6 +56,10 @@ def test_files_of_other_bytes_or_none_are_refused(clone: Path, monkeypatch: pyte
     assert command.main(["authors", str(clone)]) == 2
     (clone / name).write_bytes(content)
     assert Files.read(clone).rewards["induction"].shape == (10, HEADS), "side by side in a folder, too"
+    np.save(path, np.load(clone / name)[:-1])
+    _expect(monkeypatch, name, path)
+    with pytest.raises(ValueError, match=r"the files hold rewards of .*'induction': 9"):
+        Files.read(clone)
 
 
 def test_nothing_in_a_file_is_executed(clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,6 +74,9 @@ FILES = {
     ),
 }
 
+EPISODES = {"docstring": 15, "induction": 10}
+"""In them, of 32 prompts each."""
+
 
 def files_of(clone: Path) -> dict[str, Path]:
     """The author's files in a clone of the repository, or side by side in a folder.
@@ -110,6 +113,8 @@ class Files:
         }
         names = {"docstring": "transfer_mt_k5_oracle_scores.npy", "induction": "real_k5_oracle_scores.npy"}
         rewards = {task: torch.from_numpy(np.load(paths[name], allow_pickle=False)) for task, name in names.items()}
+        if (found := {task: len(values) for task, values in rewards.items()}) != EPISODES:
+            raise ValueError(f"the files hold rewards of {found} episodes, not {EPISODES}")
         return cls(policies, {task: values.float() for task, values in rewards.items()})
 
 
@@ -270,6 +275,7 @@ def _provenance() -> dict[str, Any]:
         "commit": COMMIT,
         "files": {name: published.sha256 for name, published in FILES.items()},
         "paper": content_hash(PAPER),
+        "episodes": EPISODES,
         "plays": PLAYS,
         "code": code_hash(__name__),
     }
