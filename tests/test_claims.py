@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, t
 
-from circuitlib.companion import verdicts
+from circuitlib.companion import authors, verdicts
 from circuitlib.companion.claims import COLUMNS, agrees
 from circuitlib.companion.paper import paper_fractions
 from circuitlib.companion.run import Run
@@ -144,7 +144,16 @@ def test_every_number_of_the_paper_has_a_row(ledger: tuple[pd.DataFrame, pd.Data
         ours = of[(of["measured"] == 50) & (of["searcher"] == ("policy" if k else "random"))].iloc[0]
         assert row["paper"] == pytest.approx(paper, abs=1e-5)
         assert row[["ours", "low", "high"]].tolist() == pytest.approx(ours[["ratio", "low", "high"]].tolist(), abs=1e-5)
-        assert row["verdict"] == verdicts.agreement(row["low"] - paper, row["high"] - paper)
+        theirs = Interval(*row[["paper", "paper_low", "paper_high"]])
+        assert row["verdict"] == agrees(Interval(*row[["ours", "low", "high"]]), theirs)
+        if task == "docstring":
+            replayed = authors.agreement().query("trained_k == @k and told == @told").iloc[0]
+            below, above = replayed["difference"] - replayed["low"], replayed["high"] - replayed["difference"]
+            assert theirs == pytest.approx((paper, paper - above, paper + below), abs=1e-5), (
+                "as wide as the replay says"
+            )
+        else:
+            assert theirs == pytest.approx((paper, paper, paper), abs=1e-5), "as given"
         assert row["rests_on"] == ("policies" if k else "tables")
 
 

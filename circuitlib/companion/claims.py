@@ -5,8 +5,9 @@ One rule for all rows: beside a number of the paper, ours is consistent where th
 without one holds where the interval of what it says is more lies above zero, is the other way round where it lies below, and is
 otherwise undecided.
 
-Rewards of different models have different scales, so what is compared is a fraction of the oracle of the same run. The paper's
-fractions are taken as given, because it publishes no spread of them; of its shares of episodes the interval is counted too.
+Rewards of different models have different scales, so what is compared is a fraction of the oracle of the same run. The paper publishes no spread
+of its fractions; on docstring the replay of its policies tells how much those of so few episodes vary, and that is counted, as is the interval of its shares of
+episodes. Its fractions on the training tasks are taken as given.
 """
 
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from circuitlib.ablation.tables import CONTROL
-from circuitlib.companion import verdicts
+from circuitlib.companion import authors, verdicts
 from circuitlib.companion.frames import closer_prompts, evaluation, evaluation_episodes, pairs, rivals
 from circuitlib.companion.legend import ATTRIBUTION, SEARCHERS, condition_in_words, task_title
 from circuitlib.companion.paper import PAPER, best_head_share, mechrl, paper_fractions
@@ -48,17 +49,33 @@ REDUNDANT = 0.1
 SEEING = "notebook 05"
 """Where what seeing gains is measured."""
 
-COLUMNS = ["claim", "unit", "paper", "ours", "low", "high", "verdict", "measured_in", "rests_on", "note"]
+COLUMNS = [
+    "claim",
+    "unit",
+    "paper",
+    "paper_low",
+    "paper_high",
+    "ours",
+    "low",
+    "high",
+    "verdict",
+    "measured_in",
+    "rests_on",
+    "note",
+]
 
 Row = tuple[object, ...]
 """The ``COLUMNS`` of one claim."""
+
+NONE = Interval(np.nan, np.nan, np.nan)
+"""Where the paper has no number."""
 
 
 def claims(run: Run) -> pd.DataFrame:
     """The ledger, one row per claim about tasks that the subject does. Raises ``StaleResult`` when the paper's numbers are not those
     that were written down.
 
-    Columns: claim, unit, paper, ours, low, high (95% interval of ours, missing where it is not known), verdict,
+    Columns: claim, unit, paper, paper_low, paper_high (the interval that is counted), ours, low, high (95% interval of ours, missing where it is not known), verdict,
     measured_in (the notebook), rests_on (``policies``, which another processor trains differently, or
     ``tables``, which it measures alike), note.
     """
@@ -72,6 +89,7 @@ def claims(run: Run) -> pd.DataFrame:
         __name__,
         results=run.hashes("evaluation.parquet", "rivals.parquet", "seeing.csv", "pairs.csv", *tables),
         paper=content_hash(PAPER),
+        replay=content_hash(authors.FOLDER / authors.FRAMES["agreement"]),
         episodes=run.settings.episodes,
     )
 
@@ -154,10 +172,19 @@ def _fractions(run: Run, evidence: _Evidence) -> Iterator[Row]:
         row = summary.query("task == @task and signal == @told and searcher == @searcher and trained_k == @k")
         ours, n = Interval(*row[["ratio", "low", "high"]].to_numpy().squeeze(0)), row["measured"].item()
         claim = f"{task_title(task)}, {condition_in_words(searcher, k, told)}, after {n} heads"
-        verdict = agrees(ours, Interval(given, given, given))
+        paper = _of_paper(task, k, told, given)
         rests_on = ("notebook 04", "policies" if k else "tables")
         note = ("trained on" if trained_on else "never trained on") if k else f"of {run.card.heads} heads"
-        yield claim, "fraction of oracle", given, *ours, verdict, *rests_on, note
+        yield claim, "fraction of oracle", *paper, *ours, agrees(ours, paper), *rests_on, note
+
+
+def _of_paper(task: str, k: int, told: str, given: float) -> Interval:
+    """The paper's fraction; on docstring with the interval of its difference from the replay, which counts the paper's thirty episodes and the fifteen of its oracle."""
+    if task != "docstring":
+        return Interval(given, given, given)
+    replayed = authors.agreement().set_index(["trained_k", "told"])
+    value, low, high = replayed.loc[(k, told), ["difference", "low", "high"]]
+    return Interval(given, given - (high - value), given + (value - low))
 
 
 def _rivals(run: Run, evidence: _Evidence) -> Iterator[Row]:
@@ -170,7 +197,7 @@ def _rivals(run: Run, evidence: _Evidence) -> Iterator[Row]:
             more = ahead(policy, rows[rows["searcher"] == searcher], evidence.pool)
             claim = f"{task_title(run.settings.held_out_task)}, after {count} heads: {_ahead_of(searcher)}"
             rests_on = (verdicts.beats(more.low, more.high), "notebook 04", "policies")
-            yield claim, "fraction of oracle, paired", np.nan, *more, *rests_on, "told nothing"
+            yield claim, "fraction of oracle, paired", *NONE, *more, *rests_on, "told nothing"
 
 
 def _ahead_of(searcher: str) -> str:
@@ -186,7 +213,7 @@ def _gains(run: Run, evidence: _Evidence) -> Iterator[Row]:
         claim = f"{task_title(row.task)}, after {row.measured} heads: what seeing gains the headline's policy"
         word = verdicts.gains(row.effect_low, row.effect_high, row.ratio)
         numbers = row.effect, row.effect_low, row.effect_high
-        yield claim, "fraction of oracle, paired", np.nan, *numbers, word, SEEING, "policies", "over zeros"
+        yield claim, "fraction of oracle, paired", *NONE, *numbers, word, SEEING, "policies", "over zeros"
 
 
 def _priced_rivals(run: Run, evidence: _Evidence) -> Iterator[Row]:
@@ -199,7 +226,7 @@ def _priced_rivals(run: Run, evidence: _Evidence) -> Iterator[Row]:
         more = fraction(mine, oracle, evidence.pool, against=theirs)
         claim = f"{task_title(run.settings.held_out_task)}, at price {count}: {_ahead_of(searcher)}"
         rests_on = (verdicts.beats(more.low, more.high), "notebook 06", "policies")
-        yield claim, "fraction of oracle, paired", np.nan, *more, *rests_on, "told nothing"
+        yield claim, "fraction of oracle, paired", *NONE, *more, *rests_on, "told nothing"
 
 
 def _one_best_head(run: Run, evidence: _Evidence) -> Iterator[Row]:
@@ -211,7 +238,7 @@ def _one_best_head(run: Run, evidence: _Evidence) -> Iterator[Row]:
             paper = share(*best_head_share(task), None)
             claim = f"{task_title(task)}: in how many episodes one and the same head is the best"
             rests_on = (agrees(ours, paper), "notebook 02", "tables")
-            yield claim, "share of episodes", paper.value, *ours, *rests_on, "the head that is it most often"
+            yield claim, "share of episodes", *paper, *ours, *rests_on, "the head that is it most often"
 
 
 def _superadditive(run: Run, evidence: _Evidence) -> Row:
@@ -223,4 +250,4 @@ def _superadditive(run: Run, evidence: _Evidence) -> Row:
     claim = f"{task_title('ioi')}: a tenth of the pairs of its twelve best heads, or more, are redundant"
     rests_on = (verdicts.beats(ours.low - REDUNDANT, ours.high - REDUNDANT), "notebook 07", "tables")
     note = f"more damage than the sum, by a tenth of the larger; over {prompts} prompts"
-    return claim, "share of pairs", np.nan, *ours, *rests_on, note
+    return claim, "share of pairs", *NONE, *ours, *rests_on, note

@@ -79,12 +79,7 @@ STUDIES = (
         (EMBEDDED,),
         "runs/retrained",
     ),
-    Study(
-        "few",
-        "on how many prompts a belief's estimates are best bought: half an hour",
-        (SMOLLM2,),
-        "runs/few",
-    ),
+    Study("few", "on how many prompts a belief's estimates are best bought: half an hour", (SMOLLM2,), "runs/few"),
 )
 
 
