@@ -296,6 +296,8 @@ LEDGER = pd.DataFrame(
         + ["fraction of oracle"] * 2
         + ["share of episodes", "fraction of oracle, paired"],
         "paper": [0.9, np.nan, np.nan, 0.7, 0.3, 1.0, np.nan],
+        "paper_low": [0.8, np.nan, np.nan, 0.7, 0.2, 0.8, np.nan],
+        "paper_high": [0.95, np.nan, np.nan, 0.7, 0.35, 1.0, np.nan],
         "ours": [0.88, 0.2, 0.3, 0.6, 0.6, 0.9, -0.4],
         "low": [0.87, 0.1, np.nan, 0.5, 0.5, 0.4, -0.5],
         "high": [0.94, 0.3, np.nan, 0.9, 0.7, 1.0, -0.1],
@@ -326,22 +328,29 @@ def drawn_intervals(axis: Axes) -> dict[float, tuple[str, float, float, float]]:
 
 def test_claims_chart() -> None:
     figure = figures.claims_chart(LEDGER)
-    beside, gained = figure.axes
-    rows = {beside: LEDGER[LEDGER["paper"].notna()], gained: LEDGER[LEDGER["unit"].str.endswith("paired")]}
+    beside, gained, ahead = figure.axes
+    paired, seeing = LEDGER["unit"].str.endswith("paired"), LEDGER["claim"].str.contains("seeing gains")
+    rows = {beside: LEDGER[LEDGER["paper"].notna()], gained: LEDGER[paired & seeing], ahead: LEDGER[paired & ~seeing]}
     for axis, some in rows.items():
         names = [text.get_text() for text in axis.get_yticklabels()]
         drawn = {name: drawn_intervals(axis)[y] for y, name in zip(axis.get_yticks(), names, strict=True)}
         assert list(drawn) == some["claim"].tolist()
+        scale = 1 if axis is beside else 100
         for (label, *ends), row in zip(drawn.values(), some.to_dict("records"), strict=True):
             assert row["verdict"] in label.split(", ")
-            assert ends == pytest.approx([row["ours"], row["low"], row["high"]])
-    margins = [some for some in gained.containers if isinstance(some, BarContainer)]
-    assert [bar.get_x() + bar.get_width() / 2 for some in margins for bar in some] == [0.0], "of what seeing gains"
-    assert [bar.get_width() for some in margins for bar in some] == [2 * POINT]
+            assert ends == pytest.approx([scale * row["ours"], scale * row["low"], scale * row["high"]])
+    (margin,) = (patch for patch in gained.patches if patch.get_label() == f"no gain, within {100 * POINT:.0f} point")
+    assert margin.get_extents().transformed(gained.transData.inverted()).intervalx.tolist() == pytest.approx(  # type: ignore[attr-defined]
+        [-100 * POINT, 100 * POINT]
+    )
     (bands,) = (some for some in beside.containers if isinstance(some, BarContainer))
     paper = rows[beside]["paper"]
     edges = [(bar.get_x(), bar.get_x() + bar.get_width(), bar.get_y() + bar.get_height() / 2) for bar in bands]
     assert np.allclose(edges, np.stack([paper - MARGIN, paper + MARGIN, beside.get_yticks()], axis=1))
+    (theirs,) = (some for some in beside.containers if some.get_label() == figures.THEIRS)
+    assert np.asarray(theirs[0].get_xdata()).tolist() == paper.tolist()  # type: ignore[index]
+    ends = np.stack([segment[:, 0] for segment in theirs[2][0].get_segments()])  # type: ignore[index]
+    assert np.allclose(ends, rows[beside][["paper_low", "paper_high"]]), "the paper's interval, where it is counted"
     words = text_of(figure)
     assert "here (my-subject)" in words
     assert f"within {100 * MARGIN:.0f} points" in words
@@ -352,7 +361,8 @@ def test_every_row_of_the_ledger_is_drawn(settings: Settings) -> None:
     """But for the one about pairs of heads, which is neither beside a number of the paper nor a difference."""
     ledger = load_frame(Run(settings).frame_path("claims"))
     axes = figures.claims_chart(ledger).axes
-    assert sum(len(drawn_intervals(axis)) for axis in axes) == len(ledger) - 1 == 24
+    drawn = [label for axis in axes for label, *_ in drawn_intervals(axis).values() if label != figures.THEIRS]
+    assert len(drawn) == len(ledger) - 1 == 24
 
 
 def test_verdicts_differ_in_grey() -> None:

@@ -383,36 +383,40 @@ def circuit_curves(shares: pd.DataFrame) -> Figure:
 
 @described
 def claims_chart(claims: pd.DataFrame) -> Figure:
-    """The ledger's intervals by verdict. Above, fractions of the oracle, each beside the paper's with the margin that was
-    stated beforehand, or shares of episodes; below, how much more one searcher finds than another, about zero, with the margin within which
-    seeing gains nothing."""
-    paired = claims["unit"].str.endswith("paired")
-    panels = [claims[claims["paper"].notna()], claims[paired]]
+    """The ledger's intervals by verdict. Above, fractions of the oracle or shares of episodes, each with the paper's below it and the margin that was
+    stated beforehand; then what seeing its rewards gains the policy, with the point within which it gains nothing; below, how much more one searcher finds
+    than another."""
+    paired, seeing = claims["unit"].str.endswith("paired"), claims["claim"].str.contains("what seeing gains")
+    panels = [claims[claims["paper"].notna()], claims[paired & seeing], claims[paired & ~seeing]]
     sizes = [max(len(rows), 1) for rows in panels]
-    figure, axes = plt.subplots(2, 1, figsize=(PAGE, 0.3 * sum(sizes) + 2.2), height_ratios=sizes)
-    for axis, rows, count in zip(axes, panels, sizes, strict=True):
+    figure, axes = plt.subplots(
+        3, 1, figsize=(PAGE, 0.3 * sum(sizes) + 2.9), height_ratios=[size + 0.4 for size in sizes]
+    )
+    for axis, rows, count, scale in zip(axes, panels, sizes, (1, 100, 100), strict=True):
         heights = pd.Series(np.arange(len(rows))[::-1], index=rows.index)
         for words, (colour, marker, fill_style) in VERDICTS.items():
             some = rows[rows["verdict"].isin(words)]
             if not claims["verdict"].isin(words).any():
                 continue
             look: dict[str, Any] = {"color": colour, "fmt": marker, "fillstyle": fill_style, "label": ", ".join(words)}
-            axis.errorbar(some["ours"], heights[some.index], xerr=_errors(some, "ours"), capsize=3, ms=5, **look)
+            errors = scale * _errors(some, "ours")
+            axis.errorbar(scale * some["ours"], heights[some.index], xerr=errors, capsize=3, ms=5, **look)
         axis.set_yticks(heights, [fill(claim, 66) for claim in rows["claim"]], fontsize=8)
         axis.set_ylim(-0.6, count - 0.4)
-    (beside, gained), y = axes, np.arange(len(panels[0]))[::-1]
-    band = f"the paper's (GPT-2 small), within {100 * MARGIN:.0f} points"
-    beside.barh(y, 2 * MARGIN, 0.7, panels[0]["paper"] - MARGIN, color="0.85", label=band, zorder=0)
-    beside.scatter(panels[0]["paper"], y, marker="|", s=90, color="0.35", zorder=1)
-    beside.set_xlabel(f"fraction of the oracle, or share of episodes,\n{_here()}")
-    seeing = np.flatnonzero(panels[1]["claim"].str.contains("seeing gains"))
-    nothing = f"no gain by seeing, within {100 * POINT:.0f} point"
-    gained.barh(len(panels[1]) - 1 - seeing, 2 * POINT, 0.7, -POINT, color="0.85", label=nothing, zorder=0)
-    gained.axvline(0, color=ORACLE, ls=":", lw=1)
-    gained.set_xlabel("difference, as a fraction of the oracle")
-    named = beside.get_legend_handles_labels(), gained.get_legend_handles_labels()
-    (handles, labels), (margins, margin) = named[0], (some[-1:] for some in named[1])
-    legend_above(figure, [*handles, *margins], [*labels, *margin], across=2)
+    (beside, gained, ahead), (given, *_), y = axes, panels, np.arange(len(panels[0]))[::-1]
+    band = f"within {100 * MARGIN:.0f} points of the paper's"
+    beside.barh(y, 2 * MARGIN, 0.8, given["paper"] - MARGIN, color="0.88", label=band, zorder=0)
+    ends = np.stack([given["paper"] - given["paper_low"], given["paper_high"] - given["paper"]]).clip(min=0)
+    beside.errorbar(given["paper"], y - 0.28, xerr=ends, fmt="d", ms=3.5, lw=1, color=PAPER, label=THEIRS)
+    beside.set_xlabel(f"fraction of the oracle, or share of episodes, {_here()}", fontsize="small")
+    nothing = f"no gain, within {100 * POINT:.0f} point"
+    gained.axvspan(-100 * POINT, 100 * POINT, color="0.88", lw=0, label=nothing, zorder=0)
+    for axis, what in ((gained, "gain of seeing"), (ahead, "difference")):
+        axis.axvline(0, color=ORACLE, ls=":", lw=1)
+        axis.set_xlabel(f"{what} (points of the oracle)", fontsize="small")
+    named = [axis.get_legend_handles_labels() for axis in (beside, gained)]
+    shown = {label: handle for handles, labels in named for handle, label in zip(handles, labels, strict=True)}
+    legend_above(figure, [*shown.values()], [*shown], across=3)
     return figure
 
 
