@@ -182,8 +182,8 @@ def _of_paper(task: str, k: int, told: str, given: float) -> Interval:
     """The paper's fraction; on docstring with the interval of its difference from the replay, which counts the paper's thirty episodes and the fifteen of its oracle."""
     if task != "docstring":
         return Interval(given, given, given)
-    replayed = authors.agreement().set_index(["trained_k", "told"])
-    value, low, high = replayed.loc[(k, told), ["difference", "low", "high"]]
+    rows = authors.agreement().query("trained_k == @k and told == @told")
+    value, low, high = rows[["difference", "low", "high"]].to_numpy().squeeze(0)
     return Interval(given, given - (high - value), given + (value - low))
 
 

@@ -19,6 +19,7 @@ from circuitlib.companion.show import PAGE, described, subject_name
 from circuitlib.companion.verdicts import MARGIN, POINT
 from circuitlib.search.episodes import NOTHING
 from circuitlib.studies.evaluate import after_picks
+from circuitlib.tasks import TASKS
 
 HERE, PAPER, ORACLE = "#0072B2", "#CC79A7", "#000000"
 """Colours of what is measured here, of the paper's numbers, and of the oracle."""
@@ -67,9 +68,11 @@ def _errors(rows: pd.DataFrame, value: str) -> np.ndarray:
 
 def searcher_labels(summary: pd.DataFrame) -> pd.DataFrame:
     """The rows of a summary that a comparison at equal price shows, with each searcher's title as ``label``: policies without planning,
-    as the paper evaluates them, and, after as many heads, the one that was trained to plan, planning."""
+    as the paper evaluates them, and, after as many heads, the one that was trained to plan, planning. A list that is told its task is that task's own."""
     plain = summary[summary["planned_k"] <= 1]
-    titles = [kind_of(*of).title for of in zip(plain["searcher"], plain["trained_k"], strict=True)]
+    own = (plain["searcher"] == "static prior") & (plain["signal"] != NOTHING)
+    keys = plain["searcher"].mask(own, "list of " + plain["signal"])
+    titles = [kind_of(*of).title for of in zip(keys, plain["trained_k"], strict=True)]
     plans = (summary["planned_k"] > 1) & (summary["trained_k"] == summary["planned_k"])
     planning = summary[plans & summary["measured"].isin(set(plain["measured"]))]
     return pd.concat([plain.assign(label=titles), planning.assign(label=PLANNING)])
@@ -111,14 +114,16 @@ def search_curves(curves: pd.DataFrame, told: dict[str, str]) -> Figure:
     signals have ``none``.
     """
     rows = searcher_labels(curves)
-    kinds = {SEARCHERS[key]: look for key, look in CURVES.items()}
-    looks = {kind.title: (name, kind.colour, dashes, 0.15) for kind, (name, dashes) in kinds.items()}
-    looks[PLANNING] = "k=5, plans", SEARCHERS["policy k=5"].colour, ":", 0.0
     figure, axes = _panels(len(told), 3.0, sharey=True)
     for axis, (task, signal) in zip(axes, told.items(), strict=True):
         some = rows[(rows["task"] == task) & rows["signal"].isin((signal, NOTHING))]
-        by = {title: some[some["label"] == title] for title in looks}
-        found_by_heads(axis, [(line, *looks[title]) for title, line in by.items() if len(line)])
+        lines = []
+        for key, (name, dashes) in CURVES.items():
+            own = key == "static prior" and signal != NOTHING
+            of_searcher = some[some["label"] == kind_of(f"list of {signal}" if own else key).title]
+            lines.append((of_searcher, "own list" if own else name, SEARCHERS[key].colour, dashes, 0.15))
+        lines.append((some[some["label"] == PLANNING], "k=5, plans", SEARCHERS["policy k=5"].colour, ":", 0.0))
+        found_by_heads(axis, [line for line in lines if len(line[0])])
         trained = "trained on" if signal == task else "never shown"
         axis.set(title=f"{task_title(task)}\n({trained})")
     axes[0].set(ylabel="best reward / oracle", ylim=(None, 1.05))
@@ -134,7 +139,8 @@ def head_maps(heads: pd.DataFrame, tasks: Sequence[str], heads_per_layer: int) -
     figure, axes = _panels(len(tasks), 1.2 + (0.15 if layers > heads_per_layer else 0.12) * layers, sharey=True)
     for axis, task in zip(axes, tasks, strict=True):
         rewards = heads[heads["task"] == task].sort_values("head")["reward"].to_numpy()
-        label = "mean reward (red: needed)" if axis is axes[-1] else ""
+        unit = TASKS[task].metric.unit
+        label = f"mean reward ({unit}; red: needed)" if axis is axes[-1] else ""
         _map(axis, rewards.reshape(layers, heads_per_layer), label)
         axis.set(title=task_title(task), xlabel="head")
     axes[0].set(ylabel="layer")
@@ -280,7 +286,9 @@ def detector_scatter(scores: pd.DataFrame) -> Figure:
     figure, axes = _panels(len(panels), 2.3, across=2)
     for axis, (detector, rows) in zip(axes, panels, strict=True):
         axis.scatter(rows["score"], rows["reward"], s=12, alpha=0.7, color=HERE)
-        axis.set(title=f"{detector} on {task_title(rows['task'].iloc[0])}", ylabel="mean reward", xlim=(-0.03, 1.2))
+        axis.set(
+            title=f"{detector} on {task_title(rows['task'].iloc[0])}", ylabel="mean reward (logits)", xlim=(-0.03, 1.2)
+        )
         axis.set_xticks(np.arange(6) / 5)
         strongest = rows[rows["score"] > 0].nlargest(3, "score")
         notable = strongest.index.union(rows.nlargest(3, "reward").index)
@@ -340,7 +348,7 @@ PLACES = {"zero": "zeros in place", "mean": "means in place", "resample": "other
 """What takes a head's place, in a figure's words."""
 
 
-BESIDE = 1.07
+BESIDE = 1.05
 """On a logarithmic axis, from one interval to the next, so that none covers another."""
 
 
@@ -358,9 +366,10 @@ def circuit_curves(shares: pd.DataFrame) -> Figure:
     for (row, (what, kind)), (column, task) in product(enumerate(rows), enumerate(tasks)):
         axis = axes[row][column]
         some = shares.query("task == @task and what == @what and ablation == @kind")
-        for i, (ranking, line) in enumerate(some.groupby("ranking", sort=False)):
+        lines = list(some.groupby("ranking", sort=False))
+        for i, (ranking, line) in enumerate(lines):
             title, colour, marker = RANKINGS.get(str(ranking), (str(ranking), "#882255", "d"))
-            beside = line["heads"] * BESIDE**i
+            beside = line["heads"] * BESIDE ** (i - (len(lines) - 1) / 2)
             looks: dict[str, Any] = {"color": colour, "marker": marker, "ms": 4, "lw": 1.2, "elinewidth": 1}
             axis.errorbar(beside, line["share"], yerr=_errors(line, "share"), label=title, **looks)
         for level in (0, 1):

@@ -111,8 +111,8 @@ SEARCHERS = {kind.key: kind for kind in _KINDS}
 MAIN = [kind for kind in _KINDS if kind.marker]
 """Those that figures draw."""
 
-PLANNING = "the first, planning with k=5"
-"""What the policy that was trained to plan is called where it plans, and the others do not."""
+PLANNING = SEARCHERS["policy k=5, planning with 5"].title
+"""What the policy that was trained to plan is called where it plans."""
 
 
 def kind_of(searcher: str, trained_k: int = 0) -> Kind:
