@@ -72,7 +72,7 @@ def test_rows_are_the_frames(found: pd.DataFrame, subject: str, measured: int) -
         "one list, by mean reward": seen.loc[("list", "none")],
         "layers in order": seen.loc[("layers in order", "none")],
         "random": evaluated.loc["random"],
-        "attribution, then verify": priced.loc["gradient, then verify"],
+        "attribution, then verify (price)": priced.loc["gradient, then verify"],
     }
     assert set(ours.index) == set(wanted)
     for row, numbers in wanted.items():
@@ -152,6 +152,13 @@ def test_the_words_of_the_first_sentences_are_true(found: pd.DataFrame) -> None:
         lists = means[means.index.str.startswith("list")]
         assert len(lists) > 5
         assert means["gradient, then verify"] > lists.max()
+        if subject == SMOLLM2:
+            at: Any = summary[summary["price"] == LEARNED_BUDGET].pivot(
+                index="searcher", columns="task", values="ratio"
+            )
+            ahead = at.columns[at.loc["list, mean"] > at.loc["gradient, then verify"]]
+            assert len(ahead) == 4
+            assert "docstring" in ahead
         # The rival is ahead of the policy after ten heads: their intervals do not meet.
         assert (
             by.loc[(subject_title(subject), ATTRIBUTION, FEW), "low"]
