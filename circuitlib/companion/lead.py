@@ -64,9 +64,7 @@ ROWS = (
 """From the top: the policy as the paper plays it, drawing its picks, and greedy, taking its likeliest head; what knows the training tasks; what
 knows nothing; and the rival to use instead. (On GPT-2 small lists are the two published ones of ten heads each, elsewhere of all heads.)"""
 
-POLICY, BLIND, GREEDY, GREEDY_BLIND, LISTS, LISTS_REVERSED, _, LAYERS, RANDOM, ATTRIBUTION = (
-    row.label for row in ROWS
-)
+POLICY, BLIND, GREEDY, GREEDY_BLIND, LISTS, LISTS_REVERSED, _, LAYERS, RANDOM, ATTRIBUTION = (row.label for row in ROWS)
 
 PAPER = "paper"
 """The row of the paper's own number, which is drawn above the policy that sees."""

@@ -88,7 +88,7 @@ def transfer_sentences(title: str, transfer: pd.DataFrame) -> str:
 
 def taught_sentences(teacher: Run, run: Run) -> str:
     """On what the headwise policy was taught: how near its behaviours are to the tasks, where gradients and other behaviours rank best heads, what it named
-    in training, and what is named by who knows each task's best head beforehand.
+    in training, and what would be named by one that knew each task's best head beforehand.
 
     teacher: the run of the model that has the behaviours. run: whose policy it is."""
     train = {name: head_rewards(teacher, name, "train") for name in BEHAVIOURS}
@@ -112,7 +112,7 @@ def taught_sentences(teacher: Run, run: Run) -> str:
             f"The gradient ranks the best head of {len(train) - len(late)} of them among the first {TOP}; that of {listed(late) if late else 'none'} later.",
             f"By what heads pay in the behaviours, the tasks' best heads rank: {places}.",
             f"In training the policy named {percent(named.iloc[:5].mean())} at first and {percent(named.iloc[-5:].mean())} in the end, at price {BUDGET}.",
-            f"Who knew each task's best head beforehand would name {percent(float(np.mean(known)))} on average, {percent(min(known))} at worst.",
+            f"A searcher that knew each task's best head beforehand would name {percent(float(np.mean(known)))} on average, {percent(min(known))} at worst.",
         ]
     )
 

@@ -62,7 +62,7 @@ def replay_sentences(replay: pd.DataFrame) -> str:
 
 
 def gain_sentences(title: str, rows: pd.DataFrame) -> str:
-    """How many conditions have which word of what seeing gains a policy that draws its picks, and the most that is not excluded.
+    """How many conditions have which word of what seeing gains a policy that draws its picks, and the most that any interval reaches.
 
     rows: of :func:`circuitlib.companion.seeing.seeing`."""
     chosen: Any = rows[
@@ -78,8 +78,8 @@ def gain_sentences(title: str, rows: pd.DataFrame) -> str:
     changed = chosen.loc[chosen["measured"] == BUDGET, "changed"].mean()
     return as_list(
         [
-            f"**{title}**, {len(chosen)} comparisons: {counts}. Seeing gains on: {'; '.join(gain) or 'none'}. Gains above "
-            f"{100 * chosen['effect_high'].max():.1f} points are excluded in all of them. Blind, {percent(changed)} of the {BUDGET} heads measured are others."
+            f"**{title}**, {len(chosen)} comparisons: {counts}. Seeing gains on: {'; '.join(gain) or 'none'}. No single interval "
+            f"reaches above {100 * chosen['effect_high'].max():.1f} points. Blind, they measure other heads in {percent(changed)} of {BUDGET} picks."
         ]
     )
 
