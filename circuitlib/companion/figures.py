@@ -192,7 +192,8 @@ def pretraining_curves(log: pd.DataFrame) -> Figure:
     figure, (left, right) = _panels(2, 3.2)
     styles = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))]
     names = [column.removesuffix("_right") for column in map(str, log) if column.endswith("_right")]
-    for name, style, colour in zip(names, styles, sns.color_palette("colorblind"), strict=False):
+    colours = (HERE, "#E69F00", "#009E73", "#882255", PAPER, ORACLE)
+    for name, style, colour in zip(names, styles, colours, strict=False):
         left.plot(log["step"], 100 * log[f"{name}_right"], label=task_title(name), ls=style, color=colour)
     left.set(xlabel="training step", ylabel="prompts answered right (%)", ylim=(0, 102))
     left.legend(fontsize="small", loc="lower right")
