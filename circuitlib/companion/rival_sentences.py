@@ -25,6 +25,9 @@ from circuitlib.tasks.behaviours import BEHAVIOURS
 GOAL = (0.97, 0.95)
 """What the headwise policy was to name of the oracle at the price that it is trained for, on average over tasks and of each; set before it was trained."""
 
+ROUNDS_TO_NONE = 0.0005
+"""A difference of fractions that no sentence shows, in points with one decimal."""
+
 
 def goal_sentences(title: str, summary: pd.DataFrame, without: Collection[str]) -> str:
     """Whether the headwise policy has reached :data:`GOAL`.
@@ -58,7 +61,9 @@ def where_sentences(title: str, where: pd.DataFrame) -> str:
     lines = []
     for (trait, part), row in mine.iterrows():
         word = beats(row["gain_low"], row["gain_high"])
-        more = f"{percent(rival.loc[(trait, part), 'ratio'])} and {percent(row['ratio'])}, {points(row['gain'], row['gain_low'], row['gain_high'])} points more ({word})"
+        gained = f"{points(row['gain'], row['gain_low'], row['gain_high'])} points more ({word})"
+        equal = max(abs(row["gain_low"]), abs(row["gain_high"])) < ROUNDS_TO_NONE
+        more = f"{percent(rival.loc[(trait, part), 'ratio'])} and {percent(row['ratio'])}, {'equal' if equal else gained}"
         of = f"{row['episodes']} episodes of {row['tasks']} task{'s' * (row['tasks'] > 1)}"
         lines.append(f"{trait}, {part} ({of}): {more}")
     return as_list([f"**{title}**, named by attribution and by the headwise policy: {'; '.join(lines)}."])
