@@ -10,19 +10,30 @@ import pytest
 import torch
 
 from circuitlib.__main__ import main
-from circuitlib.companion.episode_replay import LINES, SEEDS, SHOWN, TRAINED_K, replay_figure
-from circuitlib.companion.explore import PAGES, hashes_of, page_html
+from circuitlib.companion.episode_replay import (
+    LINES,
+    SEEDS,
+    SHOWN,
+    TRAINED_K,
+    TYPICAL_AFTER,
+    replay_figure,
+    searchers,
+    typical,
+    without_policy,
+)
+from circuitlib.companion.explore import PAGES, TEMPLATES, hashes_of, page_html
 from circuitlib.companion.frames import evaluation_episodes
 from circuitlib.companion.headmap import DIGITS, map_figure
-from circuitlib.companion.legend import subject_title, task_title
+from circuitlib.companion.legend import SEARCHERS, subject_title, task_title
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED
 from circuitlib.manifest import load_frame
 from circuitlib.paths import FIGURES, RESULTS
 from circuitlib.search.env import budget_for
 from circuitlib.search.episodes import NOTHING, signal_of
+from circuitlib.search.oracle import best_reward
 from circuitlib.search.trials import EPISODE_SEED
-from circuitlib.studies.reading import play
+from circuitlib.studies.reading import Plays, play
 from circuitlib.studies.seeing import PLAYS
 from circuitlib.subjects.checkpoints import EMBEDDED
 
@@ -104,6 +115,52 @@ def test_the_replay_shows_what_the_tables_hold(run: Run) -> None:
             )
 
 
+def test_the_pages_looks_are_the_legends() -> None:
+    ours = data_of("episode_replay")["searchers"]
+    assert ours == searchers()
+    keys = {"policy, seeing", "policy, blind", "layers in order", "list", "random"}
+    assert {(one["title"], one["colour"]) for one in ours.values()} == {
+        (SEARCHERS[key].title, SEARCHERS[key].colour) for key in keys
+    }
+    assert [bool(one["dashes"]) for one in ours.values()] == [kind.dashes != "-" for kind in LINES.values()]
+    script = (TEMPLATES / "episode_replay.js").read_text(encoding="utf-8")
+    for key, kind in LINES.items():
+        assert kind.colour.lower() not in script.lower(), "the script has no looks of its own"
+        assert kind.title == key or f'"{kind.title}"' not in script
+
+
+def plays_of(found: list[list[float]]) -> Plays:
+    """Of one episode, by play: what is found, the same before and after as many heads as are compared."""
+    values = torch.tensor(found)[..., None].repeat(1, 1, TYPICAL_AFTER)
+    return Plays(torch.zeros_like(values, dtype=torch.long), values)
+
+
+def test_a_typical_play_is_the_one_nearest_to_the_mean() -> None:
+    # By play and episode; means 3 and 0, then 2 and 0.
+    one = plays_of([[0.0, 0.0], [8.0, 3.0], [4.0, -1.0], [0.0, -2.0]])
+    other = plays_of([[0.0, 0.0], [3.0, 9.0], [5.0, -9.0], [0.0, 0.0]])
+    assert typical([one]).tolist() == [2, 0]
+    assert typical([other]).tolist() == [1, 0]
+    assert typical([one, other]).tolist() == [2, 0], "1 + 3 off, where others are off by 5, 6 and 5"
+    one.found[..., : TYPICAL_AFTER - 1] = 100 * torch.rand_like(one.found[..., : TYPICAL_AFTER - 1])
+    assert typical([one]).tolist() == [2, 0], "what was found before does not count"
+
+
+@EACH_SUBJECT
+def test_who_draws_without_a_policy_is_shown_in_a_typical_play_of_the_table(run: Run) -> None:
+    table = load_frame(run.frame_path("seeing")).query("trained_k == 0 and measured == @TYPICAL_AFTER")
+    for task in data_of("episode_replay")["subjects"][run.title]["tasks"]:
+        rewards = evaluation_episodes(run, task["name"]).mean(1)
+        for key, plays in without_policy(run, task["name"], rewards).items():
+            found = plays.found[..., TYPICAL_AFTER - 1].numpy()
+            (row,) = table[(table["task"] == task["name"]) & (table["searcher"] == LINES[key].key)].itertuples()
+            assert found.mean() / best_reward(rewards).mean().item() == pytest.approx(row.ratio, abs=1e-6)
+            for i, episode in enumerate(task["episodes"]):
+                shown = rewards[i, episode[key][:TYPICAL_AFTER]].max().item()
+                off = np.abs(found[:, i] - found[:, i].mean())
+                assert abs(shown - found[:, i].mean()) == pytest.approx(off.min(), abs=1e-6)
+
+
 def test_the_policys_plays_are_those_of_the_table() -> None:
     run, task, seed = Run(PUBLISHED[EMBEDDED]), "induction", 0
     network = run.policies()[TRAINED_K][seed]
@@ -111,15 +168,18 @@ def test_the_policys_plays_are_those_of_the_table() -> None:
     rewards = evaluation_episodes(run, task).mean(1)
     data = next(one for one in data_of("episode_replay")["subjects"][EMBEDDED]["tasks"] if one["name"] == task)
     ours = {shown: [episode["seeds"][seed][shown] for episode in data["episodes"]] for shown in SHOWN}
-    for shown in SHOWN:
-        played = play(network, signal, rewards, EPISODE_SEED + seed, shown, PLAYS).head[0]
-        assert ours[shown] == played[: len(ours[shown])].tolist()
+    every = [play(network, signal, rewards, EPISODE_SEED + seed, shown, PLAYS) for shown in SHOWN]
+    found = np.stack([plays.found[..., TYPICAL_AFTER - 1].numpy() for plays in every])
+    off = np.abs(found - found.mean(1, keepdims=True)).sum(0)
+    for shown, plays in zip(SHOWN, every, strict=True):
+        for i, order in enumerate(ours[shown]):
+            assert order == plays.head[off[:, i].argmin(), i].tolist()
     assert ours["seeing"] != ours["blind"]
 
 
 def test_the_picture_of_the_map_names_the_best_heads() -> None:
     subjects = data_of("head_map")["subjects"]
-    titles = [axis.get_title() for axis in map_figure(subjects).axes if axis.get_visible()]
+    titles = [axis.get_title() for axis in map_figure(subjects).axes if axis.get_visible() and axis.get_title()]
     wanted = []
     for name, settings in PUBLISHED.items():
         run, rewards = Run(settings), load_frame(Run(settings).frame_path("heads"))
@@ -130,6 +190,27 @@ def test_the_picture_of_the_map_names_the_best_heads() -> None:
     assert titles == wanted
 
 
+def test_each_map_of_the_picture_has_a_scale_in_its_unit() -> None:
+    subjects = data_of("head_map")["subjects"]
+    maps = [axis for axis in map_figure(subjects).axes if axis.get_visible() and axis.images]
+    tasks = [task for data in subjects.values() for task in data["tasks"]]
+    for axis, task in zip(maps, tasks, strict=True):
+        (image,), rewards = axis.images, np.array(task["reward"])
+        assert image.colorbar is not None
+        most = np.abs(rewards).max()
+        scale = image.colorbar.ax
+        assert scale.get_xlabel() == task["unit"]
+        assert scale.get_xlim() == pytest.approx((-most, most)) == (image.norm.vmin, image.norm.vmax)
+        ends = [float(text.get_text().replace("\u2212", "-")) for text in scale.get_xticklabels()]
+        assert ends == pytest.approx([-most, 0, most], rel=0.05)
+        # A quarter of the largest has half its colour.
+        shares = np.array([-1, -0.25, 0, 0.25, 1])
+        np.testing.assert_allclose(np.asarray(image.norm(most * shares)), [0, 0.25, 0.5, 0.75, 1])
+    units = {task["name"]: task["unit"] for task in tasks}
+    assert units["greater_than"] == "probability"
+    assert units["induction"] == "logits"
+
+
 def test_the_picture_of_the_replay_draws_the_best_so_far() -> None:
     subjects = data_of("episode_replay")["subjects"]
     figure = replay_figure(subjects)
@@ -138,7 +219,7 @@ def test_the_picture_of_the_replay_draws_the_best_so_far() -> None:
         _, _, curves = figure.axes[3 * row : 3 * row + 3]
         rewards = evaluation_episodes(Run(PUBLISHED[name]), "docstring").mean(1)[0].numpy()
         drawn = {str(line.get_label()): np.asarray(line.get_ydata(), dtype=float) for line in curves.lines}
-        titles = {key: title for key, title, _, _ in LINES}
+        titles = {key: kind.title for key, kind in LINES.items()}
         np.testing.assert_allclose(
             drawn[titles["list"]], np.maximum.accumulate(rewards[data["list"]]) / rewards.max(), rtol=1e-3, atol=1e-4
         )

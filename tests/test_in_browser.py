@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-from circuitlib.companion.episode_replay import TRAINED_K
+from circuitlib.companion.episode_replay import LINES, TRAINED_K
 from circuitlib.companion.frames import evaluation_episodes
 from circuitlib.companion.notebooks import notebook_paths
 from circuitlib.companion.run import Run
@@ -17,6 +17,7 @@ from circuitlib.companion.settings import PUBLISHED
 from circuitlib.manifest import load_frame
 from circuitlib.paths import FIGURES, RUNS
 from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
+from circuitlib.tasks import TASKS
 
 pytestmark = pytest.mark.book
 
@@ -137,6 +138,38 @@ def test_the_colour_is_of_what_is_chosen(opened: Opens) -> None:
     reddest = cell(page, int(np.argmax(scores)))
     expect(reddest).to_have_attribute("fill", "rgb(178,24,43)")
     expect(page.locator("figcaption")).to_contain_text("attention from A2 to B")
+
+
+@pytest.mark.parametrize(("task", "unit"), [("induction", "logits"), ("greater_than", "probability")])
+def test_the_scale_of_colours_is_of_the_task(opened: Opens, task: str, unit: str) -> None:
+    page, run = opened(EXPLORE / "head_map.html"), Run(PUBLISHED[EMBEDDED])
+    heads = load_frame(run.frame_path("heads"))
+    choose(page, "task", task)
+    most = {str(name): rows["reward"].abs().max() for name, rows in heads.groupby("task")}
+    ends = page.locator("#scale text")
+    assert float(ends.last.text_content() or "") == pytest.approx(most[task], abs=5.1e-3)
+    assert float((ends.first.text_content() or "").replace("\u2212", "-")) == pytest.approx(-most[task], abs=5.1e-3)
+    words = page.locator("#scale + div")
+    expect(words).to_have_text(re.compile(f"^{unit};"))
+    reaches = re.findall(r"(\w+) ([\d.]+) (logits|probability)", words.inner_text())
+    assert [name for name, _, _ in reaches] == list(run.tasks), "beside the others'"
+    for name, reach, of in reaches:
+        assert float(reach) == pytest.approx(most[name], abs=5.1e-3)
+        assert of == TASKS[name].metric.unit
+    page.get_by_label("colour shows").select_option("detector: induction")
+    expect(words).to_have_text("share; the colour grows with the square root")
+
+
+def test_searchers_are_drawn_as_the_legend_has_them(opened: Opens) -> None:
+    page = opened(EXPLORE / "episode_replay.html")
+    page.get_by_label("hide the rewards from the policy").check()
+    for key, kind in LINES.items():
+        curve, row = (page.locator(f"{of}[data-searcher={key}]") for of in ("path", "#readout tr"))
+        expect(curve).to_have_attribute("stroke", kind.colour)
+        expect(row.locator("td").first).to_have_text(kind.title)
+    titles = page.locator("fieldset", has=page.get_by_text("who searches", exact=True)).locator("label")
+    assert titles.all_inner_texts() == [kind.title for key, kind in LINES.items() if key != "blind"]
+    expect(page.locator("#caption")).to_contain_text("nearest to the mean")
 
 
 def test_the_slider_plays_to_the_end(opened: Opens) -> None:

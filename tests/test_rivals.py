@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.companion import rival_figures
-from circuitlib.companion.legend import MAIN, SEARCHERS
+from circuitlib.companion.legend import MAIN, SEARCHERS, kind_of
+from circuitlib.companion.search_figures import LINES
 from circuitlib.companion.verdicts import beats
 from circuitlib.search.belief import Prior, with_few
 from circuitlib.search.headwise import Headwise
@@ -95,18 +96,24 @@ def contest(everything: Everything) -> pd.DataFrame:
 
 
 def test_everyone_is_registered_and_nobody_else(everything: Everything) -> None:
-    """The players on the axis of price, those on the axis of picks, and those on other behaviours."""
+    """The players on the axis of price, those on the axis of picks, those on other behaviours, and those of the question whether they search."""
     priced = {player.name for player in everything.playing(dict.fromkeys(TASKS, everything.training["ioi"]))}
     carried = transfer.players(torch.ones(2, HEADS), everything.policies, ("induction", "ioi"), LAYERS)
     picks = {"policy k=1", "policy k=5", "static prior", "random"}
-    assert priced | picks | {player.name for player in carried} == set(SEARCHERS)
+    asked = {kind_of(searcher, shown=shown).key for searcher, shown in LINES}
+    assert priced | picks | {player.name for player in carried} | asked == set(SEARCHERS)
     assert {kind.key for kind in MAIN} - priced == {"static prior"}
-    for drawn in (picks, {kind.key for kind in MAIN} - {"static prior"}):
-        for field in ("title", "colour", "marker"):
-            assert len({getattr(SEARCHERS[key], field) for key in drawn}) == len(drawn), (
-                "no two look alike in one figure"
-            )
-    assert len({kind.title for kind in SEARCHERS.values()}) == len(SEARCHERS) - 1, "one list is on both axes"
+    in_one_figure = (
+        (picks, ("title", "short", "colour", "marker")),
+        ({kind.key for kind in MAIN} - {"static prior"}, ("title", "colour", "marker")),
+        (asked - {"list"}, ("title", "short", "colour dashes")),  # one list, or two in turns
+        (asked - {key for key in asked if "in turns" in key}, ("title", "short", "colour")),
+    )
+    for drawn, fields in in_one_figure:
+        for field in fields:
+            looks = {tuple(getattr(SEARCHERS[key], one) for one in field.split()) for key in drawn}
+            assert len(looks) == len(drawn), "no two look alike in one figure"
+    assert len({kind.title for kind in SEARCHERS.values()}) == len(SEARCHERS) - 2, "one list is in three of these"
 
 
 def play(player: Player, trials: Trials, price: int) -> Meter:

@@ -12,6 +12,7 @@ from matplotlib.container import ErrorbarContainer
 mpl.use("Agg")
 
 from circuitlib.companion import search_figures
+from circuitlib.companion.legend import kind_of
 from circuitlib.companion.planted import BLINDED, LEARNED
 from circuitlib.companion.verdicts import gains
 from circuitlib.studies.reading import SHOWN
@@ -23,11 +24,14 @@ def _closed() -> Iterator[None]:
     plt.close("all")
 
 
+IN_TURNS = ("induction's ten and IOI's, in turns", "IOI's ten and induction's, in turns")
+
+
 def rows_of(tasks: tuple[str, ...] = ("docstring", "induction")) -> pd.DataFrame:
     """A replay of random numbers, in random order."""
     rng, rows = np.random.default_rng(0), []
     for task in tasks:
-        conditions = [("random", 0, "none", "none"), ("layers in order", 0, "none", "none")]
+        conditions = [(searcher, 0, "none", "none") for searcher in ("random", "layers in order", *IN_TURNS)]
         conditions += [("policy", k, told, shown) for k in (1, 5) for told in ("none", "ioi") for shown in SHOWN]
         for searcher, k, told, shown in conditions:
             for measured in (1, 2, 10, 20, 50):
@@ -48,7 +52,9 @@ def test_replay_curves(k: int) -> None:
     for axis in figure.axes:
         of_task = rows[(rows["task"] == axis.get_title().partition("\n")[0]) & (rows["told"] == "none")]
         lines = {str(line.get_label()): np.asarray(line.get_xydata()) for line in axis.lines}
-        for key, (label, _, _) in search_figures.LINES.items():
+        assert {"in turns, induction first", "in turns, IOI first"} <= set(lines)
+        for key in search_figures.LINES:
+            label = kind_of(key[0], shown=key[1]).short
             keys = pd.Series(zip(of_task["searcher"], of_task["shown"], strict=True), of_task.index)
             drawn = of_task[(keys == key) & of_task["trained_k"].isin([0, k])].sort_values("measured")
             assert (label in lines) == bool(len(drawn)), "what was not measured is not drawn"
@@ -92,6 +98,17 @@ def test_gain_table() -> None:
             assert 100 * row["effect"] == pytest.approx(value, abs=0.051)
             assert (low, high) == pytest.approx((100 * row["effect_low"], 100 * row["effect_high"]), abs=0.051)
             assert word == gains(row["effect_low"], row["effect_high"], row["ratio"])
+
+
+def test_a_gain_that_rounds_to_nothing_is_equal() -> None:
+    rows = rows_of(("docstring",)).query("shown == 'blind' and told == 'none' and trained_k == 5")
+    gained = {10: (0.0, -0.0002, 0.0004), 20: (0.0, -0.0006, 0.0), 50: (0.0, 0.0, 0.0)}
+    for measured, gain in gained.items():
+        rows.loc[rows["measured"] == measured, ["effect", "effect_low", "effect_high"]] = gain
+    (line,) = search_figures.gain_table(rows.assign(ratio=0.5)).to_numpy().tolist()
+    assert line == ["equal, gains nothing", "0.0 (-0.1 to 0.0) gains nothing", "equal, gains nothing"]
+    (ceiling,) = search_figures.gain_table(rows.assign(ratio=1.0)).to_numpy().tolist()
+    assert ceiling[-1] == "equal, at the ceiling"
 
 
 @pytest.mark.parametrize(("layers", "across"), [(7, 5), (30, 9)])

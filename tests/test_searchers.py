@@ -316,5 +316,9 @@ def test_every_searcher_is_registered() -> None:
         assert kind_of(searcher.name).key == searcher.name
     for k in (1, 5):
         assert kind_of(PolicySearcher(eager(), NOTHING).name, k).title == f"policy, trained with k={k}"
+        assert kind_of("policy", k, "blind").title == f"policy, trained with k={k}, blind"
+    assert kind_of("policy", shown="blind").title == "policy, sees zeros"
     with pytest.raises(ValueError, match="not 'policy k=7'"):
         kind_of("policy", 7)
+    with pytest.raises(ValueError, match="not 'random, blind'"):
+        kind_of("random", shown="blind")

@@ -1,11 +1,11 @@
 """The replay of episodes: which heads a policy measures one after another, seeing its rewards and blind, and what needs no policy
 measures on the same episode.
 
-The plays are among those of the table ``seeing`` (:mod:`circuitlib.companion.seeing`): the first of each episode, drawn with the same
-random numbers, so that what the page says of all episodes is about these, too.
+The plays are among those of the table ``seeing`` (:mod:`circuitlib.companion.seeing`), drawn with the same random numbers, so that what
+the page says of all episodes is about these, too. Of those of an episode a typical one is shown (:func:`typical`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from torch import Tensor
 
 from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion.frames import evaluation_episodes, head_rewards
 from circuitlib.companion.headmap import short
-from circuitlib.companion.legend import task_title
+from circuitlib.companion.legend import kind_of, task_title
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
 from circuitlib.companion.show import PAGE, described
@@ -29,7 +31,8 @@ from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.search.oracle import head_order
 from circuitlib.search.orders import layer_by_layer, random_orders
 from circuitlib.search.trials import EPISODE_SEED
-from circuitlib.studies.reading import Shown, play
+from circuitlib.studies.contest import DRAWS
+from circuitlib.studies.reading import Plays, Shown, play
 from circuitlib.studies.seeing import PLAYS
 
 TRAINED_K = 5
@@ -42,6 +45,53 @@ EPISODES = 5
 """Of each task, the first."""
 
 SHOWN: tuple[Shown, ...] = ("seeing", "blind")
+
+TYPICAL_AFTER = 10
+"""Heads measured, after which a play is compared with the others."""
+
+LINES = {shown: kind_of("policy", shown=shown) for shown in SHOWN} | {
+    "layers": kind_of("layers in order"),
+    "list": kind_of("list"),
+    "random": kind_of("random"),
+}
+"""The searchers of page and picture, by what the page's data calls them, in the order of the legend."""
+
+SVG_DASHES = {"-": "", "--": "6 3", "-.": "8 3 2 3"}
+"""Dashes in SVG's words."""
+
+
+def searchers() -> dict[str, dict[str, str]]:
+    """How the page names and draws searchers, by what its data calls them."""
+    return {
+        key: {"title": kind.title, "colour": kind.colour, "dashes": SVG_DASHES[kind.dashes]}
+        for key, kind in LINES.items()
+    }
+
+
+def typical(plays: Sequence[Plays]) -> Int[Tensor, " e"]:
+    """Of the plays of each episode, the number of the one whose best reward after :data:`TYPICAL_AFTER` heads is nearest to the mean over
+    plays, the first of those that are as near. Several, drawn with the same random numbers, are judged together, by the sum of their distances."""
+    found = torch.stack([some.found[..., TYPICAL_AFTER - 1] for some in plays])
+    return (found - found.mean(1, keepdim=True)).abs().sum(0).argmin(0)
+
+
+def of_episodes(some: Plays, chosen: Int[Tensor, " e"]) -> list[list[int]]:
+    """The heads measured in the chosen play of each episode."""
+    return some.head[chosen, torch.arange(len(chosen))].tolist()
+
+
+def without_policy(run: Run, task: str, rewards: Float[Tensor, "e h"]) -> dict[str, Plays]:
+    """Random search and layers in order on a task's episodes, drawn as those of the table ``seeing`` are."""
+    count, picks = DRAWS * PLAYS, budget_for(run.card.heads)
+    numbers = torch.Generator().manual_seed(EPISODE_SEED + run.tasks.index(task))
+    layers, total = torch.arange(run.card.layers), count * len(rewards)
+    orders = {
+        "random": random_orders(total, run.card.heads, numbers),
+        "layers": layer_by_layer(total, layers, run.card.heads_per_layer, numbers),
+    }
+    heads = {name: order.view(count, len(rewards), -1)[..., :picks] for name, order in orders.items()}
+    paid = rewards.expand(count, -1, -1)
+    return {name: Plays(head, paid.gather(-1, head).cummax(-1).values) for name, head in heads.items()}
 
 
 def gains(table: pd.DataFrame, task: str) -> list[dict[str, float]]:
@@ -58,25 +108,23 @@ def replay_data(run: Run) -> tuple[dict[str, Any], list[Path]]:
     """What the page shows of a run's subject: the list, and of each task's first episodes what every head pays and which heads
     each searcher measures, in order; with what the table ``seeing`` says of all episodes. And the results that it is read from."""
     table, networks = seeing(run), run.policies()[TRAINED_K]
-    picks = budget_for(run.card.heads)
     signal = torch.from_numpy(signal_of(run.training_tasks, NOTHING))
-    numbers = torch.Generator().manual_seed(EPISODE_SEED)
     tasks = []
     for task in run.tasks:
         rewards = evaluation_episodes(run, task).mean(1)
-        plays = {
-            (seed, shown): play(networks[seed], signal, rewards, EPISODE_SEED + seed, shown, PLAYS).head[0]
-            for seed in SEEDS
-            for shown in SHOWN
-        }
-        random = random_orders(EPISODES, run.card.heads, numbers)
-        layers = layer_by_layer(EPISODES, torch.arange(run.card.layers), run.card.heads_per_layer, numbers)
+        seeds = []
+        for seed in SEEDS:
+            played = {
+                shown: play(networks[seed], signal, rewards, EPISODE_SEED + seed, shown, PLAYS) for shown in SHOWN
+            }
+            chosen = typical(list(played.values()))
+            seeds.append({shown: of_episodes(some, chosen) for shown, some in played.items()})
+        others = {name: of_episodes(some, typical([some])) for name, some in without_policy(run, task, rewards).items()}
         episodes = [
             {
                 "rewards": short(rewards[i]),
-                "seeds": [{shown: plays[seed, shown][i].tolist() for shown in SHOWN} for seed in SEEDS],
-                "random": random[i, :picks].tolist(),
-                "layers": layers[i, :picks].tolist(),
+                "seeds": [{shown: orders[i] for shown, orders in seed.items()} for seed in seeds],
+                **{name: orders[i] for name, orders in others.items()},
             }
             for i in range(EPISODES)
         ]
@@ -90,8 +138,10 @@ def replay_data(run: Run) -> tuple[dict[str, Any], list[Path]]:
         "trained_on": list(run.training_tasks),
         "all_episodes": run.settings.episodes,
         "all_plays": PLAYS,
+        "all_draws": DRAWS * PLAYS,
+        "typical_after": TYPICAL_AFTER,
         "all_seeds": len(networks),
-        "list": head_order(training)[:picks].tolist(),
+        "list": head_order(training)[: budget_for(run.card.heads)].tolist(),
         "tasks": tasks,
     }
     paths = [run.frame_path("seeing"), run.policy_path(TRAINED_K)]
@@ -99,20 +149,10 @@ def replay_data(run: Run) -> tuple[dict[str, Any], list[Path]]:
     return data, paths + [run.table_path(name, "train") for name in (*run.training_tasks, CONTROL)]
 
 
-LINES = (
-    ("seeing", "policy, sees its rewards", "#0072B2", "-"),
-    ("blind", "policy, sees zeros", "#56B4E9", "--"),
-    ("layers", "layers in order", "#009E73", "-."),
-    ("list", "list", "#D55E00", "-"),
-    ("random", "random", "#7F7F7F", "-"),
-)
-"""How searchers are drawn, as in the page: key, title, colour, dashes."""
-
-
 @described
 def replay_figure(subjects: Mapping[str, Mapping[str, Any]], task: str = "docstring") -> Figure:
     """The first episode of a task, a row a subject: the heads that the first seed's policy measures, seeing and blind, numbered in
-    order, the best one outlined, and the running best of all searchers against the oracle."""
+    order, the best one outlined, and the running best of all searchers against the oracle; of plays drawn by chance, a typical one."""
     heights = [1.1 + 0.19 * data["layers"] for data in subjects.values()]
     figure, axes = plt.subplots(
         len(subjects), 3, figsize=(PAGE, sum(heights)), height_ratios=heights, width_ratios=[1, 1, 0.9], squeeze=False
@@ -120,14 +160,14 @@ def replay_figure(subjects: Mapping[str, Mapping[str, Any]], task: str = "docstr
     for (left, right, curves), (name, data) in zip(axes, subjects.items(), strict=True):
         episode = next(one for one in data["tasks"] if one["name"] == task)["episodes"][0]
         rewards, orders = np.array(episode["rewards"]), {**episode, **episode["seeds"][0], "list": data["list"]}
-        for axis, (shown, title, _, _) in zip((left, right), LINES, strict=False):
+        for axis, shown in zip((left, right), SHOWN, strict=True):
             _numbered(axis, rewards, orders[shown], data["across"])
-            axis.set(title=title, xlabel="head")
+            axis.set(title=LINES[shown].title, xlabel="head")
         left.set_ylabel(f"{name}\nlayer")
-        for key, title, colour, dashes in LINES:
+        for key, kind in LINES.items():
             best = np.maximum.accumulate(rewards[orders[key]]) / rewards.max()
             picks = np.arange(1, len(best) + 1)
-            curves.plot(picks, best, color=colour, ls=dashes, label=title, drawstyle="steps-post")
+            curves.plot(picks, best, color=kind.colour, ls=kind.dashes, label=kind.title, drawstyle="steps-post")
         curves.axhline(1, color="black", lw=1, ls=":")
         curves.set(xlabel="heads measured", ylabel="best reward / oracle", ylim=(None, 1.05))
         curves.set_title(f"{task_title(task)}, told nothing,\none episode")
@@ -135,7 +175,8 @@ def replay_figure(subjects: Mapping[str, Mapping[str, Any]], task: str = "docstr
     handles, labels = axes[0][-1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
     figure.suptitle(
-        "numbers: the order of picks; box: the episode's best head;\ncolours: rewards, by the square root (red: the task needs the head)",
+        "numbers: the order of picks; box: the episode's best head;\ncolours: rewards, by the square root (red: the task needs the head);\n"
+        f"of plays drawn by chance, the one whose best after {TYPICAL_AFTER} heads is nearest to their mean",
         fontsize=9,
     )
     return figure

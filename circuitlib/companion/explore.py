@@ -6,7 +6,7 @@ no scripts: there the picture stands for the page.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from string import Template
@@ -14,7 +14,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from circuitlib.companion.episode_replay import replay_data, replay_figure
+from circuitlib.companion.episode_replay import replay_data, replay_figure, searchers
 from circuitlib.companion.headmap import map_data, map_figure
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED
@@ -28,13 +28,14 @@ TEMPLATES = Path(__file__).parent / "pages"
 @dataclass(frozen=True)
 class Page:
     """name: of its files. data: of a run, what its script shows, and the paths of the results that this was read from. figure: of
-    that data, by subject, the picture."""
+    that data, by subject, the picture. common: what its script shows of all subjects."""
 
     name: str
     title: str
     lead: str
     data: Callable[[Run], tuple[dict[str, Any], list[Path]]]
     figure: Callable[[Mapping[str, dict[str, Any]]], Figure]
+    common: dict[str, Any] = field(default_factory=dict)
 
 
 PAGES = (
@@ -51,6 +52,7 @@ PAGES = (
         "A policy that was told nothing, and what it must beat, on the same episode: 32 prompts and 32 control spans. Move the slider, or play.",
         replay_data,
         replay_figure,
+        {"searchers": searchers()},
     ),
 )
 
@@ -84,7 +86,8 @@ def write_pages(folder: Path) -> list[Path]:
         made_from = hashes_of(path for _, paths in found.values() for path in paths)
         path = folder / f"{page.name}.html"
         with written_whole(path) as temporary:
-            temporary.write_text(page_html(page, {"made_from": made_from, "subjects": subjects}), encoding="utf-8")
+            data = {"made_from": made_from, **page.common, "subjects": subjects}
+            temporary.write_text(page_html(page, data), encoding="utf-8")
         set_style(runs[0].card.name)
         save_figure(page.figure(subjects), page.name, folder, ", ".join(subjects))
         written.append(path)

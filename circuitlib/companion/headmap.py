@@ -4,9 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import FuncNorm
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -17,6 +21,9 @@ from circuitlib.companion.run import Run
 from circuitlib.companion.show import PAGE, described
 from circuitlib.studies.detectors import DETECTORS
 from circuitlib.tasks import TASKS
+
+COLOURS = mpl.colormaps["RdBu_r"].resampled(65)
+"""Of maps in the picture: so few that a picture of 256 colours keeps them all."""
 
 DIGITS = 5
 """Significant digits of the numbers in a page."""
@@ -74,18 +81,18 @@ def map_data(run: Run) -> tuple[dict[str, Any], list[Path]]:
 @described
 def map_figure(subjects: Mapping[str, Mapping[str, Any]]) -> Figure:
     """The reward of every head on every task, one row per subject: layers down, heads across, the colour growing with the square root,
-    as in the page."""
+    as in the page; under each map its scale, to its own largest."""
     columns = max(len(data["tasks"]) for data in subjects.values())
-    heights = [0.7 + 0.11 * data["layers"] for data in subjects.values()]
+    heights = [0.95 + 0.11 * data["layers"] for data in subjects.values()]
     figure, axes = plt.subplots(
         len(subjects), columns, figsize=(PAGE, sum(heights)), height_ratios=heights, squeeze=False
     )
     for row, (name, data) in zip(axes, subjects.items(), strict=True):
         for axis, task in zip(row, data["tasks"], strict=False):
             rewards = np.array(task["reward"]).reshape(data["layers"], data["across"])
-            shown = np.sign(rewards) * np.sqrt(np.abs(rewards))
-            limit = np.abs(shown).max()
-            axis.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit)
+            limit = np.abs(rewards).max()
+            image = axis.imshow(rewards, cmap=COLOURS, norm=FuncNorm((_root, _square), -limit, limit))
+            _scale(axis, image, limit, task["unit"])
             layer, head = np.unravel_index(rewards.argmax(), rewards.shape)
             axis.set_title(f"{task_title(task['name'])}\nbest: L{layer}.H{head}", fontsize=8)
             axis.tick_params(labelsize=8)
@@ -100,3 +107,21 @@ def map_figure(subjects: Mapping[str, Mapping[str, Any]]) -> Figure:
         fontsize=9,
     )
     return figure
+
+
+def _root(rewards: np.ndarray) -> np.ndarray:
+    return np.sign(rewards) * np.sqrt(np.abs(rewards))
+
+
+def _square(roots: np.ndarray) -> np.ndarray:
+    return np.sign(roots) * roots**2
+
+
+def _scale(axis: Axes, image: ScalarMappable, limit: float, unit: str) -> None:
+    """The scale of a map's colours, under it: its largest to both sides, and the unit."""
+    bar = axis.figure.colorbar(image, ax=axis, location="bottom", aspect=12, shrink=0.75, pad=0.04)
+    ends = f"{limit:.2g}"
+    bar.set_ticks([-limit, 0, limit], labels=[f"\u2212{ends}", "0", ends])
+    bar.ax.tick_params(labelsize=8, length=2, pad=2)
+    bar.outline.set_linewidth(0.5)
+    bar.set_label(unit, fontsize=8, labelpad=1)

@@ -44,28 +44,44 @@ def condition_in_words(searcher: str, trained_k: int, told: str) -> str:
 
 @dataclass(frozen=True)
 class Kind:
-    """A searcher as figures and tables show it. ``title`` names it, by default its key, in which a gradient is called attribution. Those of the main
-    text have a colour, safe for colour-blind readers, and a marker, and are drawn; tables show their rows at once, and those that the text speaks
-    of (``spoken_of``)."""
+    """A searcher as figures and tables show it. ``title`` names it, by default its key, in which a gradient is called attribution; ``short`` where
+    its line ends, by default its title. Those that are drawn have a colour, safe for colour-blind readers, and dashes; those of the main text a
+    marker, too: tables show their rows at once, and those that the text speaks of (``spoken_of``)."""
 
     key: str
     title: str = ""
     colour: str = ""
     marker: str = ""
     spoken_of: bool = False
+    dashes: str = "-"
+    short: str = ""
 
     def __post_init__(self) -> None:
         if not self.title:
             object.__setattr__(self, "title", self.key.replace(GRADIENT, "attribution"))
+        if not self.short:
+            object.__setattr__(self, "short", self.title)
 
 
 ATTRIBUTION = f"{GRADIENT}, then verify"
 """What others are set beside: it needs no training."""
 
+HIDDEN = {"blind": "zeros", "flipped": "turned signs", "swapped": "another episode's"}
+"""What stands in the place of a policy's rewards (:data:`circuitlib.studies.reading.Shown`), in words."""
+
 _KINDS = (
-    Kind("policy k=5", "policy, trained with k=5", "#0072B2", "o"),
-    Kind("policy k=1", "policy, trained with k=1", "#56B4E9", "s"),
-    Kind("static prior", "list by mean reward", "#D55E00", "D"),
+    Kind("policy, seeing", "policy, sees its rewards", "#0072B2", short="policy, seeing"),
+    Kind("policy, blind", f"policy, sees {HIDDEN['blind']}", "#56B4E9", dashes="--", short="policy, blind"),
+    Kind("policy, flipped", f"policy, sees {HIDDEN['flipped']}", "#CC79A7", dashes=":", short="policy, lied to"),
+    *(
+        Kind(f"{one}'s ten and {other}'s, in turns", colour="#D55E00", dashes=dashes, short=f"in turns, {one} first")
+        for one, other, dashes in (("induction", "IOI", "-"), ("IOI", "induction", "--"))
+    ),
+    Kind("layers in order", colour="#009E73", dashes="-."),
+    Kind("list", "list by mean reward", "#D55E00", short="list"),
+    Kind("policy k=5", "policy, trained with k=5", "#0072B2", "o", short="policy k=5"),
+    Kind("policy k=1", "policy, trained with k=1", "#56B4E9", "s", dashes="--", short="policy k=1"),
+    Kind("static prior", "list by mean reward", "#D55E00", "D", short="list"),
     Kind("list, normalised", "list by normalised reward", "#D55E00", "D"),
     Kind("layers by training reward", "", "#009E73", "v"),
     Kind(ATTRIBUTION, "", "#E69F00", "P"),
@@ -115,12 +131,12 @@ PLANNING = SEARCHERS["policy k=5, planning with 5"].title
 """What the policy that was trained to plan is called where it plans."""
 
 
-def kind_of(searcher: str, trained_k: int = 0) -> Kind:
-    """The registered kind of a searcher's name and, for a policy, the k it was trained with.
+def kind_of(searcher: str, trained_k: int = 0, shown: str = NOTHING) -> Kind:
+    """The registered kind of a searcher's name and, for a policy, the k it was trained with (0: whichever), and what it is shown.
 
     Raises ``ValueError``, naming those there are, for one that is not registered.
     """
-    key = f"{searcher} k={trained_k}" if trained_k else searcher
+    key = searcher + (f" k={trained_k}" if trained_k else "") + (f", {shown}" if shown != NOTHING else "")
     if key not in SEARCHERS:
         raise ValueError(f"searcher must be one of {list(SEARCHERS)}, not {key!r}")
     return SEARCHERS[key]

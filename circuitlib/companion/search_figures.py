@@ -10,27 +10,23 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from circuitlib.companion.figures import found_by_heads, heat_map, legend_above
-from circuitlib.companion.legend import task_title
+from circuitlib.companion.legend import HIDDEN, kind_of, task_title
 from circuitlib.companion.line_ends import name_ends
 from circuitlib.companion.show import PAGE, described
 from circuitlib.companion.verdicts import POINT, gains
+from circuitlib.search.episodes import NOTHING
 
-SEEING, LISTS, PLAIN = "#0072B2", "#D55E00", "#7F7F7F"
-"""Colours of a policy, of lists, and of what has learned nothing."""
-
-LINES: dict[tuple[str, str], tuple[str, str, str]] = {
-    ("policy", "seeing"): ("policy, seeing", SEEING, "-"),
-    ("policy", "blind"): ("policy, blind", "#56B4E9", "--"),
-    ("policy", "flipped"): ("policy, lied to", "#CC79A7", ":"),
-    ("induction's ten and IOI's, in turns", "none"): ("lists in turns", LISTS, "-"),
-    ("list", "none"): ("list", LISTS, "-"),
-    ("layers in order", "none"): ("layers in order", "#009E73", "-."),
-    ("random", "none"): ("random", PLAIN, "-"),
-}
-"""How a searcher and what it is shown are drawn: label, colour, dashes."""
-
-HIDDEN = {"blind": "zeros", "flipped": "turned signs", "swapped": "another episode's"}
-"""What stands in the place of the rewards, in a figure's words."""
+LINES = (
+    ("policy", "seeing"),
+    ("policy", "blind"),
+    ("policy", "flipped"),
+    ("induction's ten and IOI's, in turns", NOTHING),
+    ("IOI's ten and induction's, in turns", NOTHING),
+    ("list", NOTHING),
+    ("layers in order", NOTHING),
+    ("random", NOTHING),
+)
+"""The searchers that :func:`replay_curves` draws, each with what it is shown."""
 
 SHADES = {10: ("#9ECAE1", "^"), 20: ("#4292C6", "s"), 50: ("#08306B", "o")}
 """Colours, from light to dark, and markers of effects after so many heads measured."""
@@ -40,16 +36,18 @@ SHADES = {10: ("#9ECAE1", "^"), 20: ("#4292C6", "s"), 50: ("#08306B", "o")}
 def replay_curves(replay: pd.DataFrame, trained_k: int = 5) -> Figure:
     """Best reward as a fraction of the oracle after each head measured, told nothing, one panel a task: of a policy that sees its rewards, with
     a band of 95% intervals, of the same one blind (zeros in their place) and lied to (their signs turned), and of what needs no policy: lists
-    of the heads that are best on the training tasks, layers in order, and random search."""
+    of the heads that are best on the training tasks, in turns in either order where there are two, layers in order, and random search."""
     tasks = replay["task"].unique()
     figure, axes = plt.subplots(1, len(tasks), figsize=(PAGE, 3.2), sharey=True, squeeze=False)
     for axis, task in zip(axes[0], tasks, strict=True):
         of_task = replay.query("task == @task and told == 'none' and trained_k in (0, @trained_k)")
         by = of_task.groupby(["searcher", "shown"])
         drawn = [
-            (by.get_group(key), *look, 0.15 * (key[1] == "seeing")) for key, look in LINES.items() if key in by.groups
+            (by.get_group((searcher, shown)), kind_of(searcher, shown=shown), 0.15 * (shown == "seeing"))
+            for searcher, shown in LINES
+            if (searcher, shown) in by.groups
         ]
-        found_by_heads(axis, drawn)
+        found_by_heads(axis, [(rows, kind.short, kind.colour, kind.dashes, alpha) for rows, kind, alpha in drawn])
         axis.set(title=f"{task_title(task)}\n(told nothing)", ylim=(min(0, replay["ratio"].min() - 0.05), 1.05))
     axes[0][0].set_ylabel("best reward / oracle")
     name_ends(figure)
@@ -121,8 +119,13 @@ def ways_table(rows: pd.DataFrame, measured: int) -> pd.DataFrame:
 def _gains(chosen: pd.DataFrame) -> pd.DataFrame:
     """With a ``cell``: the gain in points of the oracle, its interval, its word."""
     ends = chosen[["effect", "effect_low", "effect_high", "ratio"]].to_numpy()
-    cells = [f"{100 * x:z.1f} ({100 * a:z.1f} to {100 * b:z.1f}) {gains(a, b, blind)}" for x, a, b, blind in ends]
-    return chosen.assign(cell=cells)
+    return chosen.assign(cell=[f"{_points(x, a, b)} {gains(a, b, blind)}" for x, a, b, blind in ends])
+
+
+def _points(*gain: float) -> str:
+    """A gain and its interval, in points; ``equal,`` where all of it rounds to nothing."""
+    value, low, high = (f"{100 * x:z.1f}" for x in gain)
+    return "equal," if {value, low, high} == {"0.0"} else f"{value} ({low} to {high})"
 
 
 @described
@@ -162,10 +165,10 @@ def planted_curves(planted: pd.DataFrame, learned: float, blinded: float) -> Fig
     figure, axes = plt.subplots(1, 2, figsize=(PAGE, 3.4), sharey=True)
     for axis, (column, rows, across) in zip(axes, panels, strict=True):
         for shown, marker in {"seeing": "o", "blind": "s", "flipped": "v"}.items():
-            label, colour, dashes = LINES["policy", shown]
+            kind = kind_of("policy", shown=shown)
             line = rows[rows["shown"] == shown].sort_values(column)
             errors = np.stack([line["ratio"] - line["low"], line["high"] - line["ratio"]]).clip(min=0)
-            look = {"color": colour, "ls": dashes, "marker": marker, "label": label}
+            look = {"color": kind.colour, "ls": kind.dashes, "marker": marker, "label": kind.short}
             axis.errorbar(line[column], line["ratio"], yerr=errors, ms=4, capsize=2, **look)
         for bar in (learned, blinded):
             axis.axhline(bar, color="black", lw=0.8, ls="--")

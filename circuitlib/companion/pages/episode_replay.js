@@ -1,14 +1,8 @@
 // The replay of an episode: heads on the grid in the order in which a searcher measures them, and the best so far of all searchers.
 
 const NAMES = Object.keys(DATA.subjects);
-const LINES = {
-  seeing: { title: "policy", colour: "#0072B2", dashes: "" },
-  blind: { title: "policy, rewards hidden", colour: "#56B4E9", dashes: "6 3" },
-  layers: { title: "layers in order", colour: "#009E73", dashes: "8 3 2 3" },
-  list: { title: "list", colour: "#D55E00", dashes: "" },
-  random: { title: "random", colour: "#7F7F7F", dashes: "" },
-};
-const SEARCHERS = ["seeing", "layers", "list", "random"];
+const LINES = DATA.searchers;
+const SEARCHERS = Object.keys(LINES).filter((key) => key !== "blind");
 const HELD_OUT = "docstring";
 
 const state = { subject: 0, task: 0, episode: 0, seed: 0, searcher: "seeing", hidden: false, pick: 10 };
@@ -167,6 +161,9 @@ function drawCaption() {
   const lines = [
     `The policy, trained with best-of-${one.trained_k} and played without planning, ${trained}. ` +
       `Dashed box: the episode's best head. Grey: not measured yet. ${one.caption}.`,
+    `Random search, layers in order (at random within a layer) and the policy draw their picks. Of ${one.all_draws} plays of an episode, ${one.all_plays} of a policy, ` +
+      `the one shown is that whose best reward after ${one.typical_after} heads is nearest to the mean over them; ` +
+      `the policy's, seeing and blind, are drawn with the same random numbers and judged together.`,
   ];
   if (state.hidden) {
     const [seeing, blind] = ["seeing", "blind"].map((key) => order(key).slice(0, state.pick));

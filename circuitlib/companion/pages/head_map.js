@@ -68,10 +68,25 @@ function drawGrid() {
   point(state.head);
 }
 
+/** A number on the scale of colours. */
+function onScale(value, limit) {
+  return number(value, limit < 0.1 ? 3 : 2);
+}
+
+/** How far the colours of each task go, for what has values of each. */
+function reaches() {
+  if (!(state.shown in subject().tasks[0])) return "";
+  const each = subject().tasks.map((task) => {
+    const limit = largest(task[state.shown]);
+    return `${task.name} ${onScale(limit, limit)} ${task.unit}`;
+  });
+  return `, on each task to its own largest: ${each.join(", ")}`;
+}
+
 /** The scale of colours, from minus the limit, or from zero, to the limit. */
 function legend(limit, unit, below) {
   const shares = below ? [-1, -0.25, 0, 0.25, 1] : [0, 0.25, 1];
-  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} 36`, role: "img", "aria-label": `colours: up to ${number(limit)} ${unit}` });
+  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} 36`, role: "img", "aria-label": `colours: up to ${number(limit)} ${unit}`, id: "scale" });
   const at = (share) => LEFT + (WIDTH - 2 * LEFT) * (below ? (Math.sign(share) * Math.sqrt(Math.abs(share)) + 1) / 2 : Math.sqrt(share));
   const steps = 80, from = below ? -1 : 0;
   for (let i = 0; i < steps; i++) {
@@ -80,9 +95,9 @@ function legend(limit, unit, below) {
     picture.append(svg("rect", { x: LEFT + i * wide, y: 8, width: wide + 0.5, height: 9, fill: colour(Math.sign(depth) * depth * depth, 1) }));
   }
   for (const share of shares) {
-    picture.append(svg("text", { x: at(share), y: 30, "text-anchor": "middle", class: "axis" }, number(share * limit, limit < 0.1 ? 3 : 2)));
+    picture.append(svg("text", { x: at(share), y: 30, "text-anchor": "middle", class: "axis" }, onScale(share * limit, limit)));
   }
-  const words = `${unit}; the colour grows with the square root`;
+  const words = `${unit}; the colour grows with the square root${reaches()}`;
   return html("div", {}, picture, html("div", { class: "small" }, words));
 }
 
