@@ -162,6 +162,10 @@ def test_the_words_of_the_first_sentences_are_true(found: pd.DataFrame) -> None:
     )
     blind = replay.query("searcher == 'policy' and trained_k == 5 and shown == 'blind'").iloc[0]
     assert gains(blind["effect_low"], blind["effect_high"], blind["ratio"]) == "loses"
+    ioi_first = load_frame(FOLDER / FRAMES["replay"]).query(
+        "task == 'docstring' and searcher == \"IOI's ten and induction's, in turns\" and measured == @FEW + 1"
+    )
+    assert ioi_first["ratio"].item() == pytest.approx(1), "all with one head more"
     (of_lists,) = [row for row in ROWS if row.label == LISTS]
     lists = replay[replay["searcher"] == of_lists.replayed[0]].iloc[0]
     assert beats(lists["behind_low"], lists["behind_high"]) == "the other way round"

@@ -16,7 +16,7 @@ from prose import NUMBER, VALUES, Value, amid, computed, explained, numbers, pla
 from circuitlib.ablation import check_task
 from circuitlib.ablation.build import BLOCK, ROWS_AGAIN
 from circuitlib.ablation.estimates import PRICES
-from circuitlib.companion import authors, frames, learned, planted, training_ways
+from circuitlib.companion import authors, frames, larger_pool, learned, planted, training_ways
 from circuitlib.companion.circuits import SIZES
 from circuitlib.companion.compare import SIGNIFICANCE
 from circuitlib.companion.figures import RANKINGS
@@ -158,6 +158,7 @@ DESIGN: dict[str, Sequence[Value]] = {
     r"play each # times for every seed": [transfer.PLAYS],
     r"for the price of #": [min(transfer.COUNTS)],
     r"not even # times as many": [undecided.TIMES[-1]],
+    r"the test: # times as many": [larger_pool.TIMES],
     r"adjusted for # rows": [len(docstring_results())],
     # Planted rewards.
     r"# groups of #": [PLANTED.groups, PLANTED.size],

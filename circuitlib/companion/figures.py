@@ -96,13 +96,8 @@ def found_by_heads(axis: Axes, lines: Iterable[tuple[pd.DataFrame, str, str, str
     axis.minorticks_off()
 
 
-CURVES = {
-    "policy k=5": ("policy k=5", "-"),
-    "policy k=1": ("policy k=1", "--"),
-    "static prior": ("list", "-"),
-    "random": ("random", "-"),
-}
-"""The searchers of search curves: what each is called where its line ends, and its dashes."""
+CURVES = ("policy k=5", "policy k=1", "static prior", "random")
+"""The searchers of search curves."""
 
 
 @described
@@ -118,10 +113,10 @@ def search_curves(curves: pd.DataFrame, told: dict[str, str]) -> Figure:
     for axis, (task, signal) in zip(axes, told.items(), strict=True):
         some = rows[(rows["task"] == task) & rows["signal"].isin((signal, NOTHING))]
         lines = []
-        for key, (name, dashes) in CURVES.items():
-            own = key == "static prior" and signal != NOTHING
+        for key in CURVES:
+            kind, own = SEARCHERS[key], key == "static prior" and signal != NOTHING
             of_searcher = some[some["label"] == kind_of(f"list of {signal}" if own else key).title]
-            lines.append((of_searcher, "own list" if own else name, SEARCHERS[key].colour, dashes, 0.15))
+            lines.append((of_searcher, f"own {kind.short}" if own else kind.short, kind.colour, kind.dashes, 0.15))
         lines.append((some[some["label"] == PLANNING], "k=5, plans", SEARCHERS["policy k=5"].colour, ":", 0.0))
         found_by_heads(axis, [line for line in lines if len(line[0])])
         trained = "trained on" if signal == task else "never shown"

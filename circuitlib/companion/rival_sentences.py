@@ -63,7 +63,9 @@ def where_sentences(title: str, where: pd.DataFrame) -> str:
         word = beats(row["gain_low"], row["gain_high"])
         gained = f"{points(row['gain'], row['gain_low'], row['gain_high'])} points more ({word})"
         equal = max(abs(row["gain_low"]), abs(row["gain_high"])) < ROUNDS_TO_NONE
-        more = f"{percent(rival.loc[(trait, part), 'ratio'])} and {percent(row['ratio'])}, {'equal' if equal else gained}"
+        more = (
+            f"{percent(rival.loc[(trait, part), 'ratio'])} and {percent(row['ratio'])}, {'equal' if equal else gained}"
+        )
         of = f"{row['episodes']} episodes of {row['tasks']} task{'s' * (row['tasks'] > 1)}"
         lines.append(f"{trait}, {part} ({of}): {more}")
     return as_list([f"**{title}**, named by attribution and by the headwise policy: {'; '.join(lines)}."])
