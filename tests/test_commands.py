@@ -1,21 +1,23 @@
 """Tables with a command of their own: each is measured by the function of its name, and resumes."""
 
-import argparse
+import shutil
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from small_run import small_run
 
 from circuitlib import __main__ as command
 from circuitlib.companion import other_ablations as study
 from circuitlib.companion import run as runs
+from circuitlib.companion import training_ways
 from circuitlib.companion.claims import claims
 from circuitlib.companion.commands import STUDIES
 from circuitlib.companion.other_ablations import KINDS, SHOWN, other_ablations, side_by_side
-from circuitlib.companion.settings import PUBLISHED
+from circuitlib.companion.run import Run
+from circuitlib.companion.settings import PUBLISHED, Settings
 from circuitlib.manifest import StaleResult, load_frame, read_provenance, save_frame
+from circuitlib.subjects.checkpoints import EMBEDDED
 
 
 @pytest.mark.parametrize("one", STUDIES, ids=lambda one: one.name)
@@ -31,18 +33,23 @@ def test_a_study_has_a_command_and_a_place(one: Any, capsys: pytest.CaptureFixtu
     assert "--output must be inside runs/" in capsys.readouterr().err
 
 
-def test_the_command_prints_what_is_short_of_it(
+def test_a_command_reads_what_its_folder_holds_and_prints_it_in_short(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one = next(one for one in STUDIES if one.name == "other_ablations")
-    table = pd.DataFrame({"ablation": ["zero", "zero", "mean"], "verdict": ["holds", "holds", "undecided"]})
-    monkeypatch.setattr(study, "other_ablations", lambda run: table)
-    options = argparse.Namespace(subject="gpt2-mini", output="runs/x", study=one)
-    monkeypatch.setattr(command, "_inside_runs", lambda output: output)
-    assert command._study(options) == 0
-    said = capsys.readouterr().out.split("\n")
-    assert said[1].split() == ["zero", "2", "0"]
-    assert said[-2].endswith("runs/x/results/gpt2-mini/other_ablations.csv")
+    """Of a folder with the committed results, where nothing is left to be trained."""
+    monkeypatch.setattr(training_ways, "in_processes", lambda *jobs: pytest.fail("what is there is measured again"))
+    mine = Run(Settings(), "runs/x")
+    shutil.copytree(Run().folder, mine.folder)
+    before = {path: path.read_bytes() for path in elsewhere.rglob("*.*")}
+    assert command.main(["training-ways", "--output", "runs/x"]) == 0
+    *rows, last = capsys.readouterr().out.splitlines()
+    wanted = training_ways.in_short(training_ways.published(EMBEDDED))
+    assert [row.split()[-1] for row in rows[1:]] == [
+        f"{value:.2f}" if value == value else "NaN" for value in wanted.iloc[:, -1]
+    ]
+    assert rows[0].split() == list(wanted.columns)
+    assert last == f"whole: {mine.folder / 'training_ways.csv'}"
+    assert {path: path.read_bytes() for path in before} == before
 
 
 @pytest.mark.long

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from errno import EDQUOT, EIO, ENOSPC, EROFS
 from multiprocessing import get_context
 from pathlib import Path
 from textwrap import dedent
 from threading import Thread, Timer
+from typing import Any
 
 import nbformat
 import pandas as pd
@@ -25,7 +26,7 @@ from safetensors import SafetensorError
 from small_run import small_run
 
 from circuitlib import __main__ as command
-from circuitlib.companion import reproduce, run, training
+from circuitlib.companion import reproduce, run, training, training_ways
 from circuitlib.companion.aside import ASIDE, is_whole
 from circuitlib.companion.locks import InUse, alone, in_turn
 from circuitlib.companion.notebooks import NotebookFailed, _papermill
@@ -36,6 +37,8 @@ from circuitlib.paths import ROOT
 from circuitlib.search.episodes import TableEpisodes
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import Trainer
+from circuitlib.studies import training_ways as ways
+from circuitlib.studies.training_ways import Way
 
 Break = Callable[[Path], object]
 
@@ -97,6 +100,18 @@ def test_what_other_code_made_is_set_aside(tiny: Run) -> None:
     assert load_frame(path).equals(frame + 1)
 
 
+def test_what_is_set_aside_replaces_nothing(tmp_path: Path) -> None:
+    """What there is of a result is one, a manifest alone too."""
+    path, folder = tmp_path / "study.csv", tmp_path / ASIDE
+    for file, content in ((manifest_path(path), "{}"), (path, "a\n1\n"), (path, "a\n2\n")):
+        file.write_text(content)
+        with pytest.warns(UserWarning, match=r"made anew: study\.csv"):
+            assert not is_whole(path, folder)
+    kept = {file.name: file.read_text() for file in folder.iterdir()}
+    assert kept == {"study.json": "{}", "study.2.csv": "a\n1\n", "study.3.csv": "a\n2\n"}
+    assert [file.name for file in tmp_path.iterdir()] == [ASIDE]
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"{}"])
 def test_a_card_that_is_not_whole_is_written_again(content: bytes, tiny: Run) -> None:
     card, path = tiny.card, tiny.folder / "subject.json"
@@ -136,6 +151,46 @@ def test_half_a_checkpoint_of_training_is_named_and_set_aside(
         training._train(source, Training(config, wanted, [policy], history, tmp_path, tmp_path / "locks" / "run"))
     assert is_stored(policy)
     assert {file.name: file.read_bytes() for file in (tmp_path / ASIDE).iterdir()} == left, "nothing is deleted"
+
+
+def test_other_ways_to_train_go_on_from_checkpoints_of_their_own(tiny: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not of other code; one that is not whole is set aside; at the end none is left."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    trained: list[Path] = []
+
+    def stop(*some: object) -> None:
+        raise KeyboardInterrupt
+
+    def train(source: TableEpisodes, way: Way, config: PPOConfig, seeds: Sequence[int], checkpoint: Path) -> Any:
+        if not is_stored(checkpoint):
+            trained.append(checkpoint)
+        return ways.train_way(source, way, config, seeds, checkpoint)
+
+    monkeypatch.setattr(train, "__module__", ways.__name__)
+    monkeypatch.setattr(training_ways, "train_way", train)
+
+    def stopped() -> list[Path]:
+        """Once all policies are trained: the checkpoints that were begun, not gone on from."""
+        trained.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(training_ways, "measure_way", stop)
+            with pytest.raises(KeyboardInterrupt):
+                training_ways.training_ways(tiny)
+        return [*trained]
+
+    first = stopped()
+    assert len(set(first)) == 1 + len(ways.OTHER_WAYS)
+    assert stopped() == []
+    with monkeypatch.context() as patch:
+        patch.setattr(training_ways, "code_of", lambda module: "other")
+        others = stopped()
+    assert len(others) == len(first)
+    assert not set(others) & set(first)
+    BREAKS["cut short"](first[2])
+    with pytest.warns(UserWarning, match=f"set aside in .*, and made anew: {first[2].name} is corrupt"):
+        assert stopped() == [first[2]]
+    assert set(training_ways.training_ways(tiny)["way"]) == {way.name for way in (ways.PAPER, *ways.OTHER_WAYS)}
+    assert not any(map(is_stored, first))
 
 
 # Two at once --------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from circuitlib.__main__ import main
+from circuitlib.companion import explore
 from circuitlib.companion.episode_replay import (
     LINES,
     SEEDS,
@@ -28,7 +29,7 @@ from circuitlib.companion.legend import SEARCHERS, subject_title, task_title
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED
 from circuitlib.manifest import load_frame
-from circuitlib.paths import FIGURES, RESULTS
+from circuitlib.paths import FIGURES, RESULTS, RUNS
 from circuitlib.search.env import budget_for
 from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.search.oracle import best_reward
@@ -57,7 +58,7 @@ def data_of(name: str, folder: Path = FOLDER) -> dict[str, Any]:
 def test_made_from_the_committed_results_by_this_code(page: Any) -> None:
     data = data_of(page.name)
     assert data["made_from"] == hashes_of(RESULTS / name for name in data["made_from"]), (
-        "results have changed since the pages were made; `python -m circuitlib explore` makes them again"
+        "results have changed since the pages were made; `python -m circuitlib explore --output figures/explore` makes them again"
     )
     assert list(data["subjects"]) == [subject_title(name) for name in PUBLISHED]
     assert page_html(page, data) == text_of(page.name)
@@ -224,6 +225,18 @@ def test_the_picture_of_the_replay_draws_the_best_so_far() -> None:
             drawn[titles["list"]], np.maximum.accumulate(rewards[data["list"]]) / rewards.max(), rtol=1e-3, atol=1e-4
         )
         assert set(titles.values()) <= set(drawn)
+
+
+def test_the_command_writes_no_committed_pages_unless_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    folders: list[Path] = []
+
+    def write(folder: Path) -> list[Path]:
+        folders.append(folder)
+        return []
+
+    monkeypatch.setattr(explore, "write_pages", write)
+    assert main(["explore"]) == main(["explore", "--output", str(FOLDER)]) == 0
+    assert folders == [RUNS / "explore", FOLDER]
 
 
 @pytest.mark.long

@@ -29,7 +29,7 @@ def _closed() -> Iterator[None]:
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=7))
 @examples(few=40, many=400)
 def test_names_are_apart_and_in_order(wanted: list[float]) -> None:
-    places = apart(np.array(wanted), 10, 0, 100)
+    places = apart(np.array(wanted), 10.0, 0.0, 100.0)
     order = np.argsort(wanted, kind="stable")
     assert all(after - before > 10 - 1e-9 for before, after in pairwise(places[order]))
     assert places.min() > -1e-9
@@ -46,13 +46,13 @@ def test_no_places_are_nearer(wanted: list[float]) -> None:
     best = minimize(
         lambda x: ((x - target) ** 2).sum(), 12.0 * np.arange(n), constraints=steps, bounds=[(0, 100)] * n, tol=1e-9
     )
-    found = ((apart(target, 10, 0, 100) - target) ** 2).sum()
+    found = ((apart(target, 10.0, 0.0, 100.0) - target) ** 2).sum()
     assert found <= best.fun + 1e-3
 
 
 def test_where_there_is_no_room_names_still_do_not_touch() -> None:
-    assert np.diff(apart(np.zeros(5), 10, 0, 20)).min() == 10
-    assert len(apart(np.zeros(0), 10, 0, 20)) == 0
+    assert np.diff(apart(np.zeros(5), 10.0, 0.0, 20.0)).min() == 10
+    assert len(apart(np.zeros(0), 10.0, 0.0, 20.0)) == 0
 
 
 def test_every_line_is_named_at_its_end() -> None:

@@ -2,12 +2,14 @@
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from circuitlib.paths import RUNS
 from circuitlib.subjects.load import load_subject
 from circuitlib.tasks import TASKS
 from circuitlib.workshop import pretrain
@@ -84,6 +86,53 @@ def test_measured_as_by_hand(rows: Rows, tokenizer: PreTrainedTokenizerFast) -> 
         assert measured[f"{name}_right"] == np.mean(right)
     loss = model(spans, labels=spans).loss.item()
     assert measured["prose_loss"] == pytest.approx(loss, abs=1e-5)
+
+
+@pytest.fixture
+def begun(tmp_path: Path, rows: Rows, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what a training reads; none measures how good it is."""
+    tokenizer.save_pretrained(tmp_path / "work" / "tokenizer")
+    for part in ("train", "held_out"):
+        np.save(tmp_path / "work" / f"{part}.npy", rows.prose)
+    monkeypatch.setattr(pretrain, "measure", lambda *_: {})
+    return tmp_path / "work"
+
+
+def test_a_subject_is_there_whole_or_not_at_all(begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_step, real, directory = (
+        (Phase(1, 4, 16, {"induction": 1.0}, 256, 0.0),),
+        pretrain.save_subject,
+        tmp_path / "made",
+    )
+
+    def stopped(*arguments: Any) -> None:
+        real(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretrain, "save_subject", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train(0, one_step, begun, directory)
+    assert [path.name for path in tmp_path.iterdir()] == ["work"]
+    train(0, one_step, begun, directory)
+    assert {"config.json", "model.safetensors", "tokenizer.json", "training_log.csv"} <= {
+        path.name for path in directory.iterdir()
+    }
+    assert {path.name for path in tmp_path.iterdir()} == {"work", "made"}
+
+
+def test_a_subject_that_is_there_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        pretrain.main(["--directory", str(tmp_path), "--threads", str(torch.get_num_threads())])
+    assert f"{tmp_path} is there already; move it, or give another --directory" in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]
+
+
+def test_the_command_trains_into_a_folder_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(pretrain, "train", lambda *arguments: given.extend(arguments))
+    assert pretrain.main(["--threads", str(torch.get_num_threads())]) == 0
+    assert given[-1] == RUNS / "gpt2-mini"
 
 
 @pytest.mark.long

@@ -46,15 +46,23 @@ def test_a_single_job_and_a_single_core_need_no_process() -> None:
         torch.set_num_threads(before)
 
 
-def test_processes_end_with_the_one_that_wants_their_work(tmp_path: Path) -> None:
-    """Killed, so that it can tell nobody, while both of its processes are at work."""
+@pytest.mark.parametrize(
+    ("call", "count"),
+    [
+        ("circuitlib.processes.in_processes(work, [(sys.argv[1], i) for i in range(2)])", 2),
+        ("circuitlib.workshop.benchmark.machine.alone(work, sys.argv[1], 0)", 1),
+    ],
+    ids=["several", "alone"],
+)
+def test_processes_end_with_the_one_that_wants_their_work(call: str, count: int, tmp_path: Path) -> None:
+    """Killed, so that it can tell nobody, while all of its processes are at work."""
     program = tmp_path / "works.py"
     program.write_text(
-        dedent("""
+        dedent(f"""
             import os, sys, time
             from pathlib import Path
             import torch
-            from circuitlib.processes import in_processes
+            import {call.partition("(")[0].rpartition(".")[0]}
 
             def work(folder, i):
                 (Path(folder) / str(os.getpid())).touch()
@@ -62,7 +70,7 @@ def test_processes_end_with_the_one_that_wants_their_work(tmp_path: Path) -> Non
 
             if __name__ == "__main__":
                 torch.set_num_threads(2)
-                in_processes(work, [(sys.argv[1], i) for i in range(2)])
+                {call}
             """)
     )
     folder = tmp_path / "pids"
@@ -70,13 +78,13 @@ def test_processes_end_with_the_one_that_wants_their_work(tmp_path: Path) -> Non
     parent = subprocess.Popen([sys.executable, str(program), str(folder)])
     try:
         began = time.monotonic()
-        while len(list(folder.iterdir())) < 2 and time.monotonic() - began < 50:
+        while len(list(folder.iterdir())) < count and time.monotonic() - began < 50:
             time.sleep(0.05)
     finally:
         parent.kill()
         parent.wait()
     children = [int(path.name) for path in folder.iterdir()]
-    assert len(children) == 2
+    assert len(children) == count
     began = time.monotonic()
     while (left := [pid for pid in children if _runs(pid)]) and time.monotonic() - began < 5:
         time.sleep(0.05)

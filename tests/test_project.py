@@ -156,6 +156,20 @@ def test_changelog_is_of_this_version() -> None:
     assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
+def test_shapes_are_checked_in_every_module_that_has_them() -> None:
+    """By ``make test-all``: where annotations are jaxtyping's, or its one name."""
+    told = subprocess.run(
+        ["make", "--dry-run", "test-all"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    (shapes,) = re.findall(r"--jaxtyping-packages=(\S+)", told)
+    *hooked, checker = shapes.split(",")
+    named = {"jaxtyping", "circuitlib.ablation.engine.Tokens"}
+    annotated = {path for path in MODULES if _imports(path) & named}
+    assert set(hooked) == {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in annotated}
+    assert len(annotated) > 50
+    assert checker == "beartype.beartype"
+
+
 def test_types_go_with_the_package() -> None:
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     assert data["package-data"] == {"circuitlib": ["py.typed"]}

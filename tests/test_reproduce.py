@@ -18,11 +18,12 @@ from papermill.translators import PythonTranslator
 from circuitlib import __main__ as command
 from circuitlib.ablation.prompt_file import read_passages, read_prompts
 from circuitlib.companion import notebooks, reproduce, run
-from circuitlib.companion.notebooks import clean, execute, execute_in_place, notebook_paths
+from circuitlib.companion.notebooks import NotebookFailed, clean, execute, execute_in_place, notebook_paths
 from circuitlib.companion.progress import Progress
 from circuitlib.companion.publish import SECONDS, with_seconds
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import Settings
+from circuitlib.companion.show import PUBLISHES
 from circuitlib.paths import ROOT
 from circuitlib.search.belief import ESTIMATES
 from circuitlib.subjects.checkpoints import SMOLLM2
@@ -49,6 +50,23 @@ from circuitlib.tasks.control_text import control_paragraphs
 def test_bad_options(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["reproduce", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_an_error_is_one_line_or_where_it_was_raised(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def deep_inside(*some: object) -> None:
+        raise TypeError("unsupported operand")
+
+    monkeypatch.setattr(run.Run, "__post_init__", deep_inside)
+    assert command.main(["reproduce"]) == 2
+    assert capsys.readouterr().err == "python -m circuitlib reproduce: unsupported operand\n"
+    with pytest.raises(TypeError, match="unsupported operand") as raised:
+        command.main(["reproduce", "--traceback"])
+    assert raised.traceback[-1].name == "deep_inside"
+    with pytest.raises(SystemExit):
+        command.main(["head-damage", "--help"])
+    assert "--traceback" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [[], ["reproduce", "--subjekt", "x"], ["fly"], ["reproduce", "--seeds", "x"]])
@@ -214,6 +232,56 @@ def test_steps_take_every_table_of_the_behaviours_that_a_search_is_learned_on() 
         assert not any(step.startswith(f"{name}, ") for step in names[1])
     assert names[0].index(f"{next(iter(BEHAVIOURS))}, train") < names[0].index("policies")
     assert ["transfer" in some for some in names] == [True, False]
+
+
+def test_a_bar_is_closed_where_its_part_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[Progress] = []
+    monkeypatch.setattr(Progress, "close", lambda self: closed.append(self))
+
+    def fail(done: object) -> None:
+        raise NotebookFailed("its cell 3")
+
+    monkeypatch.setattr(
+        reproduce, "steps", lambda *some: iter([reproduce.Step("notebooks", "notebooks", 1, 1.0, fail)])
+    )
+    with pytest.raises(NotebookFailed):
+        reproduce._measure(Run(), [], full=True)
+    assert len(closed) == 1
+
+
+def test_a_notebook_that_fails_is_told_before_others_begin(tmp_path: Path) -> None:
+    """But for those that are being executed beside it."""
+    begun: list[str] = []
+    told: list[str] = []
+
+    def one(path: Path) -> None:
+        begun.append(path.stem)
+        if path.stem == "1":
+            raise NotebookFailed(path.stem)
+        time.sleep(0.2)
+
+    with pytest.raises(NotebookFailed, match="1"):
+        notebooks._side_by_side(one, [tmp_path / f"{number}.ipynb" for number in range(9)], told.append)
+    assert len(begun) <= notebooks.SIDE_BY_SIDE + 1
+    begun.clear()
+    notebooks._side_by_side(one, [tmp_path / f"{number}.ipynb" for number in (0, 2, 3)], told.append)
+    assert sorted(begun) == sorted(told) == ["0", "2", "3"]
+
+
+def test_kernels_are_told_that_they_publish_where_they_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[str | None] = []
+
+    def executed(path: Path, output: Path, parameters: object) -> None:
+        found.append(os.environ.get(PUBLISHES))
+        nbformat.write(nbformat.v4.new_notebook(), output)
+
+    monkeypatch.setattr(notebooks, "_papermill", executed)
+    path, mine = tmp_path / "01_any.ipynb", Run(Settings(), "runs/mine")
+    execute_in_place([path])
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    execute([path], mine)
+    assert found == ["1", None]
+    assert PUBLISHES not in os.environ
 
 
 def test_progress_counts_units_and_seconds(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """What cannot be used of a run's results: named and set aside, so that nothing is deleted and all is measured again."""
 
 import warnings
+from itertools import chain, count
 from pathlib import Path
 
 from circuitlib.manifest import StaleResult, manifest_path, read_provenance
@@ -10,11 +11,14 @@ ASIDE = "set-aside"
 
 
 def set_aside(path: Path, folder: Path, reason: str) -> None:
-    """Move what there is of a result and its manifest into ``folder``, and warn, giving the reason."""
+    """Move what there is of a result and its manifest into ``folder``, numbered where one of its name is there, and warn, giving the reason."""
     folder.mkdir(parents=True, exist_ok=True)
-    for file in (path, manifest_path(path)):
+    stems = chain([path.stem], (f"{path.stem}.{number}" for number in count(2)))
+    places = (folder / f"{stem}{path.suffix}" for stem in stems)
+    place = next(place for place in places if not place.exists() and not manifest_path(place).exists())
+    for file, kept in ((path, place), (manifest_path(path), manifest_path(place))):
         if file.exists():
-            file.replace(folder / file.name)
+            file.replace(kept)
     warnings.warn(f"set aside in {folder}, and made anew: {reason}", stacklevel=3)
 
 

@@ -19,6 +19,7 @@ from traitlets.config import Config
 
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import Settings
+from circuitlib.companion.show import PUBLISHES
 from circuitlib.manifest import written_whole
 from circuitlib.paths import NOTEBOOKS
 
@@ -56,10 +57,9 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 @contextmanager
-def _a_core_per_kernel() -> Iterator[None]:
-    """Kernels started meanwhile multiply on one core each, unless the user has said otherwise: two that share all
-    cores wait for each other, and take several times as long."""
-    name, chosen = "OMP_NUM_THREADS", "OMP_NUM_THREADS" in os.environ
+def _kernels_find(name: str) -> Iterator[None]:
+    """Kernels started meanwhile find 1 in a variable of their environment, unless the user has set it."""
+    chosen = name in os.environ
     os.environ.setdefault(name, "1")
     try:
         yield
@@ -87,6 +87,22 @@ def _papermill(path: Path, output: Path, parameters: dict[str, object] | None) -
         raise NotebookFailed(f"{path} is no whole notebook ({error}); restore it") from error
 
 
+def _side_by_side(
+    one: Callable[[Path], object], paths: Sequence[Path], done: Callable[[str], object] = lambda name: None
+) -> None:
+    """Call ``one`` of each notebook and tell ``done`` its name. The first that fails cancels those that have not begun."""
+    # On one core each: two that share all cores wait for each other, and take several times as long.
+    with _kernels_find("OMP_NUM_THREADS"), ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        waiting = {pool.submit(one, path): path for path in paths}
+        try:
+            for future in as_completed(waiting):
+                future.result()
+                done(waiting[future].stem)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
 def execute(paths: Sequence[Path], run: Run, done: Callable[[str], object] = lambda name: None) -> None:
     """Execute notebooks on a run's results, into its folder. ``done`` is told each one's name."""
     defaults = asdict(Settings())
@@ -95,17 +111,12 @@ def execute(paths: Sequence[Path], run: Run, done: Callable[[str], object] = lam
     changed = {k: list(v) if type(v) is tuple else v for k, v in changed.items()}
     parameters: dict[str, object] = {"settings": changed, "output": run.output}
     run.notebooks.mkdir(parents=True, exist_ok=True)
-    with _a_core_per_kernel(), ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        # The last take longest, because they measure what they show: they begin.
-        last_first = reversed(paths)
-        waiting = {pool.submit(_papermill, path, run.notebooks / path.name, parameters): path for path in last_first}
-        for future in as_completed(waiting):
-            future.result()
-            done(waiting[future].stem)
+    # The last take longest, because they measure what they show: they begin.
+    _side_by_side(lambda path: _papermill(path, run.notebooks / path.name, parameters), [*reversed(paths)], done)
 
 
 def execute_in_place(paths: Sequence[Path]) -> None:
-    """Execute the committed notebooks on the committed results and keep their outputs, cleaned."""
+    """Execute the committed notebooks on the committed results and keep their outputs, cleaned, and their figures."""
 
     def one(path: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -115,5 +126,5 @@ def execute_in_place(paths: Sequence[Path]) -> None:
         with written_whole(path) as temporary:
             nbformat.write(notebook, temporary)
 
-    with _a_core_per_kernel(), ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        list(pool.map(one, paths))
+    with _kernels_find(PUBLISHES):
+        _side_by_side(one, paths)

@@ -9,6 +9,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from itertools import product
@@ -189,11 +190,10 @@ def _measure(run: Run, notebooks: list[Path], full: bool) -> dict[str, float]:
         taken += ["learned"] if adopt_learned(run) else []
         print(f"committed tables are measured again on {ROWS_AGAIN} rows each; taken as committed: {', '.join(taken)}")
     parts = list(steps(run, notebooks, adopt))
-    progress = Progress(sum(step.units * step.weight for step in parts))
-    for step in parts:
-        with progress.part(step.name, step.group, step.weight) as done:
-            step.measure(done)
-    progress.close()
+    with closing(Progress(sum(step.units * step.weight for step in parts))) as progress:
+        for step in parts:
+            with progress.part(step.name, step.group, step.weight) as done:
+                step.measure(done)
     return progress.seconds | {IN_ALL: time.monotonic() - began}
 
 

@@ -1,6 +1,7 @@
 """How figures and tables look and are named."""
 
 import io
+import os
 from collections.abc import Callable, Collection, Iterator
 from functools import wraps
 from html import escape
@@ -18,6 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from circuitlib.companion.legend import PROCESSORS_IN_WORDS, SEARCHERS, SUBJECTS_IN_WORDS, TASKS_IN_WORDS
 from circuitlib.manifest import written_whole
+from circuitlib.paths import FIGURES, RUNS
 
 if TYPE_CHECKING:
     from circuitlib.companion.run import Run
@@ -32,6 +34,9 @@ HEADINGS = {"trained_k": "trained with k", "planned_k": "planned with k", "over 
 
 WORDS = TASKS_IN_WORDS | SUBJECTS_IN_WORDS | PROCESSORS_IN_WORDS | {key: kind.title for key, kind in SEARCHERS.items()}
 """What stands in tables for words of the code."""
+
+PUBLISHES = "CIRCUITLIB_PUBLISHES"
+"""A variable of the environment, set where the committed notebooks are executed to be committed: only there do notebooks write committed figures."""
 
 _SUBJECT = {"name": "", "caption": ""}
 """Named by every figure and table from :func:`set_style` on; a setting of the session, as matplotlib's are."""
@@ -108,7 +113,10 @@ def alt_text(figure: Figure) -> str:
 def save_figure(figure: Figure, name: str, folder: Path, subject: str = "") -> None:
     """Show a figure in a notebook, and write what is shown: name the subject, or ``subject`` where the figure is of others, in a
     corner, and write ``name.png`` and ``name.pdf`` without dates. Both hold the name, the subject and, as their description, the
-    :func:`alt_text`. Files of the same picture are left as they are."""
+    :func:`alt_text`. Files of the same picture are left as they are. In a notebook that is not executed to be committed, what would be a
+    committed figure is written into ``runs/figures``."""
+    if get_ipython() is not None and PUBLISHES not in os.environ and folder.is_relative_to(FIGURES):
+        folder = RUNS / "figures" / folder.relative_to(FIGURES)
     named = subject or _SUBJECT["caption"]
     figure.text(1, 0, named, ha="right", va="top", fontsize=8, color="0.45")
     png, pdf = folder / f"{name}.png", folder / f"{name}.pdf"

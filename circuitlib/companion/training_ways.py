@@ -10,10 +10,12 @@ import pandas as pd
 
 from circuitlib.ablation.build import code_of
 from circuitlib.ablation.tables import CONTROL
+from circuitlib.companion.aside import ASIDE, is_whole
 from circuitlib.companion.frames import evaluation_episodes
 from circuitlib.companion.reference import reference_path, reference_provenance
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import KEPT, PUBLISHED
+from circuitlib.manifest import as_json, made_on, remove, short_hash
 from circuitlib.processes import in_processes
 from circuitlib.search.episodes import TableEpisodes
 from circuitlib.search.policy import save_policy
@@ -34,6 +36,11 @@ def training_ways(run: Run) -> pd.DataFrame:
     tasks = {False: run.training_tasks, True: tuple(name for name in run.tasks if name != run.settings.held_out_task)}
     config, settings, seeds = run.ppo_config(1), run.settings, range(SEEDS)
     ours, is_referred = (PAPER, *OTHER_WAYS), settings.subject == EMBEDDED
+    train = run.table_hashes((*tasks[True], CONTROL), "train")
+    made_of = {"code": code_of(train_way.__module__), "tables": train, "config": asdict(config), "seeds": list(seeds)}
+    made_of |= {"penalty": settings.penalty} | made_on()
+    wanted = [as_json(made_of | {"way": asdict(way)}) for way in ours]
+    checkpoints = [run.partial / "ppo" / f"{short_hash(one.encode())}.safetensors" for one in wanted]
 
     def compute() -> pd.DataFrame:
         control = run.table(CONTROL, "train")
@@ -41,8 +48,8 @@ def training_ways(run: Run) -> pd.DataFrame:
             more: TableEpisodes([run.table(name, "train") for name in names], control, settings.penalty)
             for more, names in tasks.items()
         }
-        folder = run.partial / "ppo"
-        checkpoints = [folder / f"{way.name.replace(', ', '-').replace(' ', '_')}.safetensors" for way in ours]
+        for checkpoint in checkpoints:
+            is_whole(checkpoint, run.partial / ASIDE)
         jobs = [(sources[way.more], way, config, seeds, place) for way, place in zip(ours, checkpoints, strict=True)]
         policies = dict(zip(ours, in_processes(train_way, jobs), strict=True))
         if is_referred:
@@ -61,11 +68,11 @@ def training_ways(run: Run) -> pd.DataFrame:
         ]
         return pd.concat(in_processes(measure_way, asked), ignore_index=True)
 
-    return run.frame(
+    table = run.frame(
         "training_ways",
         compute,
         train_way.__module__,
-        train=run.table_hashes((*tasks[True], CONTROL), "train"),
+        train=train,
         evaluation=run.table_hashes((*run.tasks, CONTROL), "evaluation"),
         reference=code_of("circuitlib.companion.maskable") if is_referred else "",
         config=asdict(config),
@@ -73,6 +80,9 @@ def training_ways(run: Run) -> pd.DataFrame:
         episodes=settings.episodes,
         penalty=settings.penalty,
     )
+    for checkpoint in checkpoints:
+        remove(checkpoint)  # not before: what is measured of a policy takes long, too
+    return table
 
 
 def in_short(table: pd.DataFrame) -> pd.DataFrame:

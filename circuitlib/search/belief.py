@@ -237,7 +237,7 @@ def likelihood(belief: Belief, true: Float[Tensor, "e h"], variance: Float[Tenso
 
 
 def fit_prior(trials: Sequence[Trials], seen: Sequence[Seen], seed: int, steps: int = 800, batch: int = 32) -> Prior:
-    """A prior learned from trials of several tasks and what is :func:`see`n of them (a task may be there twice, seen otherwise): of
+    """A prior learned from trials of several tasks and what :func:`see` makes of them (a task may be there twice, seen otherwise): of
     each member each step ``batch`` episodes of any of them, AdamW."""
     prior, generator = Prior(seed), Generator().manual_seed(seed)
     everything = Seen.of_all(seen)

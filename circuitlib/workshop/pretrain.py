@@ -17,6 +17,7 @@ import argparse
 import json
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ from tqdm.auto import tqdm
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from circuitlib.manifest import written_whole
-from circuitlib.paths import CACHE, SUBJECTS
+from circuitlib.paths import CACHE, RUNS
 from circuitlib.tasks import TASKS, words
 from circuitlib.tasks.induction import whole_words
 from circuitlib.tasks.prose import prose_paragraphs
@@ -334,7 +335,8 @@ def corpus_tokens(workdir: Path) -> tuple[PreTrainedTokenizerFast, np.ndarray, n
         tokenizer = train_tokenizer(train)
         tokenizer.save_pretrained(workdir / "tokenizer")
         np.save(workdir / "train.npy", encode_prose(tokenizer, train))
-        np.save(workdir / "held_out.npy", encode_prose(tokenizer, held_out))
+        with written_whole(workdir / "held_out.npy") as temporary:  # the last: all is there where it is
+            np.save(temporary, encode_prose(tokenizer, held_out))
     tokenizer = PreTrainedTokenizerFast.from_pretrained(workdir / "tokenizer")
     return tokenizer, np.load(workdir / "train.npy"), np.load(workdir / "held_out.npy")
 
@@ -356,7 +358,12 @@ def save_subject(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, dir
 
 
 def train(seed: int, phases: tuple[Phase, ...], workdir: Path, directory: Path) -> None:
-    """Train, or go on training, and save the subject to ``directory``."""
+    """Train, or go on training, and write the subject into ``directory``, which is there once it is whole.
+
+    Raises ``FileExistsError`` at once where it is there already.
+    """
+    if directory.exists():
+        raise FileExistsError(f"{directory} is there already; move it, or give another --directory")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer, prose, held_out_prose = corpus_tokens(workdir)
     rows = Rows(tokenizer, prose)
@@ -410,9 +417,13 @@ def train(seed: int, phases: tuple[Phase, ...], workdir: Path, directory: Path) 
             state = {"model": model.state_dict(), "optimizers": [opt.state_dict() for opt in opts]}
             with written_whole(checkpoint) as temporary:
                 torch.save(state | {"step": done, "seconds": time.monotonic() - began}, temporary)
-    save_subject(model, tokenizer, directory)
     lines = pd.read_json(workdir / "log.jsonl", lines=True).drop_duplicates("step", keep="last")
-    lines.round(4).to_csv(directory / "training_log.csv", index=False)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as temporary:
+        made = Path(temporary) / directory.name
+        save_subject(model, tokenizer, made)
+        lines.round(4).to_csv(made / "training_log.csv", index=False)
+        made.rename(directory)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -423,9 +434,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--workdir", type=Path, default=CACHE / "gpt2-mini", help="corpus, log and checkpoint")
-    parser.add_argument("--directory", type=Path, default=SUBJECTS / "gpt2-mini", help="where the subject goes")
+    parser.add_argument("--directory", type=Path, default=RUNS / "gpt2-mini", help="new folder, where the subject goes")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
-    train(options.seed, PHASES, options.workdir, options.directory)
+    try:
+        train(options.seed, PHASES, options.workdir, options.directory)
+    except FileExistsError as error:
+        parser.error(str(error))
     return 0

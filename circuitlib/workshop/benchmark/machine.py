@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from circuitlib.ablation.onednn import Linear
+from circuitlib.processes import end_with_parent
 
 REPEATS = 5
 """Turns that a median is of, at least."""
@@ -83,6 +84,6 @@ def resident() -> float:
 
 
 def alone(function: Callable[..., Any], *arguments: object) -> Any:
-    """What a function returns in a process of its own."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    """What a function returns in a process of its own, which ends with this one."""
+    with ProcessPoolExecutor(1, get_context("spawn"), end_with_parent) as pool:
         return pool.submit(function, *arguments).result()
