@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 from plain_model import PlainModel
 from torch import Tensor
 from torch.testing import assert_close
+from transformer_lens.model_bridge import TransformerBridge
 from transformers import GPT2Config, GPTNeoXConfig, LlamaConfig, PretrainedConfig, Qwen2Config
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from circuitlib.ablation.engine import ZERO, Ablation, AblationKind, Scores
 from circuitlib.ablation.hooks import Hooks, hooked_control, hooked_task
 from circuitlib.ablation.sweep import Sweep, engine
-from circuitlib.subjects.load import Convention, Subject, load_subject
+from circuitlib.paths import SUBJECTS
+from circuitlib.subjects.load import Convention, Subject, load_subject, subject_of
 from circuitlib.tasks import TASKS, Prompts
 from circuitlib.tasks.base import LOGIT_DIFFERENCE, PROBABILITY_DIFFERENCE
 from circuitlib.tasks.control_text import control_spans
@@ -213,6 +215,17 @@ def test_bfloat16_is_near_and_keeps_the_order_of_the_leading_heads(embedded: Sub
     assert exact.argmax() == near.argmax()
     ranks = torch.stack([damage.argsort().argsort().double() for damage in (exact, near)])
     assert torch.corrcoef(ranks)[0, 1] > 0.9
+
+
+def test_scores_of_half_a_precision_are_in_single(embedded: Subject) -> None:
+    """In steps of bfloat16 most heads' general damages would be the same few numbers."""
+    bridge = TransformerBridge.boot_transformers(str(SUBJECTS / "gpt2-mini"), dtype=torch.bfloat16, device="cpu")
+    half, spans = subject_of(bridge), control_spans(embedded.tokenizer, 2, 0, "evaluation")
+    prompts = TASKS["ioi"].prompts(embedded.tokenizer, 2, seed=0)[0]
+    for one in (Sweep(half), Hooks(half)):
+        general, task = one.control(spans).damage.mean(0), one.task(prompts, LOGIT_DIFFERENCE).damage
+        assert general.dtype == task.dtype == torch.float32
+        assert len(general.unique()) > 0.9 * len(general)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")

@@ -120,9 +120,9 @@ class Measurement:
         self.recipe = recipe
         tokenizer, seed = subject.tokenizer, SEEDS[recipe.part]
         ablation = ablation_of(recipe.ablation, tokenizer, recipe.text)
-        self.engine: Engine = engine(subject, ablation)
-        if recipe.through:
-            self.engine = Attribution(subject, ablation, recipe.through)
+        self.engine: Engine = (
+            Attribution(subject, ablation, recipe.through) if recipe.through else engine(subject, ablation)
+        )
         if recipe.task is None:
             self.spans = control_spans(tokenizer, recipe.count, seed, recipe.part, recipe.text)
             # For a resample ablation: another span of the same length.

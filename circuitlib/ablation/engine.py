@@ -151,6 +151,11 @@ class Engine(Protocol):
         """The mean next-token loss (nats) of each span; ``counterfactual`` spans for a resample ablation."""
 
 
+def score_type(dtype: torch.dtype) -> torch.dtype:
+    """Of the scores of a model of some type: single precision at least, since the steps of half a precision are as large as many damages."""
+    return torch.promote_types(dtype, torch.float32)
+
+
 def some_heads(heads: Heads, count: int) -> list[int]:
     """The heads that an engine is asked for; by default all ``count``. Raises ``ValueError`` as an engine does."""
     chosen = list(range(count) if heads is None else heads)

@@ -11,7 +11,17 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.modules import module as module_hooks
 
-from circuitlib.ablation.engine import ZERO, Ablation, Heads, Scores, Tokens, refuse_prompts, refuse_tokens, some_heads
+from circuitlib.ablation.engine import (
+    ZERO,
+    Ablation,
+    Heads,
+    Scores,
+    Tokens,
+    refuse_prompts,
+    refuse_tokens,
+    score_type,
+    some_heads,
+)
 from circuitlib.subjects.load import Subject
 from circuitlib.subjects.types import Bridge
 from circuitlib.tasks import Metric, Prompts, Task
@@ -93,7 +103,7 @@ def task_score(prompts: Prompts, metric: Metric) -> Score:
     """The task metric of logits."""
 
     def score(logits: Tensor, rows: slice) -> Tensor:
-        logits = logits[:, -1]
+        logits = logits[:, -1].to(score_type(logits.dtype))
         # Copies, because a tensor made in inference mode cannot be kept for a backward pass.
         candidates = prompts.candidates[rows].to(logits.device, copy=True)
         signs = prompts.signs[rows].to(logits, copy=True)
@@ -107,7 +117,7 @@ def control_score(spans: Tokens) -> Score:
 
     def score(logits: Tensor, rows: slice) -> Tensor:
         targets = spans[rows, 1:].to(logits.device, copy=True)  # as above
-        return F.cross_entropy(logits[:, :-1].mT, targets, reduction="none").mean(1)
+        return F.cross_entropy(logits[:, :-1].mT.to(score_type(logits.dtype)), targets, reduction="none").mean(1)
 
     return score
 

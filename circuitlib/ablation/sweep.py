@@ -29,6 +29,7 @@ from circuitlib.ablation.engine import (
     Tokens,
     refuse_prompts,
     refuse_tokens,
+    score_type,
     some_heads,
 )
 from circuitlib.ablation.hooks import HookedBridge, Hooks, values_of
@@ -77,7 +78,7 @@ class Sweep:
             final, rows = final[:, :, 0], slice(first, first + len(final))
             logits = self.decoder.logits_of(final, candidates[rows, None])
             normaliser = self.decoder.log_sum_exp(final).double() if metric.needs_normaliser else None
-            return metric.function(logits, normaliser, signs[rows, None].double()).to(final.dtype)
+            return metric.function(logits, normaliser, signs[rows, None].double()).to(score_type(final.dtype))
 
         other = self.ablation.other(prompts.tokens, prompts.counterfactual)
         return self._sweep(prompts.tokens, other, heads, score, last_only=True)
@@ -95,7 +96,7 @@ class Sweep:
                     final.flatten(0, 2).split(self.unembedded), wanted.flatten().split(self.unembedded), strict=True
                 )
             ]
-            return torch.cat(losses).view(wanted.shape).mean(-1).to(final.dtype)
+            return torch.cat(losses).view(wanted.shape).mean(-1).to(score_type(final.dtype))
 
         if (other := self.ablation.other(spans, counterfactual)) is not None:
             other = other[:, :-1]
