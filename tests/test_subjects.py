@@ -1,6 +1,7 @@
 """Loading: the embedded subject, local directories, and what cannot be found."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,11 +16,21 @@ from typing import Any, get_args
 import pytest
 import torch
 from conftest import SaveCheckpoint
+from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import AutoModelForCausalLM, GPTNeoXConfig
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    GPTNeoConfig,
+    GPTNeoXConfig,
+    MixtralConfig,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
 
+from circuitlib import __main__ as command
+from circuitlib import head_damage
 from circuitlib.manifest import StaleResult, as_json
 from circuitlib.paths import SUBJECTS
 from circuitlib.subjects.card import Card, Convention, fingerprint
@@ -166,8 +177,12 @@ def test_loading_leaves_settings_of_the_process_as_they_were(checkpoint: Path) -
         enable_progress_bar()
 
 
+def _assert_without_words(*arguments: Any, **named: Any) -> None:
+    raise AssertionError
+
+
 def test_what_transformer_lens_asserts_is_one_sentence(
-    save_checkpoint: SaveCheckpoint, vocabulary: dict[str, Any], tmp_path: Path
+    save_checkpoint: SaveCheckpoint, vocabulary: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = GPTNeoXConfig(
         hidden_size=48,
@@ -179,6 +194,9 @@ def test_what_transformer_lens_asserts_is_one_sentence(
     )
     directory = save_checkpoint(config, tmp_path)
     with pytest.raises(ValueError, match="TransformerLens does not load"):
+        load_subject(directory)
+    monkeypatch.setattr(TransformerBridge, "boot_transformers", _assert_without_words)
+    with pytest.raises(ValueError, match=r"TransformerLens does not load .*: an assertion of its own fails"):
         load_subject(directory)
 
 
@@ -363,6 +381,142 @@ def test_the_plain_model_is_the_judge_of_a_bridge(checkpoint: Path, monkeypatch:
     monkeypatch.setattr(TransformerBridge, "boot_transformers", other)
     with pytest.raises(ValueError, match=r"does not compute what the model in .* does"):
         load_subject(str(checkpoint))
+
+
+# Weights that are not those of config.json --------------------------------------------------------
+
+
+def _with_weights(directory: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    weights = load_file(directory / "model.safetensors")
+    change(weights)
+    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+
+
+NORMS = {
+    "gpt2": ("transformer.ln_f.weight", "transformer.h.1.ln_1.bias"),
+    "gpt_neox": ("gpt_neox.final_layer_norm.weight", "gpt_neox.layers.1.input_layernorm.bias"),
+    "llama": ("model.norm.weight", "model.layers.1.input_layernorm.weight"),
+    "qwen2": ("model.norm.weight", "model.layers.1.input_layernorm.weight"),
+}
+MORE = {
+    "gpt2": ("transformer.h.1.attn.gate.weight",),
+    "gpt_neox": ("gpt_neox.layers.1.attention.gate.weight",),
+    "llama": ("model.layers.1.self_attn.q_proj.bias", "model.layers.1.mlp.up_proj.bias"),
+    "qwen2": ("model.layers.1.self_attn.o_proj.bias",),
+}
+
+
+@pytest.mark.parametrize(("family", "key"), [(family, key) for family, keys in NORMS.items() for key in keys])
+def test_a_weight_that_is_missing_is_named(family: str, key: str, small: dict[str, Path], tmp_path: Path) -> None:
+    """transformers puts ones or zeros in its place, twice the same."""
+    directory = shutil.copytree(small[family], tmp_path / "odd")
+    _with_weights(directory, lambda weights: weights.pop(key))
+    with pytest.raises(ValueError, match=rf"odd are not those that its config.json describes \(missing: {key}\), so"):
+        load_subject(directory)
+
+
+@pytest.mark.parametrize(("family", "key"), [(family, key) for family, keys in MORE.items() for key in keys])
+def test_a_weight_that_is_not_expected_is_named(family: str, key: str, small: dict[str, Path], tmp_path: Path) -> None:
+    directory = shutil.copytree(small[family], tmp_path / "odd")
+    _with_weights(directory, lambda weights: weights.update({key: torch.ones(24)}))
+    with pytest.raises(ValueError, match=rf"describes \(unexpected: {key}\), so"):
+        load_subject(directory)
+
+
+@pytest.mark.parametrize("family", NORMS)
+@pytest.mark.parametrize(("layers", "said"), [(1, "unexpected: .*1"), (3, "missing: .*2")])
+def test_another_number_of_layers_is_refused(
+    family: str, layers: int, said: str, small: dict[str, Path], tmp_path: Path
+) -> None:
+    directory = shutil.copytree(small[family], tmp_path / "odd")
+    name = "n_layer" if family == "gpt2" else "num_hidden_layers"
+    _edited(directory / "config.json", lambda config: config.update({name: layers, "layer_types": None}))
+    with pytest.raises(ValueError, match=rf"describes \({said}.* and \d+ more\), so"):
+        load_subject(directory)
+
+
+@pytest.mark.parametrize(
+    ("family", "change", "said"),
+    [
+        ("gpt2", {"n_positions": 64}, r"of another shape: transformer\.wpe\.weight \(96, 24\), not \(64, 24\)"),
+        ("llama", {"num_key_value_heads": 4}, r"of another shape: .*k_proj\.weight \(12, 24\), not \(24, 24\)"),
+        ("gpt2", {"activation_function": "no such"}, "transformers makes no model of .*KeyError: 'no such'"),
+        ("gpt2", {"n_embd": "24"}, "transformers makes no model of .*n_embd"),
+    ],
+)
+def test_another_configuration_is_refused_in_one_line(
+    family: str,
+    change: dict[str, Any],
+    said: str,
+    small: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    directory = shutil.copytree(small[family], tmp_path / "odd")
+    _edited(directory / "config.json", lambda config: config.update(change))
+    prompts = tmp_path / "prompts.csv"
+    prompts.write_text("text,right,wrong\nThe, a, b\n")
+    with pytest.raises(ValueError, match=said):
+        load_subject(directory)
+    capsys.readouterr()
+    assert command.main(["head-damage", str(directory), str(prompts)]) == 2
+    assert re.search(said, capsys.readouterr().err.splitlines()[-1])
+
+
+def test_experts_that_are_not_all_there_are_refused(
+    save_checkpoint: SaveCheckpoint, grouped: dict[str, Any], tmp_path: Path
+) -> None:
+    """transformers joins them when it loads them."""
+    save_checkpoint(MixtralConfig(num_local_experts=2, **grouped), tmp_path)
+    _with_weights(tmp_path, lambda weights: weights.pop(next(key for key in weights if "experts.0" in key)))
+    with pytest.raises(ValueError, match="transformers makes no model of"):
+        load_subject(tmp_path)
+
+
+@pytest.mark.parametrize("family", ["gpt_neox", "llama"])
+def test_a_model_without_a_head_for_logits_is_refused(
+    family: str, small: dict[str, Path], tokenizer: PreTrainedTokenizerBase
+) -> None:
+    model = AutoModel.from_pretrained(small[family])
+    with pytest.raises(ValueError, match=r"missing: (lm_head|embed_out)\.weight\).*its head for logits"):
+        head_damage((model, tokenizer), [("The", " a", " of")])
+
+
+BUFFERS = {
+    "gpt2": ("transformer.h.0.attn.bias", "transformer.h.0.attn.masked_bias"),
+    "gpt_neox": ("gpt_neox.layers.0.attention.bias", "gpt_neox.layers.0.attention.rotary_emb.inv_freq"),
+    "llama": ("model.layers.0.self_attn.rotary_emb.inv_freq",),
+    "qwen2": ("model.layers.0.self_attn.rotary_emb.inv_freq",),
+    "gpt_neo": ("transformer.h.0.attn.attention.bias", "transformer.h.0.attn.attention.masked_bias"),
+}
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("family", BUFFERS)
+def test_whole_checkpoints_are_taken_however_they_were_saved(
+    family: str,
+    tied: bool,
+    small: dict[str, Path],
+    save_checkpoint: SaveCheckpoint,
+    vocabulary: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    """With a head that is the embedding or is not, as safetensors or as torch saves, and with what older versions kept besides."""
+    if family == "gpt_neo":
+        shape: dict[str, Any] = {"hidden_size": 24, "num_layers": 2, "num_heads": 4, "max_position_embeddings": 96}
+        config = GPTNeoConfig(attention_types=[[["global", "local"], 1]], **shape, **vocabulary)
+    else:
+        config = AutoModelForCausalLM.from_pretrained(small[family]).config
+    config.tie_word_embeddings = tied
+    directory = save_checkpoint(config, tmp_path / "new")
+    old = shutil.copytree(directory, tmp_path / "old")
+    (old / "model.safetensors").unlink()
+    weights = AutoModelForCausalLM.from_pretrained(directory).state_dict()
+    torch.save(weights | {key: torch.ones(1) for key in BUFFERS[family]}, old / "pytorch_model.bin")
+    new, same = load_subject(directory, "raw"), load_subject(old, "raw")
+    tokens = torch.arange(1, 20)[None]
+    with torch.inference_mode():
+        assert_close(new.bridge(tokens), same.bridge(tokens))
 
 
 def test_a_path_is_a_name_and_nothing_else_is(checkpoint: Path) -> None:

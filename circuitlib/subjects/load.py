@@ -6,8 +6,9 @@ already.
 """
 
 import json
+import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,9 @@ FOLDING_TOLERANCE = 1e-4
 
 JUDGED = 16
 """Tokens on which a bridge is compared with the plain model, and with itself before its weights were folded."""
+
+MASK = re.compile(r"(attn|attention)\.(bias|masked_bias|causal_mask)$")
+"""What older checkpoints of GPT-2, GPT-Neo, GPT-J and the like hold besides weights; transformers makes its own."""
 
 _LOADING = threading.Lock()
 """transformers builds a model within a setting of the whole process: two loads at once break both."""
@@ -152,14 +156,60 @@ def _refuse_difference(ours: torch.Tensor, theirs: torch.Tensor, what: str) -> N
         raise ValueError(f"{what}: log-probabilities differ by {difference:.1e} of the largest")
 
 
-def _refuse_another_model(bridge: Bridge, directory: Path) -> None:
-    """The plain Hugging Face model is the judge of what TransformerLens makes of a checkpoint: compared once, when it is loaded."""
+def _plain_model(directory: Path) -> Any:
+    """The Hugging Face model of a checkpoint whose weights are those that its ``config.json`` describes. Raises ``ValueError`` for any
+    other: transformers puts values of its own in the place of weights that are missing, and ignores those that it does not expect."""
+    from huggingface_hub.errors import StrictDataclassError
     from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-    plain = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager").eval()
+    try:
+        plain, keys = AutoModelForCausalLM.from_pretrained(
+            directory,
+            dtype=torch.float32,
+            attn_implementation="eager",
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    except (ArithmeticError, LookupError, RuntimeError, StrictDataclassError) as error:
+        raise ValueError(
+            f"transformers makes no model of {directory} ({type(error).__name__}: {error}); its config.json must be the one that "
+            "its weights were saved with, and all of them must be there"
+        ) from error
+    shapes = [f"{key} {tuple(there)}, not {tuple(wanted)}" for key, there, wanted in keys["mismatched_keys"]]
+    wrong = {
+        "missing": keys["missing_keys"],
+        "unexpected": [key for key in keys["unexpected_keys"] if not MASK.search(key)],
+        "of another shape": shapes,
+    }
+    if said := [f"{what}: {_some(names)}" for what, names in wrong.items() if names]:
+        raise ValueError(
+            f"the weights in {directory} are not those that its config.json describes ({'; '.join(said)}), so what is measured would be "
+            "another model; a subject needs all the weights of a causal language model, its head for logits too, and their config.json"
+        )
+    return plain.eval()
+
+
+def _some(names: Iterable[str]) -> str:
+    names = sorted(names)
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _judged_bridge(name: str, directory: Path, device: str) -> Bridge:
+    """A checkpoint's bridge. The plain Hugging Face model is the judge of what TransformerLens makes of it."""
+    from transformer_lens.model_bridge import TransformerBridge
+
+    plain = _plain_model(directory)
+    try:
+        bridge = TransformerBridge.boot_transformers(str(directory), dtype=torch.float32, device=device)
+    except AssertionError as error:  # of a variant that it does not know, such as a GPT-NeoX without biases
+        reason = str(error) or "an assertion of its own fails"
+        raise ValueError(f"TransformerLens does not load {name}: {reason}") from error
+    bridge.eval().requires_grad_(False)
+    _refuse_not_finite(bridge, str(directory))
     sizes = len(bridge.W_E), int(bridge.cfg.n_ctx)
     what = f"TransformerLens does not compute what the model in {directory} does, so damages would be those of another model"
     _refuse_difference(_predictions(bridge, *sizes), _predictions(plain, *sizes), what)
+    return bridge
 
 
 @contextmanager
@@ -197,8 +247,8 @@ def load_subject(
     name: see :func:`find_checkpoint`; a path may be a ``Path``. device: ``cpu``, or ``cuda`` where there is CUDA.
     bos: what prompts begin with, see :meth:`Subject.with_bos`.
     Raises ``TypeError`` for a name that is neither a string nor a path, ``ValueError`` for an unknown convention, a device that is not
-    there, weights that are not finite, or a model that TransformerLens runs otherwise than transformers, or changes when it folds its
-    weights, and what :func:`subject_of` and :func:`find_checkpoint` raise.
+    there, weights that are not those that the configuration describes, or not finite, or a model that TransformerLens runs otherwise than
+    transformers, or changes when it folds its weights, and what :func:`subject_of` and :func:`find_checkpoint` raise.
     """
     if not isinstance(name, (str, Path)):
         raise TypeError(f"a subject is a name, a folder or a Path, not {type(name).__name__} {name!r}")
@@ -210,19 +260,8 @@ def load_subject(
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device {device!r}: this torch finds no CUDA device; use cpu")
     directory = find_checkpoint(name)
-    # Here, because both take seconds to import.
-    from transformer_lens.model_bridge import TransformerBridge
-
     with _LOADING, _without_progress_bars():
-        try:
-            bridge = TransformerBridge.boot_transformers(str(directory), dtype=torch.float32, device=device)
-        except AssertionError as error:  # of a variant that it does not know, such as a GPT-NeoX without biases
-            raise ValueError(
-                f"TransformerLens does not load {name}: {error or 'an assertion of its own fails'}"
-            ) from error
-        bridge.eval().requires_grad_(False)
-        _refuse_not_finite(bridge, str(directory))
-        _refuse_another_model(bridge, directory)
+        bridge = _judged_bridge(name, directory, device)
         if convention == "folded":
             _fold(bridge)
     subject = subject_of(bridge, canonical_name(name), fingerprint(directory))
