@@ -20,6 +20,7 @@ from torch.testing import assert_close
 from torch.utils.hooks import RemovableHandle
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import (
+    AutoModelForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
     GPTNeoXConfig,
@@ -303,6 +304,27 @@ def test_a_hook_on_every_module_is_said(small: dict[str, Path]) -> None:
     finally:
         handle.remove()
     Sweep(subject)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_hooks_on_a_plain_model_are_refused(
+    family: str, small: dict[str, Path], tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """A pair is measured from a copy on disk, where hooks are not."""
+    model = AutoModelForCausalLM.from_pretrained(small[family])
+    pair, prompts = (model, tokenizer), [("The", " a", " of")]
+    usual = head_damage(pair, prompts)
+    inner = list(model.base_model.children())[-1]
+    for attach in (
+        lambda: model.register_forward_hook(lambda *given: None),
+        lambda: inner.register_forward_hook(_louder_module),
+        lambda: inner.register_forward_pre_hook(lambda *given: None),
+    ):
+        handle = attach()
+        with pytest.raises(HookedBridge, match=r"the model has hooks \(.*remove them, or wrap it"):
+            head_damage(pair, prompts)
+        handle.remove()
+    assert usual.equals(head_damage(pair, prompts))
 
 
 def _other_gradient(module: Any, *gradients: Any) -> Any:

@@ -222,6 +222,7 @@ def _as_subject(model: Any) -> Subject:
     """Whatever :func:`head_damage` takes for a model."""
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from circuitlib.ablation.hooks import refuse_hooked_model
     from circuitlib.subjects.load import Subject, load_subject, subject_of
 
     if isinstance(model, Subject):
@@ -231,6 +232,7 @@ def _as_subject(model: Any) -> Subject:
     if isinstance(model, tuple) and len(model) == 2:
         weights, tokenizer = model
         if isinstance(weights, PreTrainedModel) and isinstance(tokenizer, PreTrainedTokenizerBase):
+            refuse_hooked_model(weights)
             with tempfile.TemporaryDirectory() as folder:
                 name = Path(weights.config.name_or_path).name or str(weights.config.model_type)
                 for part in model:

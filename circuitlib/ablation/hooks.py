@@ -1,6 +1,6 @@
 """The plain way: one hooked forward pass per head. The reference that the sweep equals."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from threading import Lock
 from typing import Any, Literal
@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules import module as module_hooks
 
 from circuitlib.ablation.engine import (
@@ -46,7 +46,7 @@ _RUNNING = Lock()
 
 
 class HookedBridge(ValueError):
-    """The bridge has hooks of its user, which are not run, or would change what is run."""
+    """The bridge, or the model, has hooks of its user, which are not run, or would change what is run."""
 
 
 class Hooks:
@@ -140,17 +140,36 @@ def run(
 def hooks_of_users(bridge: Bridge, way: Literal["forward", "backward"] = "forward") -> list[str]:
     """Names of the hook points and modules of a bridge that have hooks of a ``way``, TransformerLens' or torch's, those that TransformerLens
     and transformers put on every bridge apart; and what acts on every module of torch."""
-    from transformer_lens.hook_points import HookPoint
-
-    kinds = f"_{way}_hooks", f"_{way}_pre_hooks"  # to torch, TransformerLens' are hooks like any others
+    kinds = _kinds(way)  # to torch, TransformerLens' are hooks like any others
     names = {name for name, point in bridge.hook_dict.items() if any(getattr(point, kind) for kind in kinds)}
     if any(getattr(module_hooks, f"_global{kind}") for kind in kinds):
         names.add("every module of torch")
-    for name, module in [("the bridge", bridge), *bridge.original_model.named_modules()]:
+    return sorted(names.union(_hooked([("the bridge", bridge), *bridge.original_model.named_modules()], kinds)))
+
+
+def refuse_hooked_model(model: nn.Module) -> None:
+    """Raise ``HookedBridge`` for a plain model with forward hooks, which the copy of it that is measured would not have."""
+    if names := _hooked(model.named_modules(), _kinds("forward")):
+        raise HookedBridge(
+            f"the model has hooks ({', '.join(names)}), which are not of its weights and would be left out; remove them, or wrap it: "
+            "TransformerBridge.boot_transformers(name, hf_model=model)"
+        )
+
+
+def _kinds(way: str) -> tuple[str, str]:
+    return f"_{way}_hooks", f"_{way}_pre_hooks"
+
+
+def _hooked(modules: Iterable[tuple[str, nn.Module]], kinds: Sequence[str]) -> list[str]:
+    """Names of the modules, hook points apart, with torch's hooks that are not of the libraries."""
+    from transformer_lens.hook_points import HookPoint
+
+    names = []
+    for name, module in modules:
         homes = [str(getattr(hook, "__module__", "")) for kind in kinds for hook in getattr(module, kind).values()]
         if not isinstance(module, HookPoint) and not all(home.startswith(LIBRARIES) for home in homes):
-            names.add(name or "the model")
-    return sorted(names)
+            names.append(name or "the model")
+    return names
 
 
 def _scores(

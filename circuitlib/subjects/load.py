@@ -28,8 +28,8 @@ FOLDING_TOLERANCE = 1e-4
 JUDGED = 16
 """Tokens on which a bridge is compared with the plain model, and with itself before its weights were folded."""
 
-MASK = re.compile(r"(attn|attention)\.(bias|masked_bias|causal_mask)$")
-"""What older checkpoints of GPT-2, GPT-Neo, GPT-J and the like hold besides weights; transformers makes its own."""
+MASK = re.compile(r"(attn|attention)\.(bias|masked_bias|causal_mask)$|rotary_emb\.inv_freq$")
+"""What older checkpoints of GPT-2, GPT-Neo, GPT-J, Pythia and the like hold besides weights; transformers makes its own."""
 
 _LOADING = threading.Lock()
 """transformers builds a model within a setting of the whole process: two loads at once break both."""
