@@ -94,6 +94,11 @@ def claims(run: Run) -> pd.DataFrame:
     )
 
 
+def without_seeing(run: Run) -> pd.DataFrame:
+    """The ledger, measured now, but for what seeing gains: playing everything blind as well takes longest."""
+    return _ledger(run, _evidence(run, seen=False))
+
+
 def undecided(run: Run) -> pd.DataFrame:
     """What would decide each undecided claim, but for what seeing gains, of which no plays are kept; columns of the ledger, and of
     :func:`circuitlib.studies.undecided.what_decides`."""
@@ -113,7 +118,7 @@ class _Evidence:
 
     evaluation: pd.DataFrame
     rivals: pd.DataFrame
-    seeing: pd.DataFrame
+    seeing: pd.DataFrame | None
     pairs: pd.DataFrame
     pool: int
     times: int = 1
@@ -128,13 +133,13 @@ class _Evidence:
         return replace(self, evaluation=found, rivals=priced, pool=times * self.pool, times=times)
 
 
-def _evidence(run: Run) -> _Evidence:
+def _evidence(run: Run, seen: bool = True) -> _Evidence:
     counts = {min(count, run.card.heads) for count in COUNTS}
     found, priced = evaluation(run), rivals(run)
     return _Evidence(
         found[found["task"].isin(run.main_tasks) & (found["planned_k"] <= 1) & found["measured"].isin(counts)],
         priced[(priced["task"] == run.settings.held_out_task) & priced["price"].isin(COUNTS)],
-        seeing(run),
+        seeing(run) if seen else None,
         pairs(run),
         run.settings.evaluation_prompts,
     )
@@ -205,7 +210,9 @@ def _ahead_of(searcher: str) -> str:
 
 
 def _gains(run: Run, evidence: _Evidence) -> Iterator[Row]:
-    """What the policy of the headline gains by seeing its rewards."""
+    """What the policy of the headline gains by seeing its rewards, where that was measured."""
+    if evidence.seeing is None:
+        return
     rows: Any = evidence.seeing.query(
         f"task == {run.settings.held_out_task!r} and searcher == 'policy' and trained_k == 5 and told == {NOTHING!r} and shown == 'blind'"
     )

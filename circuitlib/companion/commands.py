@@ -69,7 +69,7 @@ STUDIES = (
     ),
     Study(
         "larger_pool",
-        "the ledger again, of four times as many prompts and episodes: half an hour, and a day for SmolLM2",
+        "the ledger again, of four times as many prompts and episodes: a quarter of an hour, and a day for SmolLM2",
         (EMBEDDED,),
         "runs/larger-pool",
     ),

@@ -1,6 +1,6 @@
 """Table ``larger_pool``: the ledger again, of four times as many prompts per task and four times as many episodes: is what the published one leaves undecided then decided?
 
-Everything but the training of policies is of the larger pool, as in a run of its own: half an hour on two cores, so that no run makes this table by itself; ``python -m
+Everything but the training of policies is of the larger pool, as in a run of its own: a quarter of an hour on two cores, so that no run makes this table by itself; ``python -m
 circuitlib larger-pool`` does.
 """
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from circuitlib.ablation.build import code_of
 from circuitlib.companion import verdicts
-from circuitlib.companion.claims import claims, undecided
+from circuitlib.companion.claims import undecided, without_seeing
 from circuitlib.companion.other_ablations import MEASURED_BY, SHOWN
 from circuitlib.companion.run import Run
 
@@ -19,13 +19,13 @@ TIMES = 4
 
 
 def larger_pool(run: Run) -> pd.DataFrame:
-    """A row per claim; columns of the ledger claim, ours, low, high, verdict. The larger run, of otherwise the same settings, is in a folder inside this run's, where it is
+    """A row per claim but for what seeing gains; columns of the ledger claim, ours, low, high, verdict. The larger run, of otherwise the same settings, is in a folder inside this run's, where it is
     resumed."""
     of = run.settings
     settings = replace(of, evaluation_prompts=TIMES * of.evaluation_prompts, episodes=TIMES * of.episodes)
     return run.frame(
         "larger_pool",
-        lambda: claims(Run(settings, f"{run.output}/larger"))[SHOWN],
+        lambda: without_seeing(Run(settings, f"{run.output}/larger"))[SHOWN],
         verdicts.__name__,
         settings=asdict(settings),
         measured_by={what.__module__: code_of(what.__module__) for what in MEASURED_BY},
