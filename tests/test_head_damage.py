@@ -208,6 +208,26 @@ def test_the_map_shows_every_head(subject: Subject) -> None:
         plot_head_damage(pd.concat([frame, frame.assign(subject="other")]))
 
 
+@pytest.mark.parametrize("heads", [[1, 3], [*range(1, 15)], [*range(14)], [*range(5, 15)], [7], [0, 1, 5, 7]])
+def test_a_map_of_some_heads_is_refused(subject: Subject, heads: list[int]) -> None:
+    """Its axes would lack layers and heads, and a gap leave no limit of its colours."""
+    frame = head_damage(subject, TRIPLES)
+    with pytest.raises(ValueError, match=r"a map is of all heads, .* the table lacks some; .* without top"):
+        plot_head_damage(frame.iloc[heads])
+    assert not plt.get_fignums()
+
+
+def test_a_map_of_the_top_heads_is_refused(subject: Subject) -> None:
+    with pytest.raises(ValueError, match="without top"):
+        plot_head_damage(head_damage(subject, TRIPLES, top=4))
+
+
+def test_a_prompt_without_a_token_is_refused(subject: Subject) -> None:
+    """Where nothing is put first."""
+    with pytest.raises(ValueError, match="the prompt '' has no token, and bos puts none first"):
+        head_damage(subject, [TRIPLES[0], ("", " are", " is")], bos="none")
+
+
 def test_what_takes_a_head_s_place(subject: Subject) -> None:
     """A mean by its name is that of the prompts themselves; a resample needs counterfactuals, and no control."""
     groups = TASKS["ioi"].prompts(subject.tokenizer, 4, seed=0)

@@ -16,7 +16,6 @@ import pytest
 from papermill.translators import PythonTranslator
 
 from circuitlib import __main__ as command
-from circuitlib.ablation.prompt_file import read_passages, read_prompts
 from circuitlib.companion import notebooks, reproduce, run
 from circuitlib.companion.notebooks import NotebookFailed, clean, execute, execute_in_place, notebook_paths
 from circuitlib.companion.progress import Progress
@@ -143,42 +142,6 @@ def test_head_damage_from_the_command_line(
     for wrong in (["--plot", str(picture), "--top", "3"], ["--plot", str(tmp_path / "map.csv")]):
         assert command.main([*from_lines, *wrong]) == 2
         assert "--plot m" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("a.csv", "text,right\nThe,a\n", "has no column wrong"),
-        ("a.csv", "text,right,wrong\nThe, a\n", r"line 2: not three strings"),
-        ("a.csv", "text,right,wrong\n", "there are no prompts"),
-        ("a.csv", 'text,right,wrong\n"The, a, b\n', r"after line 1: unexpected end of data"),
-        ("a.jsonl", "", "there are no prompts"),
-        ("a.jsonl", '{"text": "The", "right": " a", "wrong": " b"}\n\n{"text": ', r"line 3: not JSON"),
-        ("a.jsonl", '{"text": "The", "right": " a", "wrong": 7}', r"line 1: not three strings"),
-        ("a.jsonl", '["The", " a", " b"]', r"line 1: not three strings"),
-    ],
-)
-def test_a_file_of_prompts_that_is_none(tmp_path: Path, name: str, text: str, message: str) -> None:
-    """The file and the line are named."""
-    path = tmp_path / name
-    path.write_text(text)
-    with pytest.raises(ValueError, match=f"{name}.*{message}"):
-        read_prompts(path)
-    path.write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match=f"{name} is not a text file in UTF-8"):
-        read_prompts(path)
-
-
-def test_a_file_of_control_text_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line that names it, before a model is loaded."""
-    prompts, control = tmp_path / "prompts.csv", tmp_path / "control.txt"
-    prompts.write_text("text,right,wrong\nThe, a, b\n")
-    for content, message in ((b"\xff\xfe", "is not a text file in UTF-8"), (b"\n \n", "has no passage")):
-        control.write_bytes(content)
-        assert command.main(["head-damage", "nowhere", str(prompts), "--control", str(control)]) == 2
-        assert f"control.txt {message}" in capsys.readouterr().err
-    control.write_text("One.\n\nTwo.\n")
-    assert read_passages(control) == ["One.", "Two."]
 
 
 @pytest.mark.long

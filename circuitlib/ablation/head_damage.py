@@ -145,7 +145,7 @@ def plot_head_damage(frame: pd.DataFrame, column: str = "damage") -> Figure:
     """A heat map of :func:`head_damage`'s table, layers down and heads across, red where losing the head does harm.
 
     column: ``damage``, ``general`` or ``reward``. Raises ``TypeError`` for anything but a table, and ``ValueError`` when the table has
-    no such column, lacks others, has a head twice, numbers that are not finite, or several subjects.
+    no such column, lacks others, has a head twice or lacks one (as with ``top``), numbers that are not finite, or several subjects.
     """
     import matplotlib.pyplot as plt
     import numpy as np
@@ -167,8 +167,12 @@ def plot_head_damage(frame: pd.DataFrame, column: str = "damage") -> Figure:
     if frame.duplicated(["layer", "head"]).any() or not np.isfinite(frame[column].to_numpy(dtype=float)).all():
         raise ValueError(f"the table must have each head once, with a {column} that is finite")
     grid = frame.pivot(index="layer", columns="head", values=column)
-    limit = float(np.abs(grid.to_numpy()).max()) or 1.0
     rows, columns = grid.shape
+    if [*grid.index] != [*range(rows)] or [*grid.columns] != [*range(columns)] or grid.isna().any(axis=None):
+        raise ValueError(
+            "a map is of all heads, from L0.H0 on, and the table lacks some; take head_damage's table without top"
+        )
+    limit = float(np.abs(grid.to_numpy()).max()) or 1.0
     figure, axis = plt.subplots(figsize=(2.2 + 0.3 * columns, 1.2 + 0.3 * rows), layout="constrained")
     bar = {"label": f"{column} ({UNITS[column]})"}
     sns.heatmap(grid, ax=axis, cmap="RdBu_r", vmin=-limit, vmax=limit, square=True, cbar_kws=bar)
@@ -197,7 +201,7 @@ def _refuse_wrong_types(prompts: object, control: object) -> None:
         if not isinstance(prompt, Prompts):
             if not (is_list(prompt) and len(prompt) == 3 and all(isinstance(part, str) for part in prompt)):
                 raise TypeError(f"prompt {i} must be (text, right answer, wrong answer), three strings, not {prompt!r}")
-            _refuse_no_unicode(f"prompt {i}", *prompt)
+            refuse_no_unicode(f"prompt {i}", *prompt)
     if control is not None:
         if not is_list(control):
             raise TypeError(f"control must be a list of texts, not {type(control).__name__}")
@@ -206,10 +210,10 @@ def _refuse_wrong_types(prompts: object, control: object) -> None:
         for i, text in enumerate(control):
             if not isinstance(text, str):
                 raise TypeError(f"control text {i} must be a string, not {type(text).__name__}")
-            _refuse_no_unicode(f"control text {i}", text)
+            refuse_no_unicode(f"control text {i}", text)
 
 
-def _refuse_no_unicode(what: str, *texts: Any) -> None:
+def refuse_no_unicode(what: str, *texts: Any) -> None:
     """Half of a surrogate pair, say, which Python's strings can hold and no tokenizer takes."""
     for text in texts:
         try:
@@ -264,6 +268,8 @@ def _as_prompts(tokenizer: Tokenizer, prompts: Sequence[Triple | Prompts]) -> li
     if not groups:
         raise ValueError(NO_PROMPTS)
     for group in groups:
+        if not group.tokens.shape[1]:
+            raise ValueError(f"the prompt {group.text[0]!r} has no token, and bos puts none first")
         if group.signs.shape[1] != 2 or (group.signs != group.signs.new_tensor([1, -1])).any():
             raise ValueError(
                 f"the {group.task} prompts do not have one right and one wrong answer each; for another "
