@@ -63,13 +63,13 @@ STUDIES = (
     ),
     Study(
         "other_ablations",
-        "the ledger with means, and with other prompts' values, in the place of heads: a quarter of an hour, and hours for SmolLM2",
+        "the ledger with means, and with other prompts' values, in the place of heads: a quarter of an hour",
         (EMBEDDED,),
         "runs/other-ablations",
     ),
     Study(
         "larger_pool",
-        "the ledger again, of four times as many prompts and episodes: a quarter of an hour, and a day for SmolLM2",
+        "the ledger again, of four times as many prompts and episodes: a quarter of an hour",
         (EMBEDDED,),
         "runs/larger-pool",
     ),
