@@ -210,6 +210,7 @@ OF_README: dict[str, Sequence[Value]] = {
     r"(?:each of|of|not|is that of) the # (?:trainings|seeds)|trainings are not #|is that of the #": [SETTINGS.seeds],
     r"the first # of the # seeds": [KEPT, SETTINGS.seeds],
     r"# trainings are": [KEPT],
+    r"On # times as many prompts": [larger_pool.TIMES],
     r"(?:One of|interval of the) #": [CONDITIONS],
     r"# times (?:smaller|larger)": [planted.SCALES[-1] / PLANTED.scale],
     r"after #, # and # heads|after # and #|after \**#\**": [GRID],

@@ -19,7 +19,9 @@ from circuitlib.ablation.top import top_heads
 from circuitlib.companion.authors import agreement, replay
 from circuitlib.companion.circuits import circuits, policy_circuits
 from circuitlib.companion.frames import best_heads, evaluation_episodes, head_rewards, say_nothing
+from circuitlib.companion.larger_pool import larger_pool
 from circuitlib.companion.learned import BUDGET
+from circuitlib.companion.other_ablations import KINDS, side_by_side
 from circuitlib.companion.paper import mechrl, paper_fractions
 from circuitlib.companion.planted import planted
 from circuitlib.companion.rival_figures import gains_over, rival_table
@@ -228,6 +230,24 @@ def test_findings(readme: str, found: dict[str, Found]) -> None:
     named: Any = priced.groupby("searcher")[["named", "oracle"]].mean()
     for searcher in ("list, in turns", "list of ioi"):
         assert named.loc[searcher, "named"] > 0.99 * named.loc[searcher, "oracle"]
+
+
+def test_a_larger_pool_and_other_ablations(readme: str) -> None:
+    run = Run(PUBLISHED[MINI])
+    larger = larger_pool(run).set_index("claim")
+    before = load_frame(run.frame_path("claims")).set_index("claim").loc[larger.index]
+    assert larger["ours"].between(before["low"], before["high"]).all()
+    row = larger.loc["docstring, after 10 heads: the headline's policy ahead of list by mean reward"]
+    assert row["verdict"] == "holds"
+    points = _points(Interval(*row[["ours", "low", "high"]]))
+    assert f"each of {len(larger)} claims is found within its interval" in readme
+    assert f"the policy is ahead of that list, by {points} points" in readme
+    beside = side_by_side(run).set_index("claim")
+    words = beside[[f"verdict_{kind}" for kind in KINDS]]
+    assert words.apply(lambda row: len({*row} - {"undecided"}), axis=1).max() == 1
+    fifty = words.loc["docstring, after 50 heads: the headline's policy ahead of list by mean reward"]
+    assert fifty.tolist() == ["holds", "undecided", "undecided"]
+    assert "no verdict on `gpt2-mini` turns into its opposite" in readme
 
 
 def test_circuits(readme: str) -> None:
