@@ -243,7 +243,7 @@ def test_a_larger_pool_and_other_ablations(readme: str) -> None:
     assert f"each of {len(larger)} claims is found within its interval" in readme
     assert f"the policy is ahead of that list, by {points} points" in readme
     beside = side_by_side(run).set_index("claim")
-    words = beside[[f"verdict_{kind}" for kind in KINDS]]
+    words: Any = beside[[f"verdict_{kind}" for kind in KINDS]]
     assert words.apply(lambda row: len({*row} - {"undecided"}), axis=1).max() == 1
     fifty = words.loc["docstring, after 50 heads: the headline's policy ahead of list by mean reward"]
     assert fifty.tolist() == ["holds", "undecided", "undecided"]
