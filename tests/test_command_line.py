@@ -257,7 +257,15 @@ def test_a_process_that_is_interrupted_says_one_line(prompts: Path, small: dict[
     pipe = prompts.with_name("pipe.csv")
     os.mkfifo(pipe)
     arguments = [sys.executable, "-m", "circuitlib", "head-damage", str(small["llama"]), str(pipe)]
-    process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # What runs in a shell's background ignores the signal, and so would what it starts.
+    process = subprocess.Popen(
+        arguments,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     writer = None
     while writer is None and process.poll() is None:
         with suppress(OSError):  # until somebody reads
