@@ -24,7 +24,7 @@ MAIN_TEXT = PATHS[:9]
 A_MINUTE = 220
 """Words that are read in one."""
 
-RERUNS = {"half a minute": 30, "a minute": 60, "two minutes": 120}
+RERUNS = {"a quarter of a minute": 15, "half a minute": 30, "a minute": 60, "two minutes": 120}
 """Bounds of how long a notebook takes to run again, in seconds."""
 
 TERMS = {
