@@ -26,6 +26,8 @@ WORKSHOP = {
     "pretrain": "train the embedded subject anew",
 }
 
+_DEVICE: dict[str, Any] = {"default": "cpu", "help": "where the model runs: cpu, or cuda, a GPU (default: %(default)s)"}
+
 PICTURES = (".png", ".pdf", ".svg")
 """What a map of heads can be written as."""
 
@@ -174,6 +176,7 @@ def _reproduce_options(commands: Any) -> None:
         help="measure all rows of a published run's tables, and train all seeds, hours or not",
     )
     parser.add_argument("--publish", action="store_true", help="for maintainers: make this run the committed one")
+    parser.add_argument("--device", **_DEVICE)
     for setting in fields(Settings):
         default = setting.default
         kind: dict[str, Any] = {"type": type(default)}
@@ -196,6 +199,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     from circuitlib.companion.settings import KEPT, PUBLISHED, Settings, published
     from circuitlib.manifest import StaleResult
     from circuitlib.subjects.checkpoints import find_checkpoint
+    from circuitlib.subjects.load import refuse_device
     from circuitlib.tasks.control_text import control_paragraphs
 
     if options.seeds is None:
@@ -206,9 +210,10 @@ def _reproduce(options: argparse.Namespace) -> int:
     if options.publish and (settings not in PUBLISHED.values() or options.notebooks):
         raise ValueError("--publish needs the settings of a published run, and all notebooks")
     output = options.output = _inside_runs(options.output or "runs/default")
-    run = Run(settings, output)
+    run = Run(settings, output, options.device)
     _to_write("--output", ROOT / output, folder=True)
     notebooks = notebooks_of(run, options.notebooks, options.full)
+    refuse_device(options.device)
     find_checkpoint(settings.subject)
     control_paragraphs(settings.text)
     try:
@@ -234,6 +239,7 @@ def _head_damage_options(commands: Any) -> None:
     parser.add_argument("--ablation", default="zero", choices=["zero", "mean"], help="what takes a head's place")
     parser.add_argument("--convention", default="folded", help=_HELP["convention"])
     parser.add_argument("--bos", default="default", help=_HELP["bos"])
+    parser.add_argument("--device", **_DEVICE)
     parser.add_argument("--top", type=int, metavar="N", help="only the N heads of the largest damage, for less work")
     parser.add_argument("--output", type=_path, help="CSV to write; printed otherwise")
     parser.add_argument(
@@ -262,7 +268,7 @@ def _head_damage(options: argparse.Namespace) -> int:
     output, plot = (path and _to_write(option, path) for option, path in outputs.items())
     prompts = read_prompts(options.prompts)
     texts = read_passages(options.control) if options.control else {}
-    subject = load_subject(options.model, options.convention, bos=options.bos)
+    subject = load_subject(options.model, options.convention, options.device, options.bos)
     refuse_lengths(subject, {place: text for place, (text, *_) in prompts.items()}, least=1)
     if texts:
         refuse_lengths(subject, texts, least=2)
@@ -317,14 +323,17 @@ def _study_options(commands: Any) -> None:
             default=study.output,
             help=f"folder inside runs/ with a run's results, or to measure them in (default: {study.output})",
         )
+        parser.add_argument("--device", **_DEVICE)
         parser.set_defaults(run=_study, study=study)
 
 
 def _study(options: argparse.Namespace) -> int:
     from circuitlib.companion.run import Run
     from circuitlib.companion.settings import PUBLISHED
+    from circuitlib.subjects.load import refuse_device
 
-    run, study = Run(PUBLISHED[options.subject], _inside_runs(options.output)), options.study
+    refuse_device(options.device)
+    run, study = Run(PUBLISHED[options.subject], _inside_runs(options.output), options.device), options.study
     _to_write("--output", ROOT / options.output, folder=True)
     print(study.in_short(study.table(run)).to_string(index=False, float_format="{:.2f}".format))
     print(f"whole: {run.folder / study.files[0]}")

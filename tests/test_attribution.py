@@ -33,7 +33,7 @@ from transformers import (
 
 from circuitlib.ablation.attribution import Attribution
 from circuitlib.ablation.engine import ZERO, Ablation, AblationKind, Engine, Scores
-from circuitlib.ablation.hooks import HOOKED, Hooks
+from circuitlib.ablation.hooks import Hooks, hooked_at_once
 from circuitlib.ablation.sweep import Sweep
 from circuitlib.paths import SUBJECTS
 from circuitlib.subjects.card import Convention
@@ -409,12 +409,13 @@ def test_whatever_mode_the_caller_is_in(neox_checkpoint: Path, mode: Callable[[]
 def test_rows_are_apart_and_taken_a_few_at_a_time(neox_checkpoint: Path, kind: AblationKind, passes: int) -> None:
     """One forward pass for all heads, and a second only for counterfactuals: what the price says."""
     subject = in_float64(load_subject(str(neox_checkpoint)))
-    prompts, sizes = ioi(subject.tokenizer, HOOKED + 3), list[int]()
+    at_once = hooked_at_once(subject)
+    prompts, sizes = ioi(subject.tokenizer, at_once + 3), list[int]()
     attribution = Attribution(subject, Ablation(kind))
     subject.bridge.add_hook("blocks.0.attn.hook_z", lambda z, hook: sizes.append(len(z)))
     together = attribution.task(prompts, LOGIT_DIFFERENCE)
-    assert sizes == [HOOKED] * passes + [3] * passes
-    for row in (0, HOOKED - 1, HOOKED, HOOKED + 2):
+    assert sizes == [at_once] * passes + [3] * passes
+    for row in (0, at_once - 1, at_once, at_once + 2):
         scores = attribution.task(prompts[row : row + 1], LOGIT_DIFFERENCE)
         assert_close(scores.damage[0], together.damage[row], atol=1e-6, rtol=0)
 

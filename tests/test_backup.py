@@ -86,7 +86,7 @@ def test_nothing_comes_after_the_last_layer(odd: Subject) -> None:
 
 def test_pieces_change_nothing(odd: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = measure_backup(odd, {IOI: [2, 8]}, COUNT, SEED)
-    monkeypatch.setattr(backup, "HOOKED", 2)
+    monkeypatch.setattr(backup, "hooked_at_once", lambda subject: 2)
     in_pieces = measure_backup(odd, {IOI: [2, 8]}, COUNT, SEED)
     assert in_pieces["most"].equals(whole["most"])
     assert np.allclose(in_pieces.drop(columns="task"), whole.drop(columns="task"), atol=1e-4)

@@ -33,7 +33,7 @@ TINY = Sizes("tiny", layers=3, heads=3, width=24, vocabulary=2048)
 
 @pytest.fixture
 def _small_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "SIDE", 256)
+    monkeypatch.setattr(machine, "SIDE", {"cpu": 256})
 
 
 @pytest.mark.usefixtures("_small_products")

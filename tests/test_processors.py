@@ -1,20 +1,27 @@
-"""What another processor's rounding changes, and what it may not: emulated ones, and policies that differ."""
+"""What another processor's rounding changes, and what it may not: emulated ones, a GPU, and policies that differ."""
 
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
+from typing import get_args
 
 import pytest
+import torch
 
+from circuitlib.ablation.estimates import Through
+from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion import frames
 from circuitlib.companion.compare import compare
+from circuitlib.companion.frames import backup, beginnings, behaviours, conventions, detections, kinds, pairs
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import KEPT, Settings
 from circuitlib.manifest import read_provenance
 from circuitlib.paths import ROOT, RUNS
+from circuitlib.tasks.control_text import Part
 
 pytestmark = pytest.mark.long
 
@@ -53,6 +60,28 @@ def test_another_processor_agrees(name: str, here: Run) -> None:
     comparison = compare(there, here)
     assert comparison["agrees"].all(), comparison.to_string()
     assert len(comparison) > 14
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_a_gpu_agrees() -> None:
+    """In all that passes through the model."""
+    output = f"runs/gpu-{os.getpid()}"
+    here, there = (Run(Settings.of(SMALL), f"{output}/{device}", device) for device in ("cpu", "cuda"))
+    studies = (behaviours, beginnings, detections, pairs, backup, conventions, kinds)
+    try:
+        for run in (here, there):
+            for part in get_args(Part):
+                for name, through in product((*run.tasks_of(part), CONTROL), (None, *get_args(Through))):
+                    run.table(name, part, through=through)
+            for study in studies:
+                study(run)
+        comparison = compare(there, here)
+        assert comparison["agrees"].all(), comparison.to_string()
+        assert len(comparison) > 4 * 10 + len(studies)
+        for path in (there.table_path("ioi", "train"), there.frame_path("pairs")):
+            assert read_provenance(path)["processor"]["gpu"] == torch.cuda.get_device_name()
+    finally:
+        shutil.rmtree(ROOT / output)
 
 
 def test_the_processor_is_recorded(here: Run) -> None:

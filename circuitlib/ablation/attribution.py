@@ -28,12 +28,12 @@ from torch import Tensor
 from circuitlib.ablation.engine import ZERO, Ablation, Heads, Scores, Tokens, refuse_prompts, refuse_tokens, some_heads
 from circuitlib.ablation.estimates import Through
 from circuitlib.ablation.hooks import (
-    HOOKED,
     Hook,
     HookedBridge,
     Score,
     control_score,
     hook_z,
+    hooked_at_once,
     hooks_of_users,
     refuse_without_heads,
     run,
@@ -88,7 +88,8 @@ class Attribution:
             raise HookedBridge(
                 f"the bridge has hooks on its backward pass ({', '.join(names)}), which could change a gradient; remove them"
             )
-        pieces = [slice(at, at + HOOKED) for at in range(0, len(tokens), HOOKED)]
+        at_once = hooked_at_once(self.subject)
+        pieces = [slice(at, at + at_once) for at in range(0, len(tokens), at_once)]
         others = [None if other is None else other[rows] for rows in pieces]
         try:
             parts = [self._of_piece(tokens[rows], o, rows, score) for rows, o in zip(pieces, others, strict=True)]

@@ -26,8 +26,8 @@ from circuitlib.subjects.load import Subject
 from circuitlib.subjects.types import Bridge
 from circuitlib.tasks import Metric, Prompts, Task
 
-HOOKED = 16
-"""Prompts in a hooked forward pass; all their logits are held at once."""
+HOOKED = {"cpu": 16, "cuda": 128}
+"""Prompts in a hooked forward pass, see :func:`hooked_at_once`; all their logits are held at once."""
 
 HeadSet = Sequence[int]
 """Heads, numbered as actions are, that are ablated together."""
@@ -68,6 +68,11 @@ class Hooks:
 
     def _sets(self, heads: Sequence[int] | None) -> list[HeadSet]:
         return [(), *((head,) for head in some_heads(heads, self.subject.heads))]
+
+
+def hooked_at_once(subject: Subject) -> int:
+    """Prompts of this subject's in a hooked forward pass, where it is."""
+    return HOOKED[subject.bridge.W_E.device.type]
 
 
 def hooked_task(
@@ -182,9 +187,9 @@ def _scores(
 ) -> Float[Tensor, "batch sets"]:
     other = ablation.other(tokens, counterfactual)
     mean = values_of(subject, ablation, None) if ablation.kind == "mean" else None
-    pieces = []
-    for first in range(0, len(tokens), HOOKED):
-        rows = slice(first, first + HOOKED)
+    pieces, at_once = [], hooked_at_once(subject)
+    for first in range(0, len(tokens), at_once):
+        rows = slice(first, first + at_once)
         values = mean or values_of(subject, ablation, None if other is None else other[rows])
         scores = [score(_ablated(subject, tokens[rows], set_, values), rows).cpu() for set_ in head_sets]
         pieces.append(torch.stack(scores, 1))
@@ -204,7 +209,7 @@ def values_of(subject: Subject, ablation: Ablation, other: Tokens | None) -> Val
         return _clean_values(subject, other)
     total: list[Tensor] = [torch.zeros(())] * subject.layers
     for tokens in ablation.reference:
-        for some in tokens.split(HOOKED):
+        for some in tokens.split(hooked_at_once(subject)):
             sums = (z.double().sum((0, 1)) for z in _clean_values(subject, some))
             total = [sum_ + more for sum_, more in zip(total, sums, strict=True)]
     count = sum(tokens.numel() for tokens in ablation.reference)

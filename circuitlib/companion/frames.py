@@ -41,7 +41,6 @@ from circuitlib.studies.transfer import measure_transfer
 from circuitlib.studies.where import measure_where, traits
 from circuitlib.subjects.beginning import NO_TOKEN
 from circuitlib.subjects.checkpoints import SMOLLM2
-from circuitlib.subjects.load import load_subject
 from circuitlib.subjects.sizes import sizes_of
 from circuitlib.tasks import TASKS, Task
 from circuitlib.tasks.behaviours import BEHAVIOURS
@@ -351,7 +350,7 @@ def conventions(run: Run) -> pd.DataFrame:
     count = closer_prompts(run)
 
     def measure(some: Sequence[str]) -> pd.DataFrame:
-        other = load_subject(run.settings.subject, other_than(run.card.convention), bos=run.settings.bos)
+        other = run.loaded(other_than(run.card.convention))
         return measure_conventions(other, _tables(run, some), count)
 
     hashes = run.table_hashes(run.main_tasks, "evaluation")

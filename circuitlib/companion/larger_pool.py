@@ -25,7 +25,7 @@ def larger_pool(run: Run) -> pd.DataFrame:
     settings = replace(of, evaluation_prompts=TIMES * of.evaluation_prompts, episodes=TIMES * of.episodes)
     return run.frame(
         "larger_pool",
-        lambda: without_seeing(Run(settings, f"{run.output}/larger"))[SHOWN],
+        lambda: without_seeing(replace(run, settings=settings, output=f"{run.output}/larger"))[SHOWN],
         verdicts.__name__,
         settings=asdict(settings),
         measured_by={what.__module__: code_of(what.__module__) for what in MEASURED_BY},

@@ -38,7 +38,10 @@ def other_ablations(run: Run) -> pd.DataFrame:
     settings = replace(run.settings, seeds=KEPT)
 
     def compute() -> pd.DataFrame:
-        runs = {kind: Run(replace(settings, ablation=kind), f"{run.output}/{kind}") for kind in KINDS}
+        runs = {
+            kind: replace(run, settings=replace(settings, ablation=kind), output=f"{run.output}/{kind}")
+            for kind in KINDS
+        }
         ledgers = [claims(one)[SHOWN].assign(ablation=kind) for kind, one in runs.items()]
         return pd.concat(ledgers, ignore_index=True)[["ablation", *SHOWN]]
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
+import torch
 
 from circuitlib.ablation.build import ROWS_AGAIN, Recipe, build_table, code_of, differs_again
 from circuitlib.ablation.check_task import why_left_out
@@ -51,7 +52,7 @@ from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import Trainer
 from circuitlib.search.trials import PricedTables
 from circuitlib.subjects.beginning import DEFAULT
-from circuitlib.subjects.card import Card, fingerprint
+from circuitlib.subjects.card import Card, Convention, fingerprint
 from circuitlib.subjects.checkpoints import local_checkpoint
 from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS
@@ -81,7 +82,8 @@ class Run:
     """Settings, and where results are read and written.
 
     output: folder of results, figures and notebooks; empty for the published ones (``data/results``,
-    ``figures``). Different subjects have folders of their own in one ``output``.
+    ``figures``). Different subjects have folders of their own in one ``output``. device: where the subject measures what is missing,
+    ``cpu`` or ``cuda``; no part of what results are of, since they are equal to rounding, but recorded beside them.
 
     Raises ``ValueError`` when settings without an output are no published run's, and ``FileNotFoundError``
     outside the checkout.
@@ -89,6 +91,7 @@ class Run:
 
     settings: Settings = field(default_factory=Settings)
     output: str = ""
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if type(self.output) is not str:
@@ -201,11 +204,22 @@ class Run:
         Raises ``StaleResult`` when it is not what the results are of, also where only what its prompts begin with has changed: that
         stands in files which :func:`circuitlib.subjects.card.fingerprint` does not hash.
         """
-        loaded = load_subject(self.settings.subject, self.settings.convention, bos=self.settings.bos)
+        loaded = self.loaded(self.settings.convention)
         stored = self._stored_card(self.folder / CARD)
         if stored and (differs := differences(stored.record(), loaded.card.record())):
             raise StaleResult(f"the results in {self.folder.name} are of another {stored.name}: {'; '.join(differs)}")
         return loaded
+
+    def loaded(self, convention: Convention) -> Subject:
+        """The subject under a convention, as its checkpoint is now. Raises what :func:`circuitlib.subjects.load.load_subject` raises."""
+        return load_subject(self.settings.subject, convention, self.device, self.settings.bos)
+
+    def _made_on(self) -> dict[str, Any]:
+        """:func:`circuitlib.manifest.made_on`, and the GPU, where the subject is on one."""
+        made = made_on()
+        if self.device != "cpu":
+            made["processor"] = made["processor"] | {"gpu": torch.cuda.get_device_name(self.device)}
+        return made
 
     @cached_property
     def card(self) -> Card:
@@ -325,7 +339,8 @@ class Run:
         with self._measures(path) as missing:
             if missing:
                 with _norms_are_held():
-                    save_table(build_table(self.subject, recipe, self.partial, progress), path)
+                    table = build_table(self.subject, recipe, self.partial, progress)
+                save_table(replace(table, provenance=table.provenance | self._made_on()), path)
         table, wanted = load_table(path), _wanted(recipe, self.card)
         differs = differences(table.provenance, wanted)
         if differs and not differences(table.provenance | {"code": ""}, wanted | {"code": ""}):
@@ -523,7 +538,7 @@ class Run:
             "ablation": self.settings.ablation,
             "inputs": inputs,
             "code": code_of(module),
-        } | made_on()
+        } | self._made_on()
 
     def _stamp_frame(
         self, path: Path, wanted: dict[str, Any], measure: Callable[[Sequence[str]], pd.DataFrame], task: str

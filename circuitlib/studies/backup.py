@@ -13,7 +13,7 @@ from scipy.special import stdtrit
 from torch import Tensor
 
 from circuitlib.ablation.attribution import Attribution
-from circuitlib.ablation.hooks import HOOKED, Hook, hook_z, hooked_scores, run
+from circuitlib.ablation.hooks import Hook, hook_z, hooked_at_once, hooked_scores, run
 from circuitlib.subjects.load import Subject
 from circuitlib.tasks import Prompts, Task
 
@@ -36,7 +36,9 @@ def measure_backup(subject: Subject, heads: Mapping[Task, Sequence[int]], count:
     def rows() -> Iterator[Row]:
         for task, these in heads.items():
             damages = hooked_scores(subject, task, count, seed, [(head,) for head in these]).damage.mean(0).tolist()
-            groups = [some for group in task.prompts(subject.tokenizer, count, seed) for some in _pieces(group)]
+            groups = [
+                some for group in task.prompts(subject.tokenizer, count, seed) for some in _pieces(subject, group)
+            ]
             scales = [_last_scale(subject, group) for group in groups]
             usual = _direct(subject, task, groups, scales, None)
             for head, damage in zip(these, damages, strict=True):
@@ -52,9 +54,9 @@ def measure_backup(subject: Subject, heads: Mapping[Task, Sequence[int]], count:
     return pd.DataFrame(rows(), columns=columns)
 
 
-def _pieces(group: Prompts) -> list[Prompts]:
+def _pieces(subject: Subject, group: Prompts) -> list[Prompts]:
     """So many prompts as are in one pass."""
-    return [group[rows] for rows in torch.arange(len(group)).split(HOOKED)]
+    return [group[rows] for rows in torch.arange(len(group)).split(hooked_at_once(subject))]
 
 
 def _last_scale(subject: Subject, group: Prompts) -> Tensor:

@@ -9,7 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from circuitlib.ablation.build import SEEDS, Measurement, Recipe
-from circuitlib.ablation.hooks import HOOKED, hooked_scores, run
+from circuitlib.ablation.hooks import hooked_at_once, hooked_scores, run
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.subjects.beginning import NO_TOKEN, beginning
 from circuitlib.subjects.checkpoints import Text
@@ -65,8 +65,9 @@ def _without_beginning(subject: Subject, text: Text, count: int) -> Int[Tensor, 
 
 def _loss(subject: Subject, tokens: Int[Tensor, "n pos"]) -> float:
     """The mean loss (nats) of these tokens but the first, after what the subject's prompts begin with."""
-    losses, first = [], torch.tensor(beginning(subject.tokenizer), dtype=tokens.dtype)
-    for some in tokens.split(HOOKED):
+    tokens = tokens.to(subject.bridge.W_E.device)
+    losses, first = [], torch.tensor(beginning(subject.tokenizer), dtype=tokens.dtype, device=tokens.device)
+    for some in tokens.split(hooked_at_once(subject)):
         begun = torch.cat([first.expand(len(some), -1), some], dim=1)
         logits = run(subject.bridge, begun)[:, len(first) : -1]
         losses.append(F.cross_entropy(logits.mT, some[:, 1:], reduction="none").mean(1))

@@ -84,12 +84,14 @@ DETECTORS: tuple[Attention | Copying, ...] = (
 def attention(subject: Subject, prompts: Prompts, looks_from: str, looks_at: str) -> Float[Tensor, "batch heads"]:
     """Each head's attention weight from one role's position to another's, prompt by prompt."""
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(subject.layers)]
-    _, cache = subject.bridge.run_with_cache(prompts.tokens, names_filter=lambda name: name in names)
+    _, cache = subject.bridge.run_with_cache(
+        prompts.tokens.to(subject.bridge.W_E.device), names_filter=lambda name: name in names
+    )
     end = torch.full((len(prompts),), prompts.last)
     source = end if looks_from == END else prompts.roles[looks_from]
     rows = torch.arange(len(prompts))
     target = prompts.roles[looks_at]
-    return torch.cat([cache[name][rows, :, source, target] for name in names], dim=1)
+    return torch.cat([cache[name][rows, :, source, target] for name in names], dim=1).cpu()
 
 
 @torch.inference_mode()
@@ -100,7 +102,8 @@ def copied(subject: Subject, tokens: Int[Tensor, " n"], sign: int) -> Bool[Tenso
     The head reads what the token has become after the first block, right after the beginning of every prompt.
     """
     bridge, columns = subject.bridge, []
-    first = torch.tensor(beginning(subject.tokenizer), dtype=tokens.dtype).expand(len(tokens), -1)
+    tokens = tokens.to(bridge.W_E.device)
+    first = torch.tensor(beginning(subject.tokenizer), dtype=tokens.dtype, device=tokens.device).expand(len(tokens), -1)
     begun = torch.cat([first, tokens[:, None]], dim=1)
     name = "blocks.0.hook_out"
     _, cache = bridge.run_with_cache(begun, names_filter=lambda hook: hook == name)
@@ -113,7 +116,7 @@ def copied(subject: Subject, tokens: Int[Tensor, " n"], sign: int) -> Bool[Tenso
             written = sign * values[:, head // shared] @ block.attn.W_O[head]
             largest = bridge.unembed(bridge.ln_final(written[:, None]))[:, 0].topk(COPIED).indices
             columns.append((largest == tokens[:, None]).any(-1))
-    return torch.stack(columns, dim=1)
+    return torch.stack(columns, dim=1).cpu()
 
 
 def detect(subject: Subject, detectors: Sequence[Attention | Copying], count: int, seed: int) -> pd.DataFrame:

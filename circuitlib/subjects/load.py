@@ -91,9 +91,12 @@ def _hashes_of_loaded(bridge: Bridge) -> dict[str, str]:
 
 
 def refuse_device(device: torch.device | str) -> None:
-    """Raise ``ValueError`` for a device on which nothing here has been tried."""
-    if str(device).partition(":")[0] not in ("cpu", "cuda"):
+    """Raise ``ValueError`` for a device on which nothing here has been tried, or that is not here."""
+    kind = str(device).partition(":")[0]
+    if kind not in ("cpu", "cuda"):
         raise ValueError(f"device must be cpu or cuda, not {str(device)!r}")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {str(device)!r}: this torch finds no CUDA device; use cpu")
 
 
 def _refuse_not_finite(bridge: Bridge, name: str) -> None:
@@ -256,12 +259,9 @@ def load_subject(
     if convention not in get_args(Convention):
         raise ValueError(f"convention must be one of {get_args(Convention)}, not {convention!r}")
     refuse_device(device)
-    device = str(device)
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device {device!r}: this torch finds no CUDA device; use cpu")
     directory = find_checkpoint(name)
     with _LOADING, _without_progress_bars():
-        bridge = _judged_bridge(name, directory, device)
+        bridge = _judged_bridge(name, directory, str(device))
         if convention == "folded":
             _fold(bridge)
     subject = subject_of(bridge, canonical_name(name), fingerprint(directory))

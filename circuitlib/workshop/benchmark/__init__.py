@@ -13,13 +13,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
+import torch
 from transformers.utils.logging import disable_progress_bar
 
 from circuitlib.manifest import made_on, save_frame
 from circuitlib.paths import RUNS
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2, local_checkpoint
-from circuitlib.workshop.benchmark.machine import REPEATS, processor, this_machine
+from circuitlib.workshop.benchmark.machine import REPEATS, this_gpu, this_machine
 
 
 def _sweeps(options: argparse.Namespace) -> Iterator[pd.DataFrame]:
@@ -33,7 +34,7 @@ def _sweeps(options: argparse.Namespace) -> Iterator[pd.DataFrame]:
             subjects[SMOLLM2] = options.positions // 4
         else:
             print(f"{SMOLLM2} is not here and is left out; `make smollm2` fetches it", flush=True)
-        yield from sweeps(subjects, options.repeats)
+        yield from sweeps(subjects, options.repeats, options.device)
 
 
 def _policies(options: argparse.Namespace) -> Iterator[pd.DataFrame]:
@@ -67,10 +68,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, (default, words) in options.items():
         words += " (default: %(default)s)"
         parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=words)
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="all by default")
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="cuda measures sweeps alone (default: %(default)s)"
+    )
+    parser.add_argument("--parts", nargs="+", choices=PARTS, help="all that the device has by default")
     words = "folder for the tables, in which this processor has one (default: runs/speed)"
     parser.add_argument("--output", type=Path, default=RUNS / "speed", help=words)
     chosen = parser.parse_args(arguments)
+    gpu = chosen.device == "cuda"
+    if gpu and not torch.cuda.is_available():
+        parser.error("--device cuda: this torch finds no CUDA device")
+    has = ["sweeps"] if gpu else list(PARTS)
+    chosen.parts = chosen.parts or has
+    if not set(chosen.parts) <= set(has):
+        parser.error(f"--parts {' '.join(chosen.parts)}: on {chosen.device} there are {', '.join(has)}")
     updates = chosen.steps // (PPOConfig.num_envs * PPOConfig.num_steps)
     if chosen.repeats < REPEATS or chosen.positions < 8 or chosen.seeds < 1:
         parser.error(f"at least --repeats {REPEATS}, --positions 8 and --seeds 1 are needed")
@@ -78,8 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--steps {chosen.steps} make {updates} updates; each turn needs one at least")
     disable_progress_bar()
     asked = {name: getattr(chosen, name) for name in options}
-    provenance = {"machine": this_machine(), "arguments": asked, **made_on()}
-    folder = chosen.output / re.sub(r"[^a-z0-9]+", "-", processor().lower())
+    provenance = {"machine": this_gpu() if gpu else this_machine(), "arguments": asked, **made_on()}
+    folder = chosen.output / re.sub(r"[^a-z0-9]+", "-", provenance["machine"]["processor"].lower())
     if chosen.parts == list(PARTS):
         print("about 40 minutes on two cores, if nothing else runs", flush=True)
     for part in chosen.parts:

@@ -22,7 +22,7 @@ from circuitlib.processes import end_with_parent
 REPEATS = 5
 """Turns that a median is of, at least."""
 
-SIDE = 2048
+SIDE = {"cpu": 2048, "cuda": 8192}
 """Of the square matrices whose product is timed."""
 
 
@@ -40,13 +40,15 @@ def interleaved(actions: dict[str, Callable[[], Any]], repeats: int) -> dict[str
 
 
 @torch.inference_mode()
-def matmul_rate(dtype: torch.dtype = torch.float32, torchs: bool = False) -> float:
-    """Operations per second of a product of two ``SIDE`` x ``SIDE`` matrices, by the library that
-    :class:`circuitlib.ablation.onednn.Linear` takes or by torch's own choice: the median of 7."""
-    left, right = torch.ones(2, SIDE, SIDE, dtype=dtype)
+def matmul_rate(dtype: torch.dtype = torch.float32, torchs: bool = False, device: str = "cpu") -> float:
+    """Operations per second of a product of two square matrices of ``SIDE`` rows, by the library that
+    :class:`circuitlib.ablation.onednn.Linear` takes or by torch's own choice: the median of 7. Random ones: a GPU is faster on constants."""
+    side, generator = SIDE[torch.device(device).type], torch.Generator().manual_seed(0)
+    left, right = torch.randn(2, side, side, generator=generator).to(device, dtype)
     linear = partial(F.linear, weight=right) if torchs else Linear(right, None, dtype)
-    seconds = interleaved({"multiply": lambda: linear(left)}, 7)["multiply"]
-    return 2 * SIDE**3 / float(np.median(seconds))
+    # Reading a number of a product waits for it.
+    seconds = interleaved({"multiply": lambda: linear(left)[0, 0].item()}, 7)["multiply"]
+    return 2 * side**3 / float(np.median(seconds))
 
 
 def processor() -> str:
@@ -58,6 +60,18 @@ def processor() -> str:
     named = found.get("model name") or platform.processor() or platform.machine()
     numbers = [f"{name} {found[key]}" for name, key in (("family", "cpu family"), ("model", "model")) if key in found]
     return ", ".join([named, *numbers, torch.backends.cpu.get_cpu_capability()])
+
+
+def this_gpu() -> dict[str, Any]:
+    """What times are taken on where that is a GPU."""
+    return {
+        "processor": torch.cuda.get_device_name(),
+        "cores": torch.cuda.get_device_properties().multi_processor_count,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "float32 matrix products, GFLOP/s": round(matmul_rate(device="cuda") / 1e9, 1),
+        "bfloat16 matrix products, GFLOP/s": round(matmul_rate(torch.bfloat16, device="cuda") / 1e9, 1),
+    }
 
 
 def this_machine() -> dict[str, Any]:

@@ -62,10 +62,10 @@ class Workload:
         return count * shape.layers * shape.heads * pass_flops(shape, length, unembedded)
 
 
-def sweeps(subjects: Mapping[str, int], repeats: int) -> Iterator[pd.DataFrame]:
+def sweeps(subjects: Mapping[str, int], repeats: int, device: str = "cpu") -> Iterator[pd.DataFrame]:
     """Every way on every workload, yielded as it grows.
 
-    subjects: names, and positions of each workload; taken under the convention ``raw``, so that all ways compute
+    subjects: names, and positions of each workload; on a ``device``, and taken under the convention ``raw``, so that all ways compute
     the same. Columns: subject, workload, prompts, positions, method, seconds (median, all heads), speedup (over
     hooks), low, high (quartiles), share (of the float32 matrix-product rate of the same minutes), error and
     exact_error (largest difference from hooks, and from hooks in float64), scale (largest size of what is
@@ -73,19 +73,23 @@ def sweeps(subjects: Mapping[str, int], repeats: int) -> Iterator[pd.DataFrame]:
     """
     rows: list[dict[str, Any]] = []
     for name, positions in subjects.items():
-        subject, double = load_subject(name, "raw"), load_subject(name, "raw")
+        subject, double = (load_subject(name, "raw", device) for _ in range(2))
         double.bridge.double()
-        model = AutoModelForCausalLM.from_pretrained(find_checkpoint(name), dtype=torch.float32).eval()
+        model = AutoModelForCausalLM.from_pretrained(find_checkpoint(name), dtype=torch.float32).eval().to(device)
         ways = {
             "sweep": by_sweep(subject),
-            **({"sweep, bfloat16": by_sweep(subject, torch.bfloat16)} if multiplies_bfloat16() else {}),
+            **(
+                {"sweep, bfloat16": by_sweep(subject, torch.bfloat16)}
+                if device != "cpu" or multiplies_bfloat16()
+                else {}
+            ),
             "hooks": by_hooks(subject),
             "transformers": by_transformers(model, batched=False),
             "transformers, batched": by_transformers(model, batched=True),
         }
         for workload in WORKLOADS:
             work = Workload.of(workload, subject.tokenizer, positions)
-            rows += _rows(subject, work, ways, work.measure(by_hooks(double)), repeats)
+            rows += _rows(subject, work, ways, work.measure(by_hooks(double)), repeats, device)
             yield pd.DataFrame(rows)
 
 
@@ -94,11 +98,13 @@ def multiplies_bfloat16() -> bool:
     return any(there for name, there in torch.cpu.get_capabilities().items() if name.endswith("bf16"))
 
 
-def _rows(subject: Subject, work: Workload, ways: dict[str, Way], exact: Tensor, repeats: int) -> list[dict[str, Any]]:
+def _rows(
+    subject: Subject, work: Workload, ways: dict[str, Way], exact: Tensor, repeats: int, device: str
+) -> list[dict[str, Any]]:
     actions: dict[str, Callable[[], Tensor]] = {method: partial(work.measure, way) for method, way in ways.items()}
-    before = matmul_rate()
+    before = matmul_rate(device=device)
     seconds = interleaved(actions, repeats)
-    rate = (before + matmul_rate()) / 2
+    rate = (before + matmul_rate(device=device)) / 2
     heads, shape = diagonal(subject.layers, subject.heads_per_layer), Shape.of(subject.bridge)
     values, quartiles = {}, {}
     for method, action in actions.items():

@@ -23,7 +23,7 @@ from circuitlib.tasks import Metric, Prompts
 OUTPUT_PROJECTIONS = (".attn.c_proj", ".self_attn.o_proj", ".attention.dense")
 """What transformers calls the output projection of attention in GPT-2, in Llama and its kin, in GPT-NeoX."""
 
-POSITIONS = 1024
+POSITIONS = {"cpu": 1024, "cuda": 1 << 14}
 """Positions in a batch of many heads side by side."""
 
 
@@ -58,30 +58,31 @@ def by_transformers(model: Any, batched: bool) -> Way:
     Either a pass per head, or, ``batched``, many heads side by side in a pass and no logit that is not read.
     """
     heads = torch.tensor(diagonal(model.config.num_hidden_layers, model.config.num_attention_heads))
+    device = model.device
 
     def scores(tokens: Tensor, score: Callable[[Tensor, Tensor], Tensor], keep: int) -> Tensor:
-        count, length = tokens.shape
+        (count, length), tokens = tokens.shape, tokens.to(device)
         pairs = torch.cartesian_prod(heads, torch.arange(count))
         groups = [pairs] if batched else pairs.split(count)
-        at_once = max(1, POSITIONS // length) if batched else HOOKED
+        at_once = max(1, POSITIONS[device.type] // length) if batched else HOOKED[device.type]
         parts = [
             score(ablated_logits(model, tokens[row], head, keep if batched else 0), row)
             for group in groups
             for head, row in (pair.T for pair in group.split(at_once))
         ]
-        return torch.cat(parts).view(len(heads), count).T
+        return torch.cat(parts).view(len(heads), count).T.cpu()
 
     def task(prompts: Prompts, metric: Metric) -> Tensor:
         def score(logits: Tensor, rows: Tensor) -> Tensor:
             last = logits[:, -1]
-            answers = last.gather(1, prompts.candidates[rows])
-            return metric.function(answers, last.logsumexp(-1), prompts.signs[rows])
+            answers = last.gather(1, prompts.candidates[rows].to(device))
+            return metric.function(answers, last.logsumexp(-1), prompts.signs[rows].to(device))
 
         return scores(prompts.tokens, score, 1)
 
     def control(spans: Tensor) -> Tensor:
         def score(logits: Tensor, rows: Tensor) -> Tensor:
-            targets = spans[rows, 1:]
+            targets = spans[rows, 1:].to(device)
             return F.cross_entropy(logits[:, :-1].mT, targets, reduction="none").mean(1)
 
         return scores(spans, score, 0)
