@@ -17,6 +17,7 @@ from circuitlib.ablation.tables import DamageTable, load_table, save_table
 from circuitlib.companion import run as runs
 from circuitlib.companion.commands import STUDIES, by_command
 from circuitlib.companion.compare import (
+    BELIEVING,
     SIGNIFICANCE,
     _rivals,
     compare,
@@ -139,6 +140,17 @@ def test_one_episode_that_turns_elsewhere_is_rounding(copied: Run) -> None:
     frame.loc[one, "found"] = np.nan
     save_frame(path, frame, read_provenance(path))
     assert compare(copied, Run())["agrees"].all()
+
+
+@pytest.mark.parametrize(("searchers", "agrees"), [(BELIEVING, True), (("halving",), False)])
+def test_of_those_that_believe_alone_what_they_measured_whole_is_not_compared(
+    searchers: tuple[str, ...], agrees: bool, copied: Run
+) -> None:
+    path = copied.folder / "rivals.parquet"
+    frame = load_frame(path)
+    frame["found"] = frame["found"].mask(frame["searcher"].str.startswith(searchers), 0.0)
+    save_frame(path, frame, read_provenance(path))
+    assert compare(copied, Run())["agrees"].all() == agrees
 
 
 def test_what_a_command_trains_need_not_play(copied: Run) -> None:

@@ -28,6 +28,10 @@ TURNED, TURNED_ANEW = 2, 4
 """In how many of a task's episodes a searcher on the axis of price may turn elsewhere; and where what it was learned on behaviours was
 learned anew. So many shares of an episode are the largest difference of what it names, finds and has measured on average."""
 
+BELIEVING = ("headwise", "belief")
+"""Searchers that go on measuring parts of heads when no measurement can change what they name any more: which, hangs on the last bits of gains of a ten-millionth of
+the largest reward, and so does whether one of them happens to be measured whole. Of them only what they name, have looked at and recall is compared."""
+
 SIGNIFICANCE = 0.01
 """Probability with which two draws of one distribution are taken for different, all conditions together."""
 
@@ -136,11 +140,11 @@ def _rivals(ours: Path, theirs: Path, same_policies: bool, episodes: int) -> lis
     ``MaskablePPO``, which a command alone trains, need not play."""
     others: tuple[str, ...] = () if same_policies else ("policy",)
     learned = [content_hash(folder / LEARNED) for folder in (ours, theirs) if (folder / LEARNED).exists()]
-    anew = ("headwise", "belief") if len(set(learned)) > 1 else ()
+    anew = BELIEVING if len(set(learned)) > 1 else ()
     means, all_ = [], []
     for folder in (ours, theirs):
         frame = load_frame(folder / "rivals.parquet").query("searcher != 'MaskablePPO'")
-        frame["found"] = frame["found"].fillna(0.0)
+        frame["found"] = frame["found"].fillna(0.0).mask(frame["searcher"].str.startswith(BELIEVING), 0.0)
         by = frame.groupby(["task", "searcher", "price"])
         all_.append(set(by.groups))
         mean = by[["named", "fresh", "found", "oracle", "measured_best", "recall"]].mean().astype(float)
