@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from circuitlib.ablation.tables import DamageTable
+from circuitlib.companion.legend import GPUS_IN_WORDS
 from circuitlib.companion.maskable import Maskable
 from circuitlib.companion.speed import RECORDED, recorded, recorded_machines
 from circuitlib.manifest import load_frame, read_provenance
@@ -203,13 +204,17 @@ def test_a_training_in_parts_is_the_whole(make_table: Callable[..., DamageTable]
 BOUNDS = {"gpt2-mini": 1e-5, "gpt2-shape": 1e-5, SMOLLM2: 1e-4}
 """How far a sweep may be from hooks in float64: SmolLM2 amplifies rounding."""
 
+ON_GPU = {"gpt2-mini": 5e-5, "gpt2-shape": 1e-5}
+"""The same on a GPU, whose products add in another order, and are as far by hooks."""
+
 
 @pytest.mark.parametrize("processor", sorted(recorded_machines("sweeps")))
 def test_recorded_sweeps_reach_what_the_project_promises(processor: str) -> None:
-    sweeps = recorded("sweeps").query("processor == @processor")
+    gpu = processor in GPUS_IN_WORDS
+    sweeps = recorded("sweeps", gpu).query("processor == @processor")
     swept = sweeps[sweeps["method"] == "sweep"].set_index(["subject", "workload"])
     for subject, rows in swept.groupby("subject"):
-        assert (rows["exact_error"] < BOUNDS[str(subject)]).all()
+        assert (rows["exact_error"] < (ON_GPU if gpu else BOUNDS)[str(subject)]).all()
         assert set(rows.index.get_level_values("workload")) == set(WORKLOADS)
     speed = swept["speedup"]
     for workload in ("ioi", "induction"):

@@ -21,6 +21,7 @@ from circuitlib.companion.circuits import circuits, policy_circuits
 from circuitlib.companion.frames import best_heads, evaluation_episodes, head_rewards, say_nothing
 from circuitlib.companion.larger_pool import larger_pool
 from circuitlib.companion.learned import BUDGET
+from circuitlib.companion.legend import processor_title
 from circuitlib.companion.other_ablations import KINDS, side_by_side
 from circuitlib.companion.paper import mechrl, paper_fractions
 from circuitlib.companion.planted import planted
@@ -335,13 +336,15 @@ def test_kinds_of_heads_rank_as_in_the_paper(readme: str) -> None:
     assert heads[negative].max() < 0
 
 
-def said_of_speed() -> list[str]:
-    """What README says of speed: ranges over processors and tasks."""
-    sweeps = recorded("sweeps")
+def said_of_speed(gpu: bool = False) -> list[str]:
+    """What README says of speed: ranges over processors or GPUs, and tasks."""
+    sweeps = recorded("sweeps", gpu)
     by = sweeps.set_index(["processor", "subject", "workload"])
     speed = by[by["method"] == "sweep"]["speedup"]
     batched = by[by["method"] == "transformers, batched"]["seconds"] / by[by["method"] == "sweep"]["seconds"]
     places = {"gpt2-mini": "on `gpt2-mini`", "gpt2-shape": "at GPT-2 small's sizes", SMOLLM2: "on SmolLM2"}
+
+    places = {subject: place for subject, place in places.items() if subject in set(sweeps["subject"])}
 
     def times(of: pd.Series, subject: str) -> tuple[str, str]:
         of = of.dropna().xs(subject, level="subject")
@@ -351,6 +354,9 @@ def said_of_speed() -> list[str]:
     said = ["{} times for tasks and {} for general damage " + place for place in places.values()]
     hooked = [words.format(*times(speed, subject)) for words, subject in zip(said, places, strict=True)]
     careful = [" and ".join(times(batched, subject)) + " " + place for subject, place in places.items()]
+    if gpu:
+        titles = " and ".join(map(processor_title, sweeps["processor"].unique()))
+        return [f"On a GPU ({titles}): {', '.join(hooked)}; beside the batches, {', '.join(careful)}."]
     processors = " and ".join(f"`{name}`" for name in sweeps["processor"].unique())
     return [
         ", ".join(hooked),
@@ -360,7 +366,7 @@ def said_of_speed() -> list[str]:
 
 
 def test_speeds(readme: str) -> None:
-    for sentence in said_of_speed():
+    for sentence in (*said_of_speed(), *said_of_speed(gpu=True)):
         assert sentence in readme, sentence
 
 

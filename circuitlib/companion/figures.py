@@ -295,23 +295,26 @@ def detector_scatter(scores: pd.DataFrame) -> Figure:
 
 
 def _name_points(axis: Axes, rows: pd.DataFrame) -> None:
-    """Head names beside their points, on the side that has room; those that would cover each other are moved apart."""
+    """Head names beside their points, on the side that has room, those of points near each other in a column beside all of them, moved apart, with a line from
+    each to its point."""
     (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
     rows = rows.sort_values("score")
     x = ((rows["score"] - left) / (right - left)).to_numpy()
     y = ((rows["reward"] - low) / (high - low)).to_numpy()
     gap = HEIGHT / (72 * axis.bbox.height / axis.figure.dpi)
     for near in np.split(np.arange(len(x)), np.flatnonzero(np.diff(x) > NEAR) + 1):
+        side, beside = ("left", x[near].max() + 0.03) if x[near].max() < 0.87 else ("right", x[near].min() - 0.03)
         for i, height in zip(near, apart(y[near], gap, 0, 1), strict=True):
-            side, shift = ("left", 0.015) if x[i] < 0.87 else ("right", -0.015)
-            axis.text(
-                x[i] + shift,
-                height,
+            axis.annotate(
                 rows["name"].iloc[i],
+                (x[i], y[i]),
+                (beside, height),
+                xycoords="axes fraction",
+                textcoords="axes fraction",
                 fontsize=SIZE,
                 ha=side,
                 va="center",
-                transform=axis.transAxes,
+                arrowprops={"arrowstyle": "-", "color": "0.6", "lw": 0.5, "shrinkA": 0, "shrinkB": 2},
             )
 
 
@@ -419,6 +422,7 @@ def claims_chart(claims: pd.DataFrame) -> Figure:
     for axis, what in ((gained, "gain of seeing"), (ahead, "difference")):
         axis.axvline(0, color=ORACLE, ls=":", lw=1)
         axis.set_xlabel(f"{what} (points of the oracle)", fontsize="small")
+    gained.locator_params(axis="x", nbins=5)
     named = [axis.get_legend_handles_labels() for axis in (beside, gained)]
     shown = {label: handle for handles, labels in named for handle, label in zip(handles, labels, strict=True)}
     legend_above(figure, [*shown.values()], [*shown], across=3)

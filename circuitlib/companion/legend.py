@@ -20,6 +20,9 @@ PROCESSORS_IN_WORDS = {
 }
 """Processors on which speed was recorded."""
 
+GPUS_IN_WORDS = {"nvidia-h200": "NVIDIA H200"}
+"""GPUs on which it was."""
+
 
 def task_title(task: str) -> str:
     """A task as figures and tables name it."""
@@ -32,8 +35,8 @@ def subject_title(subject: str) -> str:
 
 
 def processor_title(processor: str) -> str:
-    """A processor as figures name it."""
-    return PROCESSORS_IN_WORDS.get(processor, processor)
+    """A processor or GPU as figures name it."""
+    return (PROCESSORS_IN_WORDS | GPUS_IN_WORDS).get(processor, processor)
 
 
 def condition_in_words(searcher: str, trained_k: int, told: str) -> str:

@@ -15,23 +15,24 @@ from typing import Any
 
 import pandas as pd
 
+from circuitlib.companion.legend import GPUS_IN_WORDS
 from circuitlib.manifest import load_frame, read_provenance
 from circuitlib.paths import RESULTS
 from circuitlib.subjects.types import Bridge
 
 RECORDED = RESULTS / "speed"
-"""One folder per processor, each with the tables of ``python -m circuitlib benchmark``."""
+"""One folder per processor or GPU, each with the tables of ``python -m circuitlib benchmark``."""
 
 
-def recorded(name: str) -> pd.DataFrame:
-    """The committed tables of a part of the benchmark (sweeps, policies or growth) on all processors that it was
+def recorded(name: str, gpu: bool = False) -> pd.DataFrame:
+    """The committed tables of a part of the benchmark (sweeps, policies or growth) on all processors, or GPUs, that it was
     measured on, the last column naming the ``processor``."""
-    paths = sorted(RECORDED.glob(f"*/{name}.csv"))
+    paths = [path for path in sorted(RECORDED.glob(f"*/{name}.csv")) if (path.parent.name in GPUS_IN_WORDS) == gpu]
     return pd.concat([load_frame(path).assign(processor=path.parent.name) for path in paths], ignore_index=True)
 
 
 def recorded_machines(name: str) -> dict[str, dict[str, Any]]:
-    """The machines that these tables were measured on, by processor, which has a name in words (:mod:`circuitlib.companion.legend`)."""
+    """The machines that these tables were measured on, by processor or GPU, which has a name in words (:mod:`circuitlib.companion.legend`)."""
     machines = {path.parent.name: read_provenance(path)["machine"] for path in sorted(RECORDED.glob(f"*/{name}.csv"))}
     return {where: {k: v for k, v in machine.items() if k != "processor"} for where, machine in machines.items()}
 
