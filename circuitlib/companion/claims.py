@@ -169,7 +169,7 @@ def agrees(ours: Interval, paper: Interval) -> str:
 def _fractions(run: Run, evidence: _Evidence) -> Iterator[Row]:
     """What the paper has a fraction of, in the conditions that this run has: as many heads as picks, without planning."""
     summary = after_picks(summarise(evidence.evaluation, evidence.pool))
-    for (task, k, told), given in paper_fractions().items():
+    for (task, k, told), paper in paper_intervals().items():
         trained_on = task in run.training_tasks
         if task not in run.main_tasks or told not in ([task] if trained_on else [NOTHING, *run.training_tasks]):
             continue
@@ -177,14 +177,18 @@ def _fractions(run: Run, evidence: _Evidence) -> Iterator[Row]:
         row = summary.query("task == @task and signal == @told and searcher == @searcher and trained_k == @k")
         ours, n = Interval(*row[["ratio", "low", "high"]].to_numpy().squeeze(0)), row["measured"].item()
         claim = f"{task_title(task)}, {condition_in_words(searcher, k, told)}, after {n} heads"
-        paper = _of_paper(task, k, told, given)
         rests_on = ("notebook 04", "policies" if k else "tables")
         note = ("trained on" if trained_on else "never trained on") if k else f"of {run.card.heads} heads"
         yield claim, "fraction of oracle", *paper, *ours, agrees(ours, paper), *rests_on, note
 
 
+def paper_intervals() -> dict[tuple[str, int, str], Interval]:
+    """The paper's fractions of the oracle, by task, trained k and signal (:func:`circuitlib.companion.paper.paper_fractions`): on docstring with the interval of its difference
+    from the replay, which counts the paper's thirty episodes and the fifteen of its oracle; elsewhere without a width, since nothing says how much they vary."""
+    return {(task, k, told): _of_paper(task, k, told, given) for (task, k, told), given in paper_fractions().items()}
+
+
 def _of_paper(task: str, k: int, told: str, given: float) -> Interval:
-    """The paper's fraction; on docstring with the interval of its difference from the replay, which counts the paper's thirty episodes and the fifteen of its oracle."""
     if task != "docstring":
         return Interval(given, given, given)
     rows = authors.agreement().query("trained_k == @k and told == @told")

@@ -1,6 +1,6 @@
 """The figures, one function each: data in, a matplotlib figure out. Colours are safe for colour-blind readers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from textwrap import fill
 from typing import Any
@@ -19,6 +19,7 @@ from circuitlib.companion.show import PAGE, described, subject_name
 from circuitlib.companion.verdicts import MARGIN, POINT
 from circuitlib.search.episodes import NOTHING
 from circuitlib.studies.evaluate import after_picks
+from circuitlib.studies.intervals import Interval
 from circuitlib.tasks import TASKS
 
 HERE, PAPER, ORACLE = "#0072B2", "#CC79A7", "#000000"
@@ -223,9 +224,9 @@ def training_curves(history: pd.DataFrame, oracle: dict[str, float], window: int
 
 
 @described
-def signal_bars(summary: pd.DataFrame, task: str, paper: dict[tuple[str, int, str], float]) -> Figure:
+def signal_bars(summary: pd.DataFrame, task: str, paper: Mapping[tuple[str, int, str], Interval]) -> Figure:
     """A task under every signal, as many heads measured as there are picks and no planning, as fractions of the
-    oracle; beside it the paper's, by (task, trained k, signal), where it has one."""
+    oracle; beside it the paper's, by (task, trained k, signal), where it has one; each with its 95% interval, where that is known."""
     rows = after_picks(summary[(summary["task"] == task) & (summary["planned_k"] <= 1)])
     policies = rows[rows["searcher"] == "policy"].groupby("trained_k")
     figure, axes = _panels(len(policies), 3.5, sharey=True)
@@ -233,12 +234,15 @@ def signal_bars(summary: pd.DataFrame, task: str, paper: dict[tuple[str, int, st
     for axis, (k, ours) in zip(axes, policies, strict=True):
         x = np.arange(len(ours))
         axis.bar(x - 0.2, ours["ratio"], 0.38, yerr=_errors(ours, "ratio"), capsize=3, color=HERE, label=_here())
-        theirs = [paper.get((task, k, signal), np.nan) for signal in ours["signal"]]
-        axis.bar(x + 0.2, theirs, 0.38, color=PAPER, label=THEIRS, hatch="//", edgecolor="white")
+        theirs = np.array([paper.get((task, k, signal), (np.nan,) * 3) for signal in ours["signal"]])
+        ends = np.abs(theirs[:, 1:] - theirs[:, :1]).T
+        axis.bar(
+            x + 0.2, theirs[:, 0], 0.38, yerr=ends, capsize=3, color=PAPER, label=THEIRS, hatch="//", edgecolor="white"
+        )
         random = rows.loc[rows["searcher"] == "random", "ratio"].item()
         axis.axhline(random, color=HERE, ls="--", lw=1.2, label="random, here")
         if (task, 0, "none") in paper:
-            axis.axhline(paper[task, 0, "none"], color=PAPER, ls=":", lw=1.6, label="random, in the paper")
+            axis.axhline(paper[task, 0, "none"].value, color=PAPER, ls=":", lw=1.6, label="random, in the paper")
         axis.set_xticks(x, [f"told\n{'nothing' if one == 'none' else task_title(one)}" for one in ours["signal"]])
         axis.set(title=f"{task_title(task)}, trained with k={k}", ylim=(0, 1.12))
     axes[0].set_ylabel(f"best reward / oracle\nafter {rows['measured'].max()} heads measured")
