@@ -181,6 +181,21 @@ def test_what_was_learned_anew_is_compared_by_itself(copied: Run) -> None:
     }
 
 
+@pytest.mark.parametrize(("word", "agrees"), [("undecided", True), ("the other way round", False)])
+def test_a_verdict_that_rests_on_policies_may_not_turn_into_its_opposite(word: str, agrees: bool, copied: Run) -> None:
+    evaluation = load_frame(copied.frame_path("evaluation"))
+    _rewrite(copied, "evaluation", evaluation.query("seed < 4"))  # as a default run trains
+    ledger = load_frame(copied.frame_path("claims"))
+    held = ledger.query("rests_on == 'policies' and verdict == 'holds'").index
+    ledger.loc[held[0], "verdict"] = word
+    _rewrite(copied, "claims", ledger)
+    comparison = compare(replace(copied, settings=replace(copied.settings, seeds=KEPT)), Run()).set_index("result")
+    assert comparison.loc["claims, opposite verdicts", "agrees"] == agrees
+    _rewrite(copied, "claims", ledger.drop(held[0]))
+    comparison = compare(replace(copied, settings=replace(copied.settings, seeds=KEPT)), Run()).set_index("result")
+    assert comparison.loc["claims, opposite verdicts", "value"] == np.inf
+
+
 def test_a_result_of_any_kind_that_is_missing_is_noticed(copied: Run) -> None:
     gone = (
         "policy_k5.safetensors",

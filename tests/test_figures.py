@@ -491,6 +491,14 @@ def test_tables_name_the_subject_and_round() -> None:
     assert show.subject_name() == "my-subject"
 
 
+def test_a_table_does_not_lose_the_labels_of_its_rows() -> None:
+    frame = pd.DataFrame({"x": [1, 2]}, index=["a", "b"])
+    with pytest.raises(ValueError, match=r"index no name, so that they would be left out: \['a', 'b'\]"):
+        show.html_table(frame)
+    assert "<td>a</td>" in show.html_table(frame.rename_axis("y")).data
+    assert "<td>2</td>" in show.html_table(pd.DataFrame({"x": [1, 2]})).data
+
+
 def test_tables_name_tasks_as_prose_does_and_fold_rows() -> None:
     index = pd.Index(["ioi", "random", "agreement"], name="trained_k")
     frame = pd.DataFrame({"greater_than": [1, 2, 3]}, index=index)

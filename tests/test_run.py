@@ -109,8 +109,7 @@ def test_reading_loads_no_model(public: Run, monkeypatch: pytest.MonkeyPatch) ->
     def refuse(*arguments: object, **options: object) -> None:
         raise AssertionError("a model is loaded")
 
-    for module in (run, frames):
-        monkeypatch.setattr(module, "load_subject", refuse)
+    monkeypatch.setattr(run, "load_subject", refuse)
     anew = Run.of({"subject": public.settings.subject})
     assert anew.policies()
     for frame in (frames.heads, claims.claims, frames.conventions, frames.rivals):
@@ -211,6 +210,21 @@ def test_a_table_that_other_code_made_is_measured_again_on_a_few_rows(checkpoint
     restamp(path, old | {"seed": 9})
     with pytest.raises(StaleResult, match=r"code is '0123456789abcdef'.*seed is 9"):
         mine.table("ioi", "train")
+
+
+def test_a_table_of_other_packages_text_is_refused_by_their_names(checkpoint: Path, elsewhere: Path) -> None:
+    mine = Run(Settings(str(checkpoint), evaluation_prompts=32, control="docstrings"), "runs/mine")
+    table, path = mine.table("control", "evaluation"), mine.table_path("control", "evaluation")
+    versions = table.provenance["versions"]
+    old = table.provenance | {"code": "0123456789abcdef", "versions": versions | {"numpy": "1.0", "sympy": "1.0"}}
+    save_table(replace(table, damage=table.damage + 1, provenance=old), path)
+    said = r"\(made with other versions of numpy, sympy, and its text is docstrings of such packages: install those of constraints"
+    with pytest.raises(StaleResult, match=said):
+        mine.table("control", "evaluation")
+    for same in (versions, [versions, versions]):
+        save_table(replace(table, damage=table.damage + 1, provenance=old | {"versions": same}), path)
+        with pytest.raises(StaleResult, match=r"its rows by up to 1\.0e\+00$"):
+            mine.table("control", "evaluation")
 
 
 STEPS, UPDATES = 800, 2

@@ -86,7 +86,16 @@ def test_every_comparison_has_one_word(name: str) -> None:
     counts = {word: int(count) for word, count in re.findall(r"\*([a-z ]+)\* in (\d+)", said)}
     assert counts == {word: words.count(word) for word in set(words)}
     assert f"{len(drawn)} comparisons" in said
-    assert len(re.findall(r"k=\d, after \d+", said)) == counts.get("gains", 0)
+    over_zeros, over_turned = said.split("Over turned signs")
+    assert len(re.findall(r"k=\d, after \d+", over_zeros)) == counts.get("gains", 0)
+    turned = rows.query("searcher == 'policy' and shown == 'flipped' and measured in (10, 20, 50)")
+    gained = [gains(*ends) == "gains" for ends in turned[["effect_low", "effect_high", "ratio"]].to_numpy()]
+    assert len(re.findall(r"k=\d, after \d+", over_turned)) == sum(gained)
+    fewer = gain_sentences("a model", rows, ["greater_than"])
+    assert (
+        f"{(drawn['task'] != 'greater_than').sum()} comparisons (without greater-than, where no head stands out)"
+        in fewer
+    )
 
 
 def test_planted_rewards_in_words() -> None:

@@ -32,6 +32,9 @@ BELIEVING = ("headwise", "belief")
 """Searchers that go on measuring parts of heads when no measurement can change what they name any more: which, hangs on the last bits of gains of a ten-millionth of
 the largest reward, and so does whether one of them happens to be measured whole. Of them only what they name, have looked at and recall is compared."""
 
+OPPOSITES = ({"consistent", "inconsistent"}, {"holds", "the other way round"}, {"gains", "loses"})
+"""Verdicts (:mod:`circuitlib.companion.verdicts`) that say the contrary of each other."""
+
 SIGNIFICANCE = 0.01
 """Probability with which two draws of one distribution are taken for different, all conditions together."""
 
@@ -63,6 +66,7 @@ def compare(run: Run, other: Run) -> pd.DataFrame:
         elif ours.suffix == ".csv":
             found = _stored_difference(ours, theirs, exact)
             frames += [] if found is None else [_by_difference(name, found)]
+            frames += [_verdicts(ours, theirs)] if name == "claims.csv" and not exact else []
         elif ours.name.startswith("training_k") and same_policies:
             frames.append(_by_difference(name, _histories(ours, theirs)))
     rivals = _rivals(*folders, same_policies, run.settings.episodes) if "rivals.parquet" in both else []
@@ -89,6 +93,18 @@ def _stored_difference(ours: Path, theirs: Path, exact: bool) -> float | None:
         if not any(map(len, both)):
             return None
     return frame_difference(*both)
+
+
+def _verdicts(ours: Path, theirs: Path) -> Row:
+    """Of claims that rest on policies: how many verdicts are each other's opposites, of which there must be none; fewer or other seeds may well turn one to or from
+    ``undecided``. Infinite where other claims are made."""
+    here, there = (
+        load_frame(path).query("rests_on == 'policies'").set_index("claim")["verdict"] for path in (ours, theirs)
+    )
+    opposed = [{here.get(claim), word} in OPPOSITES for claim, word in there.items()]
+    return _by_difference(
+        "claims, opposite verdicts", sum(opposed) if set(here.index) == set(there.index) else INFINITE, 0
+    )
 
 
 def frame_difference(here: pd.DataFrame, there: pd.DataFrame) -> float:

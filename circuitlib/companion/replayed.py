@@ -49,8 +49,9 @@ def beside_the_paper() -> pd.DataFrame:
 
 
 def first_claims() -> pd.DataFrame:
-    """The ledger's rows about GPT-2 small itself. Columns: claim, unit, paper, ours, low, high (of ours), verdict."""
-    columns = ["claim", "unit", "paper", "ours", "low", "high", "verdict"]
+    """The ledger's rows about GPT-2 small itself. Columns: claim, unit, paper, ours, low, high (of ours), difference_low, difference_high (of the interval from
+    which the verdict follows, where the paper has a number: it counts the few episodes of both), verdict."""
+    columns = ["claim", "unit", "paper", "ours", "low", "high", "difference_low", "difference_high", "verdict"]
     return pd.DataFrame([*_fractions(), *_lists(), *_gains()], columns=columns)
 
 
@@ -64,7 +65,7 @@ def _fractions() -> Iterator[tuple[object, ...]]:
         ours = curves.loc[(row.searcher, row.trained_k, row.told, shown)]
         claim = f"docstring, {condition_in_words(row.searcher, row.trained_k, row.told)}, after 50 heads"
         numbers = (row.paper_share, ours["ratio"], ours["low"], ours["high"])
-        yield claim, "fraction of oracle", *numbers, verdicts.agreement(row.low, row.high)
+        yield claim, "fraction of oracle", *numbers, row.low, row.high, verdicts.agreement(row.low, row.high)
 
 
 def _lists() -> Iterator[tuple[object, ...]]:
@@ -73,7 +74,8 @@ def _lists() -> Iterator[tuple[object, ...]]:
     for row in rows[rows["searcher"].isin(RIVALS)].itertuples():
         claim = f"docstring, after 20 heads: the headline's policy finds more than {row.searcher}, which finds {100 * row.ratio:.0f}%"
         numbers = (row.behind, row.behind_low, row.behind_high)
-        yield claim, "fraction of oracle, paired", None, *numbers, verdicts.beats(row.behind_low, row.behind_high)
+        word = verdicts.beats(row.behind_low, row.behind_high)
+        yield claim, "fraction of oracle, paired", None, *numbers, None, None, word
 
 
 def _gains() -> Iterator[tuple[object, ...]]:
@@ -82,10 +84,5 @@ def _gains() -> Iterator[tuple[object, ...]]:
     for row in rows.itertuples():
         claim = f"{task_title(row.task)}, {condition_in_words(row.searcher, row.trained_k, row.told)}: what seeing its rewards gains in 50 heads"
         numbers = (row.effect, row.effect_low, row.effect_high)
-        yield (
-            claim,
-            "fraction of oracle, paired",
-            None,
-            *numbers,
-            verdicts.gains(row.effect_low, row.effect_high, row.ratio),
-        )
+        word = verdicts.gains(row.effect_low, row.effect_high, row.ratio)
+        yield claim, "fraction of oracle, paired", None, *numbers, None, None, word

@@ -178,7 +178,7 @@ def transfer_table(transfer: pd.DataFrame, policies: Sequence[str] = ("policy k=
                 other: _cell(gain, gains(*gain[1:], means[other].value) if other == f"{policy}, blind" else "")
                 for other, gain in more.items()
             }
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns).rename_axis("searcher")
 
 
 def rival_table(summary: pd.DataFrame, price: int, what: str = "ratio", without: Collection[str] = ()) -> pd.DataFrame:

@@ -359,7 +359,7 @@ class Run:
             with _norms_are_held():
                 again = differs_again(self.subject, recipe, table)
             if not again <= self.settings.rounding:  # what is not a number is refused, too
-                return [f"the code has changed, and its rows by up to {again:.1e}"]
+                return [f"the code has changed, and its rows by up to {again:.1e}{_other_versions(table)}"]
             restamp(path, table.provenance | {"code": wanted["code"]})
             return []
 
@@ -376,7 +376,8 @@ class Run:
             with _norms_are_held():
                 again = 0.0 if differs else differs_again(self.subject, recipe, committed)
             if not again <= self.settings.rounding:  # what is not a number is refused, too
-                differs = [f"rows measured again differ from the committed ones by up to {again:.1e}"]
+                apart = f"rows measured again differ from the committed ones by up to {again:.1e}"
+                differs = [apart + _other_versions(committed)]
             if differs:
                 raise StaleResult(f"{path.name} cannot be taken: {'; '.join(differs)}")
             save_table(replace(committed, provenance=wanted), path)
@@ -606,6 +607,15 @@ def _committed(read: Callable[[Path], Read], path: Path) -> Read:
         return read(path)
     except StaleResult as reason:
         raise ValueError(f"{path} is committed, and corrupt: restore it, as with git ({reason})") from None
+
+
+def _other_versions(table: DamageTable) -> str:
+    """What is said where a table is refused of packages that it was measured with: the control text is read from them."""
+    then, now = table.provenance["versions"], made_on()["versions"]
+    places = then if type(then) is list else [then]
+    other = [name for name in now if any(versions.get(name) != now[name] for versions in places)]
+    text = ", and its text is docstrings of such packages" if table.provenance.get("text") == "docstrings" else ""
+    return f" (made with other versions of {', '.join(other)}{text}: install those of constraints.txt)" if other else ""
 
 
 @contextmanager

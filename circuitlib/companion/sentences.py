@@ -3,7 +3,7 @@
 Every function returns Markdown, a point a line; what a verdict is comes from :mod:`circuitlib.companion.verdicts`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,6 +12,7 @@ from circuitlib.companion.legend import task_title
 from circuitlib.companion.verdicts import CEILING, gains
 from circuitlib.companion.verdicts import agreement as verdict
 from circuitlib.search.env import BUDGET
+from circuitlib.search.episodes import NOTHING
 
 SHOWN = {"seeing": "seeing its rewards", "blind": "seeing zeros", "flipped": "with their signs turned"}
 """What a policy is shown, in a sentence."""
@@ -61,27 +62,37 @@ def replay_sentences(replay: pd.DataFrame) -> str:
     return as_list(lines)
 
 
-def gain_sentences(title: str, rows: pd.DataFrame) -> str:
-    """How many conditions have which word of what seeing gains a policy that draws its picks, and the most that any interval reaches.
+def gain_sentences(title: str, rows: pd.DataFrame, without: Collection[str] = ()) -> str:
+    """How many conditions have which word of what seeing gains a policy that draws its picks, and the most that any interval reaches; and where
+    it gains over rewards with their signs turned.
 
-    rows: of :func:`circuitlib.companion.seeing.seeing`."""
-    chosen: Any = rows[
-        (rows["searcher"] == "policy") & (rows["shown"] == "blind") & rows["measured"].isin((10, 20, BUDGET))
-    ]
-    words = [gains(*ends) for ends in chosen[["effect_low", "effect_high", "ratio"]].to_numpy()]
+    rows: of :func:`circuitlib.companion.seeing.seeing`. without: tasks of which a fraction says nothing, which are not counted."""
+    drawn = rows[(rows["searcher"] == "policy") & rows["measured"].isin((10, 20, BUDGET)) & ~rows["task"].isin(without)]
+    chosen: Any = drawn[drawn["shown"] == "blind"]
+    turned: Any = drawn[drawn["shown"] == "flipped"]
+    words, turned_words = (
+        [gains(*ends) for ends in some[["effect_low", "effect_high", "ratio"]].to_numpy()] for some in (chosen, turned)
+    )
     counts = listed(f"*{word}* in {count}" for word, count in pd.Series(words).value_counts().sort_index().items())
-    gain = [
-        f"{task_title(row.task)} told {task_title(row.told)}, k={row.trained_k}, after {row.measured}"
-        for row, word in zip(chosen.itertuples(), words, strict=True)
-        if word == "gains"
-    ]
     changed = chosen.loc[chosen["measured"] == BUDGET, "changed"].mean()
+    left = f" (without {listed(map(task_title, without))}, where no head stands out)" if len(without) else ""
     return as_list(
         [
-            f"**{title}**, {len(chosen)} comparisons: {counts}. Seeing gains on: {'; '.join(gain) or 'none'}. No single interval "
-            f"reaches above {100 * chosen['effect_high'].max():.1f} points. Blind, they measure other heads in {percent(changed)} of {BUDGET} picks."
+            f"**{title}**, {len(chosen)} comparisons{left}: {counts}. Seeing gains on: {_where(chosen, words)}. No single interval "
+            f"reaches above {100 * chosen['effect_high'].max():.1f} points. Blind, they measure other heads in {percent(changed)} of {BUDGET} picks. "
+            f"Over turned signs seeing gains on: {_where(turned, turned_words)}."
         ]
     )
+
+
+def _where(rows: Any, words: Sequence[str]) -> str:
+    """The conditions in which something is gained."""
+    gained = (row for row, word in zip(rows.itertuples(), words, strict=True) if word == "gains")
+    said = [
+        f"{task_title(row.task)} told {'nothing' if row.told == NOTHING else task_title(row.told)}, k={row.trained_k}, after {row.measured}"
+        for row in gained
+    ]
+    return "; ".join(said) or "none"
 
 
 def planted_sentences(control: pd.DataFrame, learned: float, blinded: float) -> str:

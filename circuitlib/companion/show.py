@@ -14,10 +14,11 @@ import seaborn as sns
 from IPython import get_ipython
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
+from pandas.api.types import is_integer_dtype
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from circuitlib.companion.legend import PROCESSORS_IN_WORDS, SEARCHERS, SUBJECTS_IN_WORDS, TASKS_IN_WORDS
+from circuitlib.companion.legend import GPUS_IN_WORDS, PROCESSORS_IN_WORDS, SEARCHERS, SUBJECTS_IN_WORDS, TASKS_IN_WORDS
 from circuitlib.manifest import written_whole
 from circuitlib.paths import FIGURES, RUNS
 
@@ -32,7 +33,13 @@ PAGE = 7.6
 HEADINGS = {"trained_k": "trained with k", "planned_k": "planned with k", "over static prior, %": "over the list, %"}
 """Columns whose names are not those of prose."""
 
-WORDS = TASKS_IN_WORDS | SUBJECTS_IN_WORDS | PROCESSORS_IN_WORDS | {key: kind.title for key, kind in SEARCHERS.items()}
+WORDS = (
+    TASKS_IN_WORDS
+    | SUBJECTS_IN_WORDS
+    | PROCESSORS_IN_WORDS
+    | GPUS_IN_WORDS
+    | {key: kind.title for key, kind in SEARCHERS.items()}
+)
 """What stands in tables for words of the code."""
 
 PUBLISHES = "CIRCUITLIB_PUBLISHES"
@@ -155,7 +162,9 @@ def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "", first: C
     """A table for reading: the subject (or ``subject``, where the table is of another) in its caption, named
     indices as columns and others left out, tasks and columns as prose names them, floats with ``digits`` decimals, missing values empty.
 
-    first: rows of the index that are shown at once, the others folded below, all of them where it is empty; by default all are shown."""
+    first: rows of the index that are shown at once, the others folded below, all of them where it is empty; by default all are shown.
+
+    Raises ``ValueError`` for labels of rows that have no name."""
     if first is not None:
         others = ~frame.index.isin(list(first))
         shown, folded = (html_table(frame[rows], digits, subject).data for rows in (~others, others))
@@ -163,6 +172,10 @@ def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "", first: C
         more = f"<details><summary>{what}</summary>{folded}</details>" if others.any() else ""
         return HTML(f"{shown if len(first) else ''}{more}")
     named = [name for name in frame.index.names if name is not None]
+    if not named and not is_integer_dtype(frame.index):
+        raise ValueError(
+            f"rows have labels and the index no name, so that they would be left out: {list(frame.index[:3])}, ..."
+        )
     form = f"{{:z.{digits}f}}".format
     words = frame.reset_index(named).rename(columns=HEADINGS | WORDS).rename_axis(columns=None)
     words = words.rename(columns=lambda name: name.replace("_", " ") if isinstance(name, str) else name)
