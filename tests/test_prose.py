@@ -53,9 +53,6 @@ POOL, EPISODES = SETTINGS.evaluation_prompts, SETTINGS.episodes
 WORTH = 1 / intervals.left_over(EPISODES, POOL)
 """Episodes that share no prompt which as many as are played are worth."""
 
-CONDITIONS = (2 * len(SETTINGS.training_tasks) + MAIN + FURTHER) * len(CANDIDATES) * 3
-"""Tasks with the signals that they are played with, policies, and numbers of heads, of what seeing gains."""
-
 GRID = {*MEASURED, *SIZES}
 """Heads measured, or kept, at which things are recorded."""
 
@@ -211,7 +208,6 @@ OF_README: dict[str, Sequence[Value]] = {
     r"the first # of the # seeds": [KEPT, SETTINGS.seeds],
     r"# trainings are": [KEPT],
     r"On # times as many prompts": [larger_pool.TIMES],
-    r"(?:One of|interval of the) #": [CONDITIONS],
     r"# times (?:smaller|larger)": [planted.SCALES[-1] / PLANTED.scale],
     r"after #, # and # heads|after # and #|after \**#\**": [GRID],
     r"at #% after #": [{5, 100}],

@@ -512,7 +512,7 @@ def said_of_the_replay() -> list[str]:
         f"Seeing is worth {gain('docstring', 10)} points after ten heads and {gain('docstring', 50)} after fifty, and is worse in "
         f"{int(blind['worse'])} of 15 episodes; with all signs turned it finds {-100 * flipped['effect']:.1f} points more",
         f"Blind, it measures other heads in {100 * blind['changed']:.0f}% of its fifty picks",
-        f"Blind, it then measures other heads in {100 * greedy[10]:.0f}% of its first ten picks and {100 * greedy[50]:.0f}% of fifty",
+        f"Blind, it then measures other heads in {100 * greedy[10]:.0f}% of its picks after ten and in {100 * greedy[50]:.0f}% after fifty",
         f"On induction, which it was trained on (10 episodes of an earlier run), seeing gains {gain('induction', 50)} points",
         f"The paper reports {100 * paper['paper_share']:.0f}% on 30 other episodes; a difference as large as that from the replay's "
         f"{100 * paper['share']:.0f}% has p = {paper['p']:.2f}",
