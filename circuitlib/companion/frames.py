@@ -37,6 +37,7 @@ from circuitlib.studies.heads import head_rewards as rewards_of_tables
 from circuitlib.studies.kinds import measure_kinds
 from circuitlib.studies.pairs import measure_pairs
 from circuitlib.studies.priced_contest import RIVAL_ESTIMATES, priced_contest
+from circuitlib.studies.readable import measure_readable
 from circuitlib.studies.transfer import measure_transfer
 from circuitlib.studies.where import measure_where, traits
 from circuitlib.subjects.beginning import NO_TOKEN
@@ -229,6 +230,29 @@ def rivals(run: Run) -> pd.DataFrame:
         reference=reference_hash(run),
         learned=learned_hash(run),
         behaviours=run.table_hashes(known, "train"),
+    )
+
+
+def readable(run: Run) -> pd.DataFrame:
+    """What seeing its rewards is worth to a reader that knows the training tasks alone, on every task; see
+    :func:`circuitlib.studies.readable.measure_readable`."""
+    settings = run.settings
+    by_part: dict[Part, Sequence[str]] = {"evaluation": run.tasks, "train": run.training_tasks}
+
+    def compute() -> pd.DataFrame:
+        evaluation, training = (
+            {name: PricedTables(run.table(name, part), run.table(CONTROL, part)) for name in names}
+            for part, names in by_part.items()
+        )
+        chosen = settings.episodes, settings.penalty, settings.evaluation_prompts
+        return measure_readable(evaluation, training, *chosen)
+
+    return run.frame(
+        "readable",
+        compute,
+        measure_readable.__module__,
+        settings={"episodes": settings.episodes, "penalty": settings.penalty},
+        tables={part: run.table_hashes((*names, CONTROL), part) for part, names in by_part.items()},
     )
 
 
