@@ -76,7 +76,7 @@ def test_a_reader_gains_where_heads_pay_together(make_table: Callable[..., Damag
     assert list(rows["task"].unique()) == ["docstring"]
     assert len(rows) == len(RULES) * len(PRICES) * len(SCORES)
     assert (rows["seeing"] - rows["blind"]).to_numpy() == pytest.approx(rows["effect"].to_numpy())
-    last: pd.DataFrame = rows.query("price == 50 and score == 'named'")
+    last: pd.DataFrame = rows.query("price == 20 and score == 'named'")
     assert (last["seeing"] > 0.99).all()
     early = rows.query("price == 10 and score == 'found' and rule == 'ucb'").iloc[0]
     assert early["effect"] > 0.9

@@ -24,7 +24,7 @@ from circuitlib.studies.evaluate import by_seed
 from circuitlib.studies.intervals import fraction
 from circuitlib.studies.priced import Player, priced
 
-PRICES = (5, 10, 20, 50)
+PRICES = (5, 10, 20)
 """In heads measured on all prompts of an episode."""
 
 RULES: tuple[Literal["ucb", "thompson"], ...] = ("ucb", "thompson")
