@@ -99,10 +99,11 @@ def readable_sentences(title: str, rows: pd.DataFrame) -> str:
     """What the reader by upper bounds has of each task's oracle, seeing and blind, and what seeing gains it.
 
     rows: of :func:`circuitlib.companion.frames.readable`, at one price and of one score."""
+    chosen: Any = rows[rows["rule"] == "ucb"]
     said = [
         f"{task_title(row.task)} {percent(row.seeing)} seeing, {percent(row.blind)} blind, "
         f"{points(row.effect, row.effect_low, row.effect_high)} points, *{gains(row.effect_low, row.effect_high, row.blind)}*"
-        for row in rows[rows["rule"] == "ucb"].itertuples()
+        for row in chosen.itertuples()
     ]
     return as_list([f"**{title}**: {'; '.join(said)}."])
 
