@@ -116,6 +116,12 @@ def ways_table(rows: pd.DataFrame, measured: int) -> pd.DataFrame:
     return chosen.assign(cell=starred).pivot_table("cell", "way", "task", aggfunc="first", sort=False)
 
 
+def readable_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """What seeing gains the reader of :func:`circuitlib.companion.frames.readable`, as in :func:`gain_table`: rows tasks, columns numbers of heads measured."""
+    chosen = _gains(rows.assign(ratio=rows["blind"]))
+    return chosen.pivot_table("cell", "task", "measured", aggfunc="first", sort=False).sort_index(axis=1)
+
+
 def _gains(chosen: pd.DataFrame) -> pd.DataFrame:
     """With a ``cell``: the gain in points of the oracle, its interval, its word."""
     ends = chosen[["effect", "effect_low", "effect_high", "ratio"]].to_numpy()

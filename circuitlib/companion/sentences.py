@@ -95,19 +95,6 @@ def _where(rows: Any, words: Sequence[str]) -> str:
     return "; ".join(said) or "none"
 
 
-def readable_sentences(title: str, rows: pd.DataFrame) -> str:
-    """What the reader by upper bounds has of each task's oracle, seeing and blind, and what seeing gains it.
-
-    rows: of :func:`circuitlib.companion.frames.readable`, at one price and of one score."""
-    chosen: Any = rows[rows["rule"] == "ucb"]
-    said = [
-        f"{task_title(row.task)} {percent(row.seeing)} seeing, {percent(row.blind)} blind, "
-        f"{points(row.effect, row.effect_low, row.effect_high)} points, *{gains(row.effect_low, row.effect_high, row.blind)}*"
-        for row in chosen.itertuples()
-    ]
-    return as_list([f"**{title}**: {'; '.join(said)}."])
-
-
 def planted_sentences(control: pd.DataFrame, learned: float, blinded: float) -> str:
     """At which scales and noises of planted rewards a policy has learned to read, by both bars, and where seeing gains it something.
 

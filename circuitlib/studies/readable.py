@@ -1,71 +1,59 @@
 """Do rewards tell anything? What seeing them is worth to a reader that knows what the training tasks paid, and nothing else.
 
-That a policy finds as much blind may mean that it does not search, or that there is nothing to be read. Here the reader is a Gaussian over all heads
-together, of the training tasks' prompts (:mod:`circuitlib.search.correlated`): each answer says what to expect of the other heads. What it gains by seeing
-can be had from its rewards by one that knows no more than the policy does.
+That a policy finds as much blind may mean that it does not search, or that there is nothing to be read. Here the reader is a Gaussian over all heads together, of the
+training tasks' prompts (:class:`circuitlib.search.correlated.Gaussian`): what one head pays says what to expect of the others. It measures whole heads, as policies do, and
+is set beside the order that it begins with, which looks at nothing. What it gains can be had from its rewards by one that knows no more than the policy does.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import product
-from typing import Literal
+from collections.abc import Mapping
 
 import pandas as pd
 import torch
-from torch import Generator, Tensor
-from torch.nn.functional import one_hot
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from circuitlib.ablation.tables import reward
-from circuitlib.search.correlated import Correlated, Gaussian
-from circuitlib.search.meter import Meter
+from circuitlib.search.correlated import BOUND, Gaussian
+from circuitlib.search.episodes import BATCH
+from circuitlib.search.oracle import best_reward
 from circuitlib.search.trials import PricedTables, draw_trials
-from circuitlib.studies.contest import DRAWS
-from circuitlib.studies.evaluate import by_seed
 from circuitlib.studies.intervals import fraction
-from circuitlib.studies.priced import Player, priced
 
-PRICES = (5, 10, 20)
-"""In heads measured on all prompts of an episode."""
-
-RULES: tuple[Literal["ucb", "thompson"], ...] = ("ucb", "thompson")
-"""Measure the head of the largest upper bound, or that is best in a draw."""
-
-SCORES = ("named", "found")
-"""The reward of the head that it would name, and, the paper's, the largest of heads measured whole (nothing before the first)."""
+MEASURED = (5, 10, 20, 50)
+"""Heads measured after which both are compared; all of them, where the subject has fewer."""
 
 
-@dataclass(frozen=True)
-class Blind(Correlated):
-    """Measures what it would if every head paid what is expected of it, whatever heads pay; and names by what it measured."""
-
-    def search(self, meter: Meter, budget: float | int, generator: Generator) -> None:
-        """See :class:`circuitlib.search.searchers.Searcher`."""
-        expected = Meter(self.belief.mean.expand(meter.episodes, meter.batch, -1))
-        super().search(expected, budget, generator)
-        _Following(self.belief, self.rule, self.name, order=iter(expected.log.head.T)).search(meter, budget, generator)
-
-
-@dataclass(frozen=True)
-class _Following(Correlated):
-    """Measures heads in an order that is given, one of each episode at a time."""
-
-    order: Iterator[Tensor] = field(kw_only=True)
-
-    def _keys(self, mean: Tensor, covariance: Tensor, generator: Generator) -> Tensor:
-        return one_hot(next(self.order), mean.shape[1]).float()
-
-
-def readers(training: Mapping[str, PricedTables], penalty: float) -> Iterator[Player]:
-    """The reader by upper bounds and by Thompson sampling, seeing and blind with the same random numbers.
-
-    training: by task, the tables that policies are trained on. penalty: lambda."""
+def belief_of(training: Mapping[str, PricedTables], penalty: float) -> Gaussian:
+    """What the training tasks lead to expect: of the rewards of as many prompts of each, whose control loss is the mean over spans."""
     fewest = min(len(tables.damage) for tables in training.values())
     rows = [reward(x.damage.damage, x.general.damage.mean(0), penalty)[:fewest] for x in training.values()]
-    belief = Gaussian.of(torch.stack(rows))
-    for rule in RULES:
-        for seed in range(DRAWS if rule == "thompson" else 1):
-            yield Player(rule, Correlated(belief, rule, rule), seed)
-            yield Player(f"{rule}, blind", Blind(belief, rule, f"{rule}, blind"), seed)
+    return Gaussian.of(torch.stack(rows))
+
+
+def seeing_order(belief: Gaussian, rewards: Float[Tensor, "e h"], count: int) -> Int[Tensor, "e count"]:
+    """The first ``count`` heads that the reader measures in each episode: always the head of the largest upper bound, ``BOUND`` standard deviations above what is
+    expected of it, given all rewards so far."""
+    episodes, heads = rewards.shape
+    mean, covariance = belief.mean.expand(episodes, -1), belief.covariance.repeat(episodes, 1, 1)
+    each, measured, order = torch.arange(episodes), torch.zeros(episodes, heads, dtype=torch.bool), []
+    for _ in range(count):
+        head = _bounds(mean, covariance).masked_fill(measured, -torch.inf).argmax(1)
+        measured[each, head] = True
+        order.append(head)
+        column = covariance[each, head]
+        gain = column / (column[each, head] + belief.noise**2 / BATCH)[:, None]
+        mean = mean + gain * (rewards[each, head] - mean[each, head])[:, None]
+        covariance = covariance - gain[:, :, None] * column[:, None]
+    return torch.stack(order, 1)
+
+
+def blind_order(belief: Gaussian, count: int) -> Int[Tensor, " count"]:
+    """The heads of the largest upper bounds before anything is measured: the order of a reader that looks at nothing."""
+    return _bounds(belief.mean[None], belief.covariance[None])[0].argsort(descending=True, stable=True)[:count]
+
+
+def _bounds(mean: Float[Tensor, "e h"], covariance: Float[Tensor, "e h h"]) -> Float[Tensor, "e h"]:
+    return mean + BOUND * covariance.diagonal(dim1=1, dim2=2).clamp(min=0).sqrt()
 
 
 def measure_readable(
@@ -75,21 +63,22 @@ def measure_readable(
     penalty: float,
     pool: int,
 ) -> pd.DataFrame:
-    """What each reader has of every task's oracle at each of ``PRICES``, seeing and blind on the same episodes.
+    """What the reader finds on each task, seeing and blind, on the same episodes.
 
-    Columns: task, rule (``ucb`` or ``thompson``), price, score (of ``SCORES``), seeing, blind (fractions of the oracle), effect, effect_low, effect_high (of the
-    difference, its 95% interval), rests_on (``policies`` throughout, because one that adapts may turn elsewhere on a rounding).
+    Columns: task, measured (heads), seeing, blind (best reward so far as a fraction of the oracle), effect, effect_low, effect_high (of the difference, its 95% interval),
+    rests_on (``policies`` throughout, because one that adapts may turn elsewhere on a rounding).
 
     evaluation, training: tables by task. episodes: of each task. penalty: lambda. pool: prompts that a task's episodes are drawn from."""
-    players, rows = list(readers(training, penalty)), []
+    belief, rows = belief_of(training, penalty), []
     for task, tables in evaluation.items():
-        played = priced(draw_trials(tables, episodes, penalty), players, PRICES)
-        for rule, price, score in product(RULES, PRICES, SCORES):
-            at = played[played["price"] == price].fillna({"found": 0.0})
-            seeing, blind = (by_seed(at[at["searcher"] == name], score) for name in (rule, f"{rule}, blind"))
-            oracle = by_seed(at[at["searcher"] == rule], "oracle")[0]
+        rewards = draw_trials(tables, episodes, penalty).rewards
+        most, oracle = min(max(MEASURED), rewards.shape[1]), best_reward(rewards).numpy()
+        orders = seeing_order(belief, rewards, most), blind_order(belief, most).expand(episodes, -1)
+        best = [rewards.gather(1, order).cummax(1).values.numpy() for order in orders]
+        for count in sorted({min(count, most) for count in MEASURED}):
+            seeing, blind = (found[None, :, count - 1] for found in best)
+            ratios = [fraction(found, oracle, pool).value for found in (seeing, blind)]
             gain = fraction(seeing, oracle, pool, against=blind)
-            found = {name: fraction(one, oracle, pool).value for name, one in (("seeing", seeing), ("blind", blind))}
-            names = {"task": task, "rule": rule, "price": price, "score": score}
-            rows.append(names | found | dict(zip(("effect", "effect_low", "effect_high"), gain, strict=True)))
-    return pd.DataFrame(rows).assign(rests_on="policies")
+            rows.append((task, count, *ratios, *gain))
+    columns = ["task", "measured", "seeing", "blind", "effect", "effect_low", "effect_high"]
+    return pd.DataFrame(rows, columns=columns).assign(rests_on="policies")
