@@ -147,7 +147,7 @@ def test_a_stop_keeps_the_rows_that_were_measured(
     assert provenance["versions"]["torch"] == torch.__version__
 
 
-@pytest.mark.parametrize("wrong", [["--repeats", "4"], ["--steps", "399"], ["--parts", "all"]])
+@pytest.mark.parametrize("wrong", [["--repeats", "4"], ["--steps", "399"], ["--parts", "all"], ["--device", "tpu"]])
 def test_what_cannot_be_measured_is_refused(
     wrong: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -259,3 +259,14 @@ def test_recorded_tables_say_what_they_were_measured_on() -> None:
         assert {"sweeps"} <= parts <= set(PARTS)
     whole = [folder for folder in RECORDED.iterdir() if all((folder / f"{part}.csv").is_file() for part in PARTS)]
     assert whole, "everything was measured on one processor at least"
+
+
+def test_a_gpu_that_is_not_here_and_what_one_has_not_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for there, said in ((False, "this torch finds no CUDA device"), (True, "--parts growth: on cuda there are sweeps")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        with pytest.raises(SystemExit):
+            main(["--device", "cuda", "--parts", "growth", "--output", str(tmp_path)])
+        assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+import torch
 
 from circuitlib import __main__ as command
 from circuitlib.companion import authors, explore, planted, reproduce
@@ -203,6 +204,21 @@ def test_a_run_s_place_is_refused_before_it(
             assert f"--output {place} is there and is no folder" in line
     finally:
         place.unlink()
+
+
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [("tpu", "must be cpu or cuda, not 'tpu'"), ("cuda", "this torch finds no CUDA device; use cpu")],
+)
+def test_a_device_that_is_not_here_is_refused_before_anything(
+    device: str, said: str, prompts: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    place = f"runs/test-device-{os.getpid()}"
+    for name in ("reproduce", *(study.command for study in STUDIES)):
+        assert said in _said([name, "--output", place, "--device", device], capsys)
+    assert said in _said(["head-damage", "gpt2-mini", str(prompts), "--device", device], capsys)
+    assert not (ROOT / place).exists()
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
