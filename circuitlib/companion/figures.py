@@ -139,6 +139,7 @@ def head_maps(heads: pd.DataFrame, tasks: Sequence[str], heads_per_layer: int) -
         label = f"mean reward ({unit}; red: needed)" if axis is axes[-1] else ""
         _map(axis, rewards.reshape(layers, heads_per_layer), label)
         axis.set(title=task_title(task), xlabel="head")
+        axis.tick_params(axis="y", left=axis is axes[0])  # elsewhere they would touch the numbers of the bar before
     axes[0].set(ylabel="layer")
     return figure
 
