@@ -69,8 +69,8 @@ STUDIES = (
     ),
     Study(
         "larger_pool",
-        "the ledger again, of four times as many prompts and episodes: a quarter of an hour",
-        (EMBEDDED,),
+        "the ledger again, of four times as many prompts and episodes: a quarter of an hour; of SmolLM2 half a day, or with --device cuda an hour",
+        tuple(PUBLISHED),
         "runs/larger-pool",
     ),
     Study(
