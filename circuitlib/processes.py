@@ -3,7 +3,7 @@
 import os
 import pickle
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context, parent_process
 from threading import Thread
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ Value = TypeVar("Value")
 
 def in_processes(call: Callable[..., Value], jobs: Sequence[tuple[Any, ...]]) -> list[Value]:
     """``call(*job)`` of each job, in their order, in as many new processes as torch may use cores here, each on one core; on one
-    core, or for one job, here. An error cancels the jobs that have not begun.
+    core, or for one job, here. After an error, or an interrupt, no further job begins.
 
     A new process imports all anew, some seconds, and sees nothing of this one but what it is given; a script that comes here needs
     ``if __name__ == "__main__":``, as for every process that Python spawns.
@@ -25,12 +25,18 @@ def in_processes(call: Callable[..., Value], jobs: Sequence[tuple[Any, ...]]) ->
         return [call(*job) for job in jobs]
     # Pickled here: multiprocessing would hand over every tensor in shared memory, with a file of its own.
     packed = [pickle.dumps((call, job)) for job in jobs]
+    futures: list[Future[Value]] = []
+    running: set[Future[Value]] = set()
     with ProcessPoolExecutor(count, get_context("spawn"), _begin) as pool:
-        try:
-            return list(pool.map(_unpacked, packed))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        for job in packed:
+            # A job that waits in the pool's own queue could not be called back.
+            if len(running) == count:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+            futures.append(pool.submit(_unpacked, job))
+            running.add(futures[-1])
+        return [future.result() for future in futures]
 
 
 def end_with_parent() -> None:

@@ -87,11 +87,11 @@ def test_every_searcher_that_measures_all_heads_names_one_of_them(by_hand: Subje
         RandomSearcher(),
         StaticPrior(torch.arange(heads).flip(0)),
         LayersByReward(layers),
-        Verified(GRADIENT, "verify"),
-        Halving(heads, "halving"),
+        Verified(GRADIENT),
+        Halving(heads),
         PolicySearcher(ActorCritic(2, heads, 8, 0), np.zeros(2, dtype=np.float32)),
-        Correlated(Gaussian.of(rows["damage"]), "thompson", "Thompson"),
-        Correlated(Gaussian.of(rows["damage"]), "ucb", "upper bounds", GRADIENT),
+        Correlated(Gaussian.of(rows["damage"]), "thompson"),
+        Correlated(Gaussian.of(rows["damage"]), "ucb", GRADIENT),
         LookAhead(believer),
         LookAhead(believer, thompson=True),
         *(PricedPolicy(policy, believer) for policy in taught.policies.values()),
@@ -100,7 +100,7 @@ def test_every_searcher_that_measures_all_heads_names_one_of_them(by_hand: Subje
     for searcher in searchers:
         meter = trials.meter()
         searcher.search(meter, heads + 3, torch.Generator().manual_seed(0))
-        assert int(meter.log.naming(heads)[1][0, -1]) in KNOWN, searcher.name
+        assert int(meter.log.naming(heads)[1][0, -1]) in KNOWN, searcher
 
 
 def test_the_known_circuit_is_faithful_and_complete_and_others_are_not(by_hand: Subject) -> None:

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def test_vector_single_and_searcher_play_the_same_episodes(data: st.DataObject) 
                 if not 0 <= action < heads:
                     with pytest.raises(InvalidAction, match=f"0 to {heads - 1}"):
                         env.step(action)
-            with pytest.raises(InvalidAction, match=f"0 and {heads - 1}"):
+            with pytest.raises(InvalidAction, match=f"0 to {heads - 1}"):
                 vector.measure(np.array(actions)[:, None])
             actions = [action % heads for action in actions]
         measured = vector.measure(np.array(actions)[:, None])[:, 0]
@@ -159,25 +160,43 @@ def test_vector_single_and_searcher_play_the_same_episodes(data: st.DataObject) 
 def test_what_is_not_a_head_per_episode_is_refused(source: TableEpisodes, actions: object) -> None:
     vector = HeadAblationVectorEnv(source, 2)
     before, _ = vector.reset(seed=0)
-    with pytest.raises(InvalidAction, match="2 of the integers 0 to 11"):
+    with pytest.raises(InvalidAction, match="2 episodes need a head each, integers from 0 to 11"):
         vector.step(actions)
     assert (vector.step(np.array([3, 4]))[0][:, :2] == before[:, :2]).all()
     env = HeadAblationEnv(source)
     env.reset(seed=0)
     for action in (1.0, np.array([1]), [1], None, True, -1, 12):
-        with pytest.raises(InvalidAction, match="1 of the integers 0 to 11"):
+        with pytest.raises(InvalidAction, match="1 episodes need a head each, integers from 0 to 11"):
             env.step(action)
 
 
-def test_steps_before_a_reset_and_after_the_end_are_refused(source: TableEpisodes) -> None:
+@pytest.mark.parametrize(
+    "heads", [[[0.0], [1.0]], [[0]], [0, 1], [[0], [1, 2]], [[[0]], [[1]]], [[True], [False]], None, "ab"]
+)
+def test_what_is_not_heads_of_every_episode_is_not_measured(source: TableEpisodes, heads: Any) -> None:
+    vector = HeadAblationVectorEnv(source, 2)
+    vector.reset(seed=0)
+    with pytest.raises(InvalidAction, match="2 episodes need a row of heads each, integers from 0 to 11"):
+        vector.measure(heads)
+    assert vector.measure(np.array([[3, 4], [4, 3]])).shape == (2, 2)
+    assert vector.measure(np.zeros((2, 0), dtype=int)).shape == (2, 0)
+
+
+def test_before_a_reset_and_after_the_end_nothing_is_played_or_measured(source: TableEpisodes) -> None:
     for env in (HeadAblationEnv(source, 1), HeadAblationVectorEnv(source, 1, 1, autoreset=False)):
-        action = 0 if isinstance(env, HeadAblationEnv) else np.array([0])
-        with pytest.raises(ResetNeeded, match="call reset"):
-            env.step(action)
-        env.reset(seed=0)
-        env.step(action)
-        with pytest.raises(ResetNeeded, match="call reset"):
-            env.step(action)
+        calls: list[Callable[[], object]] = [
+            partial(env.step, 0 if isinstance(env, HeadAblationEnv) else np.array([0]))
+        ]
+        if isinstance(env, HeadAblationVectorEnv):
+            calls.append(partial(env.measure, np.array([[0]])))
+        for ended in (False, True):
+            for call in calls:
+                with pytest.raises(ResetNeeded, match="call reset"):
+                    call()
+            if not ended:
+                env.reset(seed=0)
+                for call in reversed(calls):
+                    call()
 
 
 def test_the_budget_follows_the_heads(source: TableEpisodes, make_table: Callable[..., DamageTable]) -> None:
@@ -298,12 +317,10 @@ def test_an_episode_is_a_mean_of_rows(make_table: Callable[..., DamageTable]) ->
     expected = task.damage.mean(0) - 0.5 * control.damage.mean(0)
     assert np.allclose(episode.rewards, expected.numpy(), atol=1e-6)
     assert (episode.task, episode.signal.tolist()) == ("ioi", [1.0])
-    many = TableEpisodes([make_table("ioi"), make_table("pronoun")], control)
-    rows = many.draw_rows("pronoun", np.random.default_rng(7))
-    again = np.random.default_rng(7)
-    prompts = make_table("pronoun").damage[again.choice(64, 32, replace=False)]
-    spans = control.damage[again.choice(32, 32, replace=False)]
-    assert np.allclose(rows, prompts - spans, atol=1e-6)
+    many, again = make_table("pronoun"), np.random.default_rng(7)
+    episode = TableEpisodes([many], control).draw(np.random.default_rng(7))
+    prompts, spans = (table.damage[again.choice(len(table), 32, replace=False)] for table in (many, control))
+    assert np.allclose(episode.rewards, (prompts - spans).mean(0), atol=1e-6)
 
 
 def test_live_rewards_equal_table_and_hooks(odd: Subject, tmp_path: Path) -> None:
@@ -320,6 +337,19 @@ def test_live_rewards_equal_table_and_hooks(odd: Subject, tmp_path: Path) -> Non
     general = hooked_control(subject, spans, sets).numpy().mean(0)
     expected = (task[0] - task[1:]) - (general[1:] - general[0])
     assert np.allclose(rewards[[4, 11]], expected, atol=1e-4)
+
+
+def test_live_episodes_of_nothing_are_refused(odd: Subject) -> None:
+    task = TASKS["ioi"]
+    for penalty in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="penalty must be finite"):
+            LiveEpisodes(odd, [task], penalty=penalty)
+    with pytest.raises(ValueError, match="batch must be at least 1, not 0"):
+        LiveEpisodes(odd, [task], batch=0)
+    with pytest.raises(ValueError, match="at least one: none"):
+        LiveEpisodes(odd, [])
+    with pytest.raises(ValueError, match="must be different, and at least one: ioi, ioi"):
+        LiveEpisodes(odd, [task, task])
 
 
 def test_live_environment_draws_fresh_prompts(odd: Subject) -> None:

@@ -27,7 +27,7 @@ def episodes() -> torch.Tensor:
 
 def test_evaluation_by_brute_force(episodes: torch.Tensor) -> None:
     order = torch.tensor([5, 3, 0, 1, 2, 4, 6, 7, 8, 9, 10, 11])
-    frame = evaluate("ioi", episodes, [Entry(StaticPrior(order), "ioi")], measured=(1, 4), picks=12)
+    frame = evaluate("ioi", episodes, [Entry("list", StaticPrior(order), "ioi")], measured=(1, 4), picks=12)
     assert set(frame["measured"]) == {1, 4, 12}
     for row in frame.itertuples():
         episode = episodes[int(row.episode)].mean(0).tolist()  # type: ignore[arg-type]
@@ -40,7 +40,7 @@ def test_evaluation_by_brute_force(episodes: torch.Tensor) -> None:
 def test_a_subject_with_few_heads_is_evaluated_to_its_last(episodes: torch.Tensor) -> None:
     """50 picks of 5 candidates, and 50 heads to be measured, of 12."""
     policy = PolicySearcher(ActorCritic(2, 12, 16, 0), signal_of(("induction", "ioi")), 5)
-    entries = [Entry(RandomSearcher()), Entry(policy, "none", 3, 1, 5)]
+    entries = [Entry("random", RandomSearcher()), Entry("policy", policy, "none", 3, 1, 5)]
     frame = evaluate("ioi", episodes, entries)
     counts = frame.groupby("searcher")["measured"].agg(lambda x: sorted(set(x)))
     assert counts["random"] == [1, 5, 10, 12]
@@ -56,20 +56,20 @@ def test_an_overspent_budget_is_an_error(episodes: torch.Tensor) -> None:
                 meter.measure(torch.zeros(meter.episodes, 1, dtype=torch.int64))
             super().search(meter, budget, generator)
 
-    with pytest.raises(ValueError, match=r"random spent 7.0 of a budget of 4"):
-        evaluate("ioi", episodes, [Entry(Spendthrift())], measured=(1, 4), picks=2)
+    with pytest.raises(ValueError, match=r"spendthrift spent 7.0 of a budget of 4"):
+        evaluate("ioi", episodes, [Entry("spendthrift", Spendthrift())], measured=(1, 4), picks=2)
 
 
 @pytest.mark.parametrize("measured", [(0,), (-1,), (1, float("nan"))])
 def test_nothing_is_recorded_before_the_first_head(episodes: torch.Tensor, measured: tuple[int, ...]) -> None:
     # Where annotations are checked, too, what is no number of heads is refused as such.
     with pytest.raises((ValueError, TypeCheckError), match=r"after at least 1 head measured|Expected type: .*\[int\]"):
-        evaluate("ioi", episodes, [Entry(RandomSearcher())], measured)
+        evaluate("ioi", episodes, [Entry("random", RandomSearcher())], measured)
 
 
 def test_a_head_never_reached_is_missing_not_zero() -> None:
     episodes = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])[:, None]
-    frame = evaluate("ioi", episodes, [Entry(StaticPrior(torch.arange(3)))], measured=(1,), picks=1)
+    frame = evaluate("ioi", episodes, [Entry("list", StaticPrior(torch.arange(3)))], measured=(1,), picks=1)
     assert frame["reached_90"].isna().tolist() == [False, True]
     assert summarise(frame, None)["reached_90_share"].item() == 0.5
 

@@ -63,6 +63,7 @@ def test_defaults_are_the_papers() -> None:
         ("num_minibatches", 7, "num_minibatches must divide"),
         ("num_minibatches", 400, "of two steps or more"),
         ("total_timesteps", 100, "must hold one update"),
+        ("adam_eps", 0.0, "adam_eps must be more than 0"),
     ],
 )
 def test_bad_settings_are_refused(field: str, value: float, message: str) -> None:
@@ -158,8 +159,9 @@ def test_planning_takes_the_best_of_the_untried(source: TableEpisodes) -> None:
         assert drawn.shape == (3, min(5, 12 - pick))
         taken = best_of(env, drawn)
         assert (np.take_along_axis(env.action_masks(), drawn, 1) == 1).all()
+        measured = env.measure(drawn)
         observation, paid, _, _, _ = env.step(taken)
-        assert (paid == env.measure(drawn).max(1)).all()
+        assert (paid == measured.max(1)).all()
     assert not env.action_masks().any()
 
 

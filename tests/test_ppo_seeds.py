@@ -1,7 +1,7 @@
 """Many seeds side by side learn what each learns alone; training stops and goes on; policies are kept in files."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +47,19 @@ def test_the_fast_twin_learns_what_the_plain_one_learns(source: TableEpisodes, c
         for row, other in zip(mine, history, strict=True):
             assert row.pop("task") == other.pop("task")
             assert row == pytest.approx(other, rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("setting", [field.name for field in fields(PPOConfig) if isinstance(field.default, float)])
+def test_every_setting_may_be_as_small_as_is_accepted(source: TableEpisodes, setting: str) -> None:
+    """Both twins learn the same from it, and weights stay numbers."""
+    config = replace(SHORT, **{setting: 1e-12 if setting == "adam_eps" else 0.0})  # type: ignore[arg-type]
+    trainer = Trainer(source, config, [0])
+    fast, (plain, history) = trainer.train()[0], train(source, config, 0)
+    for a, b in zip(fast.parameters(), plain.parameters(), strict=True):
+        assert a.isfinite().all()
+        assert_close(a, b, atol=1e-2 if setting == "adam_eps" else 1e-5, rtol=0)
+    for row, other in zip(trainer.history, history, strict=True):
+        assert row["value_loss"] == pytest.approx(other["value_loss"], rel=1e-2 if setting == "adam_eps" else 1e-4)
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import torch
 from drawing import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.integrate import quad
+from scipy.stats import norm
 from torch.distributions import Normal
 
 from circuitlib.ablation.tables import DamageTable
@@ -76,10 +79,9 @@ def test_trials_are_the_episodes_of_training(make_table: Callable[..., DamageTab
     trials = draw_trials(PricedTables(task, control, {"x": (3, estimate, general)}), 3, 0.5, first_seed=7)
     source, same = TableEpisodes([task], control, 0.5), TableEpisodes([estimate], general, 0.5)
     for i in range(3):
-        rows = torch.from_numpy(source.draw_rows("ioi", np.random.default_rng(7 + i)))
-        torch.testing.assert_close(trials.rows[i], rows)
-        estimated = torch.from_numpy(same.draw_rows("ioi", np.random.default_rng(7 + i)))
-        torch.testing.assert_close(trials.estimates["x"].rewards[i], estimated)
+        for rows, episodes in ((trials.rows, source), (trials.estimates["x"].rewards, same)):
+            expected = torch.from_numpy(episodes.draw(np.random.default_rng(7 + i)).rewards)
+            torch.testing.assert_close(rows[i].mean(0), expected)
     again = draw_trials(PricedTables(task, control), 3, 0.5, first_seed=7)
     assert torch.equal(again.rows, trials.rows)
     assert torch.equal(trials.some(torch.tensor([2, 0])).rewards, trials.rewards[[2, 0]])
@@ -143,7 +145,7 @@ def test_posterior_is_bayes_on_a_grid(seed: int) -> None:
         spread = ((grid - expected).square() * weight).sum().sqrt()
         assert after.expected[at].item() == pytest.approx(expected.item(), abs=5e-4)
         assert after.spread[at].item() == pytest.approx(spread.item(), rel=2e-3)
-    again = after.given(Readings(*(torch.zeros_like(x) for x in (readings.count, readings.mean, readings.mean))))
+    again = after.given(Readings(torch.zeros_like(readings.count), torch.zeros_like(readings.mean)))
     torch.testing.assert_close(again.expected, after.expected)
 
 
@@ -168,7 +170,7 @@ def test_knowledge_gradient_by_simulation() -> None:
     """What naming is expected to gain by n of an episode's pairs, drawn many times, if it is then known of which component a head is."""
     belief, g, draws = some_belief(1), torch.Generator().manual_seed(1), 100_000
     nothing = torch.zeros(1, HEADS)
-    now, found = belief.expected[0], gains(belief, Readings(nothing.long(), nothing, nothing))[0]
+    now, found = belief.expected[0], gains(belief, Readings(nothing.long(), nothing))[0]
     for head in (int(now.argmax()), 0, 5, 11):
         others = torch.cat([now[:head], now[head + 1 :]]).max()
         which = torch.multinomial(belief.log_weight[0, head].exp(), draws, replacement=True, generator=g)
@@ -184,6 +186,33 @@ def test_knowledge_gradient_by_simulation() -> None:
             assert found[head, column].item() == pytest.approx(expected.item(), abs=6e-3)
 
 
+def test_gains_too_small_for_single_precision_are_told_apart() -> None:
+    """Of heads ever further behind the best, against an integral whose integrand is nowhere negative, to gains of 1e-13."""
+    belief, deviation, noise = some_belief(3), 0.02, 0.1
+    mean = torch.linspace(0, 0.15, HEADS)[None, :, None].expand(-1, -1, 2)
+    known = replace(
+        belief,
+        mean=mean,
+        deviation=torch.full((1, HEADS, 2), deviation),
+        log_weight=torch.full((1, HEADS, 2), 0.5).log(),
+        noise=torch.full((1, HEADS), noise),
+    )
+    nothing = torch.zeros(1, HEADS)
+    found, (best, second) = gains(known, Readings(nothing.long(), nothing))[0], mean[0, :, 0].topk(2).values.tolist()
+    smallest = np.inf
+    for head, column in product(range(HEADS), range(len(AMOUNTS))):
+        error = noise**2 * (1 / AMOUNTS[column] - 1 / BATCH)
+        moves = deviation**2 / np.sqrt(deviation**2 + error)
+        behind = (best - (second if head == HEADS - 1 else mean[0, head, 0].item())) / moves
+        expected = moves * quad(lambda z, least: (z - least) * norm.pdf(z), behind, behind + 20, args=(behind,))[0]
+        if expected > 1e-13:
+            smallest = min(smallest, expected)
+            assert found[head, column].item() == pytest.approx(expected, rel=1e-4)
+        else:
+            assert found[head, column] < 2e-13
+    assert smallest < 1e-11, "so that rounding to single precision would tell"
+
+
 def test_a_blind_policy_knows_what_it_has_tried() -> None:
     """It is shown counts as they are, and means as they were expected; so it does not go on with one head for ever."""
     seen: list[Readings] = []
@@ -191,7 +220,7 @@ def test_a_blind_policy_knows_what_it_has_tried() -> None:
     class Curious(Headwise):
         def forward(self, observations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             heads = observations[:, GLOBALS:].unflatten(1, (HEADS, PER_HEAD))
-            seen.append(Readings((BATCH * heads[..., 9]).round().long(), heads[..., 10], heads[..., 10]))
+            seen.append(Readings((BATCH * heads[..., 9]).round().long(), heads[..., 10]))
             return super().forward(observations)
 
     trials, believer = drawn(5, 3), Believer(Prior(0), LAYERS)
@@ -303,7 +332,7 @@ def test_features_do_not_depend_on_the_scale() -> None:
 def observation_of(trials: Trials, seed: int, heads: int = HEADS, layers: int = LAYERS) -> torch.Tensor:
     belief = Believer(Prior(0), layers).belief(trials.estimates)
     nothing = torch.zeros(len(trials.rows), heads)
-    readings = Readings(nothing.long(), nothing, nothing)
+    readings = Readings(nothing.long(), nothing)
     left = torch.full((len(trials.rows),), 100)
     return observe(belief, readings, allowed(readings, left, BATCH), left / 100, layers)
 
@@ -359,6 +388,19 @@ def test_the_environment_is_the_meter() -> None:
     raise AssertionError("an episode did not end")
 
 
+def test_trials_that_do_not_fit_are_refused(make_table: Callable[..., DamageTable]) -> None:
+    some, fewer = drawn(5, 3), drawn(6, 2)
+    beliefs = [Believer(Prior(0), LAYERS).belief(trials.estimates) for trials in (some, fewer)]
+    for trials, believed in (([some, fewer], beliefs), ([some], beliefs), ([some], beliefs[1:])):
+        with pytest.raises(ValueError, match="all of as many episodes"):
+            PricedEnv(trials, believed, LAYERS, num_envs=1, budget=5)
+    with pytest.raises(ValueError, match="a budget of 1 pays for nothing beside the estimates, which cost 1"):
+        PricedEnv([some], beliefs[:1], LAYERS, num_envs=1, budget=1)
+    tables = PricedTables(make_table("ioi"), make_table("control"))
+    with pytest.raises(ValueError, match="penalty must be finite, not nan"):
+        draw_trials(tables, 1, float("nan"))
+
+
 def test_training_finds_more_than_it_began_with_and_repeats() -> None:
     """A few updates on planted trials: the same seed learns the same, and what is known in the end does not fall."""
     trials, prior = [drawn(seed, 32, task=f"task {seed}") for seed in range(4)], Prior(0)
@@ -382,7 +424,7 @@ def test_correlated_belief_by_brute_force() -> None:
     rows = torch.stack([drawn(seed, 1).rows[0] for seed in (10, 11)])
     gaussian = Gaussian.of(rows)
     meter = trials.meter()
-    Correlated(gaussian, "ucb", "ucb").search(meter, 2, torch.Generator())
+    Correlated(gaussian, "ucb").search(meter, 2, torch.Generator())
     log = meter.log
     seen, heads = [], log.head[0].tolist()
     count = dict[int, int]()
@@ -403,7 +445,7 @@ def test_priced_by_hand() -> None:
     order, rewards = torch.arange(HEADS), trials.rewards
     players = [
         Player("list", StaticPrior(order)),
-        Player("attribution", Verified(GRADIENT, "verify")),
+        Player("attribution", Verified(GRADIENT)),
         Player("random", RandomSearcher(), seed=3),
     ]
     frame = priced(trials, players, prices=(1, 3, 5))

@@ -1,6 +1,7 @@
 """Work in processes: the same values in the same order, each process on one core, errors as they are."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -34,6 +35,56 @@ def test_values_come_back_in_order_from_processes_of_one_core() -> None:
 def test_an_error_is_the_callers() -> None:
     with pytest.raises(ZeroDivisionError):
         in_processes(divmod, [(1, 1), (1, 0), (2, 1)])
+
+
+def leave_a_mark(folder: str, i: int) -> None:
+    """A job: says that it began, and takes its time."""
+    (Path(folder) / str(i)).touch()
+    time.sleep(1.5)
+    if i == 0:
+        raise ArithmeticError
+
+
+def test_after_an_error_nothing_further_begins(tmp_path: Path) -> None:
+    """Those that are under way, as many as there are cores, end as they do; the pool's own queue would begin one more."""
+    program = (
+        "import sys, torch; sys.path.insert(0, sys.argv[2]); import test_processes as t; torch.set_num_threads(2)\n"
+    )
+    program += "if __name__ == '__main__': t.in_processes(t.leave_a_mark, [(sys.argv[1], i) for i in range(6)])"
+    file, marks = tmp_path / "works.py", tmp_path / "marks"
+    file.write_text(program)
+    marks.mkdir()
+    ended = subprocess.run(
+        [sys.executable, str(file), str(marks), str(Path(__file__).parent)], capture_output=True, text=True, check=False
+    )
+    assert "ArithmeticError" in ended.stderr
+    assert sorted(path.name for path in marks.iterdir()) in (["0", "1"], ["0", "1", "2"]), "2 where 1 ended first"
+
+
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_after_an_interrupt_nothing_further_begins(whole_group: bool, tmp_path: Path) -> None:
+    """Of this process alone, and of all of them, as a terminal interrupts."""
+    program = (
+        "import sys, torch; sys.path.insert(0, sys.argv[2]); import test_processes as t; torch.set_num_threads(2)\n"
+    )
+    program += "if __name__ == '__main__': t.in_processes(t.leave_a_mark, [(sys.argv[1], i) for i in range(1, 7)])"
+    file, marks = tmp_path / "works.py", tmp_path / "marks"
+    file.write_text(program)
+    marks.mkdir()
+    parent = subprocess.Popen(
+        [sys.executable, str(file), str(marks), str(Path(__file__).parent)],
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    began = time.monotonic()
+    while len(list(marks.iterdir())) < 2 and time.monotonic() - began < 50:
+        time.sleep(0.02)
+    if whole_group:
+        os.killpg(parent.pid, signal.SIGINT)
+    else:
+        parent.send_signal(signal.SIGINT)
+    assert parent.wait(timeout=30) != 0
+    assert sorted(path.name for path in marks.iterdir()) == ["1", "2"]
 
 
 def test_a_single_job_and_a_single_core_need_no_process() -> None:

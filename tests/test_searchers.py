@@ -60,11 +60,11 @@ def searchers() -> list[Searcher]:
         PolicySearcher(eager(), NOTHING, greedy=True),
         PolicySearcher(eager(), NOTHING, candidates=5),
         LayersByReward(torch.tensor([2, 0, 1])),
-        Verified("gradient", "attribution"),
-        Halving(8, "halving"),
-        Halving(4, "halving from attribution", "gradient", always=(0, 5)),
-        Correlated(Gaussian.of(drawn_rows(7)), "thompson", "Thompson"),
-        Correlated(Gaussian.of(drawn_rows(7)), "ucb", "upper bounds", "gradient"),
+        Verified("gradient"),
+        Halving(8),
+        Halving(4, "gradient", always=(0, 5)),
+        Correlated(Gaussian.of(drawn_rows(7)), "thompson"),
+        Correlated(Gaussian.of(drawn_rows(7)), "ucb", "gradient"),
         LookAhead(Believer(Prior(0), LAYERS)),
         LookAhead(Believer(Prior(0), LAYERS), thompson=True),
         PricedPolicy(Headwise(0), Believer(Prior(0), LAYERS)),
@@ -180,8 +180,6 @@ def test_meter_by_brute_force(data: st.DataObject) -> None:
             paid_for = rows[e, : count[e, head], head]
             mean = paid_for.mean().item() if len(paid_for) else 0.0
             assert readings.mean[e, head].item() == pytest.approx(mean, abs=1e-6)
-            deviation = (paid_for - mean).square().sum().item()
-            assert readings.deviation[e, head].item() == pytest.approx(deviation, abs=1e-5)
     assert meter.price.tolist() == price
     log = meter.log
     assert log.head.shape == (2, len(expected))
@@ -253,7 +251,7 @@ def test_schedule_of_halving(candidates: int, pairs: int) -> None:
 
 
 def test_estimates_are_bought_only_where_the_budget_suffices() -> None:
-    for searcher in (Verified("gradient", "attribution"), Halving(4, "halving", "gradient")):
+    for searcher in (Verified("gradient"), Halving(4, "gradient")):
         meter = metered(drawn_rows(0))
         searcher.search(meter, 2.9, torch.Generator())
         assert not meter.price.any()
@@ -311,11 +309,9 @@ def test_a_greedy_policy_takes_the_most_probable_head() -> None:
     assert (meter.log.head[:, 0] == log_probs.argmax()).all()
 
 
-def test_every_searcher_is_registered() -> None:
-    for searcher in (RandomSearcher(), StaticPrior(torch.arange(2))):
-        assert kind_of(searcher.name).key == searcher.name
+def test_policies_are_registered_by_what_they_are() -> None:
     for k in (1, 5):
-        assert kind_of(PolicySearcher(eager(), NOTHING).name, k).title == f"policy, trained with k={k}"
+        assert kind_of("policy", k).title == f"policy, trained with k={k}"
         assert kind_of("policy", k, "blind").title == f"policy, trained with k={k}, blind"
     assert kind_of("policy", shown="blind").title == "policy, sees zeros"
     with pytest.raises(ValueError, match="not 'policy k=7'"):

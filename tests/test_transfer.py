@@ -85,7 +85,7 @@ def test_others_pay_and_know_what_they_do_elsewhere(
     transfer: pd.DataFrame, tables: Callable[[str, int], PricedTables]
 ) -> None:
     for name in BEHAVIOURS:
-        player = Player("attribution", Verified(GRADIENT, "verify"))
+        player = Player("attribution", Verified(GRADIENT))
         alone = priced(draw_trials(tables(name, 32), 1), [player], COUNTS)
         rows = transfer.query("task == @name and searcher == 'gradient, then verify'")
         assert rows["found"].tolist() == pytest.approx(alone["found"].tolist(), rel=1e-5)

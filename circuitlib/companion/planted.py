@@ -4,9 +4,7 @@ Table ``planted`` of no subject: ``python -m circuitlib planted`` measures it ag
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import torch
 
 from circuitlib.manifest import code_hash, load_frame, made_on, save_frame
 from circuitlib.paths import RESULTS
+from circuitlib.processes import in_processes
 from circuitlib.search.oracle import best_reward
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import Trainer
@@ -46,19 +45,16 @@ def measure(path: Path, config: PPOConfig | None = None, progress: Callable[[str
     """Train the paper's network, by default by the paper's settings with k=1, on every source, one process per core, and let it
     play. Writes the table."""
     config = config or PPOConfig()
-    rows: list[dict[str, Any]] = []
-    with ProcessPoolExecutor(torch.get_num_threads(), get_context("spawn")) as pool:
-        for source, found in zip(SOURCES, pool.map(_of, SOURCES, [config] * len(SOURCES)), strict=True):
-            rows += found
-            progress(f"planted, scale {source.scale}, noise {source.noise}: done")
-    frame = pd.DataFrame(rows)
+    found = in_processes(_of, [(source, config, progress) for source in SOURCES])
+    frame = pd.DataFrame(row for rows in found for row in rows)
     save_frame(path, frame, _provenance(config) | made_on())
     return frame
 
 
-def _of(source: Groups, config: PPOConfig) -> list[dict[str, Any]]:
-    torch.set_num_threads(1)
-    return list(_rows(source, config))
+def _of(source: Groups, config: PPOConfig, progress: Callable[[str], object]) -> list[dict[str, Any]]:
+    rows = list(_rows(source, config))
+    progress(f"planted, scale {source.scale}, noise {source.noise}: done")
+    return rows
 
 
 def _rows(source: Groups, config: PPOConfig) -> Iterator[dict[str, Any]]:

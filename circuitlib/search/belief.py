@@ -22,6 +22,7 @@ from torch.distributions import Normal
 from circuitlib.ablation.estimates import Through
 from circuitlib.search.episodes import BATCH
 from circuitlib.search.meter import Estimate, Readings
+from circuitlib.search.network import orthogonal
 from circuitlib.search.trials import Trials
 
 GRADIENT, DIRECT = "gradient", "direct effect"
@@ -83,6 +84,10 @@ class Belief:
         predicted = Normal(self.mean, (self.deviation.square() + more.clamp(min=LEAST).reciprocal()).sqrt())
         weight = self.log_weight + torch.where(count > 0, predicted.log_prob(measured), 0.0)
         return replace(self, mean=mean, deviation=(precision + more).rsqrt(), log_weight=weight.log_softmax(2))
+
+    def double(self) -> "Belief":
+        """The same in double precision."""
+        return Belief(*(getattr(self, field.name).double() for field in fields(self)))
 
     def draw(self, generator: Generator) -> Float[Tensor, "e h"]:
         """A reward of every head as it may be."""
@@ -159,7 +164,7 @@ def see(estimates: Mapping[str, Estimate], layers: int, elsewhere: Float[Tensor,
         return x.std(1) / batch**0.5 / scale
 
     across = heads // layers
-    depth = torch.arange(heads) // across / max(layers - 1, 1)
+    depth = depth_of(heads, layers)
     layer = reward.unflatten(1, (layers, -1)) / scale[..., None]
     columns = (
         _squashed(gradient.task.mean(1) / scale),
@@ -178,6 +183,11 @@ def see(estimates: Mapping[str, Estimate], layers: int, elsewhere: Float[Tensor,
     known = torch.zeros(heads, FEATURES - len(columns)) if elsewhere is None else elsewhere
     features = torch.cat([torch.stack(columns, 2), known.expand(episodes, -1, -1)], 2)
     return Seen(features, scale, reward / scale, gradient.rewards.std(1) / scale)
+
+
+def depth_of(heads: int, layers: int) -> Float[Tensor, " h"]:
+    """Each head's layer as a share of the depth: 0 for the first, 1 for the last."""
+    return torch.arange(heads) // (heads // layers) / max(layers - 1, 1)
 
 
 def _squashed(x: Tensor) -> Tensor:
@@ -207,10 +217,7 @@ class Prior(nn.Module):
 
 
 def _network(sizes: tuple[int, ...], generator: Generator) -> nn.Sequential:
-    layers = [nn.utils.skip_init(nn.Linear, a, b) for a, b in pairwise(sizes)]
-    for layer in layers:
-        nn.init.orthogonal_(layer.weight, 1.0, generator)
-        nn.init.zeros_(layer.bias)
+    layers = [orthogonal(fan_in, fan_out, 1.0, generator) for fan_in, fan_out in pairwise(sizes)]
     layers[-1].weight.data *= 0.01
     first, *others = layers
     return nn.Sequential(first, *(module for layer in others for module in (nn.SiLU(), layer)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from circuitlib.search.meter import Meter
@@ -51,14 +51,13 @@ class Correlated:
 
     belief: Gaussian
     rule: Literal["thompson", "ucb"]
-    name: str
     estimate: str | None = None
 
     def search(self, meter: Meter, budget: float | int, generator: Generator) -> None:
         """See :class:`circuitlib.search.searchers.Searcher`. With a budget too small for the estimate nothing is done."""
         mean = self.belief.mean.expand(meter.episodes, -1)
         if self.estimate is not None:
-            if meter.price_of(self.estimate) > budget:
+            if not meter.affords(budget, self.estimate):
                 return
             mean = mean + meter.estimate(self.estimate).rewards.mean(1)
         covariance = self.belief.covariance.repeat(meter.episodes, 1, 1)
@@ -73,10 +72,7 @@ class Correlated:
             answer = meter.further(head[:, None], AT_ONCE)[:, 0]
             known[each, head] = answer * (before + AT_ONCE)
             seen = (known[each, head] - total) / AT_ONCE
-            column = covariance[each, head]
-            gain = column / (column[each, head] + self.belief.noise**2 / AT_ONCE)[:, None]
-            mean = mean + gain * (seen - mean[each, head])[:, None]
-            covariance = covariance - gain[:, :, None] * column[:, None]
+            mean, covariance = given(mean, covariance, head, seen, self.belief.noise**2 / AT_ONCE)
             meter.name(mean.argmax(1))
 
     def _keys(self, mean: Tensor, covariance: Tensor, generator: Generator) -> Tensor:
@@ -85,3 +81,18 @@ class Correlated:
         if self.rule == "ucb":
             return mean + BOUND * deviation
         return mean + deviation * torch.randn(mean.shape, generator=generator)
+
+
+def given(
+    mean: Float[Tensor, "e h"],
+    covariance: Float[Tensor, "e h h"],
+    head: Int[Tensor, " e"],
+    seen: Float[Tensor, " e"],
+    noise: float,
+) -> tuple[Float[Tensor, "e h"], Float[Tensor, "e h h"]]:
+    """The mean and covariance of all heads once one of each episode was ``seen`` to pay so much, with a variance of ``noise`` about what it
+    does pay: a Gaussian conditioned on it."""
+    each = torch.arange(len(mean))
+    column = covariance[each, head]
+    gain = column / (column[each, head] + noise)[:, None]
+    return mean + gain * (seen - mean[each, head])[:, None], covariance - gain[:, :, None] * column[:, None]

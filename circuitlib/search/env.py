@@ -82,10 +82,24 @@ class HeadAblationVectorEnv(VectorEnv):
 
     def measure(self, heads: Int[np.ndarray, "envs k"]) -> Float[np.ndarray, "envs k"]:
         """What each of ``heads`` would pay. It is measuring that costs passes of the subject: best-of-k planning
-        measures k heads and takes one. Raises ``InvalidAction`` for a head that is not there."""
-        if heads.size and not 0 <= heads.min() <= heads.max() < self._rewards.shape[1]:
-            raise InvalidAction(f"heads must be between 0 and {self._rewards.shape[1] - 1}, not {heads.tolist()}")
-        return self._rewards[self._each[:, None], heads]
+        measures k heads and takes one. Raises ``InvalidAction`` for anything but integers of heads that are there, some for each episode, and
+        ``ResetNeeded`` where :meth:`step` does."""
+        if not self._left:
+            raise ResetNeeded("no episode is being played: call reset before measure")
+        return self._rewards[self._each[:, None], self._checked(heads, 2)]
+
+    def _checked(self, heads: Any, dimensions: int) -> Int[np.ndarray, "envs *k"]:
+        """Heads of each episode as an array. Raises ``InvalidAction`` for anything else, and for heads that are not there."""
+        most = self._rewards.shape[1] - 1
+        try:
+            array = np.asarray(heads)
+        except ValueError:  # lists of different lengths
+            array = np.empty(0)
+        integers = array.ndim == dimensions and len(array) == self.num_envs and np.issubdtype(array.dtype, np.integer)
+        if not integers or (array.size and not 0 <= array.min() <= array.max() <= most):
+            what = "a head" if dimensions == 1 else "a row of heads"
+            raise InvalidAction(f"{self.num_envs} episodes need {what} each, integers from 0 to {most}, not {heads!r}")
+        return array
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: Any = None
@@ -122,20 +136,7 @@ class HeadAblationVectorEnv(VectorEnv):
         """
         if not self._left:
             raise ResetNeeded("no episode is being played: call reset before step")
-        heads = self._rewards.shape[1]
-        try:
-            actions = np.asarray(actions)
-        except ValueError:  # lists of different lengths
-            raise InvalidAction(
-                f"an action must be {self.num_envs} integers, a head per episode, not {actions!r}"
-            ) from None
-        integers = actions.shape == (self.num_envs,) and np.issubdtype(actions.dtype, np.integer)
-        if not (integers and 0 <= actions.min() <= actions.max() < heads):
-            raise InvalidAction(
-                f"an action must be {self.num_envs} of the integers 0 to {heads - 1}, a head per episode, "
-                f"not {actions.tolist()}"
-            )
-        at = self._each, actions
+        at = self._each, self._checked(actions, 1)
         paid = self._rewards[at]
         rewards = np.where(self._tried[at] == 0, paid, np.float32(REPEAT_PENALTY))
         self._tried[at] = 1

@@ -4,7 +4,7 @@ An episode is one task on one batch of 32 prompts and 32 control spans. Its rewa
 tables, or of a live sweep (:mod:`circuitlib.search.live`): the same numbers on the same prompts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Protocol, runtime_checkable
@@ -54,6 +54,12 @@ class EpisodeSource(Protocol):
         ...
 
 
+def refuse_penalty(penalty: float) -> None:
+    """Raise ``ValueError`` for a lambda that is not a finite number."""
+    if not isfinite(penalty):
+        raise ValueError(f"penalty must be finite, not {penalty}")
+
+
 def refuse_mixed(task_tables: Sequence[DamageTable], control: DamageTable) -> None:
     """Raise ``ValueError`` when a table has fewer rows than an episode or values that are not finite, tables differ in their heads or in
     what they are of (``ALIKE``), or the control table is a task's or a task's the control's."""
@@ -84,8 +90,7 @@ class TableEpisodes:
 
     def __init__(self, task_tables: Sequence[DamageTable], control: DamageTable, penalty: float = 1.0) -> None:
         refuse_mixed(task_tables, control)
-        if not isfinite(penalty):
-            raise ValueError(f"penalty must be finite, not {penalty}")
+        refuse_penalty(penalty)
         self.tasks = tuple(table.name for table in task_tables)
         if not self.tasks:
             raise ValueError("there must be a table of one task at least")
@@ -101,15 +106,9 @@ class TableEpisodes:
     def draw(self, rng: np.random.Generator) -> Episode:
         """One episode of a task drawn uniformly, its rows without replacement."""
         task = self.tasks[rng.integers(len(self.tasks))]
-        damage, general = (rows.mean(0) for rows in self._rows(task, rng))
+        damage, general = (
+            table[rng.choice(len(table), size=BATCH, replace=False)].mean(0)
+            for table in (self._damage[task], self._control)
+        )
         rewards = reward(damage, general, self.penalty).astype(np.float32)
         return Episode(signal_of(self.tasks, task), rewards, task)
-
-    def draw_rows(self, task: str, rng: np.random.Generator) -> Float[np.ndarray, "batch heads"]:
-        """What each head pays on each pair of a prompt and a span; their mean is an episode's reward."""
-        damage, general = self._rows(task, rng)
-        return reward(damage, general, self.penalty).astype(np.float32)
-
-    def _rows(self, task: str, rng: np.random.Generator) -> Iterator[np.ndarray]:
-        for table in (self._damage[task], self._control):
-            yield table[rng.choice(len(table), size=BATCH, replace=False)]

@@ -7,15 +7,18 @@ any number of heads.
 Shapes: n observations, h heads, f features, a amounts.
 """
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from circuitlib.search.belief import Belief
+from circuitlib.search.belief import Belief, depth_of
 from circuitlib.search.episodes import BATCH
 from circuitlib.search.lookahead import AMOUNTS, rates
 from circuitlib.search.meter import Readings
+from circuitlib.search.network import orthogonal
 
 GLOBALS, PER_HEAD = 3, 13 + 2 * len(AMOUNTS)
 """Numbers of an observation for the whole episode, and per head."""
@@ -39,7 +42,6 @@ def observe(
     before = belief.expected
     surprise = (readings.mean / belief.scale - before) * measured
     layer = surprise.unflatten(1, (layers, -1)).sum(2) / measured.unflatten(1, (layers, -1)).sum(2).clamp(min=1)
-    depth = torch.arange(heads) // (heads // layers) / max(layers - 1, 1)
     columns = (
         mean - best,
         deviation,
@@ -53,9 +55,10 @@ def observe(
         readings.count / BATCH,
         surprise.clamp(-3, 3),
         layer.repeat_interleave(heads // layers, 1).clamp(-3, 3),
-        depth.expand_as(mean),
+        depth_of(heads, layers).expand_as(mean),
     )
-    per_head = torch.cat([torch.stack(columns, 2), rates(belief, readings).clamp(min=-20) / 10, possible.to(mean)], 2)
+    ahead = rates(belief, readings).clamp(min=-20).to(mean) / 10
+    per_head = torch.cat([torch.stack(columns, 2), ahead, possible.to(mean)], 2)
     whole = torch.stack([left.to(mean), measured.sum(1) / 32, best[:, 0]], 1)
     return torch.cat([whole, per_head.flatten(1)], 1)
 
@@ -68,17 +71,11 @@ class Headwise(nn.Module):
 
     def __init__(self, seed: int) -> None:
         super().__init__()
-        generator = torch.Generator().manual_seed(seed)
-
-        def linear(fan_in: int, fan_out: int, gain: float = 2**0.5) -> nn.Linear:
-            layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
-            nn.init.orthogonal_(layer.weight, gain, generator)
-            nn.init.zeros_(layer.bias)
-            return layer
-
-        self.embed, self.weigh = linear(PER_HEAD, WIDTH), linear(WIDTH, 4, 1.0)
-        self.pool = linear(4 * WIDTH + GLOBALS, WIDTH)
-        self.join = linear(2 * WIDTH, WIDTH)
+        linear = partial(orthogonal, generator=torch.Generator().manual_seed(seed))
+        root = 2**0.5
+        self.embed, self.weigh = linear(PER_HEAD, WIDTH, root), linear(WIDTH, 4, 1.0)
+        self.pool = linear(4 * WIDTH + GLOBALS, WIDTH, root)
+        self.join = linear(2 * WIDTH, WIDTH, root)
         self.actor, self.critic = linear(WIDTH, len(AMOUNTS), 0.01), linear(WIDTH, 1, 1.0)
         self.trust = nn.Parameter(torch.tensor(3.0))
 

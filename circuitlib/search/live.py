@@ -11,7 +11,7 @@ from torch import Tensor
 from circuitlib.ablation.engine import ZERO, Ablation
 from circuitlib.ablation.sweep import engine
 from circuitlib.ablation.tables import reward
-from circuitlib.search.episodes import BATCH, Episode, signal_of
+from circuitlib.search.episodes import BATCH, Episode, refuse_penalty, signal_of
 from circuitlib.subjects.load import Subject
 from circuitlib.tasks.base import Prompts, Task
 from circuitlib.tasks.control_text import Part, Text, control_spans
@@ -21,6 +21,7 @@ class LiveEpisodes:
     """Episodes of a subject, each on a batch of its own.
 
     part, text: the control text, the subject's own by default. penalty: lambda.
+    Raises ``ValueError`` for a penalty that is not a finite number, no prompts in a batch, no task, or one of them twice.
     """
 
     def __init__(
@@ -33,7 +34,12 @@ class LiveEpisodes:
         batch: int = BATCH,
         text: Text | None = None,
     ) -> None:
+        refuse_penalty(penalty)
+        if batch < 1:
+            raise ValueError(f"batch must be at least 1, not {batch}")
         self.tasks = tuple(task.name for task in tasks)
+        if not 0 < len(set(self.tasks)) == len(self.tasks):
+            raise ValueError(f"tasks must be different, and at least one: {', '.join(self.tasks) or 'none'}")
         self.heads = subject.heads
         self.batch, self.penalty = batch, penalty
         self._tasks, self._ablation, self._tokenizer = tasks, ablation, subject.tokenizer

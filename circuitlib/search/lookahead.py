@@ -9,11 +9,12 @@ Shapes: e episodes, h heads, a amounts.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import pi
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
-from torch.distributions import Normal
+from torch.special import ndtr
 
 from circuitlib.search.belief import DIRECT_ON_FEW, GRADIENT_ON_FEW, Belief, Believer
 from circuitlib.search.meter import Meter, Readings
@@ -26,21 +27,24 @@ LEAST = 1e-12
 
 
 def gains(belief: Belief, readings: Readings) -> Float[Tensor, "e h a"]:
-    """The knowledge gradient of each head and amount, in units of the belief's scale."""
+    """The knowledge gradient of each head and amount, in units of the belief's scale: by how much the head is expected to rise above the best
+    of the others or, of the one that would be named now, to fall below it.
+
+    In double precision, and without a difference of expectations: most gains are so small that rounding would decide between them.
+    """
+    belief = belief.double()
     after = belief.given(readings)
     now = after.expected
     two = now.topk(2).values
-    rival = torch.where(now == two[:, :1], two[:, 1:], two[:, :1])[..., None, None]  # the best of the others
+    is_named = now == two[:, :1]
+    rival = torch.where(is_named, two[:, 1:], two[:, :1])[..., None, None]
     count = readings.count[..., None] + torch.tensor(AMOUNTS)
     # How far a component's mean is expected to move: what the prompts take from its variance.
     then = belief.deviation[..., None] ** -2 + belief.precision(count)[..., None, :]
     moves = (after.deviation.square()[..., None] - then.reciprocal()).clamp(min=LEAST).sqrt()
-    ahead = (after.mean[..., None] - rival) / moves
-    normal = Normal(torch.zeros(()), torch.ones(()))
-    gained = moves * (ahead * normal.cdf(ahead) + normal.log_prob(ahead).exp())  # over the rival
-    expected = (after.log_weight.exp()[..., None] * gained).sum(2)
-    # Where nothing can be gained, rounding may say less than nothing.
-    return (expected - (now[..., None] - rival[..., 0]).clamp(min=0)).clamp(min=0)
+    ahead = (after.mean[..., None] - rival) / moves * torch.where(is_named, -1, 1)[..., None, None]
+    passes = moves * (ahead * ndtr(ahead) + (-0.5 * ahead.square()).exp() / (2 * pi) ** 0.5)
+    return (after.log_weight.exp()[..., None] * passes).sum(2).clamp(min=0)
 
 
 def allowed(readings: Readings, left: Int[Tensor, " e"], batch: int) -> Bool[Tensor, "e h a"]:
@@ -51,7 +55,7 @@ def allowed(readings: Readings, left: Int[Tensor, " e"], batch: int) -> Bool[Ten
 
 def rates(belief: Belief, readings: Readings) -> Float[Tensor, "e h a"]:
     """The logarithm of the knowledge gradient per prompt."""
-    return (gains(belief, readings) + LEAST).log() - torch.tensor(AMOUNTS, dtype=torch.float32).log()
+    return (gains(belief, readings) + LEAST).log() - torch.tensor(AMOUNTS).double().log()
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,6 @@ class LookAhead:
     """
 
     believer: Believer
-    name: str = "look ahead"
     thompson: bool = False
 
     def search(self, meter: Meter, budget: float | int, generator: Generator) -> None:
@@ -87,7 +90,7 @@ def play(meter: Meter, budget: float | int, believer: Believer, keys: Keys) -> N
     """Buy both estimates on few prompts; then do the possible action of the largest key until nothing more can be paid, naming the head of the
     largest mean after each. With a budget too small for the estimates nothing is done."""
     bought = (GRADIENT_ON_FEW, DIRECT_ON_FEW)
-    if sum(map(meter.price_of, bought)) > budget:
+    if not meter.affords(budget, *bought):
         return
     belief = believer.belief({name: meter.estimate(name) for name in bought})
     meter.name(belief.expected.argmax(1))

@@ -35,12 +35,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Readings:
-    """What has been measured of each head: on how many pairs, the mean of its rewards there (0 of none), and the sum of their
-    squared deviations from it."""
+    """What has been measured of each head: on how many pairs, and the mean of its rewards there (0 of none)."""
 
     count: Int[Tensor, "e h"]
     mean: Float[Tensor, "e h"]
-    deviation: Float[Tensor, "e h"]
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,7 @@ class Meter:
         self._passes = 0.0
         self._pairs = torch.zeros(self.episodes, dtype=torch.int64)  # measured; integers, so that prices are exact
         self._count = torch.zeros(self.episodes, self.heads, dtype=torch.int64)
-        self._sum, self._squares = (torch.zeros(self.episodes, self.heads, dtype=torch.float64) for _ in range(2))
+        self._sum = torch.zeros(self.episodes, self.heads, dtype=torch.float64)
         self._entries: list[tuple[Tensor, ...]] = []
         self._names: list[tuple[Tensor, Tensor]] = []
 
@@ -135,6 +133,10 @@ class Meter:
         if estimate not in self._estimates:
             raise ValueError(f"no estimate {estimate!r} can be bought; there are {sorted(self._estimates) or 'none'}")
         return 0.0 if estimate in self._bought else self._estimates[estimate].price
+
+    def affords(self, budget: float | int, *estimates: str) -> bool:
+        """Whether so much pays for these estimates, with what has been paid. Raises as :meth:`price_of` does."""
+        return self.price.max().item() + sum(map(self.price_of, estimates)) <= budget
 
     def estimate(self, name: str) -> Estimate:
         """An estimate of all heads, charged the first time. Raises as :meth:`price_of` does."""
@@ -170,8 +172,7 @@ class Meter:
     def readings(self) -> Readings:
         """What is known of every head from what was measured."""
         mean = self._sum / self._count.clamp(min=1)
-        deviation = (self._squares - self._count * mean.square()).clamp(min=0)
-        return Readings(self._count.clone(), mean.to(self._rows.dtype), deviation.to(self._rows.dtype))
+        return Readings(self._count.clone(), mean.to(self._rows.dtype))
 
     def name(self, heads: Int[Tensor, " e"]) -> None:
         """Say which head is best, as far as is known now. The last word counts."""
@@ -202,7 +203,6 @@ class Meter:
         rows = rows * (torch.arange(self.batch)[:, None] < count[:, None])
         self._count.scatter_(1, heads, count)
         self._sum.scatter_(1, heads, rows.sum(1))
-        self._squares.scatter_(1, heads, rows.square().sum(1))
         mean = (rows.sum(1) / count.clamp(min=1)).to(self._rows.dtype)
         answer = self._whole.gather(1, heads).where(count == self.batch, mean)
         pairs = self._pairs[:, None] + paid.cumsum(1)

@@ -1,12 +1,12 @@
 """The policy: a network from observations to probabilities of heads and a value."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Protocol, runtime_checkable
 
-import torch
 import torch.nn as nn
 from jaxtyping import Float
-from torch import Tensor
+from torch import Generator, Tensor
 
 from circuitlib.threads import threads_of_one_core
 
@@ -22,6 +22,14 @@ class PolicyNetwork(Protocol):
     def parameters(self) -> Iterable[nn.Parameter]: ...
 
 
+def orthogonal(fan_in: int, fan_out: int, gain: float, generator: Generator) -> nn.Linear:
+    """A layer whose weights are a random orthogonal matrix times ``gain``, and whose biases are zero."""
+    layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
+    nn.init.orthogonal_(layer.weight, gain, generator)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 class ActorCritic(nn.Module):
     """The paper's network: two tanh layers, shared by a categorical over heads and a value.
 
@@ -31,14 +39,8 @@ class ActorCritic(nn.Module):
     def __init__(self, tasks: int, heads: int, hidden: int, seed: int) -> None:
         super().__init__()
         self.tasks, self.heads = tasks, heads
-        generator = torch.Generator().manual_seed(seed)
-
-        def linear(fan_in: int, fan_out: int, gain: float) -> nn.Linear:
-            layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
-            nn.init.orthogonal_(layer.weight, gain, generator)
-            nn.init.zeros_(layer.bias)
-            return layer
-
+        generator = Generator().manual_seed(seed)
+        linear = partial(orthogonal, generator=generator)
         root = 2**0.5
         sizes = (tasks + 2 * heads, hidden, hidden, hidden), (hidden, hidden, heads, 1)
         # On one core, because on another number of them the orthogonal matrices are rounded otherwise.

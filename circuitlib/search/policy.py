@@ -80,7 +80,6 @@ class PolicySearcher:
     signal: Float[np.ndarray, " tasks"]
     candidates: int = 1
     greedy: bool = False
-    name: str = "policy"
 
     @torch.no_grad()
     def search(self, meter: Meter, budget: float | int, generator: torch.Generator) -> None:

@@ -8,6 +8,7 @@ same from the same random numbers.
 Shapes: t steps, n environments or rows of a minibatch, o observations.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,9 @@ class PPOConfig:
             if not np.isfinite(value) or (whole and not isinstance(value, int)):
                 raise ValueError(f"{name} must be a {'whole' if whole else 'finite'} number, not {value!r}")
             least = 1 if whole else 0
+            # A weight whose gradient is zero would be moved by 0 / 0.
+            if name == "adam_eps" and not value:
+                raise ValueError("adam_eps must be more than 0")
             most = 1 if name in ("lr_min_frac", "gamma", "gae_lambda") else np.inf
             if not least <= value <= most:
                 limit = f"at least {least}" if value < least else f"at most {most}"
@@ -148,12 +152,19 @@ def rollout(
         head = torch.from_numpy(picked)
         log_prob = log_probs.gather(-1, head[:, None])[:, 0]
         steps.append((x, head, log_prob, value, torch.from_numpy(paid), torch.from_numpy(over)))
-    x, head, log_prob, value, reward, ended = (torch.stack(column) for column in zip(*steps, strict=True))
-    _, last_value = network(torch.from_numpy(observation))
+    return as_batch(steps, network(torch.from_numpy(observation))[1], config), observation, best
+
+
+def as_batch(
+    steps: Sequence[Sequence[Tensor]], last_value: Float[Tensor, " n"], config: PPOConfig
+) -> dict[str, Tensor]:
+    """What :func:`update` learns from, ``[t * n, ...]``, of steps of observation, action, its log-probability, value, reward and end, each of
+    ``n`` environments, and the value after the last."""
+    x, action, log_prob, value, reward, ended = (torch.stack(column) for column in zip(*steps, strict=True))
     advantage = advantages(reward, value, ended.float(), last_value, config.gamma, config.gae_lambda)
-    batch = {"observation": x, "head": head, "log_prob": log_prob, "value": value, "reward": reward}
+    batch = {"observation": x, "head": action, "log_prob": log_prob, "value": value, "reward": reward}
     batch |= {"advantage": advantage, "return": advantage + value}
-    return {name: x.flatten(0, 1) for name, x in batch.items()}, observation, best
+    return {name: x.flatten(0, 1) for name, x in batch.items()}
 
 
 def update(

@@ -111,7 +111,7 @@ class ActorCritics:
         """Write the gradient of :func:`circuitlib.search.ppo.loss` for each seed into ``parameters.grad``.
 
         ``batch`` has ``observation [s, n, o]`` and ``head``, ``log_prob``, ``gain``, ``return`` ``[s, n]``. Returns what
-        the diagnostics are made of: probability ratios, entropies and the gradient by the values, ``[s, n]``.
+        the diagnostics are made of: probability ratios, entropies and errors of the values, ``[s, n]``.
         """
         x, head, gain = batch["observation"], batch["head"][..., None], batch["gain"]
         hidden_1, hidden_2, logits, values = self.activations(x)
@@ -129,9 +129,9 @@ class ActorCritics:
         entropy = weighted.sum(-1, keepdim=True).neg_()
         logits_grad = weighted.addcmul_(p, entropy).mul_(config.ent_coef / n)
         logits_grad.addcmul_(p, taken, value=-1).scatter_add_(-1, head, taken)
-        values_grad = (values - batch["return"]).mul_(config.vf_coef / n)[..., None]
+        errors = values - batch["return"]
 
-        grad = torch.cat([logits_grad, values_grad], -1)
+        grad = torch.cat([logits_grad, (errors * (config.vf_coef / n))[..., None]], -1)
         for layer, inputs in ((2, hidden_2), (1, hidden_1), (0, x)):
             weight_grad, bias_grad = self._grads[layer]
             product(inputs.mT, grad, weight_grad)
@@ -139,7 +139,7 @@ class ActorCritics:
             if layer:
                 grad = product(grad, self._weights[layer][0].mT)
                 grad = torch.ops.aten.tanh_backward(grad, inputs)
-        return ratio, entropy[..., 0], values_grad[..., 0]
+        return ratio, entropy[..., 0], errors
 
 
 def clip_gradients(gradients: Float[Tensor, "s p"], max_norm: float) -> None:
@@ -219,8 +219,7 @@ class Learner:
                 clip_gradients(self.network.gradients, c.max_grad_norm)
                 self.optimizer.step()
         # Of the last epoch, and all at once: a diagnostic per minibatch would take a twentieth of the training.
-        ratio, entropy, values_grad = (torch.cat(x, 1) for x in zip(*seen, strict=True))
-        errors = values_grad * (size / c.num_minibatches / c.vf_coef)
+        ratio, entropy, errors = (torch.cat(x, 1) for x in zip(*seen, strict=True))
         diagnostics = {
             "approx_kl": (ratio - 1 - ratio.log()).mean(1),
             "clipfrac": ((ratio - 1).abs() > c.clip_coef).float().mean(1),

@@ -25,17 +25,25 @@ class PricedEnv:
 
     beliefs: one per task, of all its episodes; better of a prior that was not fitted to it, since in a new task it will err. layers:
     of the subject.
-    budget: units of price, estimates included.
+    budget: units of price, estimates included. Raises ``ValueError`` where tasks have different numbers of episodes or beliefs, and
+    for a budget that nothing can be measured with once the estimates are paid.
     """
 
     def __init__(
         self, trials: Sequence[Trials], beliefs: Sequence[Belief], layers: int, num_envs: int, budget: float | int
     ) -> None:
+        counts = {len(one) for some in trials for one in (some.rows, *(x.mean for x in beliefs))}
+        if len(counts) != 1 or len(trials) != len(beliefs):
+            raise ValueError(
+                f"{len(trials)} tasks need as many beliefs, all of as many episodes, not of {sorted(counts)}"
+            )
         self.num_envs, self.layers = num_envs, layers
         self.batch, heads = trials[0].rows.shape[1:]
         self.tasks, self._beliefs = len(trials), Belief.of_all(beliefs)
         spent = sum(trials[0].estimates[name].price for name in (GRADIENT_ON_FEW, DIRECT_ON_FEW))
         self.pairs = int((budget - spent) * self.batch)
+        if self.pairs < min(AMOUNTS):
+            raise ValueError(f"a budget of {budget} pays for nothing beside the estimates, which cost {spent:g}")
         self._rows = torch.cat([some.rows for some in trials])
         self._true = torch.cat([some.rewards / best_reward(some.rewards)[:, None] for some in trials])
         self._episode = torch.zeros(num_envs, dtype=torch.int64)
@@ -83,7 +91,7 @@ class PricedEnv:
 
     def _now(self) -> tuple[Belief, Readings]:
         seen = self._sum / self._count.clamp(min=1)
-        return self._beliefs[self._episode], Readings(self._count, seen, torch.zeros_like(seen))
+        return self._beliefs[self._episode], Readings(self._count, seen)
 
     def _observe(self) -> Float[Tensor, "n o"]:
         belief, readings = self._now()

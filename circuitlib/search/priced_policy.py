@@ -15,7 +15,7 @@ from circuitlib.search.lookahead import play
 from circuitlib.search.meter import Meter, Readings
 from circuitlib.search.network import PolicyNetwork
 from circuitlib.search.planning import gumbel
-from circuitlib.search.ppo import PPOConfig, advantages, update
+from circuitlib.search.ppo import PPOConfig, as_batch, update
 from circuitlib.search.priced_env import PricedEnv
 from circuitlib.search.trials import Trials
 
@@ -79,7 +79,7 @@ def train(
 def rollout(
     network: PolicyNetwork, env: PricedEnv, observation: Tensor, config: PPOConfig, generator: Generator
 ) -> tuple[dict[str, Tensor], Tensor, list[float]]:
-    """Play ``num_steps`` steps: a batch ``[t * n, ...]`` as :func:`circuitlib.search.ppo.update` learns from, the observation
+    """Play ``num_steps`` steps: a batch, see :func:`circuitlib.search.ppo.as_batch`, the observation
     after it, and what was known at the end of each episode that ended."""
     steps: list[tuple[Tensor, ...]] = []
     known: list[float] = []
@@ -90,12 +90,8 @@ def rollout(
         before = observation
         observation, reward, over, final = env.step(action)
         known += final
-        steps.append((before, action, chosen, value, reward, over.float()))
-    x, action, chosen, value, reward, ended = (torch.stack(column) for column in zip(*steps, strict=True))
-    gain = advantages(reward, value, ended, network(observation)[1], config.gamma, config.gae_lambda)
-    batch = {"observation": x, "head": action, "log_prob": chosen, "value": value}
-    batch |= {"advantage": gain, "return": gain + value}
-    return {name: x.flatten(0, 1) for name, x in batch.items()}, observation, known
+        steps.append((before, action, chosen, value, reward, over))
+    return as_batch(steps, network(observation)[1], config), observation, known
 
 
 @dataclass(frozen=True)
@@ -108,7 +104,6 @@ class PricedPolicy:
 
     network: PolicyNetwork
     believer: Believer
-    name: str = "headwise policy"
     blind: bool = False
 
     def search(self, meter: Meter, budget: float | int, generator: Generator) -> None:

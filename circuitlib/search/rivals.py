@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Generator, Tensor
 
 from circuitlib.search.meter import Meter
@@ -20,7 +20,6 @@ class LayersByReward:
     in training."""
 
     layers: Int[Tensor, " layers"]
-    name: str = "layers by training reward"
 
     def search(self, meter: Meter, budget: float | int, generator: Generator) -> None:
         """See :class:`circuitlib.search.searchers.Searcher`."""
@@ -36,14 +35,12 @@ class Verified:
     """
 
     estimate: str
-    name: str
 
     def search(self, meter: Meter, budget: float | int, generator: Generator) -> None:
         """See :class:`circuitlib.search.searchers.Searcher`. With a budget too small for the estimate nothing is done."""
-        rewards = bought(meter, self.estimate, budget)
-        if rewards is None:
+        if not meter.affords(budget, self.estimate):
             return
-        order = rewards.argsort(dim=1, descending=True, stable=True)
+        order = meter.estimate(self.estimate).rewards.mean(1).argsort(dim=1, descending=True, stable=True)
         meter.name(order[:, 0])
         best = torch.full((meter.episodes, 1), -torch.inf)
         named = order[:, :1]
@@ -64,7 +61,6 @@ class Halving:
     """
 
     candidates: int
-    name: str
     estimate: str | None = None
     always: Sequence[int] = ()
 
@@ -73,10 +69,9 @@ class Halving:
         candidate, no head is measured."""
         ranking = torch.rand(meter.episodes, meter.heads, generator=generator)
         if self.estimate is not None:
-            rewards = bought(meter, self.estimate, budget)
-            if rewards is None:
+            if not meter.affords(budget, self.estimate):
                 return
-            ranking = rewards.clone()
+            ranking = meter.estimate(self.estimate).rewards.mean(1)
             meter.name(ranking.argmax(1))
         ranking[:, list(self.always)] = torch.inf
         heads = ranking.topk(min(self.candidates + len(self.always), meter.heads)).indices
@@ -103,10 +98,3 @@ def schedule(candidates: int, pairs: int, batch: int) -> list[tuple[int, int]]:
         known += more
         candidates = kept
     return rounds
-
-
-def bought(meter: Meter, estimate: str, budget: float | int) -> Float[Tensor, "e h"] | None:
-    """Mean estimated rewards, paid for, or None where the budget does not suffice."""
-    if meter.price.max().item() + meter.price_of(estimate) > budget:
-        return None
-    return meter.estimate(estimate).rewards.mean(1)

@@ -13,10 +13,7 @@ from circuitlib.search.orders import random_orders
 
 @runtime_checkable
 class Searcher(Protocol):
-    """``name`` is what tables call it."""
-
-    @property
-    def name(self) -> str: ...
+    """Proposes heads."""
 
     def search(self, meter: Meter, budget: float | int, generator: torch.Generator) -> None:
         """Measure heads until ``budget`` is spent. What the meter answers is all that is known of the rewards, and
@@ -27,8 +24,6 @@ class Searcher(Protocol):
 @dataclass(frozen=True)
 class RandomSearcher:
     """A :class:`Searcher` that measures heads in random order, none twice."""
-
-    name: str = "random"
 
     def search(self, meter: Meter, budget: float | int, generator: torch.Generator) -> None:
         order = random_orders(meter.episodes, meter.heads, generator)
@@ -41,7 +36,6 @@ class StaticPrior:
     some heads matter more, and looks at nothing: the baseline that a policy must beat."""
 
     order: Int[Tensor, " heads"]
-    name: str = "static prior"
 
     def search(self, meter: Meter, budget: float | int, generator: torch.Generator) -> None:
         meter.measure(self.order[: int(budget)].expand(meter.episodes, -1))

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitlib.ablation.tables import DamageTable, reward
-from circuitlib.search.episodes import ALIKE, BATCH, refuse_mixed
+from circuitlib.search.episodes import ALIKE, BATCH, refuse_mixed, refuse_penalty
 from circuitlib.search.meter import Estimate, Meter
 
 EPISODE_SEED = 20_000  # evaluation episodes are drawn with seeds from here on, which training never uses
@@ -83,7 +83,9 @@ def draw_trials(
     :class:`circuitlib.search.episodes.TableEpisodes` draws them, then fresh prompts.
 
     again: draw prompts with replacement, for training on tables of few rows.
+    Raises ``ValueError`` for a penalty that is not a finite number.
     """
+    refuse_penalty(penalty)
     drawn = [_drawn(len(tables.damage), len(tables.general), first_seed + i, again) for i in range(count)]
     prompts, spans, others = (torch.from_numpy(np.stack(column)) for column in zip(*drawn, strict=True))
     general = tables.general.damage[spans]

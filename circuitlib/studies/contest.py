@@ -47,14 +47,14 @@ def contest(
 
     def entries(task: str) -> Iterator[Entry]:
         told = [task] if task in trained_on else [NOTHING, *(trained_on if task == held_out else ())]
-        yield from (Entry(RandomSearcher(), seed=seed) for seed in range(DRAWS))
+        yield from (Entry("random", RandomSearcher(), seed=seed) for seed in range(DRAWS))
         for signal in told:
-            yield Entry(StaticPrior(priors[signal]), signal)
+            yield Entry("static prior", StaticPrior(priors[signal]), signal)
             for trained, networks in policies.items():
                 for seed, network in networks.items():
                     for planned in policies:
                         searcher = PolicySearcher(network, signal_of(trained_on, signal), planned)
-                        yield Entry(searcher, signal, seed, trained, planned)
+                        yield Entry("policy", searcher, signal, seed, trained, planned)
 
     def of(task: str, table: DamageTable) -> pd.DataFrame:
         drawn = draw_trials(PricedTables(table, evaluation[CONTROL]), episodes, penalty).rows

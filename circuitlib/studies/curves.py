@@ -37,12 +37,12 @@ def measure_curves(
     def entries(task: str) -> Iterator[Entry]:
         told = task if task in rewards else NOTHING
         known = [rewards[task]] if task in rewards else [*rewards.values()]
-        yield from (Entry(RandomSearcher(), seed=seed) for seed in range(DRAWS))
-        yield Entry(StaticPrior(head_order(torch.stack(known))), told)
+        yield from (Entry("random", RandomSearcher(), seed=seed) for seed in range(DRAWS))
+        yield Entry("static prior", StaticPrior(head_order(torch.stack(known))), told)
         for trained, networks in policies.items():
             for (seed, network), planned in product(networks.items(), sorted({1, trained})):
                 searcher = PolicySearcher(network, signal_of(tuple(rewards), told), planned)
-                yield Entry(searcher, told, seed, trained, planned)
+                yield Entry("policy", searcher, told, seed, trained, planned)
 
     frames = []
     for task, table in evaluation.items():

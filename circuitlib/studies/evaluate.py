@@ -27,6 +27,7 @@ class Entry:
     """One searcher in one condition. ``signal`` names the task the searcher is told, or ``none``; ``trained_k`` and
     ``planned_k`` are 0 for searchers without a policy."""
 
+    name: str
     searcher: Searcher
     signal: str = NOTHING
     seed: int = 0
@@ -59,7 +60,7 @@ def evaluate(
         budget = max(*measured, picks * max(entry.planned_k, 1))
         entry.searcher.search(meter, budget, torch.Generator().manual_seed(EPISODE_SEED + entry.seed))
         if (most := meter.price.max().item()) > budget:
-            raise ValueError(f"{entry.searcher.name} spent {most} of a budget of {budget}")
+            raise ValueError(f"{entry.name} spent {most} of a budget of {budget}")
         return meter
 
     with threads_of_one_core(len(entries)) as pool:
@@ -71,7 +72,7 @@ def evaluate(
         short = (best.value < 0.9 * oracle[:, None]).sum(1, keepdim=True)  # entries before 90% was reached
         never = torch.full_like(log.price[:, :1], torch.nan)
         first = torch.cat([log.price, never], 1).gather(1, short)[:, 0]
-        condition = {"task": task, "signal": entry.signal, "searcher": entry.searcher.name}
+        condition = {"task": task, "signal": entry.signal, "searcher": entry.name}
         condition |= {name: getattr(entry, name) for name in ("trained_k", "planned_k", "seed")}
         picked = min(picks * max(entry.planned_k, 1), int(meter.price.min()))
         for count in sorted({*(min(count, heads) for count in measured), picked}):

@@ -83,7 +83,7 @@ def measure_few(
         searcher = LookAhead(Believer(prior, layers, paid_elsewhere(rewards[left])))
         rows = []
         for trials in (bought(played[i], design) for i in out):
-            found = priced(trials, [Player(searcher.name, searcher)], (budget,))
+            found = priced(trials, [Player("look ahead", searcher)], (budget,))
             price = sum(estimate.price for estimate in trials.estimates.values())
             named = found["named"].mean() / found["oracle"].mean()
             rows.append({**design._asdict(), "price": price, "behaviour": trials.task, "named": named})

@@ -92,29 +92,27 @@ def players(
     estimated = torch.stack([_estimated(x, penalty).mean(0) for x in training.values()])
     yield Player("list, gradients", StaticPrior(priors.by_normalised_mean(estimated)))
     for estimate in (*buyable, GRADIENT_ALONE):
-        yield Player(f"{estimate}, then verify", Verified(estimate, "verify"))
+        yield Player(f"{estimate}, then verify", Verified(estimate))
     across = heads // layers
-    yield Player("halving, all heads", Halving(heads, "halving"))
+    yield Player("halving, all heads", Halving(heads))
     for candidates in (8, 16, 32):
-        yield Player(f"halving, {candidates} by gradient", Halving(candidates, "halving", GRADIENT))
-    yield Player("halving, 16 by gradient and layer 0", Halving(16, "halving", GRADIENT, always=range(across)))
-    yield Player(f"halving, 16 by {GRADIENT_ALONE}", Halving(16, "halving", GRADIENT_ALONE))
+        yield Player(f"halving, {candidates} by gradient", Halving(candidates, GRADIENT))
+    yield Player("halving, 16 by gradient and layer 0", Halving(16, GRADIENT, always=range(across)))
+    yield Player(f"halving, 16 by {GRADIENT_ALONE}", Halving(16, GRADIENT_ALONE))
     if behaviours:
         elsewhere = priors.by_normalised_mean(_head_rewards(behaviours, penalty))[:ELSEWHERE].tolist()
         for estimate in (GRADIENT, GRADIENT_ALONE):
             yield Player(
                 f"halving, 16 by {estimate} and {ELSEWHERE} of other behaviours",
-                Halving(16, "halving", estimate, always=elsewhere),
+                Halving(16, estimate, always=elsewhere),
             )
     fewest = min(len(x.damage) for x in training.values())
     rows, guesses = (
         torch.stack([of(x, penalty)[:fewest] for x in training.values()]) for of in (_measured, _estimated)
     )
     for rule in ("thompson", "ucb"):
-        yield Player(f"{rule}, training tasks", Correlated(Gaussian.of(rows), rule, rule))
-        yield Player(
-            f"{rule}, training tasks and gradient", Correlated(Gaussian.of(rows, guesses), rule, rule, GRADIENT)
-        )
+        yield Player(f"{rule}, training tasks", Correlated(Gaussian.of(rows), rule))
+        yield Player(f"{rule}, training tasks and gradient", Correlated(Gaussian.of(rows, guesses), rule, GRADIENT))
     nothing = signal_of(tuple(training))
     for k, networks in policies.items():
         for seed, network in networks.items():

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitlib.ablation.tables import reward
-from circuitlib.search.correlated import BOUND, Gaussian
+from circuitlib.search.correlated import BOUND, Gaussian, given
 from circuitlib.search.episodes import BATCH
 from circuitlib.search.oracle import best_reward
 from circuitlib.search.trials import PricedTables, draw_trials
@@ -40,10 +40,7 @@ def seeing_order(belief: Gaussian, rewards: Float[Tensor, "e h"], count: int) ->
         head = _bounds(mean, covariance).masked_fill(measured, -torch.inf).argmax(1)
         measured[each, head] = True
         order.append(head)
-        column = covariance[each, head]
-        gain = column / (column[each, head] + belief.noise**2 / BATCH)[:, None]
-        mean = mean + gain * (rewards[each, head] - mean[each, head])[:, None]
-        covariance = covariance - gain[:, :, None] * column[:, None]
+        mean, covariance = given(mean, covariance, head, rewards[each, head], belief.noise**2 / BATCH)
     return torch.stack(order, 1)
 
 

@@ -80,7 +80,7 @@ def players(
         yield Player("random", RandomSearcher(), seed)
         yield Player("layers by training reward", LayersByReward(priors.layers_by_mean(training, layers)), seed)
     yield Player("list, mean", StaticPrior(priors.by_mean(training)))
-    yield Player("gradient, then verify", Verified(GRADIENT, "verify"))
+    yield Player("gradient, then verify", Verified(GRADIENT))
 
 
 def _together(trials: Sequence[Trials]) -> Trials:
