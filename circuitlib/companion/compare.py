@@ -150,16 +150,18 @@ def _histories(ours: Path, theirs: Path) -> float:
 
 
 def _rivals(ours: Path, theirs: Path, same_policies: bool, episodes: int) -> list[Row]:
-    """Searchers on the axis of price: whether both runs have the same ones, and what they name and find on average, as a fraction of the
+    """Searchers on the axis of price: whether both runs have the same ones, of policies of the seeds that both have, and what they name and find on average, as a fraction of the
     oracle (nothing where nothing is found), and have measured, without the paper's policies where these are others; apart, what was learned
     on behaviours, where that was learned anew. One that adapts may turn elsewhere on a rounding, which an episode feels and their mean hardly.
     ``MaskablePPO``, which a command alone trains, need not play."""
     others: tuple[str, ...] = () if same_policies else ("policy",)
     learned = [content_hash(folder / LEARNED) for folder in (ours, theirs) if (folder / LEARNED).exists()]
     anew = BELIEVING if len(set(learned)) > 1 else ()
+    played = [load_frame(folder / "rivals.parquet").query("searcher != 'MaskablePPO'") for folder in (ours, theirs)]
+    both = set.intersection(*(set(frame.loc[frame["searcher"].str.startswith("policy"), "seed"]) for frame in played))
     means, all_ = [], []
-    for folder in (ours, theirs):
-        frame = load_frame(folder / "rivals.parquet").query("searcher != 'MaskablePPO'")
+    for frame in played:
+        frame = frame[~frame["searcher"].str.startswith("policy") | frame["seed"].isin(both)].copy()
         frame["found"] = frame["found"].fillna(0.0).mask(frame["searcher"].str.startswith(BELIEVING), 0.0)
         by = frame.groupby(["task", "searcher", "price"])
         all_.append(set(by.groups))

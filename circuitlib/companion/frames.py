@@ -20,7 +20,6 @@ from circuitlib.companion.learned import BUDGET, is_real, learned, learned_hash
 from circuitlib.companion.legend import ATTRIBUTION, MAIN
 from circuitlib.companion.reference import reference_hash, reference_policies
 from circuitlib.companion.run import Run
-from circuitlib.companion.settings import CANDIDATES
 from circuitlib.search.belief import ESTIMATES, GRADIENT
 from circuitlib.search.oracle import head_order
 from circuitlib.search.trials import PricedTables, draw_trials
@@ -202,9 +201,9 @@ def _contested_hashes(run: Run) -> dict[str, Any]:
 
 
 def rivals(run: Run) -> pd.DataFrame:
-    """Every searcher with every budget, told nothing, policies of the seeds that are kept; see
+    """Every searcher with every budget, told nothing; see
     :func:`circuitlib.studies.priced_contest.priced_contest`."""
-    policies, episodes, penalty = run.kept_policies(), run.settings.episodes, run.settings.penalty
+    policies, episodes, penalty = run.policies(), run.settings.episodes, run.settings.penalty
     reference, taught, known = reference_policies(run), learned(run), tuple(BEHAVIOURS) if is_real(run) else ()
 
     def compute() -> pd.DataFrame:
@@ -226,7 +225,7 @@ def rivals(run: Run) -> pd.DataFrame:
             for part, buyable in BUYABLE.items()
             for through in (None, *buyable.values())
         },
-        policies=run.hashes(*(run.policy_path(k).name for k in CANDIDATES)),
+        policies=run.training_hashes(),
         reference=reference_hash(run),
         learned=learned_hash(run),
         behaviours=run.table_hashes(known, "train"),
@@ -286,14 +285,14 @@ def where(run: Run) -> pd.DataFrame:
 
 
 def transfer(run: Run) -> pd.DataFrame:
-    """What the paper's policies, of the seeds that are kept, find on behaviours that none was trained on; of the real model alone, which has them.
+    """What the paper's policies find on behaviours that none was trained on; of the real model alone, which has them.
     See :func:`circuitlib.studies.transfer.measure_transfer`.
 
     Raises ``ValueError`` for a run of another model.
     """
     if not is_real(run):
         raise ValueError(f"behaviours to transfer to are those of {SMOLLM2}, and this run is of {run.card.name}")
-    policies, penalty = run.kept_policies(), run.settings.penalty
+    policies, penalty = run.policies(), run.settings.penalty
 
     def compute() -> pd.DataFrame:
         behaviours, training = (
@@ -309,7 +308,7 @@ def transfer(run: Run) -> pd.DataFrame:
             through or "measured": run.table_hashes((*BEHAVIOURS, *run.training_tasks, CONTROL), "train", through)
             for through in (None, *ESTIMATES.values())
         },
-        policies=run.hashes(*(run.policy_path(k).name for k in CANDIDATES)),
+        policies=run.training_hashes(),
         penalty=penalty,
     )
 

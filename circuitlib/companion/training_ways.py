@@ -1,6 +1,6 @@
 """Table ``training_ways``: does a policy read its rewards if it is trained otherwise than in the paper, or by others' PPO?
 
-Thirty-five trainings take an hour on two cores, so that no run makes this table by itself: ``python -m circuitlib training-ways`` does.
+Thirty-five trainings take up to an hour on two cores, so that no run makes this table by itself: ``python -m circuitlib training-ways`` does.
 """
 
 from dataclasses import asdict
@@ -22,20 +22,19 @@ from circuitlib.search.policy import save_policy
 from circuitlib.studies.evaluate import MEASURED
 from circuitlib.studies.seeing import Question
 from circuitlib.studies.training_ways import OTHER_WAYS, PAPER, Way, WayEpisodes, measure_way, train_way
-from circuitlib.subjects.checkpoints import EMBEDDED
 
 SEEDS = 5
 """Of each way; of the paper's as well, so that all are known equally well."""
 
 REFERENCE = Way(told=True, by="MaskablePPO")
-"""The paper's way, by sb3-contrib's implementation; on the embedded subject alone, because it takes as long as all the others."""
+"""The paper's way, by sb3-contrib's implementation."""
 
 
 def training_ways(run: Run) -> pd.DataFrame:
     """The paper's way and others, with k = 1, on every task; columns of :func:`circuitlib.studies.training_ways.measure_way`."""
     tasks = {False: run.training_tasks, True: tuple(name for name in run.tasks if name != run.settings.held_out_task)}
     config, settings, seeds = run.ppo_config(1), run.settings, range(SEEDS)
-    ours, is_referred = (PAPER, *OTHER_WAYS), settings.subject == EMBEDDED
+    ours = (PAPER, *OTHER_WAYS)
     train = run.table_hashes((*tasks[True], CONTROL), "train")
     made_of = {"code": code_of(train_way.__module__), "tables": train, "config": asdict(config), "seeds": list(seeds)}
     made_of |= {"penalty": settings.penalty} | made_on()
@@ -52,14 +51,13 @@ def training_ways(run: Run) -> pd.DataFrame:
             is_whole(checkpoint, run.partial / ASIDE)
         jobs = [(sources[way.more], way, config, seeds, place) for way, place in zip(ours, checkpoints, strict=True)]
         policies = dict(zip(ours, in_processes(train_way, jobs), strict=True))
-        if is_referred:
-            from circuitlib.companion.maskable import reference_policy  # sb3-contrib comes with [dev]
+        from circuitlib.companion.maskable import reference_policy  # sb3-contrib comes with [dev]
 
-            source = WayEpisodes(sources[False], REFERENCE)
-            theirs = in_processes(reference_policy, [(source, config, seed) for seed in seeds])
-            policies[REFERENCE] = dict(zip(seeds, theirs, strict=True))
-            kept = {seed: policies[REFERENCE][seed] for seed in seeds[:KEPT]}
-            save_policy(kept, reference_path(run), reference_provenance(run))
+        source = WayEpisodes(sources[False], REFERENCE)
+        theirs = in_processes(reference_policy, [(source, config, seed) for seed in seeds])
+        policies[REFERENCE] = dict(zip(seeds, theirs, strict=True))
+        kept = {seed: policies[REFERENCE][seed] for seed in seeds[:KEPT]}
+        save_policy(kept, reference_path(run), reference_provenance(run))
         measured, pool = [count for count in MEASURED if count <= config.budget], settings.evaluation_prompts
         questions = [Question(task, evaluation_episodes(run, task).mean(1), {}, 0, pool) for task in run.tasks]
         asked = [
@@ -74,7 +72,7 @@ def training_ways(run: Run) -> pd.DataFrame:
         train_way.__module__,
         train=train,
         evaluation=run.table_hashes((*run.tasks, CONTROL), "evaluation"),
-        reference=code_of("circuitlib.companion.maskable") if is_referred else "",
+        reference=code_of("circuitlib.companion.maskable"),
         config=asdict(config),
         seeds=SEEDS,
         episodes=settings.episodes,

@@ -12,6 +12,7 @@ Shapes: e episodes, b pairs of a prompt and a span, h heads, c components: near 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -48,7 +49,20 @@ FEATURES = 18
 
 
 @dataclass(frozen=True)
-class Belief:
+class OfEpisodes:
+    """Tensors that have a row for each episode."""
+
+    def __getitem__(self, episodes: Int[Tensor, " some"]) -> Self:
+        return type(self)(*(getattr(self, field.name)[episodes] for field in fields(self)))
+
+    @classmethod
+    def of_all(cls, parts: Sequence[Self]) -> Self:
+        """Those of several batches of episodes as one."""
+        return cls(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+
+@dataclass(frozen=True)
+class Belief(OfEpisodes):
     """Of every head a mixture of Gaussians: each component's mean, deviation and the logarithm of its weight; and the deviation of
     one pair's reward about the head's mean (``noise``). All but weights in units of ``scale``."""
 
@@ -95,14 +109,6 @@ class Belief:
         far = torch.rand(self.noise.shape, generator=generator) < self.log_weight[..., 1].exp()
         return (self.mean + self.deviation * noise[..., None]).gather(2, far[..., None].long())[..., 0]
 
-    def __getitem__(self, episodes: Int[Tensor, " some"]) -> "Belief":
-        return Belief(*(getattr(self, field.name)[episodes] for field in fields(self)))
-
-    @staticmethod
-    def of_all(parts: Sequence["Belief"]) -> "Belief":
-        """Those of several batches of episodes as one."""
-        return Belief(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Belief)))
-
 
 def with_few(trials: Trials) -> Trials:
     """Trials of which estimates on few pairs can be bought as well, for as large a share of the price."""
@@ -134,7 +140,7 @@ def paid_elsewhere(rewards: Float[Tensor, "tasks h"]) -> Float[Tensor, "h k"]:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Seen(OfEpisodes):
     """What a prior is made of. features: ``FEATURES`` numbers per head. scale: the episode's unit. mean, spread: of each head's
     estimated rewards by gradient over its pairs, in that unit."""
 
@@ -142,14 +148,6 @@ class Seen:
     scale: Float[Tensor, "e 1"]
     mean: Float[Tensor, "e h"]
     spread: Float[Tensor, "e h"]
-
-    def __getitem__(self, episodes: Int[Tensor, " some"]) -> "Seen":
-        return Seen(*(getattr(self, field.name)[episodes] for field in fields(self)))
-
-    @staticmethod
-    def of_all(parts: Sequence["Seen"]) -> "Seen":
-        """Those of several batches of episodes as one."""
-        return Seen(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Seen)))
 
 
 def see(estimates: Mapping[str, Estimate], layers: int, elsewhere: Float[Tensor, "h k"] | None = None) -> Seen:
