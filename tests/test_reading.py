@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import stdtrit
 
 from circuitlib.companion import planted
 from circuitlib.manifest import load_frame
@@ -146,6 +147,45 @@ def test_intervals_contain_a_rerun(of_seeds: float, of_prompts: float) -> None:
     assert 0.93 <= covered / reruns <= 0.98
     assert naive <= covered
     assert of_prompts < 2 or naive / reruns < 0.75
+
+
+@pytest.mark.parametrize("seeds", [1, 20])
+def test_intervals_contain_a_rerun_near_the_ceiling(seeds: int) -> None:
+    """A list has the best head of nearly every episode, and of some the second: the share of reruns whose interval contains the truth, also of those in which it had
+    the best of all thirty."""
+    rng = np.random.default_rng(1)
+    covered, perfect, reruns = [], [], 600
+    for _ in range(reruns):
+        heads = rng.normal((2.0, 1.7), (1.0, 0.6), size=(160, 2))  # of each prompt in a pool, what two heads pay
+        episodes = np.array([heads[rng.permutation(160)[:32]].mean(0) for _ in range(30)])
+        best = np.repeat(episodes[None, :, 0], seeds, 0)
+        interval = fraction(best, episodes.max(1), 160)
+        covered.append(interval.low <= 0.9967 <= interval.high)  # by ten million episodes of prompts of their own
+        perfect.append((best == episodes.max(1)).all())
+    assert 0.1 < np.mean(perfect) < 0.9
+    assert np.mean(covered) >= 0.95
+    assert np.mean(np.array(covered)[perfect]) >= 0.95
+
+
+def test_none_in_n_is_no_evidence_against_one_in_n() -> None:
+    oracle = np.random.default_rng(0).normal(1.0, 0.2, size=30)
+    alone, many = fraction(oracle[None], oracle, None), fraction(np.repeat(oracle[None], 20, 0), oracle, None)
+    half = 0.5 * oracle.std(ddof=1) / oracle.mean()
+    assert tuple(alone) == pytest.approx((1, 1 - 1.959964 * half / 30, 1))
+    assert tuple(many) == pytest.approx((1, 1 - 1.959964 * half * np.hypot(1 / 30, 1 / 20), 1))
+    widths = [1 - fraction(oracle[None], oracle, pool).low for pool in (64, 160, 640, None)]
+    assert widths == sorted(widths, reverse=True), "the more prompts, the narrower"
+    assert tuple(fraction(oracle[None], oracle, 160, against=oracle[None])) == (0, 0, 0), (
+        "a difference is as it is seen"
+    )
+    below = oracle[None] * (1 - np.linspace(0.1, 0.4, 30))
+    reach = stdtrit(29, 0.975) * np.sqrt((below[0] - below.mean() / oracle.mean() * oracle).var(ddof=1) / 30)
+    assert fraction(below, oracle, None).low == pytest.approx((below.mean() - reach) / oracle.mean())
+    one_short = oracle.copy()
+    one_short[0] *= 0.9999
+    assert fraction(one_short[None], oracle, 160).low == pytest.approx(
+        fraction(oracle[None], oracle, 160).low, abs=1e-3
+    )
 
 
 def test_fractions_in_closed_form() -> None:

@@ -13,6 +13,13 @@ the seeds' means over seeds:
 The interval is of 95%, by Student's t with the degrees of freedom of the two parts together (Satterthwaite 1946): with five seeds a
 normal one would contain the truth in 84 of 100 reruns.
 
+Where every episode finds the oracle's head both parts are zero, though the next may not: none in n is no evidence against one in n (Hanley and
+Lippman-Hand 1983, "If nothing goes wrong, is everything all right?"). So each part is given one observation more, as a share is in Agresti and Coull (1998,
+"Approximate is better than exact"), that falls short by ``SUPPOSED``: it would move the mean by that over n, the square of which adds to the
+variance, times the share of episodes that are at the oracle, so that nothing is added where none is. On tables of 640 prompts, lists whose true fraction is between 0.98
+and 1 are so contained in 99 of 100 reruns of 160 prompts, without it in fewer than 60. The difference of two searchers is given nothing: where not one episode
+differed, the true difference was beyond a point for one in a hundred pairs of lists of one model, and for one in two hundred of policies that saw and did not see.
+
 A share of episodes is counted over as many as that leaves: its variance is that of one episode times the same factor. For means over
 prompts the factor is right, and no other statistic of a batch varies more over pools (Hoeffding 1948, "A class of statistics with
 asymptotically normal distribution").
@@ -25,6 +32,10 @@ from jaxtyping import Float
 from scipy.special import ndtri, stdtrit  # scipy.stats takes a second to import
 
 from circuitlib.search.episodes import BATCH
+
+SUPPOSED = 0.5
+"""By how much one more episode, or seed, is supposed to fall short, in standard deviations of the oracle over episodes: in episodes in which they do, lists that find more than
+95% fall short by 0.4 on average."""
 
 
 class Interval(NamedTuple):
@@ -59,12 +70,15 @@ def fraction(
         samples = [best - against] if len(against) == len(best) else [best, -against.astype(np.float64)]
     gain, episodes = sum(sample.mean(0) for sample in samples), len(oracle)
     value = gain.mean() / oracle.mean()
-    parts = [((gain - value * oracle).var(ddof=1) * left_over(episodes, pool), episodes - 1)]
-    parts += [(sample.mean(1).var(ddof=1) / len(sample), len(sample) - 1) for sample in samples if len(sample) > 1]
-    variance = sum(part for part, _ in parts)
+    parts = [((gain - value * oracle).var(ddof=1), left_over(episodes, pool), episodes - 1)]
+    parts += [(sample.mean(1).var(ddof=1), 1 / len(sample), len(sample) - 1) for sample in samples if len(sample) > 1]
+    at_oracle = 0.0 if against is not None else np.isclose(gain, oracle, rtol=1e-6, atol=0).mean()
+    supposed = at_oracle * (SUPPOSED * oracle.astype(np.float64).std(ddof=1)) ** 2
+    variance = sum(square * left + supposed * left**2 for square, left, _ in parts)
     if variance == 0:
         return Interval(float(value), float(value), float(value))
-    freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
+    with np.errstate(divide="ignore"):  # what is supposed is not estimated: of it alone the interval is a normal one
+        freedom = variance**2 / sum((square * left) ** 2 / degrees for square, left, degrees in parts)
     reach = stdtrit(freedom, 0.975) * np.sqrt(variance) / oracle.mean()
     high = value + reach if against is not None else np.minimum(value + reach, 1.0)
     return Interval(float(value), float(value - reach), float(high))
