@@ -8,18 +8,8 @@ import pytest
 
 from circuitlib.companion.learned import BUDGET
 from circuitlib.companion.legend import ATTRIBUTION
-from circuitlib.companion.rival_sentences import (
-    GOAL,
-    cost_sentences,
-    goal_sentences,
-    transfer_sentences,
-    where_sentences,
-)
-from circuitlib.companion.run import Run
-from circuitlib.companion.settings import PUBLISHED
+from circuitlib.companion.rival_sentences import GOAL, goal_sentences, transfer_sentences, where_sentences
 from circuitlib.studies.transfer import COUNTS
-from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
-from circuitlib.tasks.behaviours import BEHAVIOURS
 
 
 def named(ratios: dict[str, float], reach: float) -> pd.DataFrame:
@@ -92,11 +82,3 @@ def test_what_seeing_is_worth_on_behaviours() -> None:
     assert "3 behaviours" in said
     assert "Most like a training task is converse (its heads' rewards correlate by 0.67)" in said
     assert said.endswith("correlates by 1.00.")
-
-
-def test_costs_are_those_of_training_and_of_a_sweep() -> None:
-    mini, real = (Run(PUBLISHED[name]) for name in (EMBEDDED, SMOLLM2))
-    said = cost_sentences([mini], real)
-    assert f"k=5: training costs {5 * mini.settings.steps:,} heads measured" in said
-    assert f"exact sweep of {5 * mini.settings.steps / 144:,.0f} episodes" in said
-    assert f"{len(BEHAVIOURS) * 270:,} heads measured, those of its behaviours" in said

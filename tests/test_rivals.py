@@ -190,6 +190,28 @@ def test_price_to_a_share_by_hand() -> None:
     assert both.to_dict() == {"falls": "3 / 3", "never": "– / –", "at once": "1 / 2"}
 
 
+def test_when_training_is_paid_back_by_hand() -> None:
+    """Three tasks, one of which says nothing; attribution names as much as the cheap policy at a smaller price, as much as the good one at a larger, and never as much as the best."""
+    named = {
+        "gradient, then verify": {3: (0.5, 0.7), 8: (0.6, 0.8), 20: (0.8, 0.9)},
+        "policy k=1": {8: (0.5, 0.6)},
+        "policy k=5": {8: (0.75, 0.85)},
+        "headwise": {8: (0.9, 1.0)},
+    }
+    rows = [
+        {"task": task, "searcher": searcher, "price": price, "ratio": ratio}
+        for searcher, prices in named.items()
+        for price, ratios in prices.items()
+        for task, ratio in zip(("ioi", "docstring", "nothing"), (*ratios, 0.0), strict=True)
+    ]
+    training = {"policy k=1": 1000, "policy k=5": 5000, "headwise": 720}
+    table = rival_figures.payback_table(pd.DataFrame(rows), training, heads=108, price=8, without=["nothing"])
+    assert list(table.loc["policy k=1"]) == ["55", "1,000", "10", "3", "–"]
+    assert list(table.loc["policy k=5"]) == ["80", "5,000", "50", "20", "417"]
+    assert list(table.loc["headwise"])[:3] == ["95", "720", "7"]
+    assert list(table.loc["headwise"].isna())[3:] == [True, True]
+
+
 def test_an_exhaustive_search_costs_all_heads(contest: pd.DataFrame) -> None:
     """It names the best head, of every episode, and no price below buys that."""
     summary = summarise_priced(contest, pool=40)

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from circuitlib.ablation.build import code_of
+from circuitlib.ablation.estimates import PRICES
 from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import Settings, published
@@ -62,6 +63,11 @@ def learn(run: Run) -> tuple[Learned, pd.DataFrame]:
     control, penalty = run.table(CONTROL, "train"), run.settings.penalty
     rewards = torch.stack([head_rewards(run.table(name, "train"), control, penalty) for name in BEHAVIOURS])
     return learning.learn(training_trials(run), rewards, run.card.layers, BUDGET, SEEDS)
+
+
+def training_price(teacher: Run) -> int:
+    """What was paid for the behaviours of the ``teacher``, the run that has them: every head measured, and both estimates."""
+    return len(BEHAVIOURS) * (teacher.card.heads + sum(PRICES[through] for through in ESTIMATES.values()))
 
 
 def learned(run: Run) -> Learned:

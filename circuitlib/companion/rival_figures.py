@@ -1,6 +1,6 @@
 """Figures and tables of the rivals: what is named once so much is paid."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from textwrap import fill
 from typing import Any
 
@@ -192,6 +192,33 @@ def rival_table(summary: pd.DataFrame, price: int, what: str = "ratio", without:
     table = 100 * at.pivot_table("shown", "searcher", "task", sort=False, dropna=False)
     counted = table.drop(columns=[*without])
     return table.assign(mean=counted.mean(axis=1, skipna=False), lowest=counted.min(axis=1, skipna=False))
+
+
+def payback_table(
+    summary: pd.DataFrame, training: Mapping[str, int], heads: int, price: int, without: Collection[str] = ()
+) -> pd.DataFrame:
+    """After how many episodes what was paid for training is saved by who searches at a ``price``: beside an exact sweep, which pays all ``heads`` of every
+    episode, and beside attribution, verified until it names as much on average. A row per searcher: named (percent of the oracle, mean over tasks), training (heads
+    measured), episodes to save it beside the sweep, the smallest price at which attribution names as much (missing where none does that was played), and the episodes to save it
+    beside that: a dash where attribution costs no more.
+
+    training: by searcher. without: as in :func:`rival_table`.
+    """
+    counted = summary[~summary["task"].isin(without)]
+    by = counted.groupby(["searcher", "price"])["ratio"]
+    named = by.agg(lambda ratio: ratio.mean(skipna=False)).unstack("price")
+    attribution, rows = named.loc[ATTRIBUTION], {}
+    for searcher, paid in training.items():
+        own = float(named[price][searcher])
+        enough = attribution[attribution >= own].index.min()
+        rows[searcher] = {
+            f"named at price {price}, %": f"{100 * own:.0f}",
+            "training, price": f"{paid:,}",
+            "episodes, beside a sweep": f"{paid / (heads - price):,.0f}",
+            "attribution names as much at price": f"{enough:.0f}",
+            "episodes, beside attribution": "–" if enough <= price else f"{paid / (enough - price):,.0f}",
+        }
+    return pd.DataFrame(rows).T.rename_axis("searcher").replace("nan", np.nan)
 
 
 def prices_table(summary: pd.DataFrame, shares: Sequence[float]) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Sentences of the notebook about rivals, each made of the table beside it; see :mod:`circuitlib.companion.sentences`."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from itertools import product
 from typing import Any
 
@@ -122,16 +122,3 @@ def taught_sentences(teacher: Run, run: Run) -> str:
             f"A searcher that knew each task's best head beforehand would name {percent(float(np.mean(known)))} on average, {percent(min(known))} at worst.",
         ]
     )
-
-
-def cost_sentences(runs: Sequence[Run], teacher: Run) -> str:
-    """What training costs, in heads measured and in episodes of an exact sweep."""
-    lines = []
-    for one in runs:
-        for k in CANDIDATES:
-            trained = one.settings.steps * k
-            lines.append(
-                f"{one.title}, the paper's policy with k={k}: training costs {trained:,} heads measured, as much as the exact sweep of {trained / one.card.heads:,.0f} episodes"
-            )
-    swept = len(BEHAVIOURS) * teacher.card.heads
-    return as_list([*lines, f"the headwise policy: {swept:,} heads measured, those of its behaviours"])
