@@ -17,8 +17,8 @@ from circuitlib.ablation.tables import DamageTable, load_table, save_table
 from circuitlib.companion import run as runs
 from circuitlib.companion.commands import STUDIES, by_command
 from circuitlib.companion.compare import (
-    BELIEVING,
     SIGNIFICANCE,
+    TAUGHT,
     _rivals,
     compare,
     fractions_by_seed,
@@ -142,7 +142,7 @@ def test_one_episode_that_turns_elsewhere_is_rounding(copied: Run) -> None:
     assert compare(copied, Run())["agrees"].all()
 
 
-@pytest.mark.parametrize(("searchers", "agrees"), [(BELIEVING, True), (("halving",), False)])
+@pytest.mark.parametrize(("searchers", "agrees"), [(TAUGHT, False), (("halving",), False), (("nobody",), True)])
 def test_of_those_that_believe_alone_what_they_measured_whole_is_not_compared(
     searchers: tuple[str, ...], agrees: bool, copied: Run
 ) -> None:

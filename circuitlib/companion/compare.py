@@ -28,9 +28,8 @@ TURNED, TURNED_ANEW = 2, 4
 """In how many of a task's episodes a searcher on the axis of price may turn elsewhere; and where what it was learned on behaviours was
 learned anew. So many shares of an episode are the largest difference of what it names, finds and has measured on average."""
 
-BELIEVING = ("headwise", "belief")
-"""Searchers that go on measuring parts of heads when no measurement can change what they name any more: which, hangs on the last bits of gains of a ten-millionth of
-the largest reward, and so does whether one of them happens to be measured whole. Of them only what they name, have looked at and recall is compared."""
+TAUGHT = ("headwise", "belief")
+"""How the names of searchers begin that were taught on behaviours."""
 
 OPPOSITES = ({"consistent", "inconsistent"}, {"holds", "the other way round"}, {"gains", "loses"})
 """Verdicts (:mod:`circuitlib.companion.verdicts`) that say the contrary of each other."""
@@ -156,13 +155,13 @@ def _rivals(ours: Path, theirs: Path, same_policies: bool, episodes: int) -> lis
     ``MaskablePPO``, which a command alone trains, need not play."""
     others: tuple[str, ...] = () if same_policies else ("policy",)
     learned = [content_hash(folder / LEARNED) for folder in (ours, theirs) if (folder / LEARNED).exists()]
-    anew = BELIEVING if len(set(learned)) > 1 else ()
+    anew = TAUGHT if len(set(learned)) > 1 else ()
     played = [load_frame(folder / "rivals.parquet").query("searcher != 'MaskablePPO'") for folder in (ours, theirs)]
     both = set.intersection(*(set(frame.loc[frame["searcher"].str.startswith("policy"), "seed"]) for frame in played))
     means, all_ = [], []
     for frame in played:
         frame = frame[~frame["searcher"].str.startswith("policy") | frame["seed"].isin(both)].copy()
-        frame["found"] = frame["found"].fillna(0.0).mask(frame["searcher"].str.startswith(BELIEVING), 0.0)
+        frame["found"] = frame["found"].fillna(0.0)
         by = frame.groupby(["task", "searcher", "price"])
         all_.append(set(by.groups))
         mean = by[["named", "fresh", "found", "oracle", "measured_best", "recall"]].mean().astype(float)

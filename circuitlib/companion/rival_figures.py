@@ -210,7 +210,7 @@ def payback_table(
     attribution, rows = named.loc[ATTRIBUTION], {}
     for searcher, paid in training.items():
         own = float(named[price][searcher])
-        enough = attribution[attribution >= own].index.min()
+        enough = attribution.index[attribution >= own].min()
         rows[searcher] = {
             f"named at price {price}, %": f"{100 * own:.0f}",
             "training, price": f"{paid:,}",
