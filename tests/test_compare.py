@@ -143,9 +143,7 @@ def test_one_episode_that_turns_elsewhere_is_rounding(copied: Run) -> None:
 
 
 @pytest.mark.parametrize(("searchers", "agrees"), [(TAUGHT, False), (("halving",), False), (("nobody",), True)])
-def test_of_those_that_believe_alone_what_they_measured_whole_is_not_compared(
-    searchers: tuple[str, ...], agrees: bool, copied: Run
-) -> None:
+def test_what_any_searcher_has_found_is_compared(searchers: tuple[str, ...], agrees: bool, copied: Run) -> None:
     path = copied.folder / "rivals.parquet"
     frame = load_frame(path)
     frame["found"] = frame["found"].mask(frame["searcher"].str.startswith(searchers), 0.0)

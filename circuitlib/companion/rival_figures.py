@@ -207,10 +207,10 @@ def payback_table(
     counted = summary[~summary["task"].isin(without)]
     by = counted.groupby(["searcher", "price"])["ratio"]
     named = by.agg(lambda ratio: ratio.mean(skipna=False)).unstack("price")
-    attribution, rows = named.loc[ATTRIBUTION], {}
+    rows = {}
     for searcher, paid in training.items():
         own = float(named[price][searcher])
-        enough = attribution.index[attribution >= own].min()
+        enough = min((at for at in named.columns if named[at][ATTRIBUTION] >= own), default=np.nan)
         rows[searcher] = {
             f"named at price {price}, %": f"{100 * own:.0f}",
             "training, price": f"{paid:,}",
