@@ -15,7 +15,7 @@ from circuitlib.companion.legend import ATTRIBUTION, MAIN, SEARCHERS, Kind, task
 from circuitlib.companion.show import PAGE, described
 from circuitlib.companion.verdicts import beats, gains
 from circuitlib.studies.intervals import Interval, fraction
-from circuitlib.studies.priced import mean_of, price_to
+from circuitlib.studies.priced import PRICES, mean_of, price_to
 from circuitlib.studies.transfer import COUNTS, over_behaviours, shares
 from circuitlib.studies.where import CLASSES
 
@@ -210,7 +210,7 @@ def payback_table(
     rows = {}
     for searcher, paid in training.items():
         own = float(named[price][searcher])
-        enough = min((at for at in named.columns if named[at][ATTRIBUTION] >= own), default=np.nan)
+        enough = min((float(at) for at in PRICES if at in named and named[at][ATTRIBUTION] >= own), default=np.nan)
         rows[searcher] = {
             f"named at price {price}, %": f"{100 * own:.0f}",
             "training, price": f"{paid:,}",
