@@ -60,10 +60,11 @@ def train(
     budget: float | int,
     seed: int,
     config: PPOConfig = CONFIG,
+    network: Headwise | None = None,
 ) -> tuple[Headwise, list[dict[str, Any]]]:
-    """A :class:`Headwise` policy trained on trials of several tasks, what is believed of each, and the same price; and its history, a row per update:
-    the mean of what was known in the end, as a fraction of the oracle, and PPO's diagnostics."""
-    network, env = Headwise(seed), PricedEnv(trials, beliefs, layers, config.num_envs, budget)
+    """A policy, by default a new :class:`Headwise`, trained in place on trials of several tasks, what is believed of each, and the same price; and its history, a row per
+    update: the mean of what was known in the end, as a fraction of the oracle, and PPO's diagnostics."""
+    network, env = network or Headwise(seed), PricedEnv(trials, beliefs, layers, config.num_envs, budget)
     optimizer = Adam(network.parameters(), eps=config.adam_eps)
     generator, observation = Generator().manual_seed(seed), env.reset(seed)
     history = []
