@@ -23,8 +23,9 @@ from circuitlib.search.belief import (
 )
 from circuitlib.search.lookahead import LookAhead
 from circuitlib.search.trials import Trials
-from circuitlib.studies import few
+from circuitlib.studies import left_out
 from circuitlib.studies.few import CHOSEN, DESIGNS, Design, bought, by_design, measure_few
+from circuitlib.studies.left_out import prior_of
 from circuitlib.studies.priced import Player, priced
 
 BEHAVIOURS, STEPS, BUDGET = 3, 20, 1
@@ -60,7 +61,7 @@ def test_a_behaviour_is_searched_by_a_prior_of_the_others(monkeypatch: pytest.Mo
         fitted.append({some.task for some in trials})
         return fit_prior(trials, seen, seed, STEPS)
 
-    monkeypatch.setattr(few, "fit_prior", fit)
+    monkeypatch.setattr(left_out, "fit_prior", fit)
     training, played = taught(), [drawn(seed + 10, error=3.0, task=f"behaviour {seed}") for seed in range(BEHAVIOURS)]
     rewards = mean_rewards(training)
     designs = (Design(4, 4), CHOSEN)
@@ -69,7 +70,7 @@ def test_a_behaviour_is_searched_by_a_prior_of_the_others(monkeypatch: pytest.Mo
     assert sorted(map(sorted, fitted)) == sorted(sorted(everyone - {one}) for one in everyone for _ in designs)
     assert table["price"].tolist() == [0.5] * BEHAVIOURS + [1.0] * BEHAVIOURS
     left = [bought(training[i], CHOSEN) for i in (0, 2)]
-    prior = few._prior(left, rewards[[0, 2]], LAYERS)
+    prior = prior_of(left, rewards[[0, 2]], LAYERS)
     searcher = LookAhead(Believer(prior, LAYERS, paid_elsewhere(rewards[[0, 2]])))
     found = priced(bought(played[1], CHOSEN), [Player("by hand", searcher)], (BUDGET,))
     row = table[table["behaviour"] == "behaviour 1"].iloc[-1]

@@ -5,29 +5,18 @@ The design of :mod:`circuitlib.search.belief`, judged on the behaviours that it 
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
-from circuitlib.search.belief import (
-    DIRECT,
-    DIRECT_ON_FEW,
-    FEW,
-    GRADIENT,
-    GRADIENT_ON_FEW,
-    Believer,
-    Prior,
-    fit_prior,
-    paid_elsewhere,
-    see,
-)
+from circuitlib.search.belief import DIRECT, DIRECT_ON_FEW, FEW, GRADIENT, GRADIENT_ON_FEW, Believer, paid_elsewhere
 from circuitlib.search.episodes import BATCH
 from circuitlib.search.lookahead import LookAhead
 from circuitlib.search.trials import Trials
-from circuitlib.studies.intervals import fraction
+from circuitlib.studies.left_out import beside, folds, prior_of
 from circuitlib.studies.priced import Player, priced
 from circuitlib.threads import threads_of_one_core
 
@@ -43,9 +32,6 @@ CHOSEN = Design(FEW, FEW)
 """What a belief buys."""
 
 DESIGNS = (Design(4, 4), CHOSEN, Design(10, 32), Design(12, 12), Design(16, 16), Design(32, 32))
-
-FOLDS = 8
-"""Parts of the behaviours that are left out together, so that a design needs as many priors."""
 
 
 def bought(trials: Trials, design: Design) -> Trials:
@@ -74,12 +60,10 @@ def measure_few(
     training, played: of each behaviour, episodes that priors are fitted to and others that are searched, with both estimates on all pairs. rewards: of each behaviour
     the mean reward of each head. layers: of the subject.
     """
-    everyone = range(len(training))
 
-    def fold(design: Design, first: int) -> list[dict[str, Any]]:
-        out = everyone[first::FOLDS]
-        left = [i for i in everyone if i not in out]
-        prior = _prior([bought(training[i], design) for i in left], rewards[left], layers)
+    def fold(design: Design, out: Sequence[int]) -> list[dict[str, Any]]:
+        left = [i for i in range(len(training)) if i not in out]
+        prior = prior_of([bought(training[i], design) for i in left], rewards[left], layers)
         searcher = LookAhead(Believer(prior, layers, paid_elsewhere(rewards[left])))
         rows = []
         for trials in (bought(played[i], design) for i in out):
@@ -89,30 +73,13 @@ def measure_few(
             rows.append({**design._asdict(), "price": price, "behaviour": trials.task, "named": named})
         return rows
 
-    jobs = [(design, first) for design in designs for first in range(min(FOLDS, len(training)))]
+    jobs = list(product(designs, folds(len(training))))
     with threads_of_one_core(len(jobs)) as pool:
         return pd.DataFrame(row for rows in pool.map(lambda job: fold(*job), jobs) for row in rows)
 
 
-def _prior(trials: Sequence[Trials], rewards: Float[Tensor, "t h"], layers: int) -> Prior:
-    """Fitted to behaviours, each seen with what heads pay in the others and without."""
-    others = [paid_elsewhere(rewards[[j for j in range(len(trials)) if j != i]]) for i in range(len(trials))]
-    seen = [see(some.estimates, layers, paid) for some, paid in zip(trials, others, strict=True)]
-    return fit_prior([*trials, *trials], seen + [see(some.estimates, layers) for some in trials], seed=0)
-
-
 def by_design(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per design: gradient, direct, price, named (mean over behaviours) with its 95% interval over them (low, high), least and worst (the behaviour of which
-    least is named), and ahead, how much more is named than by :data:`CHOSEN`, paired by behaviour, with its interval (ahead_low, ahead_high). Fractions of the oracle."""
-    named = table.pivot(index="behaviour", columns=["gradient", "direct"], values="named")
+    """One row per design, beside :data:`CHOSEN`: gradient, direct, price, and the columns of :func:`circuitlib.studies.left_out.beside`. Fractions of the oracle."""
     prices = table.groupby(["gradient", "direct"], sort=False)["price"].first()
-    ones, rows = np.ones(len(named)), []
-    of_design: Any = prices.items()
-    for design, price in of_design:
-        mine, chosen = (named[one].to_numpy()[None] for one in (design, CHOSEN))
-        row: dict[str, Any] = {"gradient": design[0], "direct": design[1], "price": price}
-        row |= dict(zip(("named", "low", "high"), fraction(mine, ones, None), strict=True))
-        row |= {"least": named[design].min(), "worst": named[design].idxmin()}
-        ahead = fraction(mine, ones, None, against=chosen)
-        rows.append(row | dict(zip(("ahead", "ahead_low", "ahead_high"), ahead, strict=True)))
-    return pd.DataFrame(rows)
+    named = table.pivot(index="behaviour", columns=["gradient", "direct"], values="named")
+    return beside(named[prices.index], CHOSEN).join(prices).reset_index()
