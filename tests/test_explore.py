@@ -15,7 +15,6 @@ from circuitlib.companion.episode_replay import (
     LINES,
     SEEDS,
     SHOWN,
-    TRAINED_K,
     TYPICAL_AFTER,
     replay_figure,
     searchers,
@@ -27,7 +26,7 @@ from circuitlib.companion.frames import evaluation_episodes
 from circuitlib.companion.headmap import DIGITS, map_figure
 from circuitlib.companion.legend import SEARCHERS, subject_title, task_title
 from circuitlib.companion.run import Run
-from circuitlib.companion.settings import PUBLISHED
+from circuitlib.companion.settings import HEADLINE_K, PUBLISHED
 from circuitlib.manifest import load_frame
 from circuitlib.paths import FIGURES, RESULTS, RUNS
 from circuitlib.search.env import budget_for
@@ -100,7 +99,7 @@ def test_the_replay_shows_what_the_tables_hold(run: Run) -> None:
     seeing = load_frame(run.frame_path("seeing"))
     for task in data["tasks"]:
         rewards = evaluation_episodes(run, task["name"]).mean(1)
-        rows = seeing.query(f"task == {task['name']!r} and searcher == 'policy' and trained_k == {TRAINED_K}")
+        rows = seeing.query(f"task == {task['name']!r} and searcher == 'policy' and trained_k == {HEADLINE_K}")
         rows = rows.query("told == 'none' and shown == 'blind'")
         gains = [[gain[name] for name in ("measured", "effect", "low", "high")] for gain in task["gains"]]
         assert gains == rows[["measured", "effect", "effect_low", "effect_high"]].to_numpy().tolist()
@@ -164,7 +163,7 @@ def test_who_draws_without_a_policy_is_shown_in_a_typical_play_of_the_table(run:
 
 def test_the_policys_plays_are_those_of_the_table() -> None:
     run, task, seed = Run(PUBLISHED[EMBEDDED]), "induction", 0
-    network = run.policies()[TRAINED_K][seed]
+    network = run.policies()[HEADLINE_K][seed]
     signal = torch.from_numpy(signal_of(run.training_tasks, NOTHING))
     rewards = evaluation_episodes(run, task).mean(1)
     data = next(one for one in data_of("episode_replay")["subjects"][EMBEDDED]["tasks"] if one["name"] == task)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-from circuitlib.companion.episode_replay import LINES, TRAINED_K
+from circuitlib.companion.episode_replay import LINES
 from circuitlib.companion.frames import evaluation_episodes
 from circuitlib.companion.notebooks import notebook_paths
 from circuitlib.companion.run import Run
-from circuitlib.companion.settings import PUBLISHED
+from circuitlib.companion.settings import HEADLINE_K, PUBLISHED
 from circuitlib.manifest import load_frame
 from circuitlib.paths import FIGURES, RUNS
 from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
@@ -220,7 +220,7 @@ def test_the_caption_has_the_tables_difference(opened: Opens, subject: str) -> N
     choose(page, "subject", run.title)
     page.get_by_label("hide the rewards from the policy").check()
     rows = load_frame(run.frame_path("seeing")).query(
-        f"task == 'docstring' and searcher == 'policy' and trained_k == {TRAINED_K} and told == 'none' and shown == 'blind'"
+        f"task == 'docstring' and searcher == 'policy' and trained_k == {HEADLINE_K} and told == 'none' and shown == 'blind'"
     )
     row = rows[rows["measured"] == 50].iloc[0]
     value, low, high = (

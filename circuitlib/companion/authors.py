@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitlib.companion.paper import PAPER, docstring_oracle, docstring_results, mechrl
+from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.manifest import code_hash, content_hash, load_frame, made_on, save_frame
 from circuitlib.paths import RESULTS
 from circuitlib.search.env import BUDGET
@@ -45,7 +46,7 @@ HEADS = LAYERS * HEADS_PER_LAYER
 PLAYS = 300
 """Plays of each episode by each searcher that draws; the same random numbers whatever a policy is shown."""
 
-HEADLINE = ("policy", 5, NOTHING)
+HEADLINE = ("policy", HEADLINE_K, NOTHING)
 """The searcher, trained k and signal of the paper's headline."""
 
 CHANGED = (10, 20, 50)

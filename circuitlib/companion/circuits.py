@@ -11,6 +11,7 @@ from torch import Tensor
 from circuitlib.ablation.engine import AblationKind
 from circuitlib.companion.frames import STUDY_SEED, closer_prompts, evaluation_episodes, head_rewards
 from circuitlib.companion.run import Run
+from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.search.oracle import head_order
 from circuitlib.search.orders import random_orders
@@ -28,9 +29,6 @@ KINDS: tuple[AblationKind, ...] = ("zero", "mean")
 
 DRAWS = 3
 """Random orders."""
-
-PLANNED = 5
-"""The k of the policies that are asked: the paper's headline."""
 
 
 def circuits(run: Run) -> pd.DataFrame:
@@ -78,7 +76,7 @@ def _places(run: Run, task: str) -> Float[Tensor, " heads"]:
     rewards = evaluation_episodes(run, task).mean(1)
     signal = torch.from_numpy(signal_of(run.training_tasks, task if task in run.training_tasks else NOTHING))
     places = []
-    for seed, network in run.kept_policies()[PLANNED].items():
+    for seed, network in run.kept_policies()[HEADLINE_K].items():
         heads = play(network, signal, rewards, EPISODE_SEED + seed).head[0]
         late = torch.full(rewards.shape, float(heads.shape[1]))
         places.append(late.scatter(1, heads, torch.arange(heads.shape[1]).float().expand(heads.shape)).mean(0))

@@ -26,6 +26,7 @@ from circuitlib.companion.legend import ATTRIBUTION, SEARCHERS, condition_in_wor
 from circuitlib.companion.paper import PAPER, best_head_share, mechrl, paper_fractions
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
+from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.manifest import content_hash
 from circuitlib.search.env import BUDGET
 from circuitlib.search.episodes import NOTHING
@@ -201,7 +202,7 @@ def _rivals(run: Run, evidence: _Evidence) -> Iterator[Row]:
     told_nothing = evidence.evaluation.query(f"task == {run.settings.held_out_task!r} and signal == {NOTHING!r}")
     for count in sorted({min(count, run.card.heads) for count in COUNTS}):
         rows = told_nothing[told_nothing["measured"] == count]
-        policy = rows.query("searcher == 'policy' and trained_k == 5")
+        policy = rows.query("searcher == 'policy' and trained_k == @HEADLINE_K")
         for searcher in RIVALS:
             more = ahead(policy, rows[rows["searcher"] == searcher], evidence.pool)
             claim = f"{task_title(run.settings.held_out_task)}, after {count} heads: {_ahead_of(searcher)}"
@@ -218,7 +219,7 @@ def _gains(run: Run, evidence: _Evidence) -> Iterator[Row]:
     if evidence.seeing is None:
         return
     rows: Any = evidence.seeing.query(
-        f"task == {run.settings.held_out_task!r} and searcher == 'policy' and trained_k == 5 and told == {NOTHING!r} and shown == 'blind'"
+        f"task == {run.settings.held_out_task!r} and searcher == 'policy' and trained_k == {HEADLINE_K} and told == {NOTHING!r} and shown == 'blind'"
     )
     for row in rows[rows["measured"].isin(COUNTS)].itertuples():
         claim = f"{task_title(row.task)}, after {row.measured} heads: what seeing gains the headline's policy"
@@ -231,7 +232,7 @@ def _priced_rivals(run: Run, evidence: _Evidence) -> Iterator[Row]:
     """The same policy beside rivals on the axis of price, by the head that each would name."""
     for count, searcher in product(COUNTS, PRICED_RIVALS):
         at = evidence.rivals[evidence.rivals["price"] == count]
-        policy, rival = (at[at["searcher"] == one] for one in ("policy k=5", searcher))
+        policy, rival = (at[at["searcher"] == one] for one in (f"policy k={HEADLINE_K}", searcher))
         mine, theirs = (by_seed(one, "named") for one in (policy, rival))
         oracle = by_seed(policy, "oracle")[0]
         more = fraction(mine, oracle, evidence.pool, against=theirs)

@@ -25,6 +25,7 @@ from circuitlib.companion.headmap import short
 from circuitlib.companion.legend import kind_of, task_title
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
+from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.companion.show import PAGE, described
 from circuitlib.search.env import budget_for
 from circuitlib.search.episodes import NOTHING, signal_of
@@ -34,9 +35,6 @@ from circuitlib.search.trials import EPISODE_SEED
 from circuitlib.studies.contest import DRAWS
 from circuitlib.studies.reading import Plays, Shown, play
 from circuitlib.studies.seeing import PLAYS
-
-TRAINED_K = 5
-"""The headline's policy."""
 
 SEEDS = (0, 1, 2, 3)
 """Its seeds that can be replayed."""
@@ -98,7 +96,7 @@ def gains(table: pd.DataFrame, task: str) -> list[dict[str, float]]:
     """What the table ``seeing`` says that seeing its rewards gains the policy on a task, told nothing: the paired difference, as a
     fraction of the oracle, with its interval, by heads measured."""
     blind = table.query(
-        "task == @task and searcher == 'policy' and trained_k == @TRAINED_K and told == @NOTHING and shown == 'blind'"
+        "task == @task and searcher == 'policy' and trained_k == @HEADLINE_K and told == @NOTHING and shown == 'blind'"
     )
     named = {"measured": "measured", "effect": "effect", "effect_low": "low", "effect_high": "high"}
     return [dict(zip(named.values(), row, strict=True)) for row in blind[list(named)].to_numpy().tolist()]
@@ -107,7 +105,7 @@ def gains(table: pd.DataFrame, task: str) -> list[dict[str, float]]:
 def replay_data(run: Run) -> tuple[dict[str, Any], list[Path]]:
     """What the page shows of a run's subject: the list, and of each task's first episodes what every head pays and which heads
     each searcher measures, in order; with what the table ``seeing`` says of all episodes. And the results that it is read from."""
-    table, networks = seeing(run), run.policies()[TRAINED_K]
+    table, networks = seeing(run), run.policies()[HEADLINE_K]
     signal = torch.from_numpy(signal_of(run.training_tasks, NOTHING))
     tasks = []
     for task in run.tasks:
@@ -134,7 +132,7 @@ def replay_data(run: Run) -> tuple[dict[str, Any], list[Path]]:
         "caption": run.caption,
         "layers": run.card.layers,
         "across": run.card.heads_per_layer,
-        "trained_k": TRAINED_K,
+        "trained_k": HEADLINE_K,
         "trained_on": list(run.training_tasks),
         "all_episodes": run.settings.episodes,
         "all_plays": PLAYS,
@@ -144,7 +142,7 @@ def replay_data(run: Run) -> tuple[dict[str, Any], list[Path]]:
         "list": head_order(training)[: budget_for(run.card.heads)].tolist(),
         "tasks": tasks,
     }
-    paths = [run.frame_path("seeing"), run.policy_path(TRAINED_K)]
+    paths = [run.frame_path("seeing"), run.policy_path(HEADLINE_K)]
     paths += [run.table_path(name, "evaluation") for name in (*run.tasks, CONTROL)]
     return data, paths + [run.table_path(name, "train") for name in (*run.training_tasks, CONTROL)]
 

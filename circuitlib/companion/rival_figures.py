@@ -12,6 +12,7 @@ from matplotlib.ticker import NullLocator
 
 from circuitlib.companion.figures import legend_above
 from circuitlib.companion.legend import ATTRIBUTION, MAIN, SEARCHERS, Kind, task_title
+from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.companion.show import PAGE, described
 from circuitlib.companion.verdicts import beats, gains
 from circuitlib.studies.intervals import Interval, fraction
@@ -132,7 +133,7 @@ def where_table(where: pd.DataFrame) -> pd.DataFrame:
 
 
 @described
-def transfer_chart(transfer: pd.DataFrame, trained_k: int = 5) -> Figure:
+def transfer_chart(transfer: pd.DataFrame, trained_k: int = HEADLINE_K) -> Figure:
     """What the policy finds on each behaviour that it was never trained on, seeing its rewards (filled) and blind (open), as a fraction of the oracle
     after so many heads; behaviours in the order of what it finds in most. Beside it the list by mean reward and random search.
 

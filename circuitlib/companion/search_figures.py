@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from circuitlib.companion.figures import found_by_heads, heat_map, legend_above
 from circuitlib.companion.legend import HIDDEN, kind_of, task_title
 from circuitlib.companion.line_ends import name_ends
+from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.companion.show import PAGE, described
 from circuitlib.companion.verdicts import POINT, gains
 from circuitlib.search.episodes import NOTHING
@@ -33,7 +34,7 @@ SHADES = {10: ("#9ECAE1", "^"), 20: ("#4292C6", "s"), 50: ("#08306B", "o")}
 
 
 @described
-def replay_curves(replay: pd.DataFrame, trained_k: int = 5) -> Figure:
+def replay_curves(replay: pd.DataFrame, trained_k: int = HEADLINE_K) -> Figure:
     """Best reward as a fraction of the oracle after each head measured, told nothing, one panel a task: of a policy that sees its rewards, with
     a band of 95% intervals, of the same one blind (zeros in their place) and lied to (their signs turned), and of what needs no policy: lists
     of the heads that are best on the training tasks, in turns in either order where there are two, layers in order, and random search."""

@@ -15,6 +15,9 @@ from circuitlib.tasks.control_text import Part
 CANDIDATES = (1, 5)
 """The k of the two policies: plain, and trained with best-of-5 planning."""
 
+HEADLINE_K = 5
+"""The k of the policy of the paper's headline."""
+
 ROUNDING = {SMOLLM2: 5e-3}
 """Largest difference of a damage or a clean score (logits, probability or nats) that rounding explains, where it is not 1e-4.
 SmolLM2 has activations of 20,000 beside others of 1, and a damage in single precision was seen to differ by 1.7e-3 from the one in double, and by 1.6e-3 between instruction sets (country, of damages up to twenty)."""

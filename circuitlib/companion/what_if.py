@@ -5,10 +5,8 @@ import pandas as pd
 from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion import frames
 from circuitlib.companion.run import Run
+from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.studies.what_if import what_if as compare_settings
-
-TRAINED_K = 5
-"""Of the headline's policies."""
 
 
 def what_if(run: Run) -> pd.DataFrame:
@@ -20,7 +18,7 @@ def what_if(run: Run) -> pd.DataFrame:
         training = {name: run.table(name, "train") for name in run.training_tasks}
         general, training_general = run.table(CONTROL, "evaluation"), run.table(CONTROL, "train")
         given = evaluation, general, training, training_general
-        policies = run.kept_policies()[TRAINED_K]
+        policies = run.kept_policies()[HEADLINE_K]
         return compare_settings(*given, policies, kinds, settings.penalty, settings.episodes)
 
     return run.frame(
@@ -29,7 +27,7 @@ def what_if(run: Run) -> pd.DataFrame:
         compare_settings.__module__,
         evaluation=run.table_hashes((*run.main_tasks, CONTROL), "evaluation"),
         train=run.table_hashes((*run.training_tasks, CONTROL), "train"),
-        policies=run.hashes(run.policy_path(TRAINED_K).name),
+        policies=run.hashes(run.policy_path(HEADLINE_K).name),
         kinds=run.hashes("kinds.csv"),
         settings={"episodes": settings.episodes, "penalty": settings.penalty},
     )
