@@ -15,7 +15,7 @@ Value = TypeVar("Value")
 
 def in_processes(call: Callable[..., Value], jobs: Sequence[tuple[Any, ...]]) -> list[Value]:
     """``call(*job)`` of each job, in their order, in as many new processes as torch may use cores here, each on one core; on one
-    core, or for one job, here. After an error, or an interrupt, no further job begins.
+    core, or for one job, here. After an error, or an interrupt, no job begins beyond those, at most one per core, that were handed out before.
 
     A new process imports all anew, some seconds, and sees nothing of this one but what it is given; a script that comes here needs
     ``if __name__ == "__main__":``, as for every process that Python spawns.

@@ -160,13 +160,13 @@ def test_vector_single_and_searcher_play_the_same_episodes(data: st.DataObject) 
 def test_what_is_not_a_head_per_episode_is_refused(source: TableEpisodes, actions: object) -> None:
     vector = HeadAblationVectorEnv(source, 2)
     before, _ = vector.reset(seed=0)
-    with pytest.raises(InvalidAction, match="2 episodes need a head each, integers from 0 to 11"):
+    with pytest.raises(InvalidAction, match="each of 2 episodes needs a head, integers from 0 to 11"):
         vector.step(actions)
     assert (vector.step(np.array([3, 4]))[0][:, :2] == before[:, :2]).all()
     env = HeadAblationEnv(source)
     env.reset(seed=0)
     for action in (1.0, np.array([1]), [1], None, True, -1, 12):
-        with pytest.raises(InvalidAction, match="1 episodes need a head each, integers from 0 to 11"):
+        with pytest.raises(InvalidAction, match="each of 1 episodes needs a head, integers from 0 to 11"):
             env.step(action)
 
 
@@ -176,7 +176,7 @@ def test_what_is_not_a_head_per_episode_is_refused(source: TableEpisodes, action
 def test_what_is_not_heads_of_every_episode_is_not_measured(source: TableEpisodes, heads: Any) -> None:
     vector = HeadAblationVectorEnv(source, 2)
     vector.reset(seed=0)
-    with pytest.raises(InvalidAction, match="2 episodes need a row of heads each, integers from 0 to 11"):
+    with pytest.raises(InvalidAction, match="each of 2 episodes needs a row of heads, integers from 0 to 11"):
         vector.measure(heads)
     assert vector.measure(np.array([[3, 4], [4, 3]])).shape == (2, 2)
     assert vector.measure(np.zeros((2, 0), dtype=int)).shape == (2, 0)

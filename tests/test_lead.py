@@ -16,7 +16,8 @@ mpl.use("Agg")
 
 from circuitlib.companion import show
 from circuitlib.companion.authors import FOLDER, FRAMES, SUBJECT, agreement
-from circuitlib.companion.lead import ATTRIBUTION, FEW, LISTS, POLICY, ROWS, lead, lead_figure, thesis
+from circuitlib.companion.frames import say_nothing
+from circuitlib.companion.lead import ATTRIBUTION, FEW, LISTS, LISTS_REVERSED, POLICY, ROWS, lead, lead_figure, thesis
 from circuitlib.companion.learned import BUDGET as LEARNED_BUDGET
 from circuitlib.companion.legend import subject_title
 from circuitlib.companion.rival_figures import rival_table
@@ -152,6 +153,21 @@ def test_the_words_of_the_first_sentences_are_true(found: pd.DataFrame) -> None:
         lists = means[means.index.str.startswith("list")]
         assert len(lists) > 5
         assert means["gradient, then verify"] > lists.max()
+        few = rival_table(summary, 5, without=say_nothing(run))["mean"]
+        assert (few["gradient, then verify"] < few[lists.index].max()) == (subject == SMOLLM2)
+        # Where a reader gains by rewards, no policy is seen to.
+        read = load_frame(run.frame_path("readable")).query("effect_low > 0")
+        read = read[read["task"].isin((run.settings.held_out_task, *run.further_tasks))]
+        assert len(read) > 1
+        seeing = load_frame(run.frame_path("seeing")).query(
+            "searcher == 'policy' and told == 'none' and shown == 'blind'"
+        )
+        both: Any = read[["task", "measured"]].merge(seeing, on=["task", "measured"])
+        assert len(both) == 2 * len(read), "of either k"
+        words = [gains(*row) for row in both[["effect_low", "effect_high", "ratio"]].to_numpy()]
+        assert "gains" not in words
+        assert words.count("gains nothing") > 1
+        assert "docstring" not in set(read["task"])
         # The rival is ahead of the policy after ten heads: their intervals do not meet.
         assert (
             by.loc[(subject_title(subject), ATTRIBUTION, FEW), "low"]
@@ -166,6 +182,10 @@ def test_the_words_of_the_first_sentences_are_true(found: pd.DataFrame) -> None:
         "task == 'docstring' and searcher == \"IOI's ten and induction's, in turns\" and measured == @FEW + 1"
     )
     assert ioi_first["ratio"].item() == pytest.approx(1), "all with one head more"
+    fewer = load_frame(FOLDER / FRAMES["replay"]).query(
+        "task == 'docstring' and searcher == \"induction's ten and IOI's, in turns\" and measured == @FEW - 1"
+    )
+    assert f"{100 * fewer['ratio'].item():.0f}" == f"{100 * by.loc[(SUBJECT, LISTS_REVERSED, FEW), 'ratio']:.0f}"
     (of_lists,) = [row for row in ROWS if row.label == LISTS]
     lists = replay[replay["searcher"] == of_lists.replayed[0]].iloc[0]
     assert beats(lists["behind_low"], lists["behind_high"]) == "the other way round"

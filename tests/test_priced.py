@@ -391,8 +391,11 @@ def test_the_environment_is_the_meter() -> None:
 def test_trials_that_do_not_fit_are_refused(make_table: Callable[..., DamageTable]) -> None:
     some, fewer = drawn(5, 3), drawn(6, 2)
     beliefs = [Believer(Prior(0), LAYERS).belief(trials.estimates) for trials in (some, fewer)]
-    for trials, believed in (([some, fewer], beliefs), ([some], beliefs), ([some], beliefs[1:])):
-        with pytest.raises(ValueError, match="all of as many episodes"):
+    for trials, believed in (([some, fewer], beliefs), ([some], beliefs[1:])):
+        with pytest.raises(ValueError, match=r"must be of as many episodes, not of \[2, 3\]"):
+            PricedEnv(trials, believed, LAYERS, num_envs=1, budget=5)
+    for trials, believed in (([some], [beliefs[0]] * 2), ([], [])):
+        with pytest.raises(ValueError, match=f"every task needs a belief, and there are {len(trials)} and"):
             PricedEnv(trials, believed, LAYERS, num_envs=1, budget=5)
     with pytest.raises(ValueError, match="a budget of 1 pays for nothing beside the estimates, which cost 1"):
         PricedEnv([some], beliefs[:1], LAYERS, num_envs=1, budget=1)

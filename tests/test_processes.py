@@ -40,7 +40,7 @@ def test_an_error_is_the_callers() -> None:
 def leave_a_mark(folder: str, i: int) -> None:
     """A job: says that it began, and takes its time."""
     (Path(folder) / str(i)).touch()
-    time.sleep(1.5)
+    time.sleep(3)
     if i == 0:
         raise ArithmeticError
 

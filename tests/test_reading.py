@@ -259,7 +259,7 @@ def test_the_positive_control_in_small(tmp_path: Path, monkeypatch: pytest.Monke
     """Two updates teach nothing: what is measured is measured on the same episodes, and the table is whole."""
     monkeypatch.setattr(planted, "SOURCES", planted.SOURCES[:2])
     config = PPOConfig(total_timesteps=800)
-    frame = planted.measure(tmp_path / "planted.csv", config, progress=str)
+    frame = planted.measure(tmp_path / "planted.csv", config)
     assert len(frame) == len(planted.SOURCES) * len(planted.SEES) * len(planted.MEASURED)
     by_shown = frame.pivot(index=["scale", "noise", "measured"], columns="shown", values="ratio")
     assert (by_shown["seeing"] - by_shown["blind"]).abs().max() < 0.05

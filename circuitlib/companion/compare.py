@@ -160,10 +160,10 @@ def _rivals(ours: Path, theirs: Path, same_policies: bool, episodes: int) -> lis
     both = set.intersection(*(set(frame.loc[frame["searcher"].str.startswith("policy"), "seed"]) for frame in played))
     means, all_ = [], []
     for frame in played:
+        all_.append(set(frame.groupby(["task", "searcher", "price"]).groups))
         frame = frame[~frame["searcher"].str.startswith("policy") | frame["seed"].isin(both)].copy()
         frame["found"] = frame["found"].fillna(0.0)
         by = frame.groupby(["task", "searcher", "price"])
-        all_.append(set(by.groups))
         mean = by[["named", "fresh", "found", "oracle", "measured_best", "recall"]].mean().astype(float)
         for score in ("named", "fresh", "found"):
             mean[score] /= mean["oracle"]

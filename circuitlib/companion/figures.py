@@ -15,6 +15,7 @@ from matplotlib.ticker import NullLocator
 
 from circuitlib.companion.legend import PLANNING, SEARCHERS, kind_of, processor_title, subject_title, task_title
 from circuitlib.companion.line_ends import HEIGHT, SIZE, apart, name_ends
+from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.companion.show import PAGE, described, subject_name
 from circuitlib.companion.verdicts import MARGIN, POINT
 from circuitlib.search.episodes import NOTHING
@@ -215,7 +216,8 @@ def training_curves(history: pd.DataFrame, oracle: dict[str, float], window: int
             by_seed = rows.pivot(index="update", columns="seed", values="best") / ceiling
             smooth, kind = by_seed.rolling(window, min_periods=1).mean(), kind_of("policy", int(str(k)))
             axis.fill_between(smooth.index, smooth.min(axis=1), smooth.max(axis=1), color=kind.colour, alpha=0.25, lw=0)
-            axis.plot(smooth.index, smooth.mean(axis=1), color=kind.colour, lw=1.5, label=kind.title)
+            dashes = "-" if k == HEADLINE_K else "--"
+            axis.plot(smooth.index, smooth.mean(axis=1), color=kind.colour, lw=1.5, ls=dashes, label=kind.title)
         axis.axhline(1, color=ORACLE, ls=":", lw=1, label="oracle, mean")
         axis.set(title=task_title(task), xlabel="PPO update", xscale="log")
         axis.xaxis.set_major_formatter("{x:.0f}")

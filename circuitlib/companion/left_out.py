@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuitlib.ablation.tables import CONTROL
-from circuitlib.companion.learned import BUDGET, is_real, training_trials
+from circuitlib.companion.learned import BUDGET, TRIAL_SEED, TRIALS, is_real, training_trials
 from circuitlib.companion.run import Run
 from circuitlib.search.belief import ESTIMATES, with_few
 from circuitlib.search.trials import Trials, draw_trials
@@ -51,6 +51,7 @@ def judged_left_out(run: Run, name: str, measure: Measure, **inputs: Any) -> pd.
         measure.__module__,
         tables={through or "measured": run.table_hashes(names, "train", through) for through in throughs},
         budget=BUDGET,
+        trials=[TRIALS, TRIAL_SEED],
         episodes=settings.episodes,
         penalty=settings.penalty,
         **inputs,

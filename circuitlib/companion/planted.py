@@ -3,7 +3,7 @@
 Table ``planted`` of no subject: ``python -m circuitlib planted`` measures it again, in about ten minutes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -41,19 +41,19 @@ LEARNED, BLINDED = 0.95, 0.60
 Set before training."""
 
 
-def measure(path: Path, config: PPOConfig | None = None, progress: Callable[[str], object] = print) -> pd.DataFrame:
+def measure(path: Path, config: PPOConfig | None = None) -> pd.DataFrame:
     """Train the paper's network, by default by the paper's settings with k=1, on every source, one process per core, and let it
     play. Writes the table."""
     config = config or PPOConfig()
-    found = in_processes(_of, [(source, config, progress) for source in SOURCES])
+    found = in_processes(_of, [(source, config) for source in SOURCES])
     frame = pd.DataFrame(row for rows in found for row in rows)
     save_frame(path, frame, _provenance(config) | made_on())
     return frame
 
 
-def _of(source: Groups, config: PPOConfig, progress: Callable[[str], object]) -> list[dict[str, Any]]:
+def _of(source: Groups, config: PPOConfig) -> list[dict[str, Any]]:
     rows = list(_rows(source, config))
-    progress(f"planted, scale {source.scale}, noise {source.noise}: done")
+    print(f"planted, scale {source.scale}, noise {source.noise}: done", flush=True)
     return rows
 
 

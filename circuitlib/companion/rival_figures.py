@@ -16,7 +16,7 @@ from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.companion.show import PAGE, described
 from circuitlib.companion.verdicts import beats, gains
 from circuitlib.studies.intervals import Interval, fraction
-from circuitlib.studies.priced import PRICES, mean_of, price_to
+from circuitlib.studies.priced import mean_of, price_to
 from circuitlib.studies.transfer import COUNTS, over_behaviours, shares
 from circuitlib.studies.where import CLASSES
 
@@ -198,20 +198,20 @@ def rival_table(summary: pd.DataFrame, price: int, what: str = "ratio", without:
 def payback_table(
     summary: pd.DataFrame, training: Mapping[str, int], heads: int, price: int, without: Collection[str] = ()
 ) -> pd.DataFrame:
-    """After how many episodes what was paid for training is saved by who searches at a ``price``: beside an exact sweep, which pays all ``heads`` of every
-    episode, and beside attribution, verified until it names as much on average. A row per searcher: named (percent of the oracle, mean over tasks), training (heads
-    measured), episodes to save it beside the sweep, the smallest price at which attribution names as much (missing where none does that was played), and the episodes to save it
+    """After how many episodes what was paid for training is saved by searching at a ``price``: beside an exact sweep, which pays all ``heads`` of every
+    episode, and beside attribution, verified until it names as much on average. A row per searcher: named (percent of the oracle, mean over tasks), training (its price),
+    episodes to save it beside the sweep, the price from which on attribution names as much (missing where it does at none that was played), and the episodes to save it
     beside that: a dash where attribution costs no more.
 
     training: by searcher. without: as in :func:`rival_table`.
     """
     counted = summary[~summary["task"].isin(without)]
     by = counted.groupby(["searcher", "price"])["ratio"]
-    named = by.agg(lambda ratio: ratio.mean(skipna=False)).unstack("price")
+    named = by.agg(lambda ratio: ratio.mean(skipna=False)).reset_index().assign(task=MEAN)
     rows = {}
     for searcher, paid in training.items():
-        own = float(named[price][searcher])
-        enough = min((float(at) for at in PRICES if at in named and named[at][ATTRIBUTION] >= own), default=np.nan)
+        own = float(named.query("searcher == @searcher and price == @price")["ratio"].item())
+        enough = float(price_to(named[named["searcher"] == ATTRIBUTION], own)[MEAN].item())
         rows[searcher] = {
             f"named at price {price}, %": f"{100 * own:.0f}",
             "training, price": f"{paid:,}",

@@ -117,10 +117,19 @@ def ways_table(rows: pd.DataFrame, measured: int) -> pd.DataFrame:
     return chosen.assign(cell=starred).pivot_table("cell", "way", "task", aggfunc="first", sort=False)
 
 
-def readable_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """What seeing gains the reader of :func:`circuitlib.companion.frames.readable`, as in :func:`gain_table`: rows tasks, columns numbers of heads measured."""
-    chosen = _gains(rows.assign(ratio=rows["blind"]))
-    return chosen.pivot_table("cell", "task", "measured", aggfunc="first", sort=False).sort_index(axis=1)
+def readable_table(rows: pd.DataFrame, seeing: pd.DataFrame) -> pd.DataFrame:
+    """What seeing gains the reader of :func:`circuitlib.companion.frames.readable`, and policies, told nothing, on the same tasks after as many heads measured, as in
+    :func:`gain_table`: rows tasks and who sees, columns numbers of heads.
+
+    seeing: :func:`circuitlib.companion.seeing.seeing`.
+    """
+    reader = rows.assign(ratio=rows["blind"], searcher="a reader of the training tasks")
+    policies = seeing.query("searcher == 'policy' and told == 'none' and shown == 'blind'")
+    policies = policies.merge(rows[["task", "measured"]])
+    policies = policies.assign(searcher=policies["trained_k"].map("policy k={}".format))
+    both = _gains(pd.concat([reader, policies]))
+    table = both.pivot_table("cell", ["task", "searcher"], "measured", aggfunc="first", sort=False)
+    return table.sort_index(axis=1).loc[rows["task"].unique()]
 
 
 def _gains(chosen: pd.DataFrame) -> pd.DataFrame:

@@ -42,6 +42,8 @@ def training_ways(run: Run) -> pd.DataFrame:
     checkpoints = [run.partial / "ppo" / f"{short_hash(one.encode())}.safetensors" for one in wanted]
 
     def compute() -> pd.DataFrame:
+        from circuitlib.companion.maskable import reference_policy  # sb3-contrib comes with [dev]
+
         control = run.table(CONTROL, "train")
         sources = {
             more: TableEpisodes([run.table(name, "train") for name in names], control, settings.penalty)
@@ -51,8 +53,6 @@ def training_ways(run: Run) -> pd.DataFrame:
             is_whole(checkpoint, run.partial / ASIDE)
         jobs = [(sources[way.more], way, config, seeds, place) for way, place in zip(ours, checkpoints, strict=True)]
         policies = dict(zip(ours, in_processes(train_way, jobs), strict=True))
-        from circuitlib.companion.maskable import reference_policy  # sb3-contrib comes with [dev]
-
         source = WayEpisodes(sources[False], REFERENCE)
         theirs = in_processes(reference_policy, [(source, config, seed) for seed in seeds])
         policies[REFERENCE] = dict(zip(seeds, theirs, strict=True))

@@ -87,7 +87,7 @@ class Belief(OfEpisodes):
         """Of the mean over so many of an episode's pairs, as an estimate of the mean over all: none of no pair, and as good as
         boundless of all."""
         noise = self.noise.square().reshape(*self.noise.shape, *[1] * (count.dim() - 2))
-        return (count > 0) / (noise * (1 / count.clamp(min=1) - 1 / BATCH).clamp(min=LEAST))
+        return (count > 0) / (noise * (1 / count.clamp(min=1).to(noise) - 1 / BATCH).clamp(min=LEAST))
 
     def given(self, readings: Readings) -> "Belief":
         """What is believed after what was measured: every component the conjugate normal with known noise, its weight by how well

@@ -98,7 +98,9 @@ class HeadAblationVectorEnv(VectorEnv):
         integers = array.ndim == dimensions and len(array) == self.num_envs and np.issubdtype(array.dtype, np.integer)
         if not integers or (array.size and not 0 <= array.min() <= array.max() <= most):
             what = "a head" if dimensions == 1 else "a row of heads"
-            raise InvalidAction(f"{self.num_envs} episodes need {what} each, integers from 0 to {most}, not {heads!r}")
+            raise InvalidAction(
+                f"each of {self.num_envs} episodes needs {what}, integers from 0 to {most}, not {heads!r}"
+            )
         return array
 
     def reset(

@@ -8,7 +8,7 @@ Shapes: e episodes, h heads, a amounts.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import pi
 
 import torch
@@ -23,7 +23,7 @@ AMOUNTS = (2, 4, 8)
 """On how many further prompts a head can be measured at once."""
 
 LEAST = 1e-12
-"""Added to gains before their logarithm is taken."""
+"""Added to gains before their logarithm is taken, and the least by which a mean is supposed to move, squared."""
 
 
 def gains(belief: Belief, readings: Readings) -> Float[Tensor, "e h a"]:
@@ -67,7 +67,7 @@ class LookAhead:
     """
 
     believer: Believer
-    thompson: bool = False
+    thompson: bool = field(default=False, kw_only=True)
 
     def search(self, meter: Meter, budget: float | int, generator: Generator) -> None:
         """See :class:`circuitlib.search.searchers.Searcher`. With a budget too small for the estimates nothing is done."""

@@ -135,7 +135,7 @@ class Meter:
         return 0.0 if estimate in self._bought else self._estimates[estimate].price
 
     def affords(self, budget: float | int, *estimates: str) -> bool:
-        """Whether so much pays for these estimates, with what has been paid. Raises as :meth:`price_of` does."""
+        """Whether so much pays for these estimates on top of what has been paid. Raises as :meth:`price_of` does."""
         return self.price.max().item() + sum(map(self.price_of, estimates)) <= budget
 
     def estimate(self, name: str) -> Estimate:

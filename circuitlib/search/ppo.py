@@ -53,9 +53,8 @@ class PPOConfig:
             if not np.isfinite(value) or (whole and not isinstance(value, int)):
                 raise ValueError(f"{name} must be a {'whole' if whole else 'finite'} number, not {value!r}")
             least = 1 if whole else 0
-            # A weight whose gradient is zero would be moved by 0 / 0.
-            if name == "adam_eps" and not value:
-                raise ValueError("adam_eps must be more than 0")
+            if name == "adam_eps" and not np.float32(value) > 0:  # a weight without a gradient would be moved by 0 / 0
+                raise ValueError(f"adam_eps must be more than 0 in single precision, not {value}")
             most = 1 if name in ("lr_min_frac", "gamma", "gae_lambda") else np.inf
             if not least <= value <= most:
                 limit = f"at least {least}" if value < least else f"at most {most}"

@@ -32,11 +32,11 @@ class PricedEnv:
     def __init__(
         self, trials: Sequence[Trials], beliefs: Sequence[Belief], layers: int, num_envs: int, budget: float | int
     ) -> None:
-        counts = {len(one) for some in trials for one in (some.rows, *(x.mean for x in beliefs))}
-        if len(counts) != 1 or len(trials) != len(beliefs):
-            raise ValueError(
-                f"{len(trials)} tasks need as many beliefs, all of as many episodes, not of {sorted(counts)}"
-            )
+        if not len(trials) == len(beliefs) > 0:
+            raise ValueError(f"every task needs a belief, and there are {len(trials)} and {len(beliefs)}")
+        counts = {len(one) for one in (*(some.rows for some in trials), *(belief.mean for belief in beliefs))}
+        if len(counts) > 1:
+            raise ValueError(f"all tasks and beliefs must be of as many episodes, not of {sorted(counts)}")
         self.num_envs, self.layers = num_envs, layers
         self.batch, heads = trials[0].rows.shape[1:]
         self.tasks, self._beliefs = len(trials), Belief.of_all(beliefs)

@@ -1,7 +1,7 @@
 """The policy that searches with a price: trained by our PPO, frozen, and played at a meter."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -105,7 +105,7 @@ class PricedPolicy:
 
     network: PolicyNetwork
     believer: Believer
-    blind: bool = False
+    blind: bool = field(default=False, kw_only=True)
 
     def search(self, meter: Meter, budget: float | int, generator: Generator) -> None:
         """See :class:`circuitlib.search.searchers.Searcher`. With a budget too small for the estimates nothing is done."""

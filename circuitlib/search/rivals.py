@@ -4,7 +4,7 @@ Each pays for all it sees and names, after every step, the head that it takes to
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Int
@@ -62,7 +62,7 @@ class Halving:
 
     candidates: int
     estimate: str | None = None
-    always: Sequence[int] = ()
+    always: Sequence[int] = field(default=(), kw_only=True)
 
     def search(self, meter: Meter, budget: float | int, generator: Generator) -> None:
         """See :class:`circuitlib.search.searchers.Searcher`. With a budget too small for the estimate, or for one prompt per

@@ -79,7 +79,7 @@ def measure_few(
 
 
 def by_design(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per design, beside :data:`CHOSEN`: gradient, direct, price, and the columns of :func:`circuitlib.studies.left_out.beside`. Fractions of the oracle."""
+    """One row per design, beside :data:`CHOSEN`: gradient, direct, the columns of :func:`circuitlib.studies.left_out.beside`, and price. Fractions of the oracle."""
     prices = table.groupby(["gradient", "direct"], sort=False)["price"].first()
     named = table.pivot(index="behaviour", columns=["gradient", "direct"], values="named")
     return beside(named[prices.index], CHOSEN).join(prices).reset_index()

@@ -14,11 +14,10 @@ The interval is of 95%, by Student's t with the degrees of freedom of the two pa
 normal one would contain the truth in 84 of 100 reruns.
 
 Where every episode finds the oracle's head both parts are zero, though the next may not: none in n is no evidence against one in n (Hanley and
-Lippman-Hand 1983, "If nothing goes wrong, is everything all right?"). So each part is given one observation more, as a share is in Agresti and Coull (1998,
-"Approximate is better than exact"), that falls short by ``SUPPOSED``: it would move the mean by that over n, the square of which adds to the
-variance, times the share of episodes that are at the oracle, so that nothing is added where none is. On tables of 640 prompts, lists whose true fraction is between 0.98
-and 1 are so contained in 99 of 100 reruns of 160 prompts, without it in fewer than 60. The difference of two searchers is given nothing: where not one episode
-differed, the true difference was beyond a point for one in a hundred pairs of lists of one model, and for one in two hundred of policies that saw and did not see.
+Lippman-Hand 1983, "If nothing goes wrong, is everything all right?"). So to each part is added, as Agresti and Coull (1998, "Approximate is better than exact") add to a
+share, as if one observation more had been made, one that falls short by ``SUPPOSED``: what it would move the mean by, squared, times the share of episodes that are at the
+oracle, so that nothing is added where none is. It is on the safe side: nearly all reruns are contained there. Nothing is added to the difference of two searchers, which is as it
+is seen, nor where the oracle does not vary, as over behaviours. Where all heads have been measured nothing can fall short, which a fraction does not know.
 
 A share of episodes is counted over as many as that leaves: its variance is that of one episode times the same factor. For means over
 prompts the factor is right, and no other statistic of a batch varies more over pools (Hoeffding 1948, "A class of statistics with
@@ -34,8 +33,7 @@ from scipy.special import ndtri, stdtrit  # scipy.stats takes a second to import
 from circuitlib.search.episodes import BATCH
 
 SUPPOSED = 0.5
-"""By how much one more episode, or seed, is supposed to fall short, in standard deviations of the oracle over episodes: in episodes in which they do, lists that find more than
-95% fall short by 0.4 on average."""
+"""By how much one more episode, or seed, is supposed to fall short, in standard deviations of the oracle over episodes: about what lists on both subjects fall short by, where they do."""
 
 
 class Interval(NamedTuple):
@@ -77,7 +75,7 @@ def fraction(
     variance = sum(square * left + supposed * left**2 for square, left, _ in parts)
     if variance == 0:
         return Interval(float(value), float(value), float(value))
-    with np.errstate(divide="ignore"):  # what is supposed is not estimated: of it alone the interval is a normal one
+    with np.errstate(divide="ignore"):  # what is supposed is not estimated: alone, it makes a normal interval
         freedom = variance**2 / sum((square * left) ** 2 / degrees for square, left, degrees in parts)
     reach = stdtrit(freedom, 0.975) * np.sqrt(variance) / oracle.mean()
     high = value + reach if against is not None else np.minimum(value + reach, 1.0)

@@ -19,9 +19,6 @@ from circuitlib.studies.intervals import Interval, fraction
 PRICES = (1, 2, 3, 5, 8, 10, 20, 50)
 """Budgets, in heads measured on 32 prompts and 32 spans."""
 
-EXHAUSTIVE = "exhaustive"
-"""The name of who measures all heads, and so names the best of them, whatever the prompts."""
-
 TOP = 5
 """How many of an episode's best heads are to be recalled."""
 
@@ -95,8 +92,6 @@ def summarise_priced(frame: pd.DataFrame, pool: int, score: str = "named") -> pd
     for (task, searcher, price), group in frame.groupby(["task", "searcher", "price"], sort=False):
         best, oracle = by_seed(group, score), by_seed(group, "oracle")[0]
         interval = Interval(np.nan, np.nan, np.nan) if np.isnan(best).any() else fraction(best, oracle, pool)
-        if searcher == EXHAUSTIVE and score != "fresh":
-            interval = Interval(1.0, 1.0, 1.0)
         row = {"task": task, "searcher": searcher, "price": price} | dict(
             zip(("ratio", "low", "high"), interval, strict=True)
         )

@@ -24,7 +24,7 @@ from circuitlib.search.searchers import RandomSearcher, StaticPrior
 from circuitlib.search.trials import PricedTables, draw_trials
 from circuitlib.studies.contest import DRAWS, Policies
 from circuitlib.studies.heads import head_rewards
-from circuitlib.studies.priced import EXHAUSTIVE, PRICES, Player, priced
+from circuitlib.studies.priced import PRICES, Player, priced
 
 FROZEN = "frozen gradient"
 RIVAL_ESTIMATES: dict[str, Through] = ESTIMATES | {FROZEN: "frozen"}
@@ -84,7 +84,7 @@ def players(
         yield Player("layers by training reward", LayersByReward(priors.layers_by_mean(measured, layers)), seed)
     heads = measured.shape[1]
     # Which head is best is known once all have been measured, and no sooner.
-    yield Player(EXHAUSTIVE, StaticPrior(torch.arange(heads)), prices=(heads,))
+    yield Player("exhaustive", StaticPrior(torch.arange(heads)), prices=(heads,))
     for how, make in priors.LISTS.items():
         yield Player(f"list, {how}", StaticPrior(make(measured)))
     for task, rewards in zip(training, measured, strict=True):

@@ -24,10 +24,10 @@ CHOSEN = "a belief, looking ahead"
 """The rule that the policy begins as, by which all others are measured."""
 
 POLICY, ANEW = "the policy, beginning as it", "the policy, beginning without it"
-"""Trained by PPO from the rule, and from a network that is not given what looking ahead says to begin with."""
+"""Trained by PPO from the rule, and from a network whose scores do not begin with what looking ahead says, though it sees that."""
 
 FEWER = {"taught half of the behaviours": 2, "taught a quarter of them": 4}
-"""How the belief is if it is taught on a part of the behaviours, drawn by chance in each fold."""
+"""How the belief is if it is taught on a part of the behaviours, drawn by chance in each fold, and shown what heads pay in these alone."""
 
 
 def measure_taught(
@@ -42,8 +42,10 @@ def measure_taught(
     episodes). All that is taught was taught on behaviours of other folds; in training, too, a policy meets beliefs that were not fitted to what it plays.
 
     training, played: of each behaviour, episodes to be taught on and others that are searched, with estimates on few pairs and on all. rewards: of each behaviour the mean
-    reward of each head. layers: of the subject.
+    reward of each head. layers: of the subject. Raises ``ValueError`` for fewer than three behaviours: what a policy meets in training is believed by others still.
     """
+    if len(training) < 3:
+        raise ValueError(f"at least three behaviours are needed, not {len(training)}")
     out = folds(len(training))
     fold_of = {i: number for number, some in enumerate(out) for i in some}
 
