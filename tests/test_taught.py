@@ -1,6 +1,7 @@
 """What is taught on behaviours, part by part: by whom a behaviour is judged, and that nothing of it was taught."""
 
-from itertools import combinations_with_replacement
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -20,6 +21,7 @@ from circuitlib.search.priced_policy import PricedPolicy, train
 from circuitlib.search.searchers import Searcher
 from circuitlib.search.trials import Trials
 from circuitlib.studies import left_out
+from circuitlib.studies import taught as study
 from circuitlib.studies.left_out import folds, prior_of
 from circuitlib.studies.priced import Player, priced
 from circuitlib.studies.taught import ANEW, CHOSEN, FEWER, POLICY, by_way, measure_taught
@@ -72,6 +74,74 @@ def test_a_behaviour_is_judged_by_what_was_taught_on_the_others() -> None:
     assert not (again == named).loc["behaviour 0"].all()
 
 
+@dataclass(frozen=True)
+class Known:
+    """A belief that remembers whom its prior was fitted to, and whose rewards it was shown."""
+
+    prior: frozenset[int]
+    layers: int
+    elsewhere: frozenset[int] | None = None
+
+    def belief(self, estimates: Any) -> "Known":
+        return self
+
+
+def test_nothing_of_a_behaviour_is_known_to_what_judges_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was taught what, of eight behaviours in three folds: priors, rewards elsewhere, and all that a policy meets in training."""
+    count, trained, judged = 8, dict[int, dict[str, Any]](), dict[int, dict[str, Player]]()
+    monkeypatch.setattr(left_out, "FOLDS", 3)
+    training = [Trials(str(i), torch.zeros(1, 1, 1), torch.zeros(1, 1)) for i in range(count)]
+    everyone = frozenset(range(count))
+
+    def fit(trials: list[Trials], rewards: torch.Tensor, layers: int) -> frozenset[int]:
+        assert rewards[:, 0].tolist() == [int(some.task) for some in trials]
+        return frozenset(int(some.task) for some in trials)
+
+    def learn(trials: Any, beliefs: Any, layers: int, budget: int, seed: int, config: Any, network: Headwise) -> Any:
+        trained[id(network)] = {"trials": [int(one.task) for one in trials], "beliefs": beliefs, "seed": seed}
+        trained[id(network)]["trust"] = network.trust.item()
+        return network, []
+
+    def play(trials: Trials, players: list[Player], prices: Any) -> pd.DataFrame:
+        judged[int(trials.task)] = {player.name: player for player in players}
+        return pd.DataFrame({"searcher": [player.name for player in players], "named": 1.0, "oracle": 2.0})
+
+    monkeypatch.setattr(study, "prior_of", fit)
+    monkeypatch.setattr(study, "paid_elsewhere", lambda rewards: frozenset(map(int, rewards[:, 0].tolist())))
+    monkeypatch.setattr(study, "Believer", Known)
+    monkeypatch.setattr(study, "train", learn)
+    monkeypatch.setattr(study, "priced", play)
+    table = measure_taught(training, training, torch.arange(count)[:, None], 1, 8, CONFIG)
+    assert table["named"].eq(0.5).all()
+    assert len(table) == count * len(judged[0])
+    for i, players in judged.items():
+        mates = frozenset(j for j in everyone if j % 3 == i % 3)
+        left = everyone - mates
+        searchers: dict[str, Any] = {name: player.searcher for name, player in players.items()}
+        for name in (CHOSEN, "the belief, by draws from it", POLICY, ANEW):
+            assert searchers[name].believer == Known(left, 1, left)
+        assert searchers["not shown what heads pay in others"].believer == Known(left, 1, None)
+        thompson = [name for name, one in searchers.items() if getattr(one, "thompson", False)]
+        assert thompson == ["the belief, by draws from it"]
+        for name, part in FEWER.items():
+            some = searchers[name].believer
+            assert some.prior == some.elsewhere < left
+            assert len(some.prior) == max(2, len(left) // part)
+        for name, trust in ((POLICY, 3.0), (ANEW, 0.0)):
+            taught_on = trained[id(searchers[name].network)]
+            assert not searchers[name].blind
+            assert (taught_on["trust"], taught_on["seed"]) == (trust, i % 3)
+            assert taught_on["trials"] == [*sorted(left)] * 2
+            for j, with_others, without in zip(
+                sorted(left), taught_on["beliefs"][: len(left)], taught_on["beliefs"][len(left) :], strict=True
+            ):
+                unknown = frozenset(k for k in left if k % 3 == j % 3)
+                assert with_others == Known(left - unknown, 1, left - {j})
+                assert without == Known(left - unknown, 1, None)
+    with pytest.raises(ValueError, match="at least three behaviours"):
+        measure_taught(training[:2], training[:2], torch.arange(2)[:, None], 1, 8, CONFIG)
+
+
 def test_a_policy_without_the_rule_does_not_begin_as_it() -> None:
     """It begins with all that is possible alike; the other with a softmax of what looking ahead says."""
     trials = drawn(3)
@@ -92,7 +162,6 @@ def test_every_behaviour_is_left_out_once() -> None:
         parts = folds(behaviours)
         assert sorted(i for part in parts for i in part) == list(range(behaviours))
         assert len(parts) == min(8, behaviours)
-    assert len(list(combinations_with_replacement(folds(22), 2))) == 36
 
 
 def test_ways_are_set_beside_the_rule() -> None:
