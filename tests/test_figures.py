@@ -353,7 +353,7 @@ def test_claims_chart() -> None:
         for (label, *ends), row in zip(drawn.values(), some.to_dict("records"), strict=True):
             assert row["verdict"] in label.split(", ")
             assert ends == pytest.approx([scale * row["ours"], scale * row["low"], scale * row["high"]])
-    (margin,) = (patch for patch in gained.patches if patch.get_label() == f"no gain, within {100 * POINT:.0f} point")
+    (margin,) = gained.patches
     reach = margin.get_extents().transformed(gained.transData.inverted()).intervalx
     assert reach.tolist() == pytest.approx([-100 * POINT, 100 * POINT])
     (bands,) = (some for some in beside.containers if isinstance(some, BarContainer))

@@ -419,13 +419,12 @@ def claims_chart(claims: pd.DataFrame) -> Figure:
         axis.set_yticks(heights, [fill(claim, 66) for claim in rows["claim"]], fontsize=8)
         axis.set_ylim(-0.6, count - 0.4)
     (beside, gained, ahead), (given, *_), y = axes, panels, np.arange(len(panels[0]))[::-1]
-    band = f"within {100 * MARGIN:.0f} points of the paper's"
+    band = f"{100 * MARGIN:.0f} points about the paper's, or {100 * POINT:.0f} about no gain"
     beside.barh(y, 2 * MARGIN, 0.8, given["paper"] - MARGIN, color="0.88", label=band, zorder=0)
     ends = np.stack([given["paper"] - given["paper_low"], given["paper_high"] - given["paper"]]).clip(min=0)
     beside.errorbar(given["paper"], y - 0.28, xerr=ends, fmt="d", ms=3.5, lw=1, color=PAPER, label=THEIRS)
     beside.set_xlabel(f"fraction of the oracle, or share of episodes, {_here()}", fontsize="small")
-    nothing = f"no gain, within {100 * POINT:.0f} point"
-    gained.axvspan(-100 * POINT, 100 * POINT, color="0.88", lw=0, label=nothing, zorder=0)
+    gained.axvspan(-100 * POINT, 100 * POINT, color="0.88", lw=0, zorder=0)
     for axis, what in ((gained, "gain of seeing"), (ahead, "difference")):
         axis.axvline(0, color=ORACLE, ls=":", lw=1)
         axis.set_xlabel(f"{what} (points of the oracle)", fontsize="small")
