@@ -366,7 +366,7 @@ def test_claims_chart() -> None:
     assert np.allclose(reaches, rows[beside][["paper_low", "paper_high"]]), "the paper's interval, where it is counted"
     words = text_of(figure)
     assert "here (my-subject)" in words
-    assert f"within {100 * MARGIN:.0f} points" in words
+    assert f"{100 * MARGIN:.0f} points about the paper" in words
 
 
 @pytest.mark.parametrize("settings", PUBLISHED.values(), ids=PUBLISHED)
