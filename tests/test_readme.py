@@ -241,10 +241,9 @@ def test_a_larger_pool_and_other_ablations(readme: str) -> None:
         larger: Any = larger_pool(one).set_index("claim")
         before = load_frame(one.frame_path("claims")).set_index("claim").loc[larger.index]
         inside = larger["ours"].between(before["low"], before["high"])
-        assert (before["low"][~inside] == before["high"][~inside]).all(), "without width"
         within.append(int(inside.sum()))
         ledgers.append(larger)
-    said = f"{within[0]} of {len(larger)} claims are found within their intervals on `gpt2-mini` and {within[1]} on SmolLM2, the other at the ceiling"
+    said = f"{within[0]} of {len(larger)} claims, all but what seeing gains, are found within their intervals on `gpt2-mini` and {within[1]} on SmolLM2"
     assert said in readme
     row = ledgers[0].loc["docstring, after 10 heads: the headline's policy ahead of list by mean reward"]
     assert row["verdict"] == "holds"
@@ -501,6 +500,20 @@ def said_of_the_replay() -> list[str]:
 
     flipped, blind = (curves.loc[("docstring", "policy", 5, shown, 50)] for shown in ("flipped", "blind"))
     greedy: Any = curves.loc[("docstring", "policy, greedy", 5, "blind"), "changed"]
+    soon: Any = {
+        shown: curves.loc[("docstring", "policy, greedy", 5, shown, 7), "ratio"] for shown in ("seeing", "blind")
+    }
+    lists = {
+        name: curves.loc[("docstring", name, 0, "none"), "ratio"]
+        for name in (
+            "induction's ten",
+            "IOI's ten",
+            "induction's ten and IOI's, in turns",
+            "IOI's ten and induction's, in turns",
+        )
+    }
+    alone = lists["IOI's ten"]
+    first = [int(found.index[found > 1 - 1e-6].min()) for name, found in lists.items() if name != "IOI's ten"]
     assert (curves.loc[("docstring", "policy, greedy", 5, "blind"), "effect_high"].reindex([10, 20, 50]) >= 0).all()
     agrees: Any = agreement().set_index(["searcher", "trained_k", "told"])
     paper = agrees.loc[("policy", 5, "none")]
@@ -523,6 +536,8 @@ def said_of_the_replay() -> list[str]:
         f"Seeing is worth {gain('docstring', 10)} points after ten heads and {gain('docstring', 50)} after fifty, and is worse in "
         f"{int(blind['worse'])} of 15 episodes; with all signs turned it finds {-100 * flipped['effect']:.1f} points more",
         f"Blind, it measures other heads in {100 * blind['changed']:.0f}% of its fifty picks",
+        f"it finds {100 * soon['seeing']:.0f}% in {in_words(7)} heads, and blind {100 * soon['blind']:.0f}%; induction's list alone has all in {in_words(first[0])}, "
+        f"the two in turns in {in_words(first[1])} and {in_words(first[2])}, and IOI's alone stays at {100 * alone.max():.0f}%",
         f"Blind, it then measures other heads in {100 * greedy[10]:.0f}% of its picks after ten and in {100 * greedy[50]:.0f}% after fifty",
         f"On induction, which it was trained on (10 episodes of an earlier run), seeing gains {gain('induction', 50)} points",
         f"The paper reports {100 * paper['paper_share']:.0f}% on 30 other episodes; a difference as large as that from the replay's "
@@ -596,10 +611,21 @@ def said_of_readers() -> list[str]:
     assert rows.loc[("docstring", 50), ["seeing", "blind"]].min() > CEILING
     real: Any = load_frame(Run(PUBLISHED[REAL]).frame_path("readable")).query("task == 'docstring'")
     assert not any(gains(*row) == "gains" for row in real[["effect_low", "effect_high", "blind"]].to_numpy())
+    (other,) = (
+        load_frame(Run(PUBLISHED[REAL]).frame_path("readable"))
+        .query("task == 'greater_than' and measured == 5")
+        .to_dict("records")
+    )
+    unread = load_frame(Run(PUBLISHED[REAL]).frame_path("seeing")).query(
+        "task == 'greater_than' and told == 'none' and measured == 5"
+    )
+    unread = unread.query("searcher == 'policy' and shown == 'blind'")
+    assert {gains(*ends) for ends in unread[["effect_low", "effect_high", "ratio"]].to_numpy()} == {"gains nothing"}
     return [
+        f"on SmolLM2's greater-than in five heads {_points(Interval(*(other[name] for name in ('effect', 'effect_low', 'effect_high'))))}, where the policies gain nothing, either",
         "A reader that knows the training tasks alone, as a Gaussian over all heads, and always measures the head of the largest upper bound, finds on `gpt2-mini`'s "
         f"agreement in ten heads {100 * agreement['seeing']:.0f}%, and in the order that it begins with {100 * agreement['blind']:.0f}%: it gains {points('agreement', 10)}, "
-        f"where the policies gain nothing (layers in order, which look at nothing, find {100 * layers:.0f}%)",
+        f"where the policies gain nothing (that order is a poor one; layers in order, which look at nothing, find {100 * layers:.0f}%)",
         f"on docstring it gains {points('docstring', 10)} after ten heads, {points('docstring', 20)}, undecided, after twenty, and none after fifty; "
         "on SmolLM2's docstring no gain is seen, either",
     ]
