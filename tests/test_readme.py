@@ -186,6 +186,13 @@ def said_of_verdicts(found: dict[str, Found]) -> list[str]:
     more = {(name, n): found[name].ahead("docstring", n, "static prior") for name in (MINI, REAL) for n in (10, 50)}
     words = [beats(*interval[1:]) for interval in more.values()]
     assert words == ["undecided", "holds", "the other way round", "undecided"]
+    priced: Any = mini.claims.set_index("claim")
+    ahead_of_it: list[str] = []
+    for rival in ("lists in turns", "attribution, then verify"):
+        row = priced.loc[f"docstring, at price 50: the headline's policy ahead of {rival}"]
+        assert row["verdict"] == "the other way round"
+        ahead_of_it.append(_points(Interval(*(-row[["ours", "high", "low"]]))))
+    assert len({*ahead_of_it}) == 1
     beside_random = [beats(*one.ahead("docstring", n, "random")[1:]) for one in (mini, real) for n in (10, 50)]
     assert beside_random == ["holds"] * 4
     return [
@@ -195,7 +202,8 @@ def said_of_verdicts(found: dict[str, Found]) -> list[str]:
         f"told IOI: {100 * rows[0]['ours']:.0f}% and {100 * rows[1]['ours']:.0f}%, in the paper {100 * rows[0]['paper']:.0f}% (replayed on GPT-2 small, {100 * replayed['share']:.0f}%)",
         f"After ten heads it finds {_points(more[MINI, 10])} points more than the list by mean reward on `gpt2-mini`, undecided, and "
         f"{_points(more[REAL, 10], -1)} points *less* on SmolLM2; after fifty, {_points(more[MINI, 50])} more and "
-        f"{_points(more[REAL, 50], -1)} less, undecided.",
+        f"{_points(more[REAL, 50], -1)} less, undecided. At the price of fifty, two lists in turns and attribution are ahead of it on `gpt2-mini`, "
+        f"by {ahead_of_it[0]} points each",
     ]
 
 
@@ -647,20 +655,23 @@ def said_of_ways() -> list[str]:
         }
         of = rows.query("task == 'docstring' and measured == 50").set_index("way")
         for way in ("two tasks, told the task, trained blind", "two tasks, told the task, MaskablePPO"):
-            assert way not in of.index or of.loc[way, "word"] == "gains nothing"
+            assert of.loc[way, "word"] == "gains nothing"
         ten = 100 * gained[gained["measured"] == 10]["effect"]
         worth.append(f"{ten.min():.0f} to {ten.max():.0f}")
-    seen = (
-        published(MINI).query("shown == 'seeing' and measured == 50 and task == 'docstring'").set_index("way")["ratio"]
-    )
+    seen = [
+        published(subject)
+        .query("shown == 'seeing' and measured == 50 and task == 'docstring'")
+        .set_index("way")["ratio"]
+        for subject in (MINI, REAL)
+    ]
     ways = [f"two tasks, told the task{by}" for by in ("", ", MaskablePPO", ", trained blind")]
-    ours, theirs, blind = (f"{100 * seen[way]:.0f}" for way in ways)
+    ours, theirs, blind = (" and ".join(f"{100 * one[way]:.0f}%" for one in seen) for way in ways)
     cells = pd.concat(words)
     assert not (cells["word"] == "loses").any()
     return [
         f"Without `gpt2-mini`'s greater-than, no cell of {len(cells)} loses, and {(cells['word'] == 'undecided').sum()} are undecided",
         f"seeing is worth {worth[0]} points on `gpt2-mini` and {worth[1]} on SmolLM2 on some of the tasks that they were *trained on*",
-        f"(`sb3-contrib`'s, on `gpt2-mini`: {theirs}% on docstring after fifty heads, ours {ours}%) and training blind ({blind}%)",
+        f"(`sb3-contrib`'s: {theirs} on docstring after fifty heads, ours {ours}) and training blind ({blind})",
     ]
 
 
