@@ -158,7 +158,7 @@ def test_the_words_of_the_first_sentences_are_true(found: pd.DataFrame) -> None:
         # Where a reader gains by rewards, no policy is seen to.
         read = load_frame(run.frame_path("readable")).query("effect_low > 0")
         read = read[read["task"].isin((run.settings.held_out_task, *run.further_tasks))]
-        assert len(read) > 1
+        assert len(read) >= 1
         seeing = load_frame(run.frame_path("seeing")).query(
             "searcher == 'policy' and told == 'none' and shown == 'blind'"
         )

@@ -26,6 +26,7 @@ from circuitlib.companion.other_ablations import KINDS, side_by_side
 from circuitlib.companion.paper import mechrl, paper_fractions
 from circuitlib.companion.planted import planted
 from circuitlib.companion.rival_figures import gains_over, rival_table
+from circuitlib.companion.rival_sentences import extremes
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED, Settings
 from circuitlib.companion.speed import recorded
@@ -37,7 +38,8 @@ from circuitlib.search.belief import FEW, GRADIENT_ALONE
 from circuitlib.studies.evaluate import ahead, summarise
 from circuitlib.studies.intervals import Interval
 from circuitlib.studies.priced import mean_of, summarise_priced
-from circuitlib.studies.priced_contest import ALONE
+from circuitlib.studies.priced_contest import ALONE, SMALL
+from circuitlib.studies.transfer import over_behaviours, shares
 from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
 from circuitlib.tasks import TASKS
 from circuitlib.tasks.base import LOGIT_DIFFERENCE
@@ -639,6 +641,22 @@ def said_of_readers() -> list[str]:
     ]
 
 
+def said_of_behaviours() -> list[str]:
+    """What README says of behaviours that nothing was trained on."""
+    transfer = load_frame(Run(PUBLISHED[REAL]).frame_path("transfer"))
+    seen, blind = (shares(transfer, f"policy k=5{how}", 50) for how in ("", ", blind"))
+    gain, (most, least) = over_behaviours(seen, blind), extremes(transfer)
+    assert gains(*gain[1:], blind.mean()) == "gains nothing"
+    assert (most.behaviour, least.behaviour) == ("roman", "capitalize")
+    assert most.of == least.of == PUBLISHED[REAL].seeds
+    value, low, high = (f"{100 * end:z.1f}" for end in gain)
+    return [
+        f"On {len(BEHAVIOURS)} short behaviours of SmolLM2",
+        f"the headline's policy finds {100 * seen.mean():.0f}% in fifty heads, and seeing is worth {value} ({low} to {high}) points; on *roman* numerals {100 * most.gain:.1f}, in "
+        f"{most.seeds} of {most.of} trainings, on *capitalize* {100 * least.gain:.1f}, a gain in {least.seeds} of them",
+    ]
+
+
 def said_of_ways() -> list[str]:
     """What README says of policies that were trained otherwise."""
     worth, words = [], []
@@ -741,7 +759,9 @@ def said_of_backup() -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("said_of", [said_of_ways, said_of_readers, said_of_changes, said_of_backup])
+@pytest.mark.parametrize(
+    "said_of", [said_of_ways, said_of_readers, said_of_behaviours, said_of_changes, said_of_backup]
+)
 def test_what_was_tried_otherwise(readme: str, said_of: Callable[[], list[str]]) -> None:
     for sentence in said_of():
         assert sentence in readme, sentence
@@ -781,10 +801,11 @@ def test_nothing_is_left_to_be_filled_in(readme: str) -> None:
 
 
 def test_rivals(readme: str) -> None:
-    tables, plays = {}, {}
+    tables, plays, plays_at_all = {}, {}, {}
     for subject in (MINI, REAL):
         run = Run(PUBLISHED[subject])
-        plays[subject] = load_frame(run.frame_path("rivals")).query("price == @BUDGET")
+        plays_at_all[subject] = load_frame(run.frame_path("rivals"))
+        plays[subject] = plays_at_all[subject].query("price == @BUDGET")
         summary = summarise_priced(plays[subject], run.settings.evaluation_prompts)
         tables[subject] = rival_table(summary, BUDGET, without=say_nothing(run))
     assert say_nothing(Run(PUBLISHED[MINI])) == ["greater_than"]
@@ -818,7 +839,13 @@ def test_rivals(readme: str) -> None:
     *tasks, mean = more_than("headwise, blind")
     assert f"it names {mean.removesuffix(' holds')} points less: it uses what it finds, at this price" in readme
     assert all(word.endswith("undecided") for word in (*tasks, *more_than(LOOKING)))
-    assert all(more_than("headwise, blind", price)[-1].endswith("undecided") for price in (2, 3, 5, 10, 20))
+    blind = {price: more_than("headwise, blind", price)[-1].split()[-1] for price in SMALL if price > 1}
+    assert [price for price, word in blind.items() if word == "undecided"] == [2, 5, 10]
+    assert {*blind.values()} == {"undecided", "holds"}
+    mini, quiet = plays_at_all[MINI], say_nothing(Run(PUBLISHED[MINI]))
+    for price in SMALL:
+        (*_, gain) = gains_over(mini, "headwise", ["headwise, blind"], price, pool, quiet)["headwise, blind"]
+        assert gain.endswith("undecided"), price
     largest, *_ = sorted((float(cell.split(" ")[0]) for cell in tasks), reverse=True)
     assert largest / len(tasks) > 0.4 * float(mean.split(" ")[0]), "a good part of that is one task"
     hand, early = (more_than(by_hand(price), price)[-1].removesuffix(" undecided") for price in (BUDGET, 5))

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from circuitlib.companion.learned import BUDGET, learning_history
 from circuitlib.companion.legend import ATTRIBUTION, task_title
 from circuitlib.companion.run import Run
 from circuitlib.companion.sentences import as_list, listed, percent, points
-from circuitlib.companion.settings import CANDIDATES
+from circuitlib.companion.settings import CANDIDATES, HEADLINE_K
 from circuitlib.companion.verdicts import beats, gains
 from circuitlib.search import priors
 from circuitlib.search.belief import ESTIMATES, GRADIENT
@@ -71,8 +71,32 @@ def where_sentences(title: str, where: pd.DataFrame) -> str:
     return as_list([f"**{title}**, named by attribution and by the headwise policy: {'; '.join(lines)}."])
 
 
+class Gain(NamedTuple):
+    """What seeing gains on one behaviour, mean over seeds, as a share of the oracle, and in how many ``of`` the seeds it gains anything."""
+
+    behaviour: str
+    gain: float
+    seeds: int
+    of: int
+
+
+def extremes(transfer: pd.DataFrame) -> tuple[Gain, Gain]:
+    """The behaviours on which seeing is worth most and least to the headline's policy, after the most heads.
+
+    transfer: of :func:`circuitlib.studies.transfer.measure_transfer`.
+    """
+    seen, blind = (shares(transfer, f"policy k={HEADLINE_K}{how}", max(COUNTS)) for how in ("", ", blind"))
+    gain, names = seen - blind, transfer["task"].unique()
+    order = gain.mean(0).argsort()
+    most, least = (
+        Gain(names[i], float(gain[:, i].mean()), int((gain[:, i] > 0).sum()), len(gain)) for i in (order[-1], order[0])
+    )
+    return most, least
+
+
 def transfer_sentences(title: str, transfer: pd.DataFrame) -> str:
-    """On behaviours that no policy was trained on: what seeing its rewards gains each, and whether likeness to a training task tells what is found.
+    """On behaviours that no policy was trained on: what seeing its rewards gains each, on average and the headline's on single ones, and whether likeness to a training task
+    tells what is found.
 
     transfer: of :func:`circuitlib.studies.transfer.measure_transfer`."""
     seen = []
@@ -83,10 +107,13 @@ def transfer_sentences(title: str, transfer: pd.DataFrame) -> str:
             f"k={k}, after {count} heads, {points(*gain)} points (*{gains(*gain[1:], over_behaviours(blind).value)}*)"
         )
     alike = transfer.groupby("task", sort=False)["alike"].first()
-    found = shares(transfer, f"policy k={max(CANDIDATES)}", min(COUNTS)).mean(0)
+    found = shares(transfer, f"policy k={HEADLINE_K}", min(COUNTS)).mean(0)
+    most, least = extremes(transfer)
     return as_list(
         [
             f"**{title}**, {len(alike)} behaviours: what seeing is worth: {'; '.join(seen)}.",
+            f"With k={HEADLINE_K}, after {max(COUNTS)} heads, most on {most.behaviour}, {100 * most.gain:.1f} points, in {most.seeds} of {most.of} seeds more than nothing; least on "
+            f"{least.behaviour}, {100 * least.gain:.1f}, in {least.seeds}.",
             f"Most like a training task is {alike.idxmax()} (its heads' rewards correlate by {alike.max():.2f}); with what the policy finds in {min(COUNTS)} heads that likeness "
             f"correlates by {np.corrcoef(alike, found)[0, 1]:.2f}.",
         ]
