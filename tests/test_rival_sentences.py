@@ -82,5 +82,5 @@ def test_what_seeing_is_worth_on_behaviours() -> None:
     assert "most on plural, 30.0 points, in 4 of 4 seeds more than nothing; least on rhyme, -10.0, in 1." in said
     assert "3 behaviours" in said
     assert "Most like a training task is converse (its heads' rewards correlate by 0.67)" in said
-    found = [0.5 + 0.4 * alike + gain for alike, gain in ((0.67, 0.2), (0.1, 0.3), (0.3, -0.1))]
-    assert said.endswith(f"correlates by {np.corrcoef((0.67, 0.1, 0.3), found)[0, 1]:.2f}.")
+    means = [0.5 + 0.4 * alike + gain for alike, gain in ((0.67, 0.2), (0.1, 0.3), (0.3, -0.1))]
+    assert said.endswith(f"correlates by {np.corrcoef((0.67, 0.1, 0.3), means)[0, 1]:.2f}.")
