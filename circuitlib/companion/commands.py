@@ -80,12 +80,6 @@ STUDIES = (
         "runs/retrained",
     ),
     Study("few", "on how many prompts a belief's estimates are best bought: half an hour", (SMOLLM2,), "runs/few"),
-    Study(
-        "taught",
-        "what each part of the search that is taught on behaviours is worth: half an hour",
-        (SMOLLM2,),
-        "runs/taught",
-    ),
 )
 
 
