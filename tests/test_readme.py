@@ -204,7 +204,7 @@ def said_of_verdicts(found: dict[str, Found]) -> list[str]:
         f"told IOI: {100 * rows[0]['ours']:.0f}% and {100 * rows[1]['ours']:.0f}%, in the paper {100 * rows[0]['paper']:.0f}% (replayed on GPT-2 small, {100 * replayed['share']:.0f}%)",
         f"After ten heads it finds {_points(more[MINI, 10])} points more than the list by mean reward on `gpt2-mini`, undecided, and "
         f"{_points(more[REAL, 10], -1)} points *less* on SmolLM2; after fifty, {_points(more[MINI, 50])} more and "
-        f"{_points(more[REAL, 50], -1)} less, undecided. At the price of fifty, two lists in turns and attribution are ahead of it on `gpt2-mini`, "
+        f"{_points(more[REAL, 50], -1)} less, undecided. At the price of all picks, two lists in turns and attribution are ahead of it on `gpt2-mini`, "
         f"by {ahead_of_it[0]} points each",
     ]
 
