@@ -189,7 +189,9 @@ def test_other_ways_to_train_go_on_from_checkpoints_of_their_own(tiny: Run, monk
     BREAKS["cut short"](first[2])
     with pytest.warns(UserWarning, match=f"set aside in .*, and made anew: {first[2].name} is corrupt"):
         assert stopped() == [first[2]]
-    assert set(training_ways.training_ways(tiny)["way"]) == {way.name for way in (ways.PAPER, *ways.OTHER_WAYS)}
+    assert set(training_ways.training_ways(tiny)["way"]) == {
+        way.name for way in (ways.PAPER, *ways.OTHER_WAYS, training_ways.REFERENCE)
+    }
     assert not any(map(is_stored, first))
 
 
