@@ -76,7 +76,7 @@ STUDIES = (
     Study(
         "retrained",
         "all policies again, on this processor: do they fall inside the committed intervals? Half an hour",
-        tuple(PUBLISHED),
+        (EMBEDDED,),
         "runs/retrained",
     ),
     Study("few", "on how many prompts a belief's estimates are best bought: half an hour", (SMOLLM2,), "runs/few"),
