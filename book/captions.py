@@ -22,8 +22,8 @@ from sphinx.util.typing import ExtensionMetadata
 RESULTS, FIRST = "data/results", "gpt2-mini"
 """Where results are, and the subject that README's table names those of."""
 
-FRAMES = (".csv", ".parquet")
-"""Results that a reader can open, which the book holds."""
+FRAMES, LARGEST = (".csv", ".parquet"), 500_000
+"""Results that a reader can open, which the book holds, and of how many bytes at the most: larger ones are named, with their hash, and lie in the repository."""
 
 
 def texts_of(path: Path) -> dict[str, str]:
@@ -127,7 +127,7 @@ def caption(root: Path, docname: str, texts: dict[str, str], cell: int | None) -
         for place, path in enumerate(paths):
             where = path.relative_to(root.resolve()).as_posix()
             shown: nodes.Element = nodes.literal(where, where.removeprefix(f"{RESULTS}/"))
-            if path.suffix in FRAMES:
+            if path.suffix in FRAMES and path.stat().st_size <= LARGEST:
                 shown = addnodes.download_reference("", "", shown, reftarget=f"/{where}", refdoc=docname)
             line += [nodes.Text(", " if place else ""), shown, nodes.Text(f" ({content_hash(path)})")]
     if not found:
