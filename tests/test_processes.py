@@ -45,18 +45,29 @@ def leave_a_mark(folder: str, i: int) -> None:
         raise ArithmeticError
 
 
+def six_jobs(tmp_path: Path, first: int) -> tuple[list[str], Path]:
+    """A program that leaves marks on two cores, the first job's number being ``first``; and where they are left."""
+    program, marks = tmp_path / "works.py", tmp_path / "marks"
+    program.write_text(
+        dedent(f"""
+            import sys
+            import torch
+            sys.path.insert(0, {str(Path(__file__).parent)!r})
+            from test_processes import in_processes, leave_a_mark
+
+            if __name__ == "__main__":
+                torch.set_num_threads(2)
+                in_processes(leave_a_mark, [({str(marks)!r}, {first} + i) for i in range(6)])
+            """)
+    )
+    marks.mkdir()
+    return [sys.executable, str(program)], marks
+
+
 def test_after_an_error_nothing_further_begins(tmp_path: Path) -> None:
     """Those that are under way, as many as there are cores, end as they do; the pool's own queue would begin one more."""
-    program = (
-        "import sys, torch; sys.path.insert(0, sys.argv[2]); import test_processes as t; torch.set_num_threads(2)\n"
-    )
-    program += "if __name__ == '__main__': t.in_processes(t.leave_a_mark, [(sys.argv[1], i) for i in range(6)])"
-    file, marks = tmp_path / "works.py", tmp_path / "marks"
-    file.write_text(program)
-    marks.mkdir()
-    ended = subprocess.run(
-        [sys.executable, str(file), str(marks), str(Path(__file__).parent)], capture_output=True, text=True, check=False
-    )
+    command, marks = six_jobs(tmp_path, 0)
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "ArithmeticError" in ended.stderr
     assert sorted(path.name for path in marks.iterdir()) in (["0", "1"], ["0", "1", "2"]), "2 where 1 ended first"
 
@@ -64,18 +75,8 @@ def test_after_an_error_nothing_further_begins(tmp_path: Path) -> None:
 @pytest.mark.parametrize("whole_group", [False, True])
 def test_after_an_interrupt_nothing_further_begins(whole_group: bool, tmp_path: Path) -> None:
     """Of this process alone, and of all of them, as a terminal interrupts."""
-    program = (
-        "import sys, torch; sys.path.insert(0, sys.argv[2]); import test_processes as t; torch.set_num_threads(2)\n"
-    )
-    program += "if __name__ == '__main__': t.in_processes(t.leave_a_mark, [(sys.argv[1], i) for i in range(1, 7)])"
-    file, marks = tmp_path / "works.py", tmp_path / "marks"
-    file.write_text(program)
-    marks.mkdir()
-    parent = subprocess.Popen(
-        [sys.executable, str(file), str(marks), str(Path(__file__).parent)],
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    command, marks = six_jobs(tmp_path, 1)
+    parent = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
     began = time.monotonic()
     while len(list(marks.iterdir())) < 2 and time.monotonic() - began < 50:
         time.sleep(0.02)
