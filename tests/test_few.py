@@ -25,7 +25,7 @@ from circuitlib.search.lookahead import LookAhead
 from circuitlib.search.trials import Trials
 from circuitlib.studies import left_out
 from circuitlib.studies.few import CHOSEN, DESIGNS, Design, bought, by_design, measure_few
-from circuitlib.studies.left_out import folds, prior_of
+from circuitlib.studies.left_out import prior_of
 from circuitlib.studies.priced import Player, priced
 
 BEHAVIOURS, STEPS, BUDGET = 3, 20, 1
@@ -96,13 +96,6 @@ def test_intervals_are_students_over_behaviours() -> None:
     assert (few_prompts["ahead_low"], few_prompts["ahead_high"]) == pytest.approx(ends)
     assert (few_prompts["least"], few_prompts["worst"]) == (0.5, "a")
     assert chosen["ahead"] == chosen["ahead_low"] == chosen["ahead_high"] == 0
-
-
-def test_every_behaviour_is_left_out_once() -> None:
-    for behaviours in (1, 3, 8, 22):
-        parts = folds(behaviours)
-        assert sorted(i for part in parts for i in part) == list(range(behaviours))
-        assert len(parts) == min(8, behaviours)
 
 
 def test_only_the_real_model_has_behaviours() -> None:

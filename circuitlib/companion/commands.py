@@ -76,10 +76,16 @@ STUDIES = (
     Study(
         "retrained",
         "all policies again, on this processor: do they fall inside the committed intervals? Half an hour",
-        (EMBEDDED,),
+        tuple(PUBLISHED),
         "runs/retrained",
     ),
     Study("few", "on how many prompts a belief's estimates are best bought: half an hour", (SMOLLM2,), "runs/few"),
+    Study(
+        "taught",
+        "what each part of the search that is taught on behaviours is worth: half an hour",
+        (SMOLLM2,),
+        "runs/taught",
+    ),
 )
 
 
