@@ -35,6 +35,7 @@ from circuitlib.studies.heads import head_means
 from circuitlib.studies.heads import head_rewards as rewards_of_tables
 from circuitlib.studies.kinds import measure_kinds
 from circuitlib.studies.pairs import measure_pairs
+from circuitlib.studies.picks import picks_contest
 from circuitlib.studies.priced_contest import RIVAL_ESTIMATES, priced_contest
 from circuitlib.studies.readable import measure_readable
 from circuitlib.studies.transfer import measure_transfer
@@ -207,10 +208,7 @@ def rivals(run: Run) -> pd.DataFrame:
     reference, taught, known = reference_policies(run), learned(run), tuple(BEHAVIOURS) if is_real(run) else ()
 
     def compute() -> pd.DataFrame:
-        tables = {
-            part: {name: run.priced_tables(name, part, buyable) for name in run.tasks_of(part)}
-            for part, buyable in BUYABLE.items()
-        }
+        tables = _priced_tables(run)
         contestants = tables["evaluation"], tables["train"], policies, reference, taught
         behaviours = {name: run.priced_tables(name, "train") for name in known}
         return priced_contest(*contestants, behaviours, run.card.layers, episodes, penalty)
@@ -220,16 +218,48 @@ def rivals(run: Run) -> pd.DataFrame:
         compute,
         priced_contest.__module__,
         settings={"episodes": episodes, "penalty": penalty},
-        tables={
-            f"{part}, {through or 'measured'}": run.table_hashes((*run.tasks_of(part), CONTROL), part, through)
-            for part, buyable in BUYABLE.items()
-            for through in (None, *buyable.values())
-        },
+        tables=_priced_hashes(run),
         policies=run.training_hashes(),
         reference=reference_hash(run),
         learned=learned_hash(run),
         behaviours=run.table_hashes(known, "train"),
     )
+
+
+def picks(run: Run) -> pd.DataFrame:
+    """What searchers that pick have found after so many picks, told nothing, whatever they paid to choose them; see
+    :func:`circuitlib.studies.picks.picks_contest`."""
+    policies, episodes, penalty = run.policies(), run.settings.episodes, run.settings.penalty
+    pool = run.settings.evaluation_prompts
+
+    def compute() -> pd.DataFrame:
+        tables = _priced_tables(run)
+        return picks_contest(tables["evaluation"], tables["train"], policies, run.card.layers, episodes, penalty, pool)
+
+    return run.frame(
+        "picks",
+        compute,
+        picks_contest.__module__,
+        settings={"episodes": episodes, "penalty": penalty},
+        tables=_priced_hashes(run),
+        policies=run.training_hashes(),
+    )
+
+
+def _priced_tables(run: Run) -> dict[Part, dict[str, PricedTables]]:
+    """The tables of a contest in which estimates can be bought."""
+    return {
+        part: {name: run.priced_tables(name, part, buyable) for name in run.tasks_of(part)}
+        for part, buyable in BUYABLE.items()
+    }
+
+
+def _priced_hashes(run: Run) -> dict[str, Any]:
+    return {
+        f"{part}, {through or 'measured'}": run.table_hashes((*run.tasks_of(part), CONTROL), part, through)
+        for part, buyable in BUYABLE.items()
+        for through in (None, *buyable.values())
+    }
 
 
 def readable(run: Run) -> pd.DataFrame:

@@ -1,0 +1,95 @@
+"""The axis of picks: what is found after so many heads taken, against brute force, and against the axis of price where a pick costs one."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from test_priced import LAYERS, drawn
+
+from circuitlib.companion.run import Run
+from circuitlib.companion.settings import PUBLISHED
+from circuitlib.manifest import load_frame
+from circuitlib.search.belief import GRADIENT
+from circuitlib.search.network import ActorCritic
+from circuitlib.search.policy import PolicySearcher
+from circuitlib.search.rivals import Halving, LayersByReward, Verified
+from circuitlib.search.searchers import RandomSearcher, StaticPrior
+from circuitlib.search.trials import Trials
+from circuitlib.studies.intervals import fraction
+from circuitlib.studies.picks import PICKS, measure_picks, picking
+from circuitlib.studies.priced import Player, priced
+from circuitlib.studies.priced_contest import FROZEN
+
+SIGNAL = torch.zeros(2).numpy()
+
+
+@pytest.fixture
+def trials() -> Trials:
+    return drawn(3, error=2.0)
+
+
+def shown(frame: pd.DataFrame, searcher: str) -> dict[int, float]:
+    return dict(frame[frame["searcher"] == searcher][["picks", "ratio"]].itertuples(index=False))
+
+
+def test_an_order_has_found_the_best_of_its_first_heads(trials: Trials) -> None:
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
+    frame = measure_picks(trials, [Player("list", StaticPrior(order)), Player("verify", Verified(GRADIENT))], 48)
+    assert set(frame["picks"]) == {1, 5, 10}, "there are twelve heads"
+    assert set(frame["rests_on"]) == {"tables"}
+    oracle = trials.rewards.amax(1)
+    estimated = trials.estimates[GRADIENT].rewards.mean(1).argsort(dim=1, descending=True, stable=True)
+    for name, heads in (("list", order.expand(6, -1)), ("verify", estimated)):
+        for count, ratio in shown(frame, name).items():
+            best = trials.rewards.gather(1, heads[:, :count]).amax(1)
+            assert ratio == pytest.approx((best.mean() / oracle.mean()).item())
+
+
+def test_a_planners_pick_measures_all_its_candidates(trials: Trials) -> None:
+    """Of two seeds, whose intervals are over seeds as well."""
+    networks = [ActorCritic(2, 12, 8, seed) for seed in range(2)]
+    everyone = [Player("policy", PolicySearcher(network, SIGNAL, 2), seed) for seed, network in enumerate(networks)]
+    frame = measure_picks(trials, everyone, 48)
+    assert set(frame["rests_on"]) == {"policies"}
+    played: Any = priced(trials, everyone, (2, 10, 20)).pivot(
+        index=["price", "seed"], columns="episode", values="found"
+    )
+    for row in frame.itertuples():
+        best = played.loc[2 * row.picks].to_numpy()
+        expected = fraction(best, trials.rewards.amax(1).numpy(), 48)
+        assert (row.ratio, row.low, row.high) == pytest.approx(tuple(expected))
+
+
+def test_who_measures_parts_of_heads_makes_no_picks() -> None:
+    network = ActorCritic(2, 12, 8, 0)
+    everyone = [
+        Player("random", RandomSearcher()),
+        Player("layers", LayersByReward(torch.arange(LAYERS))),
+        Player("halving", Halving(12)),
+        Player("exhaustive", StaticPrior(torch.arange(12)), prices=(12,)),
+        Player("policy", PolicySearcher(network, SIGNAL, 2)),
+        Player("policy, repeats free", PolicySearcher(network, SIGNAL, 2), repeats_free=True),
+    ]
+    assert [player.name for player in picking(iter(everyone))] == ["random", "layers", "policy"]
+
+
+@pytest.mark.parametrize("settings", PUBLISHED.values(), ids=PUBLISHED)
+def test_where_a_pick_costs_one_the_committed_axes_agree(settings: Any) -> None:
+    """Random numbers are the same, and so what is found; attribution's axis of price begins once its gradient is paid."""
+    run = Run(settings)
+    picks: Any = load_frame(run.frame_path("picks")).set_index(["task", "searcher", "picks"])["ratio"]
+    rivals = load_frame(run.frame_path("rivals"))
+    found: Any = rivals.groupby(["task", "searcher", "price"])[["found", "oracle"]].mean()
+    found = found["found"] / found["oracle"]
+    searchers = set(picks.index.get_level_values("searcher"))
+    assert {"random", "list, in turns", "policy k=5", f"{FROZEN}, then verify"} < searchers
+    compared = 0
+    for task, searcher, count in picks.index:
+        free = 3 if searcher in (f"{GRADIENT}, then verify", f"{FROZEN}, then verify") else 0
+        price = count * int(searcher.rpartition("with ")[2] if "planning" in searcher else 1) + free
+        if (task, searcher, price) in found.index and not searcher.startswith(("direct", "gradient on")):
+            assert picks.loc[task, searcher, count] == pytest.approx(found.loc[task, searcher, price], abs=1e-6)
+            compared += 1
+    assert compared > 400
+    assert set(picks.index.get_level_values("picks")) == set(PICKS)
