@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion.compare import fractions_by_seed, same_distribution
-from circuitlib.companion.frames import evaluation
+from circuitlib.companion.frames import CONTESTED, evaluation
 from circuitlib.companion.run import Run
 from circuitlib.manifest import load_frame, read_provenance
 from circuitlib.studies import retrained as study
@@ -20,13 +21,17 @@ from circuitlib.studies.retrained import in_short as in_short
 def retrained(run: Run) -> pd.DataFrame:
     """Every condition of the evaluation that a policy plays in; columns of :func:`circuitlib.studies.retrained.beside`, and, the same in every row, on and again_on (what
     computed either training's products) and p (how probable so large a difference is in any of the conditions, if the two are draws of one
-    distribution; :func:`circuitlib.companion.compare.same_distribution`).
+    distribution; :func:`circuitlib.companion.compare.same_distribution`). The tables are the committed ones, once a few of their rows have been measured again: they are
+    equal to rounding, and what is asked is what rounding does to training.
 
     Raises ``ValueError`` where the same policies come out, to the last digit.
     """
     committed = Run(run.settings)
 
     def compute() -> pd.DataFrame:
+        for part in CONTESTED:
+            for name in (*run.tasks_of(part), CONTROL):
+                run.adopted_table(name, part)
         again = _policies(evaluation(run))
         found = _policies(load_frame(committed.frame_path("evaluation")))
         first, second = (fractions_by_seed(frame) for frame in (found, again))
