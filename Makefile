@@ -18,7 +18,7 @@ SIDE_BY_SIDE := OMP_NUM_THREADS=1
 NBVAL = $(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
 
 # Annotated shapes (jaxtyping's, and the name of one, Tokens), checked as functions are called, in the modules that have them; tests take half as long again.
-SHAPES = $(shell grep -rlE --include=*.py 'jaxtyping|: Tokens' circuitlib | sed 's|\.py$$||; s|/__init__$$||; s|/|.|g' | sort | paste -sd,),beartype.beartype
+SHAPES = $(shell grep -rlE --include=*.py 'jaxtyping|: Tokens' circuitlib | sed 's|\.py$$||; s|/__init__$$||; s|/|.|g' | sort | paste -sd,),checked.checked
 
 .PHONY: setup reproduce lint test test-all executed book smollm2 lab publish
 setup: .venv/ready

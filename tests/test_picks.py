@@ -55,10 +55,9 @@ def test_a_planners_pick_measures_all_its_candidates(trials: Trials) -> None:
     played: Any = priced(trials, everyone, (2, 10, 20)).pivot(
         index=["price", "seed"], columns="episode", values="found"
     )
-    for row in frame.itertuples():
-        best = played.loc[2 * row.picks].to_numpy()
-        expected = fraction(best, trials.rewards.amax(1).numpy(), 48)
-        assert (row.ratio, row.low, row.high) == pytest.approx(tuple(expected))
+    for count, *interval in frame[["picks", "ratio", "low", "high"]].to_numpy():
+        expected = fraction(played.loc[2 * count].to_numpy(), trials.rewards.amax(1).numpy(), 48)
+        assert interval == pytest.approx(list(expected))
 
 
 def test_who_measures_parts_of_heads_makes_no_picks() -> None:

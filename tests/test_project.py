@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from checked import checked
 
 from circuitlib.paths import ROOT
 
@@ -167,7 +168,7 @@ def test_shapes_are_checked_in_every_module_that_has_them() -> None:
     annotated = {path for path in MODULES if _imports(path) & named}
     assert set(hooked) == {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in annotated}
     assert len(annotated) > 50
-    assert checker == "beartype.beartype"
+    assert checker == f"{checked.__module__}.{checked.__name__}"
 
 
 def test_types_go_with_the_package() -> None:

@@ -252,7 +252,7 @@ def _as_subject(model: Any) -> Subject:
 
 def _as_prompts(tokenizer: Tokenizer, prompts: Sequence[Triple | Prompts]) -> list[Prompts]:
     """Prompts grouped by length, two different answers each."""
-    from circuitlib.tasks.base import Example, Prompts, tokenise
+    from circuitlib.tasks.base import Example, Prompts, encode_texts, tokenise
 
     groups = [prompt for prompt in prompts if isinstance(prompt, Prompts) and len(prompt)]
     triples = [prompt for prompt in prompts if not isinstance(prompt, Prompts)]
@@ -263,13 +263,15 @@ def _as_prompts(tokenizer: Tokenizer, prompts: Sequence[Triple | Prompts]) -> li
             stacklevel=3,
         )
     if triples:
+        texts = [text for text, _, _ in triples]
+        for text, ids in zip(texts, encode_texts(tokenizer, texts), strict=True):
+            if not ids:
+                raise ValueError(f"the prompt {text!r} has no token, and bos puts none first")
         examples = [Example(text, right, [right, wrong], [1.0, -1.0], {}) for text, right, wrong in triples]
         groups += tokenise("prompts", tokenizer, examples)
     if not groups:
         raise ValueError(NO_PROMPTS)
     for group in groups:
-        if not group.tokens.shape[1]:
-            raise ValueError(f"the prompt {group.text[0]!r} has no token, and bos puts none first")
         if group.signs.shape[1] != 2 or (group.signs != group.signs.new_tensor([1, -1])).any():
             raise ValueError(
                 f"the {group.task} prompts do not have one right and one wrong answer each; for another "

@@ -80,8 +80,8 @@ class HeadAblationVectorEnv(VectorEnv):
         """1 where a head is untried."""
         return (self._tried == 0).view(np.int8)
 
-    def measure(self, heads: Int[np.ndarray, "envs k"]) -> Float[np.ndarray, "envs k"]:
-        """What each of ``heads`` would pay. It is measuring that costs passes of the subject: best-of-k planning
+    def measure(self, heads: Any) -> Float[np.ndarray, "envs k"]:
+        """What each of ``heads``, ``[envs, k]``, would pay. It is measuring that costs passes of the subject: best-of-k planning
         measures k heads and takes one. Raises ``InvalidAction`` for anything but integers of heads that are there, some for each episode, and
         ``ResetNeeded`` where :meth:`step` does."""
         if not self._left:
