@@ -7,6 +7,8 @@ import pytest
 import torch
 from test_priced import LAYERS, drawn
 
+from circuitlib.companion.frames import say_nothing
+from circuitlib.companion.rival_figures import mean_table
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED
 from circuitlib.manifest import load_frame
@@ -92,3 +94,22 @@ def test_where_a_pick_costs_one_the_committed_axes_agree(settings: Any) -> None:
             compared += 1
     assert compared > 400
     assert set(picks.index.get_level_values("picks")) == set(PICKS)
+
+
+@pytest.mark.parametrize("settings", PUBLISHED.values(), ids=PUBLISHED)
+def test_by_picks_attribution_is_ahead_of_lists_and_policies(settings: Any) -> None:
+    """As notebook 06 says, on average over tasks, at every number of picks."""
+    run = Run(settings)
+    table = mean_table(load_frame(run.frame_path("picks")), "picks", say_nothing(run))
+    assert list(table.columns) == list(PICKS)
+    others = table[table.index.str.startswith(("list", "policy", "layers", "random"))]
+    assert len(others) == 16
+    assert (others < table.loc["attribution, then verify"]).all(axis=None)
+
+
+def test_means_are_over_tasks_that_say_something() -> None:
+    rows = [("ioi", "random", 1, 0.5), ("docstring", "random", 1, 0.7), ("quiet", "random", 1, 9.0)]
+    rows += [("ioi", "random", 5, 0.6), ("docstring", "random", 5, float("nan")), ("quiet", "random", 5, 9.0)]
+    table = mean_table(pd.DataFrame(rows, columns=["task", "searcher", "picks", "ratio"]), "picks", ["quiet"])
+    assert table.loc["random", 1] == pytest.approx(60.0)
+    assert table[5].isna().all(), "of one task it is not known"

@@ -195,6 +195,15 @@ def rival_table(summary: pd.DataFrame, price: int, what: str = "ratio", without:
     return table.assign(mean=counted.mean(axis=1, skipna=False), lowest=counted.min(axis=1, skipna=False))
 
 
+def mean_table(summary: pd.DataFrame, axis: str, without: Collection[str] = ()) -> pd.DataFrame:
+    """The mean over tasks of every searcher's fraction of the oracle, in percent, along an ``axis``: rows searchers, as tables name them, columns prices or picks. Missing where one is
+    missing of any task. without: as in :func:`rival_table`."""
+    counted = summary[~summary["task"].isin(without)]
+    by = counted.groupby(["searcher", axis], sort=False)["ratio"]
+    mean = 100 * by.agg(lambda ratio: ratio.mean(skipna=False)).unstack(axis)
+    return mean.rename(index=searcher_title)
+
+
 def payback_table(
     summary: pd.DataFrame, training: Mapping[str, int], heads: int, price: int, without: Collection[str] = ()
 ) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """The paper's axis: what searchers have found after so many picks, whatever they paid to choose them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 
 import pandas as pd
 import torch
@@ -60,8 +59,10 @@ def measure_picks(trials: Trials, everyone: Sequence[Player], pool: int) -> pd.D
     """One task's rows of :func:`picks_contest`; none beyond the heads that there are."""
     rewards, rows = trials.rewards, []
     counts = [count for count in PICKS if count <= rewards.shape[1]]
-    for name, players_ in groupby(sorted(everyone, key=lambda player: player.name), lambda player: player.name):
-        some = list(players_)
+    by_name: dict[str, list[Player]] = {}
+    for player in everyone:
+        by_name.setdefault(player.name, []).append(player)
+    for name, some in by_name.items():
         found = torch.stack([_found(trials, player, counts) for player in some], 1)
         rests_on = "policies" if isinstance(some[0].searcher, PolicySearcher) else "tables"
         for count, best in zip(counts, found, strict=True):
