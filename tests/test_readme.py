@@ -185,6 +185,9 @@ def said_of_verdicts(found: dict[str, Found]) -> list[str]:
         assert (consistent["ours"] > CEILING).all()
     one, two = mini.verdicts(), real.verdicts()
     assert sum(one) == sum(two) == 11
+    for claims in (mini.claims, real.claims):
+        shares = claims[claims["paper"].notna() & claims["unit"].str.startswith("share of episodes")]
+        assert shares["verdict"].tolist() == ["undecided"] * 3
     more = {(name, n): found[name].ahead("docstring", n, "static prior") for name in (MINI, REAL) for n in (10, 50)}
     words = [beats(*interval[1:]) for interval in more.values()]
     assert words == ["undecided", "holds", "the other way round", "undecided"]
@@ -200,6 +203,7 @@ def said_of_verdicts(found: dict[str, Found]) -> list[str]:
     return [
         f"Of the paper's eleven fractions, {one[0]} are consistent, {one[1]} inconsistent and {one[2]} undecided on `gpt2-mini`, "
         f"{two[0]}, {two[1]} and {two[2]} on SmolLM2",
+        ", and its three shares of episodes are undecided on both",
         "; the consistent ones are all of the training tasks, at the ceiling",
         f"told IOI: {100 * rows[0]['ours']:.0f}% and {100 * rows[1]['ours']:.0f}%, in the paper {100 * rows[0]['paper']:.0f}% (replayed on GPT-2 small, {100 * replayed['share']:.0f}%)",
         f"After ten heads it finds {_points(more[MINI, 10])} points more than the list by mean reward on `gpt2-mini`, undecided, and "
