@@ -361,7 +361,7 @@ BESIDE = 1.05
 @described
 def circuit_curves(shares: pd.DataFrame) -> Figure:
     """What circuits keep of a task's score, and what the model is short of without them, against their number of heads; a column
-    a task, a row for each of both and of what takes a head's place, with 95% intervals, beside each other, which may leave the panel; without one where it is not known.
+    a task, a row for each of both and of what takes a head's place, with 95% intervals, beside each other; without one where it is not known.
 
     shares: of :func:`circuitlib.studies.faithfulness.shares`.
     """
