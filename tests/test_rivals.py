@@ -100,8 +100,9 @@ def test_everyone_is_registered_and_nobody_else(everything: Everything) -> None:
     priced = {player.name for player in everything.playing(dict.fromkeys(TASKS, everything.training["ioi"]))}
     carried = transfer.players(torch.ones(2, HEADS), everything.policies, ("induction", "ioi"), LAYERS)
     picks = {"policy k=1", "policy k=5", "static prior", "random"}
+    greedy = {f"policy k={k}, greedy" for k in everything.policies}
     asked = {kind_of(searcher, shown=shown).key for searcher, shown in LINES}
-    assert priced | picks | {player.name for player in carried} | asked == set(SEARCHERS)
+    assert priced | picks | greedy | {player.name for player in carried} | asked == set(SEARCHERS)
     assert {kind.key for kind in MAIN} - priced == {"static prior"}
     in_one_figure = (
         (picks, ("title", "short", "colour", "marker")),

@@ -102,6 +102,7 @@ _KINDS = (
     Kind(f"belief, look ahead, {ALONE}", f"learned belief, look ahead, {ALONE}", spoken_of=True),
     Kind(f"headwise, {ALONE}", f"headwise policy, {ALONE}", spoken_of=True),
     Kind("headwise, blind", "headwise policy, blind", spoken_of=True),
+    *(Kind(f"policy k={k}, greedy", f"policy, trained with k={k}, greedy", spoken_of=True) for k in (1, 5)),
     Kind("MaskablePPO", spoken_of=True),
     Kind("exhaustive", spoken_of=True),
     Kind("list, mean", "list by mean reward"),
@@ -121,7 +122,11 @@ _KINDS = (
     *(
         Kind(f"policy k={k}, {played}", f"policy, trained with k={k}, {played}")
         for k in (1, 5)
-        for played in ("blind", *(f"planning with {n}{free}" for n in PLANNED for free in ("", ", repeats free")))
+        for played in (
+            "blind",
+            "greedy",
+            *(f"planning with {n}{free}" for n in PLANNED for free in ("", ", repeats free")),
+        )
     ),
 )
 SEARCHERS = {kind.key: kind for kind in _KINDS}

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from circuitlib.processes import in_processes
 from circuitlib.search.belief import with_few
+from circuitlib.search.episodes import signal_of
 from circuitlib.search.oracle import best_reward
 from circuitlib.search.policy import PolicySearcher
 from circuitlib.search.rivals import LayersByReward, Verified
@@ -35,7 +36,8 @@ def picks_contest(
     penalty: float,
     pool: int,
 ) -> pd.DataFrame:
-    """The searchers of :func:`circuitlib.studies.priced_contest.priced_contest` that pick, told nothing, on its episodes, with its random numbers.
+    """The searchers of :func:`circuitlib.studies.priced_contest.priced_contest` that pick, told nothing, on its episodes, with its random numbers; and policies that take
+    their likeliest head instead of drawing one.
 
     Columns: task, searcher, picks, ratio (largest reward among heads measured, over the paired oracle's) with its interval (low, high), rests_on (``policies`` or
     ``tables``). An estimate costs no pick, and a pick of a planner measures all its candidates: on this axis both are free.
@@ -44,6 +46,12 @@ def picks_contest(
     """
     buyable = list(next(iter(evaluation.values())).estimates)
     everyone = list(picking(players(training, buyable, policies, {}, None, {}, layers, penalty)))
+    nothing = signal_of(tuple(training))
+    everyone += [
+        Player(f"policy k={k}, greedy", PolicySearcher(network, nothing, greedy=True), seed)
+        for k, networks in policies.items()
+        for seed, network in networks.items()
+    ]
     jobs = [(with_few(draw_trials(tables, episodes, penalty)), everyone, pool) for tables in evaluation.values()]
     return pd.concat(in_processes(measure_picks, jobs), ignore_index=True)
 
