@@ -16,6 +16,7 @@ mpl.use("Agg")
 
 from circuitlib.companion import show
 from circuitlib.companion.authors import FOLDER, FRAMES, SUBJECT, agreement
+from circuitlib.companion.claims import undecided
 from circuitlib.companion.frames import say_nothing
 from circuitlib.companion.lead import ATTRIBUTION, FEW, LISTS, LISTS_REVERSED, POLICY, ROWS, lead, lead_figure, thesis
 from circuitlib.companion.learned import BUDGET as LEARNED_BUDGET
@@ -145,7 +146,10 @@ def test_the_words_of_the_first_sentences_are_true(found: pd.DataFrame) -> None:
         blind = rows.query("searcher == 'policy' and shown == 'blind'").iloc[0]
         assert gains(blind["effect_low"], blind["effect_high"], blind["ratio"]) == "gains nothing"
         claims: Any = load_frame(Run(PUBLISHED[subject]).frame_path("claims")).set_index("claim")
-        assert claims.loc["docstring, policy trained with k=5, told nothing, after 50 heads", "verdict"] == "undecided"
+        headline = "docstring, policy trained with k=5, told nothing, after 50 heads"
+        assert claims.loc[headline, "verdict"] == "undecided"
+        plan: Any = undecided(Run(PUBLISHED[subject])).set_index("claim")
+        assert plan.loc[headline, ["prompts", "prompts_alone"]].isna().all(), "with any number of prompts"
         # Over six tasks no list that knows two of them names as much as a gradient.
         run = Run(PUBLISHED[subject])
         summary = summarise_priced(load_frame(run.frame_path("rivals")), run.settings.evaluation_prompts)

@@ -106,7 +106,7 @@ def test_by_picks_attribution_is_ahead_of_lists_and_policies(settings: Any) -> N
     table = mean_table(load_frame(run.frame_path("picks")), "picks", say_nothing(run))
     assert list(table.columns) == list(PICKS)
     others = table[table.index.str.startswith(("list", "policy", "layers", "random"))]
-    assert len(others) == 16
+    assert len(others) == 18
     assert (others < table.loc["attribution, then verify"]).all(axis=None)
 
 

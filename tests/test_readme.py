@@ -21,11 +21,11 @@ from circuitlib.companion.circuits import circuits, policy_circuits
 from circuitlib.companion.frames import best_heads, evaluation_episodes, head_rewards, say_nothing
 from circuitlib.companion.larger_pool import larger_pool
 from circuitlib.companion.learned import BUDGET
-from circuitlib.companion.legend import processor_title
+from circuitlib.companion.legend import SEARCHERS, processor_title
 from circuitlib.companion.other_ablations import KINDS, side_by_side
 from circuitlib.companion.paper import mechrl, paper_fractions
 from circuitlib.companion.planted import planted
-from circuitlib.companion.rival_figures import gains_over, rival_table
+from circuitlib.companion.rival_figures import gains_over, mean_table, rival_table
 from circuitlib.companion.rival_sentences import extremes
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED, Settings
@@ -257,6 +257,30 @@ def test_a_larger_pool_and_other_ablations(readme: str) -> None:
         inside = larger["ours"].between(before["low"], before["high"])
         within.append(int(inside.sum()))
         ledgers.append(larger)
+    turned = [
+        ledger.loc[f"{task}: in how many episodes one and the same head is the best"]
+        for ledger, task in zip(ledgers, ("IOI", "docstring"), strict=True)
+    ]
+    assert [row["verdict"] for row in turned] == ["inconsistent"] * 2
+    ours = [f"{100 * row['ours']:.0f}%" for row in turned]
+    assert (
+        f"is the best in {ours[0]} of IOI's episodes on `gpt2-mini` and in {ours[1]} of docstring's on SmolLM2"
+        in readme
+    )
+    ends = [
+        100
+        * frame.loc[
+            "IOI: a tenth of the pairs of its twelve best heads, or more, are redundant", ["ours", "low", "high"]
+        ]
+        for frame in (
+            *(load_frame(Run(PUBLISHED[one]).frame_path("claims")).set_index("claim") for one in (MINI, REAL)),
+            *ledgers,
+        )
+    ]
+    assert f"the intervals of both shares reach from 0 to {ends[0]['high']:.0f} and {ends[1]['high']:.0f}%" in readme
+    assert max(ends[0]["low"], ends[1]["low"]) == 0
+    larger_pools = [f"{row['ours']:.0f}% ({row['low']:.0f} to {row['high']:.0f})" for row in ends[2:]]
+    assert f"on four times as many prompts {larger_pools[0]} and {larger_pools[1]}" in readme
     said = f"{within[0]} of {len(larger)} claims, all but what seeing gains, are found within their intervals on `gpt2-mini` and {within[1]} on SmolLM2"
     assert said in readme
     row = ledgers[0].loc["docstring, after 10 heads: the headline's policy ahead of list by mean reward"]
@@ -547,7 +571,7 @@ def said_of_the_replay() -> list[str]:
         row("two published lists in turns, IOI's first", "IOI's ten and induction's, in turns"),
         row("layers in order", "layers in order"),
         row("random search", "random"),
-        f"Seeing is worth {gain('docstring', 10)} points after ten heads and {gain('docstring', 50)} after fifty, and is worse in "
+        f"Seeing is worth {gain('docstring', 10)} points after ten heads and {gain('docstring', 50)} after fifty, worse then in "
         f"{int(blind['worse'])} of 15 episodes; with all signs turned it finds {-100 * flipped['effect']:.1f} points more",
         f"Blind, it measures other heads in {100 * blind['changed']:.0f}% of its fifty picks",
         f"it finds {100 * soon['seeing']:.0f}% in {in_words(7)} heads, and blind {100 * soon['blind']:.0f}%; induction's list alone has all in {in_words(first[0])}, "
@@ -600,7 +624,7 @@ def said_of_seeing() -> list[str]:
         f"Of {conditions[0]} conditions on `gpt2-mini` (without greater-than, where no head stands out) and {conditions[1]} on SmolLM2, "
         f"nothing is gained in {nothing}; {ceiling} are at the ceiling, {undecided} are undecided, and one gains",
         f"told IOI, on IOI, after ten heads, by {gained[0]} and {gained[1]} points",
-        f"No single interval reaches above {most[0]:.1f} and {most[1]:.1f} points",
+        f"Drawing their picks, no interval reaches above {most[0]:.1f} and {most[1]:.1f} points",
         f"Blind, they measure other heads in {changed[0]:.0f} and {changed[1]:.0f}% of fifty picks",
         f"{100 * last['seeing']:.0f}% ({100 * seen['low']:.0f} to {100 * seen['high']:.0f}) seeing, {100 * last['blind']:.0f}% blind and {100 * last['flipped']:.0f}% lied to",
     ]
@@ -654,11 +678,49 @@ def said_of_behaviours() -> list[str]:
     assert (most.behaviour, least.behaviour) == ("roman", "capitalize")
     assert most.of == least.of == PUBLISHED[REAL].seeds
     value, low, high = (f"{100 * end:z.1f}" for end in gain)
+    plain = {"the list by mean reward": "list, mean", "random search": "random"}
+    others = ", ".join(f"{words} {100 * shares(transfer, name, 50).mean():.0f}%" for words, name in plain.items())
     return [
         f"On {len(BEHAVIOURS)} short behaviours of SmolLM2",
-        f"the headline's policy finds {100 * seen.mean():.0f}% in fifty heads, and seeing is worth {value} ({low} to {high}) points; on *roman* numerals {100 * most.gain:.1f}, in "
+        f"the headline's policy finds {100 * seen.mean():.0f}% in fifty heads ({others}), and seeing is worth {value} ({low} to {high}) points; on *roman* numerals, where it gains most, {100 * most.gain:.1f}, in "
         f"{most.seeds} of {most.of} trainings, on *capitalize* {100 * least.gain:.1f}, a gain in {least.seeds} of them",
     ]
+
+
+def test_training_with_best_of_five(readme: str, found: dict[str, Found]) -> None:
+    replayed: Any = replay().query(
+        "searcher == 'policy' and told == 'none' and shown == 'seeing' and task == 'docstring'"
+    )
+    five, one = (replayed.query("trained_k == @k and measured == 50")["ratio"].item() for k in (5, 1))
+    mini, real = ([found[name].policy("docstring", 50, (k, 1)).split()[0] for k in (5, 1)] for name in (MINI, REAL))
+    less = found[REAL].ahead("docstring", 10, "policy", (1, 1))
+    assert less.high < 0
+    assert (
+        f"finds {100 * five:.0f}% on GPT-2 small, replayed (one training each), where the one trained with k=1 finds {100 * one:.0f}%, "
+        f"{mini[0]}% on `gpt2-mini` ({mini[1]}%), and {real[0]}% on SmolLM2 ({real[1]}%); there, in ten heads, it finds {_points(less, -1)} points less"
+    ) in readme
+
+
+def test_the_policy_otherwise_than_in_the_table_of_rivals(readme: str) -> None:
+    """Greedy, and by what is found rather than named."""
+    greedy, whole = [], []
+    for name in (MINI, REAL):
+        run = Run(PUBLISHED[name])
+        table = mean_table(load_frame(run.frame_path("picks")), "picks", say_nothing(run))
+        greedy.append([f"{share:.0f}%" for share in table.loc["policy, trained with k=5, greedy", [5, 10]]])
+        plays = load_frame(run.frame_path("rivals")).query("price == @BUDGET")
+        plays = plays.assign(found=plays["found"].fillna(0))
+        summary = summarise_priced(plays, run.settings.evaluation_prompts, "found")
+        by = mean_table(summary, "price", say_nothing(run))[BUDGET]
+        whole.append([f"{by[SEARCHERS[key].title]:.0f}%" for key in ("headwise", "policy k=5")])
+    assert (
+        f"greedy with k=5, that finds {greedy[0][0]} in five heads and {greedy[0][1]} in ten on `gpt2-mini`, {greedy[1][0]} and {greedy[1][1]} on SmolLM2"
+        in readme
+    )
+    assert (
+        f"it is behind it at this price, at {whole[0][0]} and {whole[1][0]} beside {whole[0][1]} and {whole[1][1]}"
+        in readme
+    )
 
 
 def said_of_ways() -> list[str]:
@@ -784,6 +846,7 @@ def test_the_replay(readme: str) -> None:
 RIVALS = {
     "halving, 16 by gradient and 16 of other behaviours": "halving, 16 by attribution and 16 that pay in other behaviours",
     f"halving, 16 by {GRADIENT_ALONE} and 16 of other behaviours": "the same, attribution on ten prompts",
+    "halving, 16 by gradient": "halving, 16 by attribution",
     "halving, 16 by gradient and layer 0": "halving, 16 by attribution and layer 0",
     "gradient, then verify": "attribution, then verify",
     "belief, look ahead": "a belief learned on other behaviours, looking ahead",
@@ -791,7 +854,7 @@ RIVALS = {
     "headwise": "the headwise policy, trained on other behaviours",
     "headwise, blind": "the same, blind",
     "list, normalised": "a list: heads by mean normalised reward in training",
-    "policy k=5": "the paper's policy, trained with best-of-5",
+    "policy k=5": "the paper's policy, trained with best-of-5, drawing its picks",
     "random": "random search",
 }
 
