@@ -204,6 +204,7 @@ OF_README: dict[str, Sequence[Value]] = {
     r"# (?:other )?episodes": [{PAPERS, PAPERS_ORACLE, REPLAYED[1]}],
     r"each played # times": [authors.PLAYS],
     r"paper's # fractions": [len(paper_fractions())],
+    r"its # shares of episodes": [len(SETTINGS.training_tasks) + 1],
     r"(?:each of|of|not|is that of) the # (?:trainings|seeds)|trainings are not #|is that of the #": [SETTINGS.seeds],
     r"the first # of the # seeds": [KEPT, SETTINGS.seeds],
     r"# trainings are": [KEPT],

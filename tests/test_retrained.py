@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -123,7 +124,7 @@ def test_of_a_published_run(checkpoint: Path, tmp_path: Path, monkeypatch: pytes
 def test_readme_says_how_many_lie_within() -> None:
     counts = []
     for settings in PUBLISHED.values():
-        whole = in_short(retrained(Run(settings))).set_index("planned_k").loc["all"]
+        whole: Any = in_short(retrained(Run(settings))).set_index("planned_k").loc["all"]
         count = int(whole["conditions"])
         counts.append(f"{round(count * whole['within'] / 100)} of {count}")
     said = f"in {counts[0]} conditions in which seeds differ on `gpt2-mini` and {counts[1]} on SmolLM2"

@@ -74,15 +74,23 @@ def test_a_behaviour_is_judged_by_what_was_taught_on_the_others() -> None:
     assert not (again == named).loc["behaviour 0"].all()
 
 
+class Fitted(Prior):
+    """A prior that remembers whom it was fitted to."""
+
+    def __init__(self, known: frozenset[int]) -> None:
+        super().__init__(0)
+        self.known = known
+
+
 @dataclass(frozen=True)
-class Known:
+class Known(Believer):
     """A belief that remembers whom its prior was fitted to, and whose rewards it was shown."""
 
-    prior: frozenset[int]
+    prior: Any
     layers: int
-    elsewhere: frozenset[int] | None = None
+    elsewhere: Any = None
 
-    def belief(self, estimates: Any) -> "Known":
+    def belief(self, estimates: Any) -> Any:
         return self
 
 
@@ -93,9 +101,9 @@ def test_nothing_of_a_behaviour_is_known_to_what_judges_it(monkeypatch: pytest.M
     training = [Trials(str(i), torch.zeros(1, 1, 1), torch.zeros(1, 1)) for i in range(count)]
     everyone = frozenset(range(count))
 
-    def fit(trials: list[Trials], rewards: torch.Tensor, layers: int) -> frozenset[int]:
+    def fit(trials: list[Trials], rewards: torch.Tensor, layers: int) -> Fitted:
         assert rewards[:, 0].tolist() == [int(some.task) for some in trials]
-        return frozenset(int(some.task) for some in trials)
+        return Fitted(frozenset(int(some.task) for some in trials))
 
     def learn(trials: Any, beliefs: Any, layers: int, budget: int, seed: int, config: Any, network: Headwise) -> Any:
         trained[id(network)] = {"trials": [int(one.task) for one in trials], "beliefs": beliefs, "seed": seed}
@@ -108,10 +116,10 @@ def test_nothing_of_a_behaviour_is_known_to_what_judges_it(monkeypatch: pytest.M
 
     monkeypatch.setattr(study, "prior_of", fit)
     monkeypatch.setattr(study, "paid_elsewhere", lambda rewards: frozenset(map(int, rewards[:, 0].tolist())))
-    monkeypatch.setattr(study, "Believer", Known)
+    monkeypatch.setattr(study, "Believer", lambda prior, layers, elsewhere=None: Known(prior.known, layers, elsewhere))
     monkeypatch.setattr(study, "train", learn)
     monkeypatch.setattr(study, "priced", play)
-    table = measure_taught(training, training, torch.arange(count)[:, None], 1, 8, CONFIG)
+    table = measure_taught(training, training, torch.arange(float(count))[:, None], 1, 8, CONFIG)
     assert table["named"].eq(0.5).all()
     assert len(table) == count * len(judged[0])
     for i, players in judged.items():
@@ -139,7 +147,7 @@ def test_nothing_of_a_behaviour_is_known_to_what_judges_it(monkeypatch: pytest.M
                 assert with_others == Known(left - unknown, 1, left - {j})
                 assert without == Known(left - unknown, 1, None)
     with pytest.raises(ValueError, match="at least three behaviours"):
-        measure_taught(training[:2], training[:2], torch.arange(2)[:, None], 1, 8, CONFIG)
+        measure_taught(training[:2], training[:2], torch.arange(2.0)[:, None], 1, 8, CONFIG)
 
 
 def test_a_policy_without_the_rule_does_not_begin_as_it() -> None:
