@@ -175,13 +175,15 @@ def test_shares_in_closed_form() -> None:
 
 def test_the_figure_shows_the_shares() -> None:
     parts = [
-        _scores([3.0, 9.0 * n, 4.0], [1.0, 2.0, 0.0], heads=n).assign(ranking=name, ablation=kind)
+        _scores([3.0, 3.0 + n, 4.0], [1.0, 2.0, 0.0], heads=n).assign(ranking=name, ablation=kind)
         for n in (1, 5)
         for name in "ab"
         for kind in ("zero", "mean")
     ]
     table = shares(pd.concat(parts).drop_duplicates())
-    figure = figures.circuit_curves(table)
+    wild = table.assign(ranking="c", low=-9.0, high=9.0)
+    figure = figures.circuit_curves(pd.concat([table, wild]))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"], "c says nothing"
     panels = [(what, kind) for what in ("kept", "lost") for kind in ("zero", "mean")]
     for axis, (what, kind) in zip(figure.axes, panels, strict=True):
         low, high = axis.get_ylim()

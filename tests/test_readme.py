@@ -764,7 +764,7 @@ def said_of_ways() -> list[str]:
     cells = pd.concat(words)
     assert not (cells["word"] == "loses").any()
     return [
-        f"Without `gpt2-mini`'s greater-than, no cell of {len(cells)} loses, and {(cells['word'] == 'undecided').sum()} are undecided",
+        f"without `gpt2-mini`'s greater-than, no one of {len(cells)} loses, and {(cells['word'] == 'undecided').sum()} are undecided",
         f"seeing is worth {worth[0]} points on `gpt2-mini` and {worth[1]} on SmolLM2 on some of the tasks that they were *trained on*",
         f"(`sb3-contrib`'s: {theirs} on docstring after fifty heads, ours {ours}) and training blind ({blind})",
     ]

@@ -358,14 +358,20 @@ BESIDE = 1.05
 """On a logarithmic axis, from one interval to the next, so that none covers another."""
 
 
+WIDEST = 5.0
+"""An interval of a share of a task's score that is wider says nothing of it: the score itself is hardly told from nothing."""
+
+
 @described
 def circuit_curves(shares: pd.DataFrame) -> Figure:
     """What circuits keep of a task's score, and what the model is short of without them, against their number of heads; a column
-    a task, a row for each of both and of what takes a head's place, with 95% intervals, beside each other; without one where it is not known.
+    a task, a row for each of both and of what takes a head's place, with 95% intervals, beside each other; without one where it is not known, and without shares whose
+    intervals are so wide that they say nothing.
 
     shares: of :func:`circuitlib.studies.faithfulness.shares`.
     """
     tasks, kinds = list(shares["task"].unique()), list(shares["ablation"].unique())
+    shares = shares[~(shares["high"] - shares["low"] > WIDEST)]
     rows = list(product(("kept", "lost"), kinds))
     size = (PAGE, 2.3 * len(rows) + 0.4)
     figure, axes = plt.subplots(len(rows), len(tasks), figsize=size, sharex=True, sharey=True, squeeze=False)
@@ -378,6 +384,8 @@ def circuit_curves(shares: pd.DataFrame) -> Figure:
             beside = line["heads"] * BESIDE ** (i - (len(lines) - 1) / 2)
             looks: dict[str, Any] = {"color": colour, "marker": marker, "ms": 4, "lw": 1.2, "elinewidth": 1}
             axis.errorbar(beside, line["share"], yerr=_errors(line, "share"), label=title, **looks)
+        if not lines:
+            axis.text(0.5, 0.5, "not to be told", ha="center", color="0.45", style="italic", transform=axis.transAxes)
         for level in (0, 1):
             axis.axhline(level, color="black", lw=0.7, ls=":")
         # Every point is within the axes; intervals may leave them.
@@ -391,8 +399,9 @@ def circuit_curves(shares: pd.DataFrame) -> Figure:
             axis.set_xlabel("heads in the circuit")
         if column == 0:
             axis.set_ylabel(f"{what} {'by these alone' if what == 'kept' else 'without these'}\n({PLACES[kind]})")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    legend_above(figure, handles, labels, across=len(labels))
+    drawn = [axis.get_legend_handles_labels() for axis in axes.flat]
+    handles = {label: handle for handles, labels in drawn for handle, label in zip(handles, labels, strict=True)}
+    legend_above(figure, [*handles.values()], [*handles], across=len(handles))
     return figure
 
 
