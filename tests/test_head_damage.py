@@ -226,6 +226,9 @@ def test_a_prompt_without_a_token_is_refused(subject: Subject) -> None:
     """Where nothing is put first."""
     with pytest.raises(ValueError, match="the prompt '' has no token, and bos puts none first"):
         head_damage(subject, [TRIPLES[0], ("", " are", " is")], bos="none")
+    (group, *_) = TASKS["ioi"].prompts(subject.tokenizer, 2, seed=0)
+    with pytest.raises(ValueError, match="the ioi prompts have no tokens"):
+        head_damage(subject, replace(group, tokens=group.tokens[:, :0], counterfactual=None))
 
 
 def test_what_takes_a_head_s_place(subject: Subject) -> None:

@@ -252,6 +252,7 @@ def _as_subject(model: Any) -> Subject:
 
 def _as_prompts(tokenizer: Tokenizer, prompts: Sequence[Triple | Prompts]) -> list[Prompts]:
     """Prompts grouped by length, two different answers each."""
+    from circuitlib.subjects.beginning import beginning
     from circuitlib.tasks.base import Example, Prompts, encode_texts, tokenise
 
     groups = [prompt for prompt in prompts if isinstance(prompt, Prompts) and len(prompt)]
@@ -263,15 +264,17 @@ def _as_prompts(tokenizer: Tokenizer, prompts: Sequence[Triple | Prompts]) -> li
             stacklevel=3,
         )
     if triples:
-        texts = [text for text, _, _ in triples]
-        for text, ids in zip(texts, encode_texts(tokenizer, texts), strict=True):
-            if not ids:
+        texts = [] if beginning(tokenizer) else [text for text, _, _ in triples]
+        for text in texts:
+            if not encode_texts(tokenizer, [text])[0]:
                 raise ValueError(f"the prompt {text!r} has no token, and bos puts none first")
         examples = [Example(text, right, [right, wrong], [1.0, -1.0], {}) for text, right, wrong in triples]
         groups += tokenise("prompts", tokenizer, examples)
     if not groups:
         raise ValueError(NO_PROMPTS)
     for group in groups:
+        if not group.tokens.shape[1]:
+            raise ValueError(f"the {group.task} prompts have no tokens")
         if group.signs.shape[1] != 2 or (group.signs != group.signs.new_tensor([1, -1])).any():
             raise ValueError(
                 f"the {group.task} prompts do not have one right and one wrong answer each; for another "

@@ -36,7 +36,7 @@ def picks_contest(
     penalty: float,
     pool: int,
 ) -> pd.DataFrame:
-    """The searchers of :func:`circuitlib.studies.priced_contest.priced_contest` that pick, told nothing, on its episodes, with its random numbers; and policies that take
+    """The searchers of :func:`circuitlib.studies.priced_contest.priced_contest` that pick, but for ``MaskablePPO``, told nothing, on its episodes, with its random numbers; and policies that take
     their likeliest head instead of drawing one.
 
     Columns: task, searcher, picks, ratio (largest reward among heads measured, over the paired oracle's) with its interval (low, high), rests_on (``policies`` or
@@ -81,7 +81,7 @@ def measure_picks(trials: Trials, everyone: Sequence[Player], pool: int) -> pd.D
 
 
 def _found(trials: Trials, player: Player, counts: Sequence[int]) -> Float[Tensor, "counts e"]:
-    """What one player has found in each episode after so many picks."""
+    """What one player has found in each episode after so many picks, while there are more heads untried than a planner measures for one."""
     meter, searcher = trials.meter(), player.searcher
     first = meter.price_of(searcher.estimate) if isinstance(searcher, Verified) else 0.0
     each = searcher.candidates if isinstance(searcher, PolicySearcher) else 1
