@@ -8,9 +8,27 @@ CONTENTS = """
 ```{toctree}
 :hidden:
 :glob:
-:caption: Notebooks
+:caption: Part I, the argument
 
-notebooks/*
+notebooks/0[0-8]*
+```
+
+```{toctree}
+:hidden:
+:glob:
+:caption: Part II, use it
+
+notebooks/09*
+notebooks/10*
+```
+
+```{toctree}
+:hidden:
+:glob:
+:caption: Appendix, and the words
+
+notebooks/11*
+notebooks/glossary
 ```
 
 ```{toctree}

@@ -230,18 +230,17 @@ def _head_damage_options(commands: Any) -> None:
     words = "the damage of every head of a model on prompts of your own, as a table"
     parser = commands.add_parser("head-damage", help=words)
     parser.add_argument("model", help="embedded subject, local Hugging Face directory, or hub name")
-    parser.add_argument(
-        "prompts",
-        type=_path,
-        help="JSON lines (.jsonl, .ndjson) or CSV (.csv): text, right, wrong (answers with their space)",
-    )
+    file = "JSON lines (.jsonl, .ndjson) or CSV (.csv): text, right, wrong (answers with their space)"
+    prompts = parser.add_mutually_exclusive_group(required=True)
+    prompts.add_argument("file", type=_path, nargs="?", metavar="prompts", help=file)
+    prompts.add_argument("--prompts", type=_path, dest="file", help="the same, by name", metavar="FILE")
     parser.add_argument("--control", type=_path, help="text file, one passage per line")
     parser.add_argument("--ablation", default="zero", choices=["zero", "mean"], help="what takes a head's place")
     parser.add_argument("--convention", default="folded", help=_HELP["convention"])
     parser.add_argument("--bos", default="default", help=_HELP["bos"])
     parser.add_argument("--device", **_DEVICE)
     parser.add_argument("--top", type=int, metavar="N", help="only the N heads of the largest damage, for less work")
-    parser.add_argument("--output", type=_path, help="CSV to write; printed otherwise")
+    parser.add_argument("--output", "--out", type=_path, help="CSV to write; printed otherwise")
     parser.add_argument(
         "--plot",
         type=_path,
@@ -251,6 +250,8 @@ def _head_damage_options(commands: Any) -> None:
 
 
 def _head_damage(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
     from circuitlib.ablation.head_damage import head_damage, plot_head_damage
     from circuitlib.ablation.prompt_file import read_passages, read_prompts, refuse_lengths
     from circuitlib.manifest import written_whole
@@ -261,19 +262,21 @@ def _head_damage(options: argparse.Namespace) -> int:
     if options.plot and options.plot.suffix.lower() not in PICTURES:
         raise ValueError(f"--plot must end in {', '.join(PICTURES)}, not {options.plot.name}")
     outputs = {"--output": options.output, "--plot": options.plot}
-    given = {"the file of prompts": options.prompts, "--control": options.control} | outputs
+    given = {"the file of prompts": options.file, "--control": options.control} | outputs
     for (one, path), (other, place) in combinations(given.items(), 2):
         if other in outputs and path and place and _same(path, place):
             raise ValueError(f"{one} and {other} are the same file, {place}")
     output, plot = (path and _to_write(option, path) for option, path in outputs.items())
-    prompts = read_prompts(options.prompts)
+    prompts = read_prompts(options.file)
     texts = read_passages(options.control) if options.control else {}
     subject = load_subject(options.model, options.convention, options.device, options.bos)
     refuse_lengths(subject, {place: text for place, (text, *_) in prompts.items()}, least=1)
     if texts:
         refuse_lengths(subject, texts, least=2)
     passages = [*texts.values()] or None
-    frame = head_damage(subject, [*prompts.values()], passages, ablation=options.ablation, top=options.top)
+    with tqdm(total=len(prompts) + len(texts), unit="prompt", disable=None) as bar:  # none where it is no terminal
+        asked = {"ablation": options.ablation, "top": options.top, "progress": bar.update}
+        frame = head_damage(subject, [*prompts.values()], passages, **asked)
     if output:
         with written_whole(output) as temporary:
             frame.to_csv(temporary, index=False)

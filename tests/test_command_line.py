@@ -292,3 +292,16 @@ def test_a_process_that_is_interrupted_says_one_line(prompts: Path, small: dict[
     assert writer is not None
     os.close(writer)
     assert (process.returncode, printed, said) == (130, "", "python -m circuitlib: stopped\n")
+
+
+def test_prompts_by_place_or_by_name(small: dict[str, Path], prompts: Path, tmp_path: Path) -> None:
+    """The same file by place and by ``--prompts``; one of both."""
+    output = tmp_path / "damage.csv"
+    model = str(small["llama"])
+    assert command.main(["head-damage", model, "--prompts", str(prompts), "--out", str(output)]) == 0
+    by_name = output.read_text()
+    assert command.main(["head-damage", model, str(prompts), "--output", str(output)]) == 0
+    assert output.read_text() == by_name
+    for arguments in ([], [str(prompts), "--prompts", str(prompts)]):
+        with pytest.raises(SystemExit):
+            command.main(["head-damage", model, *arguments])

@@ -256,3 +256,17 @@ def test_special_tokens_in_texts(subject: Subject) -> None:
         [(), *((head,) for head in range(subject.heads))],
     )
     assert np.allclose(frame["general"], hooked[0, 1:] - hooked[0, 0], atol=1e-5)
+
+
+def test_progress_is_told_of_every_prompt_and_text(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In blocks, which change nothing."""
+    groups = TASKS["ioi"].prompts(subject.tokenizer, 7, seed=0)
+    whole = head_damage(subject, groups, TEXTS)
+    monkeypatch.setattr("circuitlib.ablation.head_damage.AT_ONCE", 2)
+    for top in (None, 3):
+        done: list[int] = []
+        frame = head_damage(subject, groups, TEXTS, top=top, progress=done.append)
+        assert sum(done) == 7 + len(TEXTS)
+        if top is None:
+            assert np.allclose(frame["damage"], whole["damage"], atol=1e-5)
+            assert max(done) <= 2

@@ -76,7 +76,10 @@ def test_after_an_error_nothing_further_begins(tmp_path: Path) -> None:
 def test_after_an_interrupt_nothing_further_begins(whole_group: bool, tmp_path: Path) -> None:
     """Of this process alone, and of all of them, as a terminal interrupts."""
     command, marks = six_jobs(tmp_path, 1)
+    # A shell lets what it runs in the background ignore interrupts, and so what that runs.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     parent = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    signal.signal(signal.SIGINT, before)
     began = time.monotonic()
     while len(list(marks.iterdir())) < 2 and time.monotonic() - began < 50:
         time.sleep(0.02)

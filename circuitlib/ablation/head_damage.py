@@ -12,7 +12,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -32,6 +32,9 @@ NO_PROMPTS = "there are no prompts; give at least one"
 Triple = tuple[str, str, str]
 """A prompt's text, the right answer and the wrong one."""
 
+AT_ONCE = 64
+"""Prompts that are measured between two reports of progress."""
+
 UNITS = {"damage": "logits", "general": "nats", "reward": "logits - nats"}
 """Of the columns that can be plotted. A reward takes nats from logits one for one, as MechRL does."""
 
@@ -44,6 +47,7 @@ def head_damage(
     bos: str = "default",
     top: int | None = None,
     confidence: float = 0.99,
+    progress: Callable[[int], object] = lambda texts: None,
 ) -> pd.DataFrame:
     """Ablate every attention head, one at a time, and say what each loss does to the prompts.
 
@@ -76,6 +80,8 @@ def head_damage(
     because a head is dropped as soon as it is clear that it is none of them (:mod:`circuitlib.ablation.top`). Their
     damages are those of all prompts, exactly; that they are the top has this ``confidence``, unless a head matters
     on very few prompts only.
+
+    progress: told of prompts and control texts that are done, some at a time; with ``top`` of all prompts at once.
 
     Raises ``TypeError`` and ``ValueError``, before anything is measured: for no prompts or no texts, an answer of
     several tokens, two answers that are one, a prompt or text longer than the context, one without a token or with a
@@ -111,11 +117,15 @@ def head_damage(
 
     ablate = engine(subject, ablation)
     if top is None:
-        heads = list(range(subject.heads))
-        damage = torch.cat([ablate.task(group, LOGIT_DIFFERENCE).damage for group in groups]).double()
+        heads, parts = list(range(subject.heads)), []
+        for some in (group[rows] for group in groups for rows in torch.arange(len(group)).split(AT_ONCE)):
+            parts.append(ablate.task(some, LOGIT_DIFFERENCE).damage)
+            progress(len(some))
+        damage = torch.cat(parts).double()
     else:
         found = top_heads(ablate, groups, LOGIT_DIFFERENCE, subject.heads, top, confidence)
         heads, damage = found.heads, found.damage
+        progress(len(damage))
     if not damage.isfinite().all():
         raise ValueError(f"{subject.name} gives these prompts scores that are not finite, so no damage can be told")
     error = damage.std(0) / len(damage) ** 0.5 if len(damage) > 1 else damage[0] * torch.nan
@@ -136,6 +146,7 @@ def head_damage(
             each = tokens.shape[1] - 1
             risen += each * ablate.control(tokens, heads=in_order).damage.double().sum(0)
             predicted += each * len(tokens)
+            progress(len(tokens))
         frame["general"] = (risen / predicted)[[in_order.index(head) for head in heads]].numpy()
         frame["reward"] = reward(frame["damage"].to_numpy(), frame["general"].to_numpy())
     return frame

@@ -157,7 +157,7 @@ function points(gain) {
 
 function drawCaption() {
   const one = subject(), name = task().name;
-  const trained = one.trained_on.includes(name) ? `was trained on ${name}, but is not told that this is it` : `was never trained on ${name}`;
+  const trained = one.trained_on.includes(name) ? `was trained on ${name}, but is not told that this is it` : `was never shown ${name}`;
   const lines = [
     `The policy, trained with best-of-${one.trained_k} and played without planning, ${trained}. ` +
       `Dashed box: the episode's best head. Grey: not measured yet. ${one.caption}.`,
