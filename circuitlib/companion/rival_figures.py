@@ -198,10 +198,13 @@ def rival_table(summary: pd.DataFrame, price: int, what: str = "ratio", without:
 def mean_table(summary: pd.DataFrame, axis: str, without: Collection[str] = ()) -> pd.DataFrame:
     """The mean over tasks of every searcher's fraction of the oracle, in percent, along an ``axis``: rows searchers, as tables name them, columns prices or picks. Missing where one is
     missing of any task. without: as in :func:`rival_table`."""
+    return 100 * _over_tasks(summary, axis, without).unstack(axis).rename(index=searcher_title)
+
+
+def _over_tasks(summary: pd.DataFrame, axis: str, without: Collection[str]) -> pd.Series:
     counted = summary[~summary["task"].isin(without)]
     by = counted.groupby(["searcher", axis], sort=False)["ratio"]
-    mean = 100 * by.agg(lambda ratio: ratio.mean(skipna=False)).unstack(axis)
-    return mean.rename(index=searcher_title)
+    return by.agg(lambda ratio: ratio.mean(skipna=False))
 
 
 def payback_table(
@@ -214,9 +217,7 @@ def payback_table(
 
     training: by searcher. without: as in :func:`rival_table`.
     """
-    counted = summary[~summary["task"].isin(without)]
-    by = counted.groupby(["searcher", "price"])["ratio"]
-    named = by.agg(lambda ratio: ratio.mean(skipna=False)).reset_index().assign(task=MEAN)
+    named = _over_tasks(summary, "price", without).reset_index().assign(task=MEAN)
     rows = {}
     for searcher, paid in training.items():
         own = float(named.query("searcher == @searcher and price == @price")["ratio"].item())
