@@ -231,9 +231,8 @@ def _head_damage_options(commands: Any) -> None:
     parser = commands.add_parser("head-damage", help=words)
     parser.add_argument("model", help="embedded subject, local Hugging Face directory, or hub name")
     file = "JSON lines (.jsonl, .ndjson) or CSV (.csv): text, right, wrong (answers with their space)"
-    prompts = parser.add_mutually_exclusive_group(required=True)
-    prompts.add_argument("file", type=_path, nargs="?", metavar="prompts", help=file)
-    prompts.add_argument("--prompts", type=_path, dest="file", help="the same, by name", metavar="FILE")
+    parser.add_argument("prompts", type=_path, nargs="?", help=file)
+    parser.add_argument("--prompts", type=_path, dest="named", metavar="FILE", help="the same, by name")
     parser.add_argument("--control", type=_path, help="text file, one passage per line")
     parser.add_argument("--ablation", default="zero", choices=["zero", "mean"], help="what takes a head's place")
     parser.add_argument("--convention", default="folded", help=_HELP["convention"])
@@ -257,17 +256,19 @@ def _head_damage(options: argparse.Namespace) -> int:
     from circuitlib.manifest import written_whole
     from circuitlib.subjects.load import load_subject
 
+    if len(files := [path for path in (options.prompts, options.named) if path]) != 1:
+        raise ValueError(f"there must be one file of prompts, by its place or by --prompts, not {len(files)}")
     if options.plot and options.top is not None:
         raise ValueError("--plot maps all heads, and --top measures some of them; leave one out")
     if options.plot and options.plot.suffix.lower() not in PICTURES:
         raise ValueError(f"--plot must end in {', '.join(PICTURES)}, not {options.plot.name}")
     outputs = {"--output": options.output, "--plot": options.plot}
-    given = {"the file of prompts": options.file, "--control": options.control} | outputs
+    given = {"the file of prompts": files[0], "--control": options.control} | outputs
     for (one, path), (other, place) in combinations(given.items(), 2):
         if other in outputs and path and place and _same(path, place):
             raise ValueError(f"{one} and {other} are the same file, {place}")
     output, plot = (path and _to_write(option, path) for option, path in outputs.items())
-    prompts = read_prompts(options.file)
+    prompts = read_prompts(files[0])
     texts = read_passages(options.control) if options.control else {}
     subject = load_subject(options.model, options.convention, options.device, options.bos)
     refuse_lengths(subject, {place: text for place, (text, *_) in prompts.items()}, least=1)

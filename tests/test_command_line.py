@@ -294,14 +294,19 @@ def test_a_process_that_is_interrupted_says_one_line(prompts: Path, small: dict[
     assert (process.returncode, printed, said) == (130, "", "python -m circuitlib: stopped\n")
 
 
-def test_prompts_by_place_or_by_name(small: dict[str, Path], prompts: Path, tmp_path: Path) -> None:
-    """The same file by place and by ``--prompts``; one of both."""
+def test_prompts_by_place_or_by_name(
+    small: dict[str, Path], prompts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same file by place and by ``--prompts``, wherever that stands; one of both."""
     output = tmp_path / "damage.csv"
     model = str(small["llama"])
     assert command.main(["head-damage", model, "--prompts", str(prompts), "--out", str(output)]) == 0
     by_name = output.read_text()
     assert command.main(["head-damage", model, str(prompts), "--output", str(output)]) == 0
     assert output.read_text() == by_name
-    for arguments in ([], [str(prompts), "--prompts", str(prompts)]):
-        with pytest.raises(SystemExit):
-            command.main(["head-damage", model, *arguments])
+    assert command.main(["head-damage", "--prompts", str(prompts), model, "--output", str(output)]) == 0
+    assert output.read_text() == by_name
+    for count, arguments in ((0, []), (2, [str(prompts), "--prompts", str(prompts)])):
+        assert f"must be one file of prompts, by its place or by --prompts, not {count}" in _said(
+            ["head-damage", model, *arguments], capsys
+        )
