@@ -1,0 +1,60 @@
+"""What the evaluation found, as tables for reading, in percent of the paired oracle."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from circuitlib.companion.figures import searcher_labels
+from circuitlib.search.episodes import NOTHING
+from circuitlib.studies.evaluate import after_picks
+
+
+def found_table(summary: pd.DataFrame, task: str, told: str) -> pd.DataFrame:
+    """A row per searcher, a column per heads measured: what is found on a task, with its 95% interval, by policies and lists that are told
+    ``told`` and by what is told nothing."""
+    rows = searcher_labels(summary).query("task == @task and signal in ('none', @told)")
+    fractions = 100 * rows[["ratio", "low", "high"]]
+    cells = fractions.apply(lambda row: "{:z.0f} ({:z.0f}–{:z.0f})".format(*row), axis=1)
+    return rows.assign(cell=cells).pivot(index="label", columns="measured", values="cell").rename_axis(task)
+
+
+def signals_table(summary: pd.DataFrame, task: str) -> pd.DataFrame:
+    """A row per searcher that can be told something, and what it is told; a column per heads measured. Policies play without planning."""
+    rows = summary.query("task == @task and searcher != 'random' and planned_k <= 1")
+    by = ["searcher", "trained_k", "signal"]
+    return 100 * rows.pivot_table(index=by, columns="measured", values="ratio", sort=False)
+
+
+def planning_table(summary: pd.DataFrame, task: str, picks: int) -> pd.DataFrame:
+    """A row per policy and plan, told nothing: how many heads it measures in all of its picks, what it has found then, and what it has found
+    after as many heads as there are picks."""
+    rows = summary.query("task == @task and signal == 'none' and searcher == 'policy'")
+    by = ["trained_k", "planned_k"]
+    in_all = (picks * rows["planned_k"]).clip(upper=rows.groupby(by)["measured"].transform("max"))
+    picked = rows[rows["measured"] == in_all].set_index(by)
+    columns = {
+        "heads measured in all picks": picked["measured"],
+        "% of oracle, all picks": 100 * picked["ratio"],
+        "% of oracle, as many heads as picks": 100 * after_picks(rows).set_index(by)["ratio"],
+    }
+    return pd.DataFrame(columns)
+
+
+def ninety_table(summary: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
+    """A row per searcher, told its task where it was trained on it, a column per task: the median number of heads measured until 90% of the
+    episode's oracle was reached, and the share of episodes in which it was within as many heads as there are picks."""
+    rows = after_picks(searcher_labels(summary))
+    rows = rows[(rows["signal"] == rows["task"]) | (rows["signal"] == NOTHING)]
+    median = rows["reached_90_heads"].map("{:.0f}".format).replace("nan", "not in half")
+    cells = rows.assign(cell=median + rows["reached_90_share"].map(" ({:.0%})".format))
+    return cells[cells["task"].isin(tasks)].pivot(index="label", columns="task", values="cell")[list(tasks)]
+
+
+def new_tasks_table(summary: pd.DataFrame, heads: pd.DataFrame, trained_on: Sequence[str]) -> pd.DataFrame:
+    """A row per task that was never shown, a column per searcher, told nothing and without planning: what is found after as many heads as there
+    are picks; and what share of the metric the task's best head is worth, in percent."""
+    rows = after_picks(summary.query("signal == 'none' and planned_k <= 1 and task not in @trained_on"))
+    policies = "policy, k=" + rows["trained_k"].astype(str)
+    labels = rows["searcher"].mask(rows["searcher"] == "policy", policies)
+    table = 100 * rows.assign(label=labels).pivot(index="task", columns="label", values="ratio")
+    return table.assign(**{"best head's share of the metric": 100 * heads.groupby("task")["share"].max()})

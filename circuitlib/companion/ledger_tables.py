@@ -1,0 +1,88 @@
+"""What puts the ledger to the test, as tables for reading: other ablations, policies trained again, more prompts, other settings."""
+
+import pandas as pd
+
+from circuitlib.companion.claims import undecided
+from circuitlib.companion.larger_pool import once_undecided
+from circuitlib.companion.other_ablations import side_by_side
+from circuitlib.companion.paper import docstring_oracle, docstring_results
+from circuitlib.companion.retrained import retrained
+from circuitlib.companion.run import Run
+from circuitlib.companion.verdicts import agreement, beats
+from circuitlib.companion.what_if import what_if
+from circuitlib.search.episodes import NOTHING
+
+ABLATIONS = {"zero": "zeros", "mean": "means", "resample": "another prompt's"}
+"""What stands in a head's place, as titles of columns."""
+
+
+def _intervals(rows: pd.DataFrame, suffix: str = "") -> pd.Series:
+    """Ours, with its interval, as one cell a row."""
+    ends = rows[[f"{end}{suffix}" for end in ("ours", "low", "high")]]
+    return ends.apply(lambda row: "{:z.2f} ({:z.2f} to {:z.2f})".format(*row), axis=1)
+
+
+def ablations_table(run: Run) -> pd.DataFrame:
+    """A row per claim: the paper's number, the ledger's verdict, by all seeds, and ours with its interval and verdict under each ablation."""
+    beside = side_by_side(run).set_index("claim")
+    cells = {name: _intervals(beside, f"_{kind}") + " " + beside[f"verdict_{kind}"] for kind, name in ABLATIONS.items()}
+    return beside[["paper", "verdict"]].rename(columns={"verdict": "all seeds"}).assign(**cells)
+
+
+def turned(run: Run) -> tuple[pd.Index, pd.Index]:
+    """The claims whose verdict under another ablation is not that with zeros, and, among these, those that turn from one word to another, not to or from ``undecided``."""
+    beside = side_by_side(run).set_index("claim")
+    words = beside[[f"verdict_{kind}" for kind in ABLATIONS]]
+    opposed = words.apply(lambda row: len({*row} - {"undecided"}) > 1, axis=1)
+    return beside.index[beside["turns"]], beside.index[opposed]
+
+
+def headline_again(run: Run) -> pd.DataFrame:
+    """A row per heads measured: what the headline's policy finds on docstring, told nothing, in percent of the oracle, with the published interval, and trained again."""
+    query = "task == 'docstring' and signal == 'none' and trained_k == 5 and planned_k == 1"
+    headline = retrained(run).query(query).set_index("measured")
+    return 100 * headline[["ratio", "low", "high", "again", "difference"]]
+
+
+def prompts_table(run: Run) -> pd.DataFrame:
+    """A row per undecided claim: ours with its interval, and how many prompts would decide it, with the seeds that there are and with boundlessly many."""
+    titles = {"prompts": "prompts needed", "prompts_alone": "with boundlessly many seeds"}
+    return undecided(run).set_index("claim")[["ours", "low", "high", *titles]].rename(columns=titles)
+
+
+def larger_table(run: Run) -> pd.DataFrame:
+    """A row per claim that was undecided: how many prompts should decide it, ours with its interval before and by the larger pool, and the verdict there."""
+    once = once_undecided(run).set_index("claim")
+    cells = {"prompts needed": once["prompts"], "before": _intervals(once), "larger pool": _intervals(once, "_larger")}
+    return pd.DataFrame(cells | {"verdict": once["verdict_larger"]})
+
+
+def changes_table(run: Run, task: str) -> pd.DataFrame:
+    """A row per change of a setting, on one task: what becomes of its best heads, what the list and the headline's policy then find in ten heads, as fractions of the
+    paired oracle, the policy in all picks, whether the list is ahead of it, and whether that agrees with the paper's headline (both words empty where there is no interval)."""
+    rows = what_if(run).query("task == @task").set_index("change")
+    listed, policy = (rows[rows["searcher"] == name] for name in ("list", "policy"))
+    headline = docstring_results()["policy", 5, NOTHING] / docstring_oracle()
+    names = {"same_best": "same best head", "shared": "of the five best, as published"}
+    shown = policy[["same_best", "shared", "correlation", "kept"]].rename(columns=names)
+    words = {
+        "list ahead": policy.apply(lambda row: beats(row["ahead_low"], row["ahead_high"]), axis=1),
+        "headline": policy.apply(lambda row: agreement(row["low"] - headline, row["high"] - headline), axis=1),
+    }
+    known = policy["low"].notna()
+    found = {"list": listed["early"], "policy": policy["early"], "policy, 50 heads": policy["all"]}
+    return shown.assign(**found, **{name: word.where(known, "") for name, word in words.items()})
+
+
+def published_table() -> pd.DataFrame:
+    """The paper's mean best rewards on docstring after fifty heads, as its author's files have them: searcher, told, logits, and percent of its oracle."""
+    random, *policies = (
+        {
+            "searcher": f"policy, trained with k={k}" if k else searcher,
+            "told": {NOTHING: "nothing"}.get(told, told) if k else "",
+            "mean best reward (logits)": logits,
+            "% of the oracle": 100 * logits / docstring_oracle(),
+        }
+        for (searcher, k, told), logits in docstring_results().items()
+    )
+    return pd.DataFrame([*policies, random])

@@ -1,0 +1,98 @@
+"""The tables of the evaluation say what its frames do, read in another way."""
+
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from circuitlib.companion import evaluation_tables as tables
+from circuitlib.companion.frames import heads
+from circuitlib.companion.run import Run
+from circuitlib.companion.settings import PUBLISHED
+from circuitlib.manifest import load_frame
+from circuitlib.studies.evaluate import summarise
+from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
+
+PICKS = 50
+
+
+class Published:
+    def __init__(self, subject: str) -> None:
+        self.run = Run(PUBLISHED[subject])
+        self.evaluation = load_frame(self.run.frame_path("evaluation"))
+        self.summary = summarise(self.evaluation, self.run.settings.evaluation_prompts)
+
+    def plays(self, task: str, measured: int, **of: Any) -> pd.DataFrame:
+        rows = self.evaluation.query("task == @task and measured == @measured")
+        for name, value in of.items():
+            rows = rows[rows[name] == value]
+        return rows
+
+    def share(self, task: str, measured: int, **of: Any) -> float:
+        """In percent: a mean over plays over the oracle's mean."""
+        rows = self.plays(task, measured, **of)
+        return 100 * rows["best"].mean() / rows["oracle"].mean()
+
+
+@pytest.fixture(scope="module", params=[EMBEDDED, SMOLLM2])
+def published(request: pytest.FixtureRequest) -> Published:
+    return Published(request.param)
+
+
+def test_what_is_found(published: Published) -> None:
+    table: Any = tables.found_table(published.summary, "docstring", "none")
+    searchers: dict[str, dict[str, Any]] = {
+        "policy, trained with k=5": {"searcher": "policy", "trained_k": 5, "planned_k": 1},
+        "random": {"searcher": "random"},
+    }
+    for label, of in searchers.items():
+        for measured in (1, 10, PICKS):
+            share = published.share("docstring", measured, signal="none", **of)
+            assert table.loc[label, measured].split(" ")[0] == f"{share:z.0f}"
+    told: Any = tables.found_table(published.summary, "ioi", "ioi")
+    (own,) = [name for name in told.index if name.startswith("list")]
+    share = published.share("ioi", 1, searcher="static prior", signal="ioi")
+    assert told.loc[own, 1].split(" ")[0] == f"{share:z.0f}"
+    assert set(tables.found_table(published.summary, "ioi", "none").index) != set(told.index)
+
+
+def test_signals(published: Published) -> None:
+    table: Any = tables.signals_table(published.summary, "docstring")
+    assert "random" not in table.index.get_level_values("searcher")
+    for index, row in table.iterrows():
+        searcher, k, signal = cast("tuple[str, int, str]", index)
+        of = {"searcher": searcher, "trained_k": k, "signal": signal, "planned_k": int(searcher == "policy")}
+        assert row[10] == pytest.approx(published.share("docstring", 10, **of))
+
+
+def test_planning_is_counted_both_ways(published: Published) -> None:
+    table: Any = tables.planning_table(published.summary, "docstring", PICKS)
+    assert {*table.index} >= {(1, 1), (5, 1), (5, 5)}
+    for index, row in table.iterrows():
+        k, planned = cast("tuple[int, int]", index)
+        in_all = PICKS * planned
+        of = {"searcher": "policy", "signal": "none", "trained_k": k, "planned_k": planned}
+        assert row.iloc[0] == in_all
+        shares = [published.share("docstring", count, **of) for count in (in_all, PICKS)]
+        assert row.iloc[1:].tolist() == pytest.approx(shares)
+
+
+def test_heads_until_ninety_percent(published: Published) -> None:
+    tasks = published.run.main_tasks
+    table: Any = tables.ninety_table(published.summary, tasks)
+    assert list(table.columns) == list(tasks)
+    of = {"searcher": "policy", "trained_k": 5, "planned_k": 1, "signal": "none"}
+    plays = published.plays("docstring", PICKS, **of)
+    share = np.mean(plays["best"] >= 0.9 * plays["oracle"])
+    assert table.loc["policy, trained with k=5", "docstring"].endswith(f"({share:.0%})")
+
+
+def test_new_tasks(published: Published) -> None:
+    run = published.run
+    table: Any = tables.new_tasks_table(published.summary, heads(run), run.training_tasks)
+    assert set(table.index) == {*run.tasks} - {*run.training_tasks}
+    for task in table.index:
+        of = {"searcher": "policy", "trained_k": 5, "planned_k": 1, "signal": "none"}
+        assert table.loc[task, "policy, k=5"] == pytest.approx(published.share(task, PICKS, **of))
+        assert table.loc[task, "random"] == pytest.approx(published.share(task, PICKS, searcher="random"))

@@ -1,0 +1,92 @@
+"""The tables that put the ledger to the test say what their frames do, read in another way."""
+
+import json
+from typing import Any
+
+import pytest
+
+from circuitlib.companion import ledger_tables as tables
+from circuitlib.companion.run import Run
+from circuitlib.companion.settings import PUBLISHED
+from circuitlib.companion.verdicts import agreement
+from circuitlib.manifest import load_frame
+from circuitlib.paths import REFERENCE
+from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
+
+MINI = Run(PUBLISHED[EMBEDDED])
+BOTH = pytest.mark.parametrize("run", [Run(PUBLISHED[name]) for name in (EMBEDDED, SMOLLM2)], ids=[EMBEDDED, SMOLLM2])
+
+
+def frame(run: Run, name: str) -> Any:
+    return load_frame(run.frame_path(name))
+
+
+def test_other_ablations() -> None:
+    measured, table = frame(MINI, "other_ablations"), tables.ablations_table(MINI)
+    words: dict[str, dict[str, str]] = {}
+    for row in measured.to_dict("records"):
+        cell = table.loc[row["claim"], tables.ABLATIONS[row["ablation"]]]
+        assert cell == f"{row['ours']:z.2f} ({row['low']:z.2f} to {row['high']:z.2f}) {row['verdict']}"
+        words.setdefault(row["claim"], {})[row["ablation"]] = row["verdict"]
+    assert len(table) == len(words)
+    turned, opposed = tables.turned(MINI)
+    assert set(turned) == {claim for claim, of in words.items() if len({*of.values()}) > 1}
+    assert set(opposed) == {claim for claim, of in words.items() if len({*of.values()} - {"undecided"}) > 1}
+    ledger = frame(MINI, "claims").set_index("claim")
+    assert table["all seeds"].equals(ledger.loc[table.index, "verdict"].rename("all seeds"))
+
+
+@BOTH
+def test_the_headline_again(run: Run) -> None:
+    again, table = frame(run, "retrained"), tables.headline_again(run)
+    of = {"task": "docstring", "signal": "none", "trained_k": 5, "planned_k": 1}
+    rows = [row for row in again.to_dict("records") if all(row[name] == value for name, value in of.items())]
+    assert len(rows) == len(table) > 3
+    for row in rows:
+        shown = table.loc[row["measured"]]
+        assert shown["again"] == pytest.approx(100 * row["again"])
+        assert shown["difference"] == pytest.approx(shown["again"] - shown["ratio"], abs=1e-3)
+        assert shown["low"] <= shown["ratio"] <= shown["high"]
+
+
+@BOTH
+def test_prompts_and_the_larger_pool(run: Run) -> None:
+    ledger, larger = (frame(run, name).set_index("claim") for name in ("claims", "larger_pool"))
+    open_ones = ledger[(ledger["verdict"] == "undecided") & ~ledger.index.str.contains("seeing")]
+    needed, once = tables.prompts_table(run), tables.larger_table(run)
+    assert set(needed.index) == set(once.index) == set(open_ones.index)
+    for claim, row in once.iterrows():
+        assert row["verdict"] == larger.loc[claim, "verdict"]
+        ours, after = ledger.loc[claim], larger.loc[claim]
+        assert row["before"] == f"{ours['ours']:z.2f} ({ours['low']:z.2f} to {ours['high']:z.2f})"
+        assert row["larger pool"] == f"{after['ours']:z.2f} ({after['low']:z.2f} to {after['high']:z.2f})"
+    more = needed["prompts needed"].dropna()
+    assert (more > run.settings.evaluation_prompts).all()
+
+
+@BOTH
+def test_what_would_change(run: Run) -> None:
+    rows, table = frame(run, "what_if"), tables.changes_table(run, "docstring")
+    paper = frame(run, "claims")["paper"].iloc[0]
+    of: Any = rows[rows["task"] == "docstring"].set_index(["change", "searcher"])
+    assert set(table.index) == set(of.index.get_level_values("change"))
+    for change, row in table.iterrows():
+        policy = of.loc[(change, "policy")]
+        assert [row["list"], row["policy"]] == [of.loc[(change, name), "early"] for name in ("list", "policy")]
+        assert row["policy, 50 heads"] == policy["all"]
+        unknown = policy["low"] != policy["low"]
+        assert row["headline"] == ("" if unknown else agreement(policy["low"] - paper, policy["high"] - paper))
+        assert (row["list ahead"] == "") == unknown
+
+
+def test_the_papers_numbers() -> None:
+    paper = json.loads((REFERENCE / "mechrl_v1.json").read_text())["transfer_docstring_30_episodes"]
+    table: Any = tables.published_table().set_index(["searcher", "told"])
+    oracle = paper["oracle_15_episodes"]["mean_best"]
+    for (searcher, told), value in {
+        ("policy, trained with k=1", "ioi"): paper["k1"]["told_ioi"],
+        ("policy, trained with k=5", "nothing"): paper["k5"]["unknown"],
+        ("random", ""): paper["random"]["mean_best"],
+    }.items():
+        assert table.loc[(searcher, told)].tolist() == pytest.approx([value, 100 * value / oracle])
+    assert len(table) == 7
