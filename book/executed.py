@@ -1,12 +1,13 @@
 """What nbval found when it executed the committed notebooks again: its report, made a table that the checkout holds.
 
 ``make executed`` executes them, compares every output with the committed one, figures apart, and writes ``data/results/executed.json``:
-of each notebook the hash of its file, the cells, those that differ, and the seconds; and versions and processor. A notebook that has changed
+of each notebook the hash of its file, the cells, those that differ, and the seconds; and versions, processor and machine. A notebook that has changed
 since has another hash, so that the status page never says of one what was found of another.
 """
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -64,8 +65,9 @@ def words(record: dict[str, Any], path: Path) -> tuple[str, str]:
 def main(root: Path, report: Path) -> None:
     """Write the record of a report into the checkout."""
     from circuitlib.manifest import made_on, written_whole
+    from circuitlib.workshop.benchmark.machine import processor
 
-    made = made_on()
+    made = made_on() | {"machine": {"processor": processor(), "cores": os.cpu_count()}}
     made["versions"] |= {name: version(name) for name in TOOLS}
     record = made | {"notebooks": found_in(report, root / "notebooks")}
     with written_whole(root / RECORD) as temporary:

@@ -67,13 +67,14 @@ KERNELS = {"Sandybridge": "AVX", "Haswell": "AVX2", "Zen": "AVX2", "SkylakeX": "
 
 
 def _processor(provenance: dict[str, Any]) -> str:
-    """As the manifest has it: the machine of a benchmark, or else the instructions that products were made with."""
+    """What is recorded: the machine, and the instructions that products were made with."""
+    known = []
     if machine := provenance.get("machine"):
-        return f"{machine['processor']}, {machine['cores']} cores"
+        known.append(f"{machine['processor']}, {machine['cores']} cores")
     if processor := provenance.get("processor"):
         numpys = KERNELS.get(processor["numpy"], processor["numpy"])
-        return f"torch with {processor['torch'].replace('AVX512', 'AVX-512')}, numpy with {numpys}"
-    return "not recorded"
+        known.append(f"torch with {processor['torch']}, numpy with {numpys}")
+    return "; ".join(known).replace("AVX512", "AVX-512") or "not recorded"
 
 
 def seconds(results: Path) -> str:
@@ -94,7 +95,7 @@ def executed_on(record: dict[str, Any]) -> str:
     if not record:
         return "The checkout holds no record of an execution; `make executed` makes one."
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-    return f"Executed on {_processor(record)}, with {versions}."
+    return f"Executed on {_processor(record)}; versions: {versions}."
 
 
 class Status(SphinxDirective):

@@ -1,14 +1,17 @@
 """The record of an execution is nbval's report, and is believed of the very file alone."""
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
 from circuitlib.paths import ROOT
+from circuitlib.workshop.benchmark.machine import processor
 
 sys.path.insert(0, str(ROOT / "book"))
-from executed import found_in, words
+from executed import RECORD, found_in, main, words
+from status import executed_on
 
 REPORT = """<testsuites><testsuite>
 <testcase classname="notebooks.00_a.ipynb" name="Cell 0" time="1.4" />
@@ -46,3 +49,12 @@ def test_a_report_of_another_notebook_is_refused(report: Path) -> None:
     (report.parent / "notebooks" / "01_b.ipynb").unlink()
     with pytest.raises(ValueError, match="01_b"):
         found_in(report, report.parent / "notebooks")
+
+
+def test_the_page_tells_the_processor_that_the_record_holds(report: Path) -> None:
+    main(report.parent, report)
+    record = json.loads((report.parent / RECORD).read_text())
+    assert record["notebooks"] == found_in(report, report.parent / "notebooks")
+    assert processor().replace("AVX512", "AVX-512") in executed_on(record)
+    del record["machine"]
+    assert executed_on(record).startswith("Executed on torch with "), "of a record without it, the instructions alone"

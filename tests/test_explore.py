@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from circuitlib.__main__ import main
+from circuitlib.ablation.estimates import PRICES
+from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion import explore
 from circuitlib.companion.episode_replay import (
     LINES,
@@ -24,13 +26,13 @@ from circuitlib.companion.episode_replay import (
 from circuitlib.companion.explore import PAGES, TEMPLATES, hashes_of, page_html
 from circuitlib.companion.frames import evaluation_episodes
 from circuitlib.companion.headmap import DIGITS, map_figure
-from circuitlib.companion.legend import SEARCHERS, subject_title, task_title
+from circuitlib.companion.legend import ATTRIBUTION, SEARCHERS, subject_title, task_title
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import HEADLINE_K, PUBLISHED
 from circuitlib.manifest import load_frame
 from circuitlib.paths import FIGURES, RESULTS, RUNS
 from circuitlib.search.env import budget_for
-from circuitlib.search.episodes import NOTHING, signal_of
+from circuitlib.search.episodes import BATCH, NOTHING, signal_of
 from circuitlib.search.oracle import best_reward
 from circuitlib.search.trials import EPISODE_SEED
 from circuitlib.studies.reading import Plays, play
@@ -78,6 +80,7 @@ def test_the_map_shows_what_the_tables_hold(run: Run) -> None:
     data = data_of("head_map")["subjects"][run.title]
     heads, detections = (load_frame(run.frame_path(name)) for name in ("heads", "detections"))
     assert [task["name"] for task in data["tasks"]] == list(run.tasks)
+    assert [task["title"] for task in data["tasks"]] == [task_title(name) for name in run.tasks]
     for task in data["tasks"]:
         rows = heads[heads["task"] == task["name"]].sort_values("head")
         for column in ("damage", "reward"):
@@ -101,24 +104,41 @@ def test_the_replay_shows_what_the_tables_hold(run: Run) -> None:
         rewards = evaluation_episodes(run, task["name"]).mean(1)
         rows = seeing.query(f"task == {task['name']!r} and searcher == 'policy' and trained_k == {HEADLINE_K}")
         rows = rows.query("told == 'none' and shown == 'blind'")
-        gains = [[gain[name] for name in ("measured", "effect", "low", "high")] for gain in task["gains"]]
-        assert gains == rows[["measured", "effect", "effect_low", "effect_high"]].to_numpy().tolist()
+        assert rows["measured"].tolist() == list(range(1, picks + 1))
+        for name, column in (("effect", "effect"), ("low", "effect_low"), ("high", "effect_high")):
+            np.testing.assert_allclose(task["gains"][name], rows[column], rtol=CLOSE)
+        assert task["title"] == task_title(task["name"])
         for shown, paid in zip(task["episodes"], rewards, strict=False):
             np.testing.assert_allclose(shown["rewards"], paid, rtol=CLOSE)
             assert len(shown["seeds"]) == len(SEEDS)
             orders = [shown["random"], shown["layers"], data["list"], *(o for s in shown["seeds"] for o in s.values())]
-            for order in orders:
-                assert len(set(order)) == len(order) == picks
+            assert {len(order) for order in orders} == {picks}
+            assert len(shown["attribution"]) == picks - data["gradient_price"]
+            for order in (*orders, shown["attribution"]):
+                assert len(set(order)) == len(order)
                 assert 0 <= min(order) <= max(order) < run.card.heads
             assert [head // run.card.heads_per_layer for head in shown["layers"]] == sorted(
                 head // run.card.heads_per_layer for head in shown["layers"]
             )
 
 
+@EACH_SUBJECT
+def test_attribution_measures_what_the_estimates_of_the_episode_say_pays_most(run: Run) -> None:
+    general = run.table(CONTROL, "evaluation", through="everything").damage.double().numpy()
+    for task in data_of("episode_replay")["subjects"][run.title]["tasks"]:
+        damage = run.table(task["name"], "evaluation", through="everything").damage.double().numpy()
+        for i, episode in enumerate(task["episodes"]):
+            rng, order = np.random.default_rng(EPISODE_SEED + i), episode["attribution"]
+            prompts, spans = (rng.choice(len(some), BATCH, replace=False) for some in (damage, general))
+            estimated = damage[prompts].mean(0) - run.settings.penalty * general[spans].mean(0)
+            # Estimates that are equal to rounding may change places.
+            np.testing.assert_allclose(estimated[order], np.sort(estimated)[::-1][: len(order)], rtol=1e-5, atol=1e-6)
+
+
 def test_the_pages_looks_are_the_legends() -> None:
     ours = data_of("episode_replay")["searchers"]
     assert ours == searchers()
-    keys = {"policy, seeing", "policy, blind", "layers in order", "list", "random"}
+    keys = {"policy, seeing", "policy, blind", "layers in order", "list", ATTRIBUTION, "random"}
     assert {(one["title"], one["colour"]) for one in ours.values()} == {
         (SEARCHERS[key].title, SEARCHERS[key].colour) for key in keys
     }
@@ -224,6 +244,9 @@ def test_the_picture_of_the_replay_draws_the_best_so_far() -> None:
             drawn[titles["list"]], np.maximum.accumulate(rewards[data["list"]]) / rewards.max(), rtol=1e-3, atol=1e-4
         )
         assert set(titles.values()) <= set(drawn)
+        begins = {str(line.get_label()): np.asarray(line.get_xdata())[0] for line in curves.lines}
+        assert begins[titles["attribution"]] == 1 + PRICES["everything"]
+        assert begins[titles["list"]] == 1
 
 
 def test_the_command_writes_no_committed_pages_unless_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from circuitlib.companion.episode_replay import LINES
 from circuitlib.companion.frames import evaluation_episodes
+from circuitlib.companion.legend import TASKS_IN_WORDS, task_title
 from circuitlib.companion.notebooks import notebook_paths
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import HEADLINE_K, PUBLISHED
@@ -95,6 +96,19 @@ def choose(page: Page, legend: str, title: str) -> None:
     page.locator("fieldset", has=page.get_by_text(legend, exact=True)).get_by_text(title, exact=True).click()
 
 
+@pytest.mark.parametrize("name", ["head_map", "episode_replay"])
+def test_tasks_are_shown_as_figures_have_them(opened: Opens, name: str) -> None:
+    page = opened(EXPLORE / f"{name}.html")
+    tasks = page.locator("fieldset", has=page.get_by_text("task", exact=True)).locator("label")
+    assert tasks.all_inner_texts() == [task_title(task) for task in Run(PUBLISHED[EMBEDDED]).tasks]
+    for title in TASKS_IN_WORDS.values():
+        choose(page, "task", title)
+        shown = page.locator("main").inner_text()
+        shown += " ".join(page.locator("[aria-label]").evaluate_all("all => all.map((one) => one.ariaLabel)"))
+        assert title in shown
+        assert not re.search(rf"\b({'|'.join(TASKS_IN_WORDS)})\b", shown)
+
+
 def cell(page: Page, head: int) -> Locator:
     return page.locator(f"#grid rect[data-head='{head}']")
 
@@ -144,18 +158,21 @@ def test_the_colour_is_of_what_is_chosen(opened: Opens) -> None:
 def test_the_scale_of_colours_is_of_the_task(opened: Opens, task: str, unit: str) -> None:
     page, run = opened(EXPLORE / "head_map.html"), Run(PUBLISHED[EMBEDDED])
     heads = load_frame(run.frame_path("heads"))
-    choose(page, "task", task)
-    most = {str(name): rows["reward"].abs().max() for name, rows in heads.groupby("task")}
+    choose(page, "task", task_title(task))
+    most = {task_title(str(name)): rows["reward"].abs().max() for name, rows in heads.groupby("task")}
     ends = page.locator("#scale text")
-    assert float(ends.last.text_content() or "") == pytest.approx(most[task], abs=5.1e-3)
-    assert float((ends.first.text_content() or "").replace("\u2212", "-")) == pytest.approx(-most[task], abs=5.1e-3)
+    assert float(ends.last.text_content() or "") == pytest.approx(most[task_title(task)], abs=5.1e-3)
+    assert float((ends.first.text_content() or "").replace("\u2212", "-")) == pytest.approx(
+        -most[task_title(task)], abs=5.1e-3
+    )
     words = page.locator("#scale + div")
     expect(words).to_have_text(re.compile(f"^{unit};"))
-    reaches = re.findall(r"(\w+) ([\d.]+) (logits|probability)", words.inner_text())
-    assert [name for name, _, _ in reaches] == list(run.tasks), "beside the others'"
+    reaches = re.findall(r"([\w-]+) ([\d.]+) (logits|probability)", words.inner_text())
+    assert [name for name, _, _ in reaches] == [task_title(task) for task in run.tasks], "beside the others'"
+    units = {task_title(task): TASKS[task].metric.unit for task in run.tasks}
     for name, reach, of in reaches:
         assert float(reach) == pytest.approx(most[name], abs=5.1e-3)
-        assert of == TASKS[name].metric.unit
+        assert of == units[name]
     page.get_by_label("colour shows").select_option("detector: induction")
     expect(words).to_have_text("share; the colour grows with the square root")
 
@@ -187,7 +204,7 @@ def test_the_slider_plays_to_the_end(opened: Opens) -> None:
 def test_both_curves_of_the_switch_are_the_tables(opened: Opens, subject: str) -> None:
     page, run = opened(EXPLORE / "episode_replay.html"), Run(PUBLISHED[subject])
     choose(page, "subject", run.title)
-    choose(page, "task", "ioi")
+    choose(page, "task", "IOI")
     choose(page, "episode", "2")
     choose(page, "policy of seed", "3")
     rewards = evaluation_episodes(run, "ioi").mean(1)[1].numpy()
@@ -222,11 +239,15 @@ def test_the_caption_has_the_tables_difference(opened: Opens, subject: str) -> N
     rows = load_frame(run.frame_path("seeing")).query(
         f"task == 'docstring' and searcher == 'policy' and trained_k == {HEADLINE_K} and told == 'none' and shown == 'blind'"
     )
-    row = rows[rows["measured"] == 50].iloc[0]
-    value, low, high = (
-        f"{100 * row[name]:z.1f}".replace("-", "\u2212") for name in ("effect", "effect_low", "effect_high")
-    )
-    expect(page.locator("#caption")).to_contain_text(f"{value} ({low} to {high}) after 50 heads")
+    for measured in (10, 50):
+        page.locator("#pick").fill(str(measured))
+        row = rows[rows["measured"] == measured].iloc[0]
+        value, low, high = (
+            f"{100 * row[name]:z.1f}".replace("-", "\u2212") for name in ("effect", "effect_low", "effect_high")
+        )
+        expect(page.locator("#caption")).to_contain_text(
+            f"{run.settings.seeds} seeds, the paired difference with its 95% interval is {value} ({low} to {high}) points after {measured} heads"
+        )
 
 
 def test_another_searcher_can_be_watched_on_the_same_episode(opened: Opens) -> None:
@@ -238,6 +259,22 @@ def test_another_searcher_can_be_watched_on_the_same_episode(opened: Opens) -> N
     expect(page.get_by_label("hide the rewards from the policy")).not_to_be_checked()
     first = page.locator("svg[data-searcher=layers] rect title").first
     expect(first).to_have_text(re.compile(r"L0\.H0 pays"))
+
+
+def test_attribution_pays_for_its_gradient_before_it_measures_a_head(opened: Opens) -> None:
+    page = opened(EXPLORE / "episode_replay.html")
+    choose(page, "who searches", LINES["attribution"].title)
+    numbered, said = page.locator("svg[data-searcher=attribution] text[style]"), page.locator("#said")
+    best = page.locator("#readout tr[data-searcher=attribution] td").nth(1)
+    page.locator("#pick").fill("3")
+    expect(numbered).to_have_count(0)
+    expect(said).to_have_text("pick 3: the gradient is being paid for")
+    expect(best).to_have_text("none yet")
+    page.locator("#pick").fill("5")
+    expect(numbered).to_have_text(["4", "5"])
+    expect(said).to_have_text(re.compile(r"pick 5: L\d+\.H\d+ pays"))
+    expect(best).to_have_text(re.compile(r"[\d.]+"))
+    expect(page.locator("#caption")).to_contain_text("as much as measuring 3 heads costs")
 
 
 PAPER = "getComputedStyle(document.body).backgroundColor"

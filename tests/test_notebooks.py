@@ -230,7 +230,7 @@ def test_terms_are_linked_where_they_are_first_used(path: Path) -> None:
 
 @EACH
 def test_sources_are_linked(path: Path) -> None:
-    prose = "\n".join(cell.source for cell in read(path, "markdown"))
+    prose = " ".join(" ".join(cell.source for cell in read(path, "markdown")).split())
     named = re.findall(r"[A-Z]\w+(?: et al\.| and [A-Z]\w+) (?:19|20)\d\d.", prose)
     assert not [one for one in named if not one.endswith("]")]
 

@@ -12,7 +12,7 @@ is linear in the gate, and wrong where it saturates: a softmax or a norm that ma
 
 Two coarser estimates follow by cutting the backward pass (``through``): with norms and attention patterns held as they are
 (what relevance propagation does in transformers, Achtibat et al. 2024, arXiv 2402.05602), and through the residual stream
-alone, which is direct logit attribution (Elhage et al. 2021) with its slope through the last norm.
+alone, which is direct logit attribution (Elhage et al. 2021, https://transformer-circuits.pub/2021/framework/index.html) with its slope through the last norm.
 
 Price: a backward pass is two forward passes, so all heads on n prompts and n spans, that is one gradient of
 m + lambda L, cost as much as measuring 3 heads; a resample ablation adds one forward pass, of the counterfactuals. The direct

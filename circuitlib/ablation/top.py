@@ -2,8 +2,9 @@
 
 Prompts are taken in a random order, the first few, then twice as many, and so on to all. After each round a head is
 dropped when ``top`` others do more damage by more than chance explains: their difference, prompt by prompt, is above
-zero by a one-sided t interval for a mean over a finite population (Maron and Moore 1994, with pairs; Cochran 1977,
-section 2.6). What is left at the end was measured on every prompt, so that its damages are exact; only that no other
+zero by a one-sided t interval for a mean over a finite population (Maron and Moore 1994,
+https://papers.nips.cc/paper/1993/hash/02a32ad2669e6fe298e607fe7cc0e1a0-Abstract.html, with pairs; Cochran 1977, ISBN
+978-0-471-16240-7, section 2.6). What is left at the end was measured on every prompt, so that its damages are exact; only that no other
 head belongs there holds with a ``confidence``.
 
 A head of the true top is dropped only when some head that is not of it seems better. There are top (heads - top) such

@@ -252,7 +252,7 @@ def _agreement(runs: list[Played]) -> Iterator[dict[str, Any]]:
 
 
 def holm(p: pd.Series) -> pd.Series:
-    """Probabilities adjusted for being several (Holm 1979, "A simple sequentially rejective multiple test procedure")."""
+    """Probabilities adjusted for being several (Holm 1979, "A simple sequentially rejective multiple test procedure", https://www.jstor.org/stable/4615733)."""
     ordered = p.sort_values()
     adjusted = (ordered * np.arange(len(p), 0, -1)).cummax().clip(upper=1)
     return adjusted.reindex(p.index)

@@ -1,5 +1,5 @@
 """The replay of episodes: which heads a policy measures one after another, seeing its rewards and blind, and what needs no policy
-measures on the same episode.
+measures on the same episode. A gradient is paid for, in the price of heads, before the first head that it names is measured.
 
 The plays are among those of the table ``seeing`` (:mod:`circuitlib.companion.seeing`), drawn with the same random numbers, so that what
 the page says of all episodes is about these, too. Of those of an episode a typical one is shown (:func:`typical`).
@@ -19,19 +19,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from circuitlib.ablation.estimates import PRICES
 from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion.frames import evaluation_episodes, head_rewards
 from circuitlib.companion.headmap import short
-from circuitlib.companion.legend import kind_of, task_title
+from circuitlib.companion.legend import ATTRIBUTION, kind_of, task_title
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
 from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.companion.show import PAGE, described
+from circuitlib.search.belief import ESTIMATES, GRADIENT
 from circuitlib.search.env import budget_for
 from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.search.oracle import head_order
 from circuitlib.search.orders import layer_by_layer, random_orders
-from circuitlib.search.trials import EPISODE_SEED
+from circuitlib.search.rivals import Verified
+from circuitlib.search.trials import EPISODE_SEED, draw_trials
 from circuitlib.studies.contest import DRAWS
 from circuitlib.studies.reading import Plays, Shown, play
 from circuitlib.studies.seeing import PLAYS
@@ -50,6 +53,7 @@ TYPICAL_AFTER = 10
 LINES = {shown: kind_of("policy", shown=shown) for shown in SHOWN} | {
     "layers": kind_of("layers in order"),
     "list": kind_of("list"),
+    "attribution": kind_of(ATTRIBUTION),
     "random": kind_of("random"),
 }
 """The searchers of page and picture, by what the page's data calls them, in the order of the legend."""
@@ -92,14 +96,22 @@ def without_policy(run: Run, task: str, rewards: Float[Tensor, "e h"]) -> dict[s
     return {name: Plays(head, paid.gather(-1, head).cummax(-1).values) for name, head in heads.items()}
 
 
-def gains(table: pd.DataFrame, task: str) -> list[dict[str, float]]:
-    """What the table ``seeing`` says that seeing its rewards gains the policy on a task, told nothing: the paired difference, as a
-    fraction of the oracle, with its interval, by heads measured."""
+def by_attribution(run: Run, task: str) -> list[list[int]]:
+    """The heads that attribution measures in a task's first episodes, for what its gradient leaves of the price of a policy's picks."""
+    meter = draw_trials(run.priced_tables(task, "evaluation"), EPISODES, run.settings.penalty).meter()
+    Verified(GRADIENT).search(meter, budget_for(run.card.heads), torch.Generator())
+    heads: list[list[int]] = meter.log.head.tolist()
+    return heads
+
+
+def gains(table: pd.DataFrame, task: str) -> dict[str, list[float]]:
+    """What the table ``seeing`` says that seeing its rewards gains the policy on a task, told nothing, after every head: the paired
+    difference, as a fraction of the oracle, with its interval."""
     blind = table.query(
         "task == @task and searcher == 'policy' and trained_k == @HEADLINE_K and told == @NOTHING and shown == 'blind'"
     )
-    named = {"measured": "measured", "effect": "effect", "effect_low": "low", "effect_high": "high"}
-    return [dict(zip(named.values(), row, strict=True)) for row in blind[list(named)].to_numpy().tolist()]
+    named = {"effect": "effect", "low": "effect_low", "high": "effect_high"}
+    return {name: short(blind.sort_values("measured")[column]) for name, column in named.items()}
 
 
 def replay_data(run: Run) -> tuple[dict[str, Any], list[Path]]:
@@ -117,16 +129,18 @@ def replay_data(run: Run) -> tuple[dict[str, Any], list[Path]]:
             }
             chosen = typical(list(played.values()))
             seeds.append({shown: of_episodes(some, chosen) for shown, some in played.items()})
+        attributed = by_attribution(run, task)
         others = {name: of_episodes(some, typical([some])) for name, some in without_policy(run, task, rewards).items()}
         episodes = [
             {
                 "rewards": short(rewards[i]),
                 "seeds": [{shown: orders[i] for shown, orders in seed.items()} for seed in seeds],
                 **{name: orders[i] for name, orders in others.items()},
+                "attribution": attributed[i],
             }
             for i in range(EPISODES)
         ]
-        tasks.append({"name": task, "gains": gains(table, task), "episodes": episodes})
+        tasks.append({"name": task, "title": task_title(task), "gains": gains(table, task), "episodes": episodes})
     training = torch.stack([head_rewards(run, name, "train") for name in run.training_tasks])
     data = {
         "caption": run.caption,
@@ -138,12 +152,17 @@ def replay_data(run: Run) -> tuple[dict[str, Any], list[Path]]:
         "all_plays": PLAYS,
         "all_draws": DRAWS * PLAYS,
         "typical_after": TYPICAL_AFTER,
-        "all_seeds": len(networks),
+        "all_seeds": run.settings.seeds,
         "list": head_order(training)[: budget_for(run.card.heads)].tolist(),
+        "gradient_price": PRICES[ESTIMATES[GRADIENT]],
         "tasks": tasks,
     }
     paths = [run.frame_path("seeing"), run.policy_path(HEADLINE_K)]
-    paths += [run.table_path(name, "evaluation") for name in (*run.tasks, CONTROL)]
+    paths += [
+        run.table_path(name, "evaluation", through)
+        for name in (*run.tasks, CONTROL)
+        for through in (None, ESTIMATES[GRADIENT])
+    ]
     return data, paths + [run.table_path(name, "train") for name in (*run.training_tasks, CONTROL)]
 
 
@@ -164,10 +183,10 @@ def replay_figure(subjects: Mapping[str, Mapping[str, Any]], task: str = "docstr
         left.set_ylabel(f"{name}\nlayer")
         for key, kind in LINES.items():
             best = np.maximum.accumulate(rewards[orders[key]]) / rewards.max()
-            picks = np.arange(1, len(best) + 1)
-            curves.plot(picks, best, color=kind.colour, ls=kind.dashes, label=kind.title, drawstyle="steps-post")
+            price = np.arange(1, len(best) + 1) + data["gradient_price"] * (key == "attribution")
+            curves.plot(price, best, color=kind.colour, ls=kind.dashes, label=kind.title, drawstyle="steps-post")
         curves.axhline(1, color="black", lw=1, ls=":")
-        curves.set(xlabel="heads measured", ylabel="best reward / oracle", ylim=(None, 1.05))
+        curves.set(xlabel="price (heads measured)", ylabel="best reward / oracle", ylim=(None, 1.05))
         curves.set_title(f"{task_title(task)}, told nothing,\none episode")
         curves.set_box_aspect(0.8)
     handles, labels = axes[0][-1].get_legend_handles_labels()

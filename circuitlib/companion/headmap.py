@@ -50,6 +50,7 @@ def map_data(run: Run) -> tuple[dict[str, Any], list[Path]]:
         tasks.append(
             {
                 "name": task,
+                "title": task_title(task),
                 "unit": TASKS[task].metric.unit,
                 "prompts": len(tables[task]),
                 "damage": short(rows["damage"]),
@@ -60,7 +61,12 @@ def map_data(run: Run) -> tuple[dict[str, Any], list[Path]]:
         )
     general = frame[frame["task"] == run.tasks[0]].sort_values("head")["general"]
     detectors = [
-        {"name": one.name, "task": one.task.name, "reads": one.reads, "score": short(rows.sort_values("head")["score"])}
+        {
+            "name": one.name,
+            "task": task_title(one.task.name),
+            "reads": one.reads,
+            "score": short(rows.sort_values("head")["score"]),
+        }
         for one in DETECTORS
         if len(rows := scores[scores["detector"] == one.name])
     ]
@@ -94,7 +100,7 @@ def map_figure(subjects: Mapping[str, Mapping[str, Any]]) -> Figure:
             image = axis.imshow(rewards, cmap=COLOURS, norm=FuncNorm((_root, _square), -limit, limit))
             _scale(axis, image, limit, task["unit"])
             layer, head = np.unravel_index(rewards.argmax(), rewards.shape)
-            axis.set_title(f"{task_title(task['name'])}\nbest: L{layer}.H{head}", fontsize=8)
+            axis.set_title(f"{task['title']}\nbest: L{layer}.H{head}", fontsize=8)
             axis.tick_params(labelsize=8)
             axis.set_xticks(range(0, data["across"], 4))
         for axis in row[len(data["tasks"]) :]:

@@ -1,6 +1,6 @@
 """Which head to measure next, and on how many prompts: looking one measurement ahead.
 
-The knowledge gradient (Frazier, Powell and Dayanik 2008) of n further prompts of one head is how much better the head named
+The knowledge gradient (Frazier, Powell and Dayanik 2008, doi 10.1137/070693424) of n further prompts of one head is how much better the head named
 afterwards is expected to be. Per price, it says at once where to measure and how much. Of a mixture it is taken as if the
 measurement told which component the head is of, which favours few prompts where that is open.
 
@@ -63,7 +63,7 @@ class LookAhead:
     """Buys both estimates on few prompts, believes what a :class:`circuitlib.search.belief.Believer` does, and measures where the knowledge gradient
     per price is largest.
 
-    thompson: instead, 4 prompts at a time, the head that is best in a draw from the belief (Thompson 1933).
+    thompson: instead, 4 prompts at a time, the head that is best in a draw from the belief (Thompson 1933, doi 10.1093/biomet/25.3-4.285).
     """
 
     believer: Believer

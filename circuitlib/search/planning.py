@@ -17,7 +17,7 @@ def candidates(env: HeadAblationVectorEnv, keys: Float[Tensor, "envs heads"], k:
     """The k heads with the largest keys, largest first; where fewer than k are untried, those.
 
     With log-probabilities plus :func:`gumbel` noise as keys, these are k different heads drawn in turn from the
-    categorical (the Gumbel-top-k trick, Kool et al. 2019); with k = 1, an ordinary sample.
+    categorical (the Gumbel-top-k trick, Kool et al. 2019, arXiv 1903.06059); with k = 1, an ordinary sample.
     """
     if k == 1:
         return keys.argmax(-1, keepdim=True).numpy()

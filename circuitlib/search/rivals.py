@@ -31,7 +31,7 @@ class LayersByReward:
 class Verified:
     """Buys an estimate, names its best head, and measures heads in its order: attribution, then verify.
 
-    Michel et al. 2019 (arXiv 1905.10650) for attention heads; attribution patching for circuits (Syed et al. 2023).
+    Michel et al. 2019 (arXiv 1905.10650) for attention heads; attribution patching for circuits (Syed et al. 2023, arXiv 2310.10348).
     """
 
     estimate: str

@@ -1,9 +1,9 @@
 """What a head does, read off its attention and its weights: who looks from where to where, and who writes what it reads.
 
 Attention scores are mean attention weights between positions that a prompt's roles name, the way the literature found
-its heads: an induction head looks from the second A to the token after the first (Olsson et al. 2022), a
+its heads: an induction head looks from the second A to the token after the first (Olsson et al. 2022, arXiv 2209.11895), a
 duplicate-token head from the second S to the first, an S-inhibition head from the end to the second S, a name mover
-from the end to the indirect object (Wang et al. 2022, section 3). Copying scores, after the same (section 3.1), say what
+from the end to the indirect object (Wang et al. 2022, arXiv 2211.00593, section 3). Copying scores, after the same (section 3.1), say what
 a head would write if it attended to a name and nothing else: the name itself, or its opposite. Theirs are over names
 where prompts have them; here each name that answers a prompt stands alone, right after the beginning.
 """

@@ -1,7 +1,7 @@
 """Intervals that contain a rerun, of other prompts and policies trained anew: of fractions of an oracle, and of shares of episodes.
 
 A fraction is a ratio of means over episodes, and over seeds of policies. Its variance has two parts, by the usual linearisation of a
-ratio (Cochran 1977, "Sampling Techniques", chapter 6), with s^2 the sample variance of best - fraction x oracle over episodes, or of
+ratio (Cochran 1977, "Sampling Techniques", ISBN 978-0-471-16240-7, chapter 6), with s^2 the sample variance of best - fraction x oracle over episodes, or of
 the seeds' means over seeds:
 
 * seeds: s^2 / seeds; none of a single seed, such as a policy of others, of whose training anew nothing is said;
@@ -10,18 +10,18 @@ the seeds' means over seeds:
   to that of the episodes. Spans of control text are not counted: their damages vary a hundred times less on the paper's three tasks, though
   on greater-than, whose metric is a probability, nearly as much.
 
-The interval is of 95%, by Student's t with the degrees of freedom of the two parts together (Satterthwaite 1946): with five seeds a
+The interval is of 95%, by Student's t with the degrees of freedom of the two parts together (Satterthwaite 1946, doi 10.2307/3002019): with five seeds a
 normal one would contain the truth in 84 of 100 reruns.
 
 Where every episode finds the oracle's head both parts are zero, though the next may not: none in n is no evidence against one in n (Hanley and
-Lippman-Hand 1983, "If nothing goes wrong, is everything all right?"). So to each part is added, as Agresti and Coull (1998, "Approximate is better than exact") add to a
+Lippman-Hand 1983, "If nothing goes wrong, is everything all right?", doi 10.1001/jama.1983.03330370053031). So to each part is added, as Agresti and Coull (1998, "Approximate is better than exact", doi 10.1080/00031305.1998.10480550) add to a
 share, as if one observation more had been made, one that falls short by ``SUPPOSED``: what it would move the mean by, squared, times the share of episodes that are at the
 oracle, so that nothing is added where none is. It is on the safe side: nearly all reruns are contained there. Nothing is added to the difference of two searchers, which is as it
 is seen, nor where the oracle does not vary, as over behaviours. Where all heads have been measured nothing can fall short, which a fraction does not know.
 
 A share of episodes is counted over as many as that leaves: its variance is that of one episode times the same factor. For means over
 prompts the factor is right, and no other statistic of a batch varies more over pools (Hoeffding 1948, "A class of statistics with
-asymptotically normal distribution").
+asymptotically normal distribution", doi 10.1214/aoms/1177730196).
 """
 
 from typing import NamedTuple
@@ -85,7 +85,7 @@ def fraction(
 def ratio(gain: Float[np.ndarray, "orders prompts"], whole: Float[np.ndarray, " prompts"]) -> Interval:
     """The mean of what is gained on each prompt, and on average over orders drawn by chance, over the mean of the whole; it may be below 0, and above 1.
 
-    The interval is Fieller's (1954, "Some problems in interval estimation"): all ratios r for which the mean of gain - r x whole is not
+    The interval is Fieller's (1954, "Some problems in interval estimation", doi 10.1111/j.2517-6161.1954.tb00159.x): all ratios r for which the mean of gain - r x whole is not
     told from zero at 5%, by Student's t over prompts; of several orders, what they vary by, with a t of its own, adds to its square
     (as in :func:`difference`). Not a number where the whole itself is not told from zero: then nothing that could be believed is left out.
     """
@@ -105,7 +105,7 @@ def ratio(gain: Float[np.ndarray, "orders prompts"], whole: Float[np.ndarray, " 
 
 
 def share(value: float, episodes: int, pool: int | None) -> Interval:
-    """A share of episodes with its score interval (Wilson 1927, "Probable inference"), counted over what so many are worth.
+    """A share of episodes with its score interval (Wilson 1927, "Probable inference", doi 10.1080/01621459.1927.10502953), counted over what so many are worth.
 
     pool: as in :func:`left_over`.
     """
@@ -117,7 +117,7 @@ def share(value: float, episodes: int, pool: int | None) -> Interval:
 
 def difference(one: Interval, other: Interval) -> Interval:
     """Of two estimates that do not depend on each other, from their intervals (Newcombe 1998, "Interval estimation for the
-    difference between independent proportions", method 10). Wider intervals make a wider one, and a number that is
+    difference between independent proportions", doi 10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I, method 10). Wider intervals make a wider one, and a number that is
     given, whose interval is itself, shifts."""
     value = one.value - other.value
     below = np.hypot(one.value - one.low, other.high - other.value)

@@ -1,7 +1,7 @@
 """Policies trained again, as on another processor: does what they find lie where the intervals say?
 
 Both trainings play the same episodes, so that they differ by their seeds alone, and the interval that tests this is Welch's (1947, "The generalization of
-'Student's' problem"), of the difference of two means over seeds: if the two are draws of one distribution, five conditions in a hundred are
+'Student's' problem", doi 10.1093/biomet/34.1-2.28), of the difference of two means over seeds: if the two are draws of one distribution, five conditions in a hundred are
 told apart by it. A published interval counts other prompts as well; fewer than that leave it.
 """
 

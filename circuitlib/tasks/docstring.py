@@ -1,6 +1,7 @@
 """Docstring completion: the next documented parameter is the next one of the signature.
 
-Heimersheim and Janiak 2023, "A circuit for Python docstrings in a 4-layer attention-only transformer". Two layouts are
+Heimersheim and Janiak 2023, "A circuit for Python docstrings in a 4-layer attention-only transformer"
+(https://www.alignmentforum.org/posts/u6KXXmKFbXfWzoAXn/a-circuit-for-python-docstrings-in-a-4-layer-attention-only). Two layouts are
 measured. *full*, that of MechRL: five parameters, the first four documented, so that the right answer is also the only
 one mentioned once. *partial*, closer to the original: six parameters, three documented, so that the answer must be
 found by its order.

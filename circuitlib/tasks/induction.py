@@ -1,6 +1,6 @@
 """Induction: a random sequence starts with A B and ends with A; what comes next is B.
 
-After Olsson et al. 2022, "In-context Learning and Induction Heads"; the layout BOS A B, 57 random tokens, A is that of
+After Olsson et al. 2022, "In-context Learning and Induction Heads", arXiv 2209.11895; the layout BOS A B, 57 random tokens, A is that of
 MechRL (arXiv:2605.26343v1). The random tokens are whole words of the subject's vocabulary, all different, so that only
 position and identity can give the answer away.
 """

@@ -1,7 +1,7 @@
 """Gendered pronoun: a person named by a first name is referred to as he or she.
 
-After Mathwin et al. 2023, "Identifying a preliminary circuit for predicting gendered pronouns in GPT-2 small". A person
-of the other gender is often mentioned first.
+After Mathwin et al. 2023, "Identifying a preliminary circuit for predicting gendered pronouns in GPT-2 small"
+(https://itch.io/jam/mechint/rate/1889871). A person of the other gender is often mentioned first.
 """
 
 from numpy.random import Generator

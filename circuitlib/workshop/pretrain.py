@@ -209,7 +209,7 @@ class Rows:
 
 
 def new_model(seed: int, tokenizer: PreTrainedTokenizerFast) -> GPT2LMHeadModel:
-    """A random GPT-2 whose position embeddings start as sinusoids (Vaswani et al. 2017, section 3.5),
+    """A random GPT-2 whose position embeddings start as sinusoids (Vaswani et al. 2017, arXiv 1706.03762, section 3.5),
     from which attention to the previous token is learned much sooner than from noise."""
     torch.manual_seed(seed)
     config = GPT2Config(

@@ -20,7 +20,7 @@ function shown() {
   const detector = subject().detectors.find((one) => one.name === state.shown);
   if (detector) return { values: detector.score, title: `detector ${detector.name}, on ${detector.task}: ${detector.reads}`, unit: "share" };
   if (state.shown === "general") return { values: subject().general, title: PER_TASK.general, unit: "nats" };
-  return { values: task[state.shown], title: `${PER_TASK[state.shown]}, ${task.name}`, unit: task.unit };
+  return { values: task[state.shown], title: `${PER_TASK[state.shown]}, ${task.title}`, unit: task.unit };
 }
 
 function drawControls() {
@@ -34,7 +34,7 @@ function drawControls() {
       state.head = best();
       draw();
     }),
-    choices("task", subject().tasks.map((task) => task.name), state.task, (i) => {
+    choices("task", subject().tasks.map((task) => task.title), state.task, (i) => {
       state.task = i;
       drawGrid();
     }),
@@ -78,7 +78,7 @@ function reaches() {
   if (!(state.shown in subject().tasks[0])) return "";
   const each = subject().tasks.map((task) => {
     const limit = largest(task[state.shown]);
-    return `${task.name} ${onScale(limit, limit)} ${task.unit}`;
+    return `${task.title} ${onScale(limit, limit)} ${task.unit}`;
   });
   return `, on each task to its own largest: ${each.join(", ")}`;
 }
@@ -126,7 +126,7 @@ function point(head) {
   parts.frame.setAttribute("x", x);
   parts.frame.setAttribute("y", y);
   const tasks = one.tasks.map((task, i) => row([
-    task.unit === "logits" ? task.name : `${task.name} (${task.unit})`,
+    task.unit === "logits" ? task.title : `${task.title} (${task.unit})`,
     `${number(task.damage[head])} \u00b1 ${number(task.error[head])}`,
     number(task.reward[head]),
     `${task.rank[head]}`,
