@@ -19,7 +19,7 @@ from PIL import Image
 mpl.use("Agg")
 
 from circuitlib.companion import figures, show
-from circuitlib.companion.legend import task_title
+from circuitlib.companion.legend import AFTER, task_title
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED, Settings
 from circuitlib.companion.verdicts import MARGIN, POINT
@@ -200,9 +200,10 @@ def test_signal_bars(layers: int, across: int) -> None:
         ("docstring", 0, "none"): Interval(0.64, 0.6, 0.7),
     }
     figure = figures.signal_bars(summary, "docstring", paper)
-    expected = {1: [0.6, np.nan, np.nan], 5: [np.nan, np.nan, 0.8]}
+    expected = {1: [0.6, np.nan, np.nan, 0.64], 5: [np.nan, np.nan, 0.8, 0.64]}
     for axis, k in zip(figure.axes, (1, 5), strict=True):
         rows = summary.query("task == 'docstring' and measured == @most and trained_k == @k and planned_k == 1")
+        rows = pd.concat([rows, summary.query("searcher == 'random' and measured == @most")])
         bars = bars_of(axis)
         assert np.allclose(bars["here (my-subject)"], rows["ratio"])
         assert np.allclose(bars["paper (GPT-2 small)"], expected[k], equal_nan=True)
@@ -212,11 +213,9 @@ def test_signal_bars(layers: int, across: int) -> None:
             if isinstance(some, ErrorbarContainer)
         )
         assert np.allclose(ours, rows[["low", "high"]])
-        shown = [paper["docstring", k, signal][1:] for signal in rows["signal"] if ("docstring", k, signal) in paper]
+        keys = [("docstring", k, signal) for signal in rows["signal"][:-1]]
+        shown = [paper[key][1:] for key in (*keys, ("docstring", 0, "none")) if key in paper]
         assert np.allclose(theirs, shown)
-        random = summary.query("task == 'docstring' and searcher == 'random' and measured == @most")["ratio"]
-        assert np.allclose(lines_of(axis)["random, here"][:, 1], random)
-        assert np.allclose(lines_of(axis)["random, in the paper"][:, 1], 0.64)
     assert f"after {most} heads" in text_of(figure)
 
 
@@ -224,7 +223,7 @@ def test_signal_bars_of_the_signals_that_there_are() -> None:
     summary = summary_of(35).query("signal != 'induction'")
     axis = figures.signal_bars(summary, "docstring", {}).axes[0]
     names = [text.get_text() for text in axis.get_xticklabels()]
-    assert names == ["told\nnothing", "told\nIOI"]
+    assert names == ["told\nnothing", "told\nIOI", "random\nsearch"]
 
 
 @SHAPES
@@ -376,9 +375,19 @@ def test_every_row_of_the_ledger_is_drawn(settings: Settings) -> None:
     axes = figures.claims_chart(ledger).axes
     drawn = [label for axis in axes for label, *_ in drawn_intervals(axis).values() if label != figures.THEIRS]
     assert len(drawn) == len(ledger) - 1 == 24
+    assert [axis.get_xlim() for axis in axes] == [*figures.SPANS], "both subjects on the same axes"
 
 
-def test_verdicts_differ_in_grey() -> None:
+def test_an_axis_reaches_what_lies_outside() -> None:
+    _, (axis, other) = plt.subplots(2, sharex=True)
+    other.plot([-3, 5], [0, 1])
+    figures.reach(axis, -4, 4)
+    low, high = axis.get_xlim()
+    assert low == -4
+    assert high > 5
+
+
+def test_verdicts_and_counts_differ_in_grey() -> None:
     """By shape, and by lightness."""
     assert sorted(word for words in figures.VERDICTS for word in words) == sorted(
         [
@@ -393,9 +402,10 @@ def test_verdicts_differ_in_grey() -> None:
             "at the ceiling",
         ]
     ), "every word of circuitlib.companion.verdicts"
-    for (one, shape, _), (other, another, _) in combinations(figures.VERDICTS.values(), 2):
-        assert shape != another
-        assert abs(lightness(one) - lightness(other)) > 0.12
+    for looks in (figures.VERDICTS, AFTER):
+        for (one, shape, _), (other, another, _) in combinations(looks.values(), 2):
+            assert shape != another
+            assert abs(lightness(one) - lightness(other)) > 0.12
 
 
 def lightness(colour: str) -> float:

@@ -11,6 +11,7 @@ import torch
 from drawing import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.container import ErrorbarContainer
 
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.companion import rival_figures
@@ -241,20 +242,23 @@ def test_who_has_measured_the_best_heads(contest: pd.DataFrame) -> None:
 
 def test_the_figure_draws_the_summary(contest: pd.DataFrame) -> None:
     summary = summarise_priced(contest, pool=40)
-    figure = rival_figures.rival_curves(summary)
+    figure = rival_figures.rivals_chart(summary.sample(frac=1, random_state=0).sort_values("task", ascending=False))
     axes = [axis for axis in figure.axes if axis.axison]
     assert [axis.get_title() for axis in axes] == ["IOI", "docstring"]
-    for axis, of_task in zip(axes, (summary[summary["task"] == task] for task in ("ioi", "docstring")), strict=True):
-        lines = {str(line.get_label()): line for line in axis.get_lines()}
-        assert {label for label in lines if not label.startswith("_")} == {
-            kind.title for kind in MAIN if kind.key != "static prior"
-        }
-        for kind in MAIN:
-            if kind.key == "static prior":
-                continue
-            expected = of_task.loc[of_task["searcher"] == kind.key, "ratio"].to_numpy()
-            np.testing.assert_allclose(np.asarray(lines[kind.title].get_ydata(), dtype=float), expected)
-            assert axis.get_ylim()[0] < np.nanmin(expected), "nothing leaves the axes"
+    kinds = [kind for kind in MAIN if kind.key != "static prior"]
+    assert [text.get_text() for text in axes[0].get_yticklabels()] == [kind.title for kind in kinds]
+    for axis, task in zip(axes, ("ioi", "docstring"), strict=True):
+        series = [some for some in axis.containers if isinstance(some, ErrorbarContainer)]
+        for some, price in zip(series, rival_figures.SHOWN, strict=True):
+            rows = summary[(summary["task"] == task) & (summary["price"] == price)].set_index("searcher")
+            expected = rows.reindex([kind.key for kind in kinds])
+            assert some.get_label() == f"at price {price}"
+            drawn = np.ma.filled(np.ma.asarray(some[0].get_xydata()), np.nan)
+            np.testing.assert_allclose(drawn[:, 0], expected["ratio"])
+            assert drawn[:, 1].round().tolist() == [*range(len(kinds))], "each in its own row"
+            ends = np.array([segment[:, 0] for segment in some[2][0].get_segments() if len(segment)])
+            np.testing.assert_allclose(ends, expected[["low", "high"]].dropna())
+            assert axis.get_xlim()[0] < np.nanmin(expected["low"]), "nothing leaves the axes"
     table = rival_figures.rival_table(summary, 8)
     ratios = 100 * summary.query("searcher == 'random' and price == 8")["ratio"].to_numpy()
     shown = table.loc[["random"], ["ioi", "docstring", "mean", "lowest"]].to_numpy()[0]

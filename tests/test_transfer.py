@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from scipy import stats
 
 mpl.use("Agg")
@@ -139,25 +139,28 @@ def test_the_table_says_them(transfer: pd.DataFrame) -> None:
 def test_the_chart_draws_every_behaviour(transfer: pd.DataFrame, k: int) -> None:
     figure = transfer_chart(transfer, k)
     names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
-    assert sorted(names) == sorted(BEHAVIOURS)
+    assert sorted(names) == sorted([*BEHAVIOURS, "mean"])
     in_most = transfer[(transfer["searcher"] == f"policy k={k}") & (transfer["price"] == 50)]
     found = in_most.assign(share=in_most["found"] / in_most["oracle"]).groupby("task")["share"].mean()
-    assert names == found.sort_values().index.tolist()
-
-    def points(axis: Axes, label: str) -> np.ndarray:
-        (line,) = (line for line in axis.get_lines() if line.get_label() == label)
-        return np.asarray(line.get_xydata())
-
+    assert names == [*found.sort_values().index, "mean"]
     for axis, price in zip(figure.axes, COUNTS, strict=True):
-        of_price = transfer[transfer["price"] == price]
+        series = {str(some.get_label()): some for some in axis.containers if isinstance(some, ErrorbarContainer)}
         for searcher, label in (
             ("random", "random"),
             ("list, mean", "list by mean reward"),
             (f"policy k={k}", SEARCHERS[f"policy k={k}"].title),
             (f"policy k={k}, blind", SEARCHERS[f"policy k={k}, blind"].title),
         ):
-            rows = of_price[of_price["searcher"] == searcher]
-            share = (rows["found"] / rows["oracle"]).groupby(rows["task"]).mean()
-            drawn = points(axis, label)
-            np.testing.assert_allclose(drawn[:, 0], share[names])
-            assert drawn[:, 1].tolist() == [0, 1, 2]
+            rows = transfer[(transfer["searcher"] == searcher) & (transfer["price"] == price)]
+            by = (rows["found"] / rows["oracle"]).groupby(rows["task"])
+            mean = over_behaviours(shares(transfer, searcher, price))
+            drawn = np.asarray(series[label][0].get_xydata())
+            np.testing.assert_allclose(drawn[:, 0], [*by.mean()[names[:-1]], mean.value])
+            assert (np.abs(drawn[:, 1] - axis.get_yticks()) < 0.3).all()
+            *ends, of_all = (segment[:, 0] for segment in series[label][2][0].get_segments() if len(segment))
+            np.testing.assert_allclose(of_all, mean[1:])
+            assert len(ends) == (0 if searcher == "list, mean" else len(BEHAVIOURS)), "one seed has no interval"
+            for end, name in zip(ends, names, strict=False):
+                some = by.get_group(name)
+                half = stats.t.ppf(0.975, len(some) - 1) * stats.sem(some)
+                np.testing.assert_allclose(end, (some.mean() - half, min(some.mean() + half, 1)), rtol=1e-5)

@@ -11,6 +11,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
 from circuitlib.companion.legend import PLANNING, SEARCHERS, kind_of, processor_title, subject_title, task_title
@@ -44,6 +45,10 @@ VERDICTS = {
 """How verdicts are drawn, apart in grey too, by shape and by lightness: colour, marker, whether it is filled."""
 
 
+SPANS = (0, 1.15), (-2.5, 2.5), (-70, 70)
+"""What the axes of the ledger's chart reach, for every subject: fractions, gains of seeing, and differences, both in points."""
+
+
 def _panels(count: int, height: float, across: int | None = None, **options: Any) -> tuple[Figure, list[Axes]]:
     """Panels on the width of a page, ``across`` in a row, by default all; ``height`` inches each."""
     across = across or count
@@ -63,9 +68,16 @@ def _here() -> str:
     return f"here ({subject_title(subject_name())})"
 
 
-def _errors(rows: pd.DataFrame, value: str) -> np.ndarray:
+def errors(rows: pd.DataFrame, value: str) -> np.ndarray:
     """How far the interval reaches below and above a value."""
     return np.stack([rows[value] - rows["low"], rows["high"] - rows[value]]).clip(min=0)
+
+
+def reach(axis: Axes, low: float, high: float) -> None:
+    """Let an axis across, with those that share it, reach from ``low`` to ``high``, so that subjects are drawn alike, and further for what lies
+    outside. Call last."""
+    first, last = np.transpose([one.dataLim.intervalx for one in axis.get_shared_x_axes().get_siblings(axis)])
+    axis.set_xlim(min(low, 1.05 * first.min()), max(high, 1.05 * last.max()))
 
 
 def searcher_labels(summary: pd.DataFrame) -> pd.DataFrame:
@@ -219,7 +231,7 @@ def training_curves(history: pd.DataFrame, oracle: dict[str, float], window: int
             dashes = "-" if k == HEADLINE_K else "--"
             axis.plot(smooth.index, smooth.mean(axis=1), color=kind.colour, lw=1.5, ls=dashes, label=kind.title)
         axis.axhline(1, color=ORACLE, ls=":", lw=1, label="oracle, mean")
-        axis.set(title=task_title(task), xlabel="PPO update", xscale="log")
+        axis.set(title=task_title(task), xlabel="PPO update", xscale="log", ylim=(0, None))
         axis.xaxis.set_major_formatter("{x:.0f}")
     axes[0].set_ylabel(f"best reward of an episode / oracle\n(mean of {window} updates)")
     axes[-1].legend(loc="lower right")
@@ -228,25 +240,24 @@ def training_curves(history: pd.DataFrame, oracle: dict[str, float], window: int
 
 @described
 def signal_bars(summary: pd.DataFrame, task: str, paper: Mapping[tuple[str, int, str], Interval]) -> Figure:
-    """A task under every signal, as many heads measured as there are picks and no planning, as fractions of the
+    """A task under every signal, and random search, as many heads measured as there are picks and no planning, as fractions of the
     oracle; beside it the paper's, by (task, trained k, signal), where it has one; each with its 95% interval, where that is known."""
     rows = after_picks(summary[(summary["task"] == task) & (summary["planned_k"] <= 1)])
     policies = rows[rows["searcher"] == "policy"].groupby("trained_k")
     figure, axes = _panels(len(policies), 3.5, sharey=True)
     k: Any
     for axis, (k, ours) in zip(axes, policies, strict=True):
+        signals, ours = list(ours["signal"]), pd.concat([ours, rows[rows["searcher"] == "random"]])
         x = np.arange(len(ours))
-        axis.bar(x - 0.2, ours["ratio"], 0.38, yerr=_errors(ours, "ratio"), capsize=3, color=HERE, label=_here())
-        theirs = np.array([paper.get((task, k, signal), (np.nan,) * 3) for signal in ours["signal"]])
+        axis.bar(x - 0.2, ours["ratio"], 0.38, yerr=errors(ours, "ratio"), capsize=3, color=HERE, label=_here())
+        keys = [*((task, k, signal) for signal in signals), (task, 0, NOTHING)]
+        theirs = np.array([paper.get(key, (np.nan,) * 3) for key in keys])
         ends = np.abs(theirs[:, 1:] - theirs[:, :1]).T
         axis.bar(
             x + 0.2, theirs[:, 0], 0.38, yerr=ends, capsize=3, color=PAPER, label=THEIRS, hatch="//", edgecolor="white"
         )
-        random = rows.loc[rows["searcher"] == "random", "ratio"].item()
-        axis.axhline(random, color=HERE, ls="--", lw=1.2, label="random, here")
-        if (task, 0, "none") in paper:
-            axis.axhline(paper[task, 0, "none"].value, color=PAPER, ls=":", lw=1.6, label="random, in the paper")
-        axis.set_xticks(x, [f"told\n{'nothing' if one == 'none' else task_title(one)}" for one in ours["signal"]])
+        told = [f"told\n{'nothing' if one == NOTHING else task_title(one)}" for one in signals]
+        axis.set_xticks(x, [*told, "random\nsearch"])
         axis.set(title=f"{task_title(task)}, trained with k={k}", ylim=(0, 1.12))
     axes[0].set_ylabel(f"best reward / oracle\nafter {rows['measured'].max()} heads measured")
     legend_above(figure, *axes[-1].get_legend_handles_labels(), across=2)
@@ -322,6 +333,7 @@ def _name_points(axis: Axes, rows: pd.DataFrame) -> None:
                 ha=side,
                 va="center",
                 arrowprops={"arrowstyle": "-", "color": "0.6", "lw": 0.5, "shrinkA": 0, "shrinkB": 2},
+                path_effects=[withStroke(linewidth=2, foreground="white")],
             )
 
 
@@ -383,7 +395,7 @@ def circuit_curves(shares: pd.DataFrame) -> Figure:
             title, colour, marker = RANKINGS.get(str(ranking), (str(ranking), "#882255", "d"))
             beside = line["heads"] * BESIDE ** (i - (len(lines) - 1) / 2)
             looks: dict[str, Any] = {"color": colour, "marker": marker, "ms": 4, "lw": 1.2, "elinewidth": 1}
-            axis.errorbar(beside, line["share"], yerr=_errors(line, "share"), label=title, **looks)
+            axis.errorbar(beside, line["share"], yerr=errors(line, "share"), label=title, **looks)
         if not lines:
             axis.text(0.5, 0.5, "not to be told", ha="center", color="0.45", style="italic", transform=axis.transAxes)
         for level in (0, 1):
@@ -423,9 +435,9 @@ def claims_chart(claims: pd.DataFrame) -> Figure:
             if not claims["verdict"].isin(words).any():
                 continue
             look: dict[str, Any] = {"color": colour, "fmt": marker, "fillstyle": fill_style, "label": ", ".join(words)}
-            errors = scale * _errors(some, "ours")
-            axis.errorbar(scale * some["ours"], heights[some.index], xerr=errors, capsize=3, ms=5, **look)
-        axis.set_yticks(heights, [fill(claim, 66) for claim in rows["claim"]], fontsize=8)
+            ends = scale * errors(some, "ours")
+            axis.errorbar(scale * some["ours"], heights[some.index], xerr=ends, capsize=3, ms=5, **look)
+        axis.set_yticks(heights, [fill(claim, 46) for claim in rows["claim"]], fontsize=8)
         axis.set_ylim(-0.6, count - 0.4)
     (beside, gained, ahead), (given, *_), y = axes, panels, np.arange(len(panels[0]))[::-1]
     band = f"{100 * MARGIN:.0f} points about the paper's, or {100 * POINT:.0f} about no gain"
@@ -437,7 +449,8 @@ def claims_chart(claims: pd.DataFrame) -> Figure:
     for axis, what in ((gained, "gain of seeing"), (ahead, "difference")):
         axis.axvline(0, color=ORACLE, ls=":", lw=1)
         axis.set_xlabel(f"{what} (points of the oracle)", fontsize="small")
-    gained.locator_params(axis="x", nbins=5)
+    for axis, spans in zip(axes, SPANS, strict=True):
+        reach(axis, *spans)
     named = [axis.get_legend_handles_labels() for axis in (beside, gained)]
     shown = {label: handle for handles, labels in named for handle, label in zip(handles, labels, strict=True)}
     legend_above(figure, [*shown.values()], [*shown], across=3)

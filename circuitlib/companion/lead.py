@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from circuitlib.companion.authors import HEADLINE, HEADS, SUBJECT, replay
 from circuitlib.companion.frames import evaluation, rivals
-from circuitlib.companion.legend import subject_title
+from circuitlib.companion.legend import AFTER, subject_title
 from circuitlib.companion.paper import paper_fractions
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
@@ -142,9 +142,6 @@ def _percent(ratio: float) -> str:
     return f"{100 * ratio:.0f}%"
 
 
-LOOKS = {FEW: ("#4292C6", "o", "white"), BUDGET: ("#08306B", "s", "#08306B")}
-"""How so many heads measured are drawn, apart in grey too: colour, marker, its filling."""
-
 SMALL, TEXT = 8, 8.5
 """Sizes of letters in points: the figure is as wide as a page."""
 
@@ -174,7 +171,8 @@ def lead_figure(found: pd.DataFrame) -> Figure:
 def _panel(axis: Axes, found: pd.DataFrame) -> None:
     for place in FIRST_OF_GROUP:
         axis.axhline(place - 0.5, color="0.8", lw=0.7)
-    for (count, (colour, marker, filling)), column, shift in zip(LOOKS.items(), (128, 156), (-0.14, 0.14), strict=True):
+    for count, column, shift in ((FEW, 128, -0.14), (BUDGET, 156, 0.14)):
+        colour, marker, filling = AFTER[count]
         some = found[(found["measured"] == count) & (found["row"] != PAPER)].set_index("row")
         some = some.reindex([row.label for row in ROWS if row.label in some.index])
         y = np.array([place for place, row in enumerate(ROWS) if row.label in some.index])

@@ -69,6 +69,14 @@ class Kind:
 ATTRIBUTION = f"{GRADIENT}, then verify"
 """What others are set beside: it needs no training."""
 
+AFTER = {
+    3: ("#7FBCE0", "^", "white"),
+    10: ("#4292C6", "o", "white"),
+    20: ("#2171B5", "D", "#2171B5"),
+    50: ("#08306B", "s", "#08306B"),
+}
+"""How so many heads measured, or the price of so many, are drawn, apart in grey too: colour, marker, its filling."""
+
 HIDDEN = {"blind": "zeros", "flipped": "turned signs", "swapped": "another episode's"}
 """What stands in the place of a policy's rewards (:data:`circuitlib.studies.reading.Shown`), in words."""
 

@@ -7,11 +7,11 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 
-from circuitlib.companion.figures import legend_above
-from circuitlib.companion.legend import ATTRIBUTION, MAIN, SEARCHERS, Kind, task_title
+from circuitlib.companion.figures import errors, legend_above, reach
+from circuitlib.companion.legend import AFTER, ATTRIBUTION, MAIN, SEARCHERS, Kind, task_title
 from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.companion.show import PAGE, described
 from circuitlib.companion.verdicts import beats, gains
@@ -29,8 +29,11 @@ MEAN = "mean of the tasks"
 ACROSS = 2
 """Panels in a row."""
 
-BANDS = ("policy k=5", "gradient, then verify", "headwise")
-"""Searchers whose intervals are drawn: the paper's, the rival to use instead, and the policy that searches."""
+SHOWN = (3, 10, 50)
+"""Prices that are drawn: the first that buys a gradient, a few heads, and the paper's picks."""
+
+SPAN = (-0.6, 1.03)
+"""What the axes of every subject reach."""
 
 TRAITS = {
     "estimate": "the gradient's estimate\nof the best head",
@@ -46,38 +49,39 @@ def searcher_title(searcher: str) -> str:
 
 
 @described
-def rival_curves(summary: pd.DataFrame) -> Figure:
-    """The true reward of the head named, as a fraction of the paired oracle, against the price paid; one panel a task, the
-    searchers of the main text. Bands are 95% intervals, of the paper's policy trained with k=5, of attribution and of the headwise policy.
+def rivals_chart(summary: pd.DataFrame) -> Figure:
+    """The true reward of the head named, as a fraction of the paired oracle, with 95% intervals, at three prices; one panel a task, a row for each
+    searcher of the main text. No mark where the price buys a searcher nothing, or was not played.
 
     summary: of :func:`circuitlib.studies.priced.summarise_priced`.
     """
-    tasks = list(summary["task"].unique())
-    down = -(-len(tasks) // ACROSS)
+    tasks, kinds = list(summary["task"].unique()), _drawn(summary)
     across = min(ACROSS, len(tasks))
-    figure, axes = plt.subplots(down, across, figsize=(PAGE, 2.5 * down + 0.6), sharex=True, sharey=True, squeeze=False)
-    summary = summary[summary["searcher"].isin([kind.key for kind in MAIN])]
-    prices = sorted(summary["price"].unique())
-    lowest = min(summary["ratio"].min(), summary.loc[summary["searcher"].isin(BANDS), "low"].min())
+    down = -(-len(tasks) // across)
+    size = (PAGE, (0.24 * len(kinds) + 0.35) * down + 0.8)
+    figure, axes = plt.subplots(down, across, figsize=size, sharex=True, sharey=True, squeeze=False)
     for axis, task in zip(axes.flat, tasks, strict=False):
-        of_task = summary[summary["task"] == task]
-        for kind in _drawn(of_task):
-            line = of_task[of_task["searcher"] == kind.key].sort_values("price")
-            axis.plot(line["price"], line["ratio"], ms=4, lw=1.4, **_looks(kind))
-            if kind.key in BANDS:
-                axis.fill_between(line["price"], line["low"], line["high"], color=kind.colour, alpha=0.15, lw=0)
-        axis.axhline(1, color="black", lw=0.8, ls=":")
-        axis.set(title=task_title(task), xscale="log", ylim=(min(-0.08, lowest - 0.05), 1.05))
-        axis.set_xticks(prices, [f"{price}" for price in prices])
-        axis.xaxis.set_minor_locator(NullLocator())
+        for i, price in enumerate(SHOWN):
+            rows = summary[(summary["task"] == task) & (summary["price"] == price)].set_index("searcher")
+            rows = rows.reindex([kind.key for kind in kinds])
+            colour, marker, filling = AFTER[price]
+            y = np.arange(len(kinds)) + 0.27 * (i - 1)
+            looks: dict[str, Any] = {"color": colour, "fmt": marker, "mfc": filling, "label": f"at price {price}"}
+            axis.errorbar(rows["ratio"], y, xerr=errors(rows, "ratio"), ms=4, elinewidth=1.2, **looks)
+        axis.axvline(1, color="black", lw=0.8, ls=":")
+        axis.set(title=task_title(task))
     for axis in axes.flat[len(tasks) :]:
         axis.set_axis_off()
-    for axis in axes[:, 0]:
-        axis.set_ylabel("named / oracle")
     for axis in axes[-1]:
-        axis.set_xlabel("price (heads measured)")
+        axis.set_xlabel("named / oracle")
+    reach(axes[0][0], *SPAN)
+    axes[0][0].set_xticks((-0.5, 0, 0.5, 1))
+    axes[0][0].set_yticks(range(len(kinds)), [kind.title for kind in kinds])
+    axes[0][0].invert_yaxis()
+    for axis in axes[:, 0]:
+        axis.tick_params(axis="y", labelsize=8)
     handles, labels = axes[0][0].get_legend_handles_labels()
-    legend_above(figure, handles, labels, across=3)
+    legend_above(figure, handles, labels, across=len(SHOWN))
     return figure
 
 
@@ -104,9 +108,8 @@ def where_chart(where: pd.DataFrame) -> Figure:
         of_trait = where[where["trait"] == trait]
         for i, kind in enumerate(kinds):
             rows = of_trait[of_trait["searcher"] == kind.key].set_index("part").reindex(parts)
-            errors = np.stack([rows["ratio"] - rows["low"], rows["high"] - rows["ratio"]]).clip(min=0)
             x = np.arange(len(parts)) + 0.8 * ((i + 0.5) / len(kinds) - 0.5)
-            axis.errorbar(x, rows["ratio"], yerr=errors, ms=4, lw=0, elinewidth=1, **_looks(kind))
+            axis.errorbar(x, rows["ratio"], yerr=errors(rows, "ratio"), ms=4, lw=0, elinewidth=1, **_looks(kind))
         counts = dict(zip(of_trait["part"], of_trait["episodes"], strict=True))
         labels = [f"{fill(part, 12)}\n({counts.get(part, 0)})" for part in parts]
         axis.set_xticks(range(len(parts)), labels, fontsize=8)
@@ -135,31 +138,40 @@ def where_table(where: pd.DataFrame) -> pd.DataFrame:
 @described
 def transfer_chart(transfer: pd.DataFrame, trained_k: int = HEADLINE_K) -> Figure:
     """What the policy finds on each behaviour that it was never trained on, seeing its rewards (filled) and blind (open), as a fraction of the oracle
-    after so many heads; behaviours in the order of what it finds in most. Beside it the list by mean reward and random search.
+    after so many heads, with 95% intervals over seeds, of which the list has one; behaviours in the order of what it finds in most, and above them their mean, with intervals
+    over behaviours and seeds. Beside it the list by mean reward and random search.
 
     transfer: of :func:`circuitlib.studies.transfer.measure_transfer`.
     """
     policy, blind = (SEARCHERS[f"policy k={trained_k}{shown}"] for shown in ("", ", blind"))
     looks = {
-        "random": _looks(SEARCHERS["random"]),
-        "list, mean": _looks(SEARCHERS["static prior"]),
-        blind.key: _looks(policy) | {"label": blind.title, "mfc": "white"},
-        policy.key: _looks(policy),
+        "random": (0.0, _looks(SEARCHERS["random"])),
+        "list, mean": (0.0, _looks(SEARCHERS["static prior"])),
+        blind.key: (-0.2, _looks(policy) | {"label": blind.title, "mfc": "white"}),
+        policy.key: (0.2, _looks(policy)),
     }
     order = shares(transfer, policy.key, max(COUNTS)).mean(0).argsort()
-    names, y = transfer["task"].unique()[order], np.arange(len(order))
-    figure, axes = plt.subplots(1, len(COUNTS), figsize=(PAGE, 0.2 * len(y) + 1.5), sharey=True, squeeze=False)
+    y = np.append(np.arange(len(order)), len(order) + 0.5)
+    size = (PAGE, 0.21 * len(y) + 1.5)
+    figure, axes = plt.subplots(1, len(COUNTS), figsize=size, sharex=True, sharey=True, squeeze=False)
     for axis, price in zip(axes[0], COUNTS, strict=True):
-        found = {searcher: shares(transfer, searcher, price).mean(0)[order] for searcher in looks}
-        axis.hlines(y, found[blind.key], found[policy.key], color=policy.colour, lw=1)
-        for searcher, look in looks.items():
-            axis.plot(found[searcher], y, ls="", ms=4.5, **look)
+        for searcher, (aside, look) in looks.items():
+            found = shares(transfer, searcher, price)[:, order]
+            rows = pd.DataFrame([*map(_over_seeds, found.T), over_behaviours(found)], columns=["found", "low", "high"])
+            axis.errorbar(rows["found"], y + aside, xerr=errors(rows, "found"), ls="", ms=4, elinewidth=1, **look)
+        axis.axhline(len(order) - 0.25, color="0.8", lw=0.8)
         axis.axvline(1, color="black", lw=0.8, ls=":")
-        axis.set(xlabel=f"found / oracle, after {price} heads", ylim=(-0.7, len(y) - 0.3))
-    axes[0][0].set_yticks(y, names, fontsize=8)
+        axis.set(xlabel=f"found / oracle, after {price} heads", ylim=(-0.7, y[-1] + 0.7))
+    axes[0][0].set_yticks(y, [*transfer["task"].unique()[order], "mean"], fontsize=8)
     handles, labels = axes[0][0].get_legend_handles_labels()
     legend_above(figure, handles, labels, across=2)
     return figure
+
+
+def _over_seeds(found: Float[np.ndarray, " seeds"]) -> Interval:
+    """What seeds find on one behaviour; a single one has no interval."""
+    one = len(found) == 1
+    return Interval(found[0], np.nan, np.nan) if one else fraction(found[None], np.ones(len(found)), None)
 
 
 def transfer_table(transfer: pd.DataFrame, policies: Sequence[str] = ("policy k=5", "policy k=1")) -> pd.DataFrame:

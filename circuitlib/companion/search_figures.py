@@ -9,8 +9,8 @@ from jaxtyping import Float
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from circuitlib.companion.figures import found_by_heads, heat_map, legend_above
-from circuitlib.companion.legend import HIDDEN, kind_of, task_title
+from circuitlib.companion.figures import errors, found_by_heads, heat_map, legend_above, reach
+from circuitlib.companion.legend import AFTER, HIDDEN, kind_of, task_title
 from circuitlib.companion.line_ends import name_ends
 from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.companion.show import PAGE, described
@@ -29,27 +29,30 @@ LINES = (
 )
 """The searchers that :func:`replay_curves` draws, each with what it is shown."""
 
-SHADES = {10: ("#9ECAE1", "^"), 20: ("#4292C6", "s"), 50: ("#08306B", "o")}
-"""Colours, from light to dark, and markers of effects after so many heads measured."""
+COUNTS = (10, 20, 50)
+"""Heads measured after which effects are shown."""
+
+GAINS = (-3.5, 4.5)
+"""What effects reach on all subjects, in points."""
 
 
 @described
 def replay_curves(replay: pd.DataFrame, trained_k: int = HEADLINE_K) -> Figure:
-    """Best reward as a fraction of the oracle after each head measured, told nothing, one panel a task: of a policy that sees its rewards, with
-    a band of 95% intervals, of the same one blind (zeros in their place) and lied to (their signs turned), and of what needs no policy: lists
-    of the heads that are best on the training tasks, in turns in either order where there are two, layers in order, and random search."""
+    """Best reward as a fraction of the oracle after each head measured, told nothing, one panel a task: of a policy that sees its rewards, of the
+    same one blind (zeros in their place) and lied to (their signs turned), and of what needs no policy: lists of the heads that are best on the training
+    tasks, in turns in either order where there are two, layers in order, and random search; with bands of 95% intervals, but for the blind and lied to."""
     tasks = replay["task"].unique()
     figure, axes = plt.subplots(1, len(tasks), figsize=(PAGE, 3.2), sharey=True, squeeze=False)
     for axis, task in zip(axes[0], tasks, strict=True):
         of_task = replay.query("task == @task and told == 'none' and trained_k in (0, @trained_k)")
         by = of_task.groupby(["searcher", "shown"])
         drawn = [
-            (by.get_group((searcher, shown)), kind_of(searcher, shown=shown), 0.15 * (shown == "seeing"))
+            (by.get_group((searcher, shown)), kind_of(searcher, shown=shown), 0.15 * (shown not in HIDDEN))
             for searcher, shown in LINES
             if (searcher, shown) in by.groups
         ]
         found_by_heads(axis, [(rows, kind.short, kind.colour, kind.dashes, alpha) for rows, kind, alpha in drawn])
-        axis.set(title=f"{task_title(task)}\n(told nothing)", ylim=(min(0, replay["ratio"].min() - 0.05), 1.05))
+        axis.set(title=f"{task_title(task)}\n(told nothing)", ylim=(min(0, replay["low"].min() - 0.02), 1.05))
     axes[0][0].set_ylabel("best reward / oracle")
     name_ends(figure)
     return figure
@@ -62,7 +65,7 @@ def effects(rows: pd.DataFrame, shown: str = "blind") -> Figure:
 
     rows: columns task, told, trained_k, shown, measured, effect, effect_low, effect_high.
     """
-    rows = rows[(rows["shown"] == shown) & (rows["searcher"] == "policy") & rows["measured"].isin(SHADES)]
+    rows = rows[(rows["shown"] == shown) & (rows["searcher"] == "policy") & rows["measured"].isin(COUNTS)]
     ks = sorted(rows["trained_k"].unique())
     labels = [
         f"{task_title(task)}, told {'nothing' if told == 'none' else task_title(told)}"
@@ -76,7 +79,8 @@ def effects(rows: pd.DataFrame, shown: str = "blind") -> Figure:
     for axis, k in zip(axes[0], ks, strict=True):
         axis.axvspan(-100 * POINT, 100 * POINT, color="0.9", lw=0)
         axis.axvline(0, color="black", lw=0.8, ls=":")
-        for i, (count, (colour, marker)) in enumerate(SHADES.items()):
+        for i, count in enumerate(COUNTS):
+            colour, marker, filling = AFTER[count]
             some = rows[(rows["trained_k"] == k) & (rows["measured"] == count)]
             x = 100 * some[["effect", "effect_low", "effect_high"]].to_numpy()
             y = some["label"].map(places) + 0.22 * (1 - i)
@@ -89,12 +93,14 @@ def effects(rows: pd.DataFrame, shown: str = "blind") -> Figure:
                 lw=1.2,
                 capsize=2,
                 color=colour,
+                mfc=filling,
                 label=str(count),
             )
         axis.set(
             title=f"trained with k={k}",
             xlabel=f"gain of seeing over {HIDDEN[shown]}\n(points of the oracle; grey: within one)",
         )
+    reach(axes[0][0], *GAINS)
     axes[0][0].set_yticks(list(places.values()), list(places))
     handles, labels = axes[0][-1].get_legend_handles_labels()
     legend_above(figure, handles, [f"after {label} heads measured" for label in labels], across=len(labels))
@@ -104,7 +110,7 @@ def effects(rows: pd.DataFrame, shown: str = "blind") -> Figure:
 def gain_table(rows: pd.DataFrame, shown: str = "blind", searcher: str = "policy") -> pd.DataFrame:
     """What :func:`effects` draws, in points of the oracle with the interval and its word, a column for each number of heads
     measured."""
-    chosen = rows[(rows["shown"] == shown) & (rows["searcher"] == searcher) & rows["measured"].isin(SHADES)]
+    chosen = rows[(rows["shown"] == shown) & (rows["searcher"] == searcher) & rows["measured"].isin(COUNTS)]
     by = ["task", "told", "trained_k"]
     return _gains(chosen).pivot_table("cell", by, "measured", aggfunc="first", sort=False).sort_index(axis=1)
 
@@ -156,7 +162,7 @@ def first_picks(probabilities: Float[np.ndarray, "seeds heads"], heads_per_layer
     for axis, values, title in zip(axes[0], probabilities, titles, strict=True):
         heat_map(axis, values.reshape(layers, heads_per_layer), cmap="Blues", norm=norm)
         axis.set(title=title, xlabel="head")
-        axis.tick_params(axis="y", rotation=0)
+        axis.tick_params(axis="y", rotation=0, left=axis is axes[0][0])
     axes[0][0].set_ylabel("layer")
     figure.colorbar(
         axes[0][-1].collections[0], ax=axes[0].tolist(), label="probability (square-root scale)", shrink=0.8
@@ -183,9 +189,8 @@ def planted_curves(planted: pd.DataFrame, learned: float, blinded: float) -> Fig
         for shown, marker in {"seeing": "o", "blind": "s", "flipped": "v"}.items():
             kind = kind_of("policy", shown=shown)
             line = rows[rows["shown"] == shown].sort_values(column)
-            errors = np.stack([line["ratio"] - line["low"], line["high"] - line["ratio"]]).clip(min=0)
             look = {"color": kind.colour, "ls": kind.dashes, "marker": marker, "label": kind.short}
-            axis.errorbar(line[column], line["ratio"], yerr=errors, ms=4, capsize=2, **look)
+            axis.errorbar(line[column], line["ratio"], yerr=errors(line, "ratio"), ms=4, capsize=2, **look)
         for bar in (learned, blinded):
             axis.axhline(bar, color="black", lw=0.8, ls="--")
             axis.annotate(
