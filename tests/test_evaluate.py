@@ -1,16 +1,21 @@
 """The evaluation's tables against brute force."""
 
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from jaxtyping import TypeCheckError
+from jaxtyping import Float, TypeCheckError
+from torch import Tensor
 
-from circuitlib.ablation.tables import DamageTable
-from circuitlib.search.episodes import signal_of
+from circuitlib.ablation.tables import CONTROL, DamageTable
+from circuitlib.companion.frames import say_nothing
+from circuitlib.companion.run import Run
+from circuitlib.companion.settings import PUBLISHED
+from circuitlib.search.episodes import BATCH, signal_of
 from circuitlib.search.meter import Meter
 from circuitlib.search.network import ActorCritic
 from circuitlib.search.policy import PolicySearcher
@@ -140,3 +145,28 @@ def test_episodes_are_the_same_for_everyone(make_table: Callable[..., DamageTabl
     rows = {tuple(row) for row in task.damage.tolist()}
     assert {tuple(row) for row in free.tolist()} < rows
     assert len({tuple(row) for row in free.tolist()}) == 32
+
+
+def test_a_smaller_pool_of_spans_hardly_narrows_intervals() -> None:
+    """An interval's factor is of the pool of prompts. What rewards' means would vary by over pools of prompts and of spans, beside what that factor makes of what
+    episodes vary by: of the five best heads of each task, and of their differences."""
+    for settings in PUBLISHED.values():
+        run = Run(settings)
+        general = run.table(CONTROL, "evaluation").damage.double()
+        for task in set(run.tasks) - set(say_nothing(run)):
+            damage = run.table(task, "evaluation").damage.double()
+            best = (damage - general.mean(0)).mean(0).topk(5).indices.tolist()
+            widths = [_width(damage[:, head], general[:, head]) for head in best]
+            apart = [
+                _width(*(of[:, one] - of[:, two] for of in (damage, general))) for one, two in combinations(best, 2)
+            ]
+            assert widths[0] < 1.012
+            assert max(*widths, *apart) < (1.28 if task == "greater_than" else 1.025)
+
+
+def _width(damage: Float[Tensor, " prompts"], general: Float[Tensor, " spans"]) -> float:
+    """How much wider an interval would be that knew how many spans there are."""
+    variances = [(of.var().item(), len(of)) for of in (damage, general)]
+    right = sum(variance / count for variance, count in variances)
+    episodes = sum(variance / BATCH * (1 - BATCH / count) for variance, count in variances)
+    return (right / (episodes * BATCH / (len(damage) - BATCH))) ** 0.5

@@ -7,8 +7,10 @@ the seeds' means over seeds:
 * seeds: s^2 / seeds; none of a single seed, such as a policy of others, of whose training anew nothing is said;
 * episodes: s^2 / episodes where no two share a prompt. Episodes of one pool do, and however many are drawn, a pool of n prompts holds
   n / 32 that do not. For means over prompts drawn without replacement, the pool's own variance is s^2 x 32 / (n - 32), which adds
-  to that of the episodes. Spans of control text are not counted: their damages vary a hundred times less on the paper's three tasks, though
-  on greater-than, whose metric is a probability, nearly as much.
+  to that of the episodes. Spans of control text are drawn with the prompts, so that s^2 holds what they vary, but from a pool half as large, so that of
+  their share the factor counts little more than a third. That makes intervals too narrow by less than a fortieth for the five best heads of every task and for their
+  differences, but for greater-than, whose metric is a probability: there by a hundredth for SmolLM2's best head, and by up to a quarter for what differences among its lesser
+  ones are (``tests/test_evaluate.py`` measures it).
 
 The interval is of 95%, by Student's t with the degrees of freedom of the two parts together (Satterthwaite 1946, doi 10.2307/3002019): with five seeds a
 normal one would contain the truth in 84 of 100 reruns.
