@@ -104,10 +104,8 @@ def test_search_curves(layers: int, across: int) -> None:
         by = curves[curves["signal"].isin([signal, "none"])].sort_values("measured")
         for searcher, k, planned, name in (
             ("policy", 5, 1, "policy k=5"),
-            ("policy", 1, 1, "policy k=1"),
             ("static prior", 0, 0, "list" if signal == "none" else "own list"),
             ("random", 0, 0, "random"),
-            ("policy", 5, 5, "k=5, plans"),
         ):
             rows = by[(by["task"] == task) & (by["searcher"] == searcher)]
             rows = rows[(rows["trained_k"] == k) & (rows["planned_k"] == planned)]

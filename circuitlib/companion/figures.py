@@ -110,14 +110,14 @@ def found_by_heads(axis: Axes, lines: Iterable[tuple[pd.DataFrame, str, str, str
     axis.minorticks_off()
 
 
-CURVES = ("policy k=5", "policy k=1", "static prior", "random")
-"""The searchers of search curves."""
+CURVES = ("policy k=5", "static prior", "random")
+"""The searchers of search curves: the headline's policy, and what it must beat."""
 
 
 @described
 def search_curves(curves: pd.DataFrame, told: dict[str, str]) -> Figure:
-    """Best reward, as a fraction of the paired oracle, after each head measured, with 95% intervals, up to as many heads as the paper's
-    episodes have picks. Dotted: a policy that plans, and pays for the heads that it passes over.
+    """What the headline's policy finds, a list and random search: best reward, as a fraction of the paired oracle, after each head measured, with
+    95% intervals, up to as many heads as the paper's episodes have picks.
 
     curves: of :func:`circuitlib.studies.curves.measure_curves`. told: the signal of each task, one panel per task; searchers without
     signals have ``none``.
@@ -131,7 +131,6 @@ def search_curves(curves: pd.DataFrame, told: dict[str, str]) -> Figure:
             kind, own = SEARCHERS[key], key == "static prior" and signal != NOTHING
             of_searcher = some[some["label"] == kind_of(f"list of {signal}" if own else key).title]
             lines.append((of_searcher, f"own {kind.short}" if own else kind.short, kind.colour, kind.dashes, 0.15))
-        lines.append((some[some["label"] == PLANNING], "k=5, plans", SEARCHERS["policy k=5"].colour, ":", 0.0))
         found_by_heads(axis, [line for line in lines if len(line[0])])
         trained = "trained on" if signal == task else "never shown"
         axis.set(title=f"{task_title(task)}\n({trained})")
