@@ -86,6 +86,12 @@ STUDIES = (
         (SMOLLM2,),
         "runs/taught",
     ),
+    Study(
+        "another_prior",
+        "what would be named on the tasks with another prior: ten minutes",
+        (SMOLLM2,),
+        "runs/another-prior",
+    ),
 )
 
 

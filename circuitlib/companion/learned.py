@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from circuitlib.ablation.build import code_of
 from circuitlib.ablation.estimates import PRICES
@@ -58,11 +60,15 @@ def training_trials(run: Run) -> list[Trials]:
     ]
 
 
+def training_rewards(run: Run) -> Float[Tensor, "t h"]:
+    """Of every behaviour that is learned from the mean reward of each head."""
+    control, penalty = run.table(CONTROL, "train"), run.settings.penalty
+    return torch.stack([head_rewards(run.table(name, "train"), control, penalty) for name in BEHAVIOURS])
+
+
 def learn(run: Run) -> tuple[Learned, pd.DataFrame]:
     """The prior and the policies, trained on a run's behaviours; and the policies' history."""
-    control, penalty = run.table(CONTROL, "train"), run.settings.penalty
-    rewards = torch.stack([head_rewards(run.table(name, "train"), control, penalty) for name in BEHAVIOURS])
-    return learning.learn(training_trials(run), rewards, run.card.layers, BUDGET, SEEDS)
+    return learning.learn(training_trials(run), training_rewards(run), run.card.layers, BUDGET, SEEDS)
 
 
 def training_price(teacher: Run) -> int:

@@ -5,25 +5,22 @@ from itertools import product
 from typing import Any
 
 import pandas as pd
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from circuitlib.ablation.tables import CONTROL
-from circuitlib.companion.learned import BUDGET, TRIAL_SEED, TRIALS, is_real, training_trials
+from circuitlib.companion.learned import BUDGET, TRIAL_SEED, TRIALS, is_real, training_rewards, training_trials
 from circuitlib.companion.run import Run
 from circuitlib.search.belief import ESTIMATES, with_few
 from circuitlib.search.trials import Trials, draw_trials
-from circuitlib.studies.heads import head_rewards
 from circuitlib.tasks.behaviours import BEHAVIOURS
 
 Measure = Callable[[Sequence[Trials], Sequence[Trials], Float[Tensor, "t h"], int, int], pd.DataFrame]
 """Of episodes to be taught on, episodes to be played, mean rewards, layers and the price."""
 
 
-def judged_left_out(run: Run, name: str, measure: Measure, **inputs: Any) -> pd.DataFrame:
-    """A frame of what is taught on some behaviours and played on others, at the price that policies are trained for. A run of its own takes the committed tables of
-    behaviours.
+def taught_on(run: Run) -> dict[str, Any]:
+    """What a frame of what is taught on behaviours is made of, as its manifest says it. A run of its own takes the committed tables of behaviours.
 
     Raises ``ValueError`` for a subject without such tables.
     """
@@ -31,28 +28,28 @@ def judged_left_out(run: Run, name: str, measure: Measure, **inputs: Any) -> pd.
         raise ValueError(
             f"a belief is learned on the behaviours of the real model, of which {run.card.name} has no tables"
         )
-    names, throughs, settings = (*BEHAVIOURS, CONTROL), (None, *ESTIMATES.values()), run.settings
+    names, throughs = (*BEHAVIOURS, CONTROL), (None, *ESTIMATES.values())
     if run.output:
         for one, through in product(names, throughs):
             run.adopted_table(one, "train", through=through)
+    return {
+        "tables": {through or "measured": run.table_hashes(names, "train", through) for through in throughs},
+        "budget": BUDGET,
+        "trials": [TRIALS, TRIAL_SEED],
+        "episodes": run.settings.episodes,
+        "penalty": run.settings.penalty,
+    }
+
+
+def judged_left_out(run: Run, name: str, measure: Measure, **inputs: Any) -> pd.DataFrame:
+    """A frame of what is taught on some behaviours and played on others, at the price that policies are trained for; raises as :func:`taught_on` does."""
+    settings, of_behaviours = run.settings, taught_on(run)
 
     def compute() -> pd.DataFrame:
-        control = run.table(CONTROL, "train")
-        rewards = [head_rewards(run.table(one, "train"), control, settings.penalty) for one in BEHAVIOURS]
         played = [
             with_few(draw_trials(run.priced_tables(one, "train"), settings.episodes, settings.penalty, again=True))
             for one in BEHAVIOURS
         ]
-        return measure(training_trials(run), played, torch.stack(rewards), run.card.layers, BUDGET)
+        return measure(training_trials(run), played, training_rewards(run), run.card.layers, BUDGET)
 
-    return run.frame(
-        name,
-        compute,
-        measure.__module__,
-        tables={through or "measured": run.table_hashes(names, "train", through) for through in throughs},
-        budget=BUDGET,
-        trials=[TRIALS, TRIAL_SEED],
-        episodes=settings.episodes,
-        penalty=settings.penalty,
-        **inputs,
-    )
+    return run.frame(name, compute, measure.__module__, **of_behaviours, **inputs)
