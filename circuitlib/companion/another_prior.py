@@ -7,10 +7,11 @@ import pandas as pd
 from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion.learned import BUDGET, adopt_learned, learned, learned_hash, training_rewards, training_trials
 from circuitlib.companion.left_out import taught_on
+from circuitlib.companion.rival_figures import searcher_title
 from circuitlib.companion.run import Run
 from circuitlib.search.belief import ESTIMATES, with_few
 from circuitlib.search.trials import draw_trials
-from circuitlib.studies.another_prior import PRIORS, measure_another_prior, over_priors
+from circuitlib.studies.another_prior import GAIN, PRIORS, PUBLISHED, measure_another_prior, over_priors
 
 
 def another_prior(run: Run) -> pd.DataFrame:
@@ -49,3 +50,14 @@ def another_prior(run: Run) -> pd.DataFrame:
 def in_short(table: pd.DataFrame) -> pd.DataFrame:
     """By what was fitted, and who plays."""
     return over_priors(table).reset_index()
+
+
+def prior_table(table: pd.DataFrame) -> pd.DataFrame:
+    """A row per way of fitting: how many priors, and per searcher the mean of what is named, in percent of the oracle, with the lowest and the highest; in points what seeing gains."""
+    rows = over_priors(table)
+    ends = 100 * rows[["mean", "lowest", "highest"]]
+    cells = ends.apply(lambda row: "{:z.1f} ({:z.1f} to {:z.1f})".format(*row), axis=1).unstack("what")
+    titles = [f"{GAIN}, points" if what == GAIN else searcher_title(what) for what in rows.index.unique("what")]
+    counts = rows["priors"].groupby("fitted").first()
+    cells = cells[rows.index.unique("what")].set_axis(titles, axis=1)
+    return cells.reindex([PUBLISHED, *PRIORS]).assign(priors=counts).rename_axis(index="prior", columns=None)
