@@ -8,9 +8,11 @@ import torch
 from test_few import STEPS
 from test_priced import LAYERS, drawn
 
-from circuitlib.companion.another_prior import another_prior
+from circuitlib.companion.another_prior import another_prior, prior_table
 from circuitlib.companion.run import Run
+from circuitlib.companion.settings import PUBLISHED as PUBLISHED_RUNS
 from circuitlib.companion.settings import Settings
+from circuitlib.manifest import load_frame
 from circuitlib.search.belief import Believer, Prior, fit_prior, paid_elsewhere
 from circuitlib.search.headwise import Headwise
 from circuitlib.search.lookahead import LookAhead
@@ -30,6 +32,7 @@ from circuitlib.studies.another_prior import (
     refitted,
 )
 from circuitlib.studies.priced import Player, priced
+from circuitlib.subjects.checkpoints import SMOLLM2
 
 TRAINING = [drawn(seed, task=f"behaviour {seed}", error=1.0) for seed in range(4)]
 REWARDS = torch.stack([some.rewards.mean(0) for some in TRAINING])
@@ -97,6 +100,23 @@ def test_priors_are_summed_up_over_tasks() -> None:
     assert found.loc[("x", AHEAD)].tolist() == pytest.approx([2, 0.8, 0.7, 0.9])
     assert found.loc[("x", GAIN)].tolist() == pytest.approx([2, 0.1, 0.1, 0.1])
     assert found.loc[("y", BLIND)].tolist() == pytest.approx([1, 0.5, 0.5, 0.5])
+
+
+def test_the_published_prior_names_what_the_contest_says() -> None:
+    run = Run(PUBLISHED_RUNS[SMOLLM2])
+    rivals = load_frame(run.frame_path("rivals")).query("price == 8")
+    table: Any = (
+        load_frame(run.frame_path("another_prior")).set_index(["fitted", "searcher", "task"])["named"].sort_index()
+    )
+    for searcher in (AHEAD, SEEING, BLIND):
+        for task, rows in rivals[rivals["searcher"] == searcher].groupby("task"):
+            named = rows["named"].mean() / rows["oracle"].mean()
+            assert table.loc[PUBLISHED, searcher, task] == pytest.approx(named, rel=1e-4)
+    shown = prior_table(load_frame(run.frame_path("another_prior")))
+    drawn_again: Any = load_frame(run.frame_path("another_prior")).query("fitted == @DRAWN and searcher == @AHEAD")
+    named = drawn_again.pivot(index="draw", columns="task", values="named").mean(axis=1)
+    ends = [100 * end for end in (named.mean(), named.min(), named.max())]
+    assert shown.loc[DRAWN, "learned belief, look ahead"] == "{:.1f} ({:.1f} to {:.1f})".format(*ends)
 
 
 def test_only_the_real_model_has_behaviours() -> None:

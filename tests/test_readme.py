@@ -35,6 +35,8 @@ from circuitlib.companion.verdicts import CEILING, beats, gains
 from circuitlib.manifest import load_frame
 from circuitlib.paths import RESULTS, ROOT, SUBJECTS
 from circuitlib.search.belief import FEW, GRADIENT_ALONE
+from circuitlib.studies.another_prior import AHEAD, DRAWN, GAIN, SEEING, over_priors
+from circuitlib.studies.another_prior import PUBLISHED as PUBLISHED_PRIOR
 from circuitlib.studies.evaluate import ahead, summarise
 from circuitlib.studies.intervals import Interval
 from circuitlib.studies.priced import mean_of, summarise_priced
@@ -773,6 +775,21 @@ def test_rivals(readme: str) -> None:
         assert gain.endswith("undecided"), price
     largest, *_ = sorted((float(cell.split(" ")[0]) for cell in tasks), reverse=True)
     assert largest / len(tasks) > 0.4 * float(mean.split(" ")[0]), "a good part of that is one task"
+    priors: Any = over_priors(load_frame(run.frame_path("another_prior")))
+    again = priors.loc[DRAWN, SEEING]
+    assert (
+        f"With a prior fitted to behaviours drawn again it names {100 * again['lowest']:.0f} to {100 * again['highest']:.0f} in {again['priors']:.0f} draws, with the published one about as much as with the best of these"
+        in readme
+    )
+    others = priors.drop(index=PUBLISHED_PRIOR, level="fitted")
+    for searcher in (SEEING, AHEAD):
+        most = others.xs(searcher, level="what")["highest"].max()
+        assert abs(most - priors.loc[(PUBLISHED_PRIOR, searcher), "mean"]) < 0.002, "about as much as with the best"
+    gained = others.xs(GAIN, level="what")
+    assert (
+        f"with {gained['priors'].sum()} other priors by {100 * gained['lowest'].min():.0f} to {100 * gained['highest'].max():.0f} points"
+        in readme
+    )
     hand = more_than(by_hand(BUDGET))[-1]
     assert (
         f"It names {hand.removesuffix(' undecided')} points more than the best rule made by hand, undecided." in readme

@@ -11,7 +11,16 @@ from circuitlib.companion.rival_figures import searcher_title
 from circuitlib.companion.run import Run
 from circuitlib.search.belief import ESTIMATES, with_few
 from circuitlib.search.trials import draw_trials
-from circuitlib.studies.another_prior import GAIN, PRIORS, PUBLISHED, measure_another_prior, over_priors
+from circuitlib.studies.another_prior import (
+    AHEAD,
+    BLIND,
+    GAIN,
+    PRIORS,
+    PUBLISHED,
+    SEEING,
+    measure_another_prior,
+    over_priors,
+)
 
 
 def another_prior(run: Run) -> pd.DataFrame:
@@ -53,11 +62,15 @@ def in_short(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def prior_table(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per way of fitting: how many priors, and per searcher the mean of what is named, in percent of the oracle, with the lowest and the highest; in points what seeing gains."""
+    """A row per way of fitting: how many priors, and per searcher the mean of what is named, in percent of the oracle, with the lowest and the highest where there are several; in
+    points what seeing gains."""
     rows = over_priors(table)
-    ends = 100 * rows[["mean", "lowest", "highest"]]
-    cells = ends.apply(lambda row: "{:z.1f} ({:z.1f} to {:z.1f})".format(*row), axis=1).unstack("what")
-    titles = [f"{GAIN}, points" if what == GAIN else searcher_title(what) for what in rows.index.unique("what")]
-    counts = rows["priors"].groupby("fitted").first()
-    cells = cells[rows.index.unique("what")].set_axis(titles, axis=1)
-    return cells.reindex([PUBLISHED, *PRIORS]).assign(priors=counts).rename_axis(index="prior", columns=None)
+    several = (100 * rows[["mean", "lowest", "highest"]]).apply(
+        lambda row: "{:z.1f} ({:z.1f} to {:z.1f})".format(*row), axis=1
+    )
+    cells = several.where(rows["priors"] > 1, (100 * rows["mean"]).map("{:z.1f}".format)).unstack("what")
+    titles = {what: searcher_title(what) for what in (AHEAD, SEEING, BLIND)} | {GAIN: f"{GAIN}, points"}
+    shown = (
+        cells.loc[[PUBLISHED, *PRIORS], list(titles)].rename(columns=titles).rename_axis(index="prior", columns=None)
+    )
+    return shown.assign(priors=rows["priors"].groupby("fitted").first())
