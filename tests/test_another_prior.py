@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -73,9 +74,15 @@ def test_every_prior_plays_the_same_episodes(monkeypatch: pytest.MonkeyPatch) ->
     table = measure_another_prior(TRAINING, REWARDS, played, learned, LAYERS, 2)
     assert len(table) == (1 + 1 + 2) * 2 * 3
     rows: Any = table.set_index(["fitted", "draw", "task", "searcher"])["named"]
-    begun = refitted(TRAINING, REWARDS, LAYERS, [0, 1, 2, 3], seed=1)
-    for how, prior in ((PUBLISHED, learned.prior), (BEGUN, begun)):
-        believer = Believer(prior, LAYERS, paid_elsewhere(REWARDS))
+    chosen = np.random.default_rng(0).integers(4, size=4).tolist()
+    fits = {
+        PUBLISHED: (learned.prior, [0, 1, 2, 3]),
+        BEGUN: (refitted(TRAINING, REWARDS, LAYERS, [0, 1, 2, 3], seed=1), [0, 1, 2, 3]),
+        DRAWN: (refitted(TRAINING, REWARDS, LAYERS, chosen, seed=0), sorted({*chosen})),
+    }
+    assert len({*chosen}) < 4, "one of them twice"
+    for how, (prior, known) in fits.items():
+        believer = Believer(prior, LAYERS, paid_elsewhere(REWARDS[known]))
         for trials in played:
             ahead = priced(trials, [Player("one", LookAhead(believer))], (2,))
             assert rows[how, 0, trials.task, AHEAD] == pytest.approx(ahead["named"].mean() / ahead["oracle"].mean())

@@ -153,15 +153,19 @@ def test_a_smaller_pool_of_spans_hardly_narrows_intervals() -> None:
     for settings in PUBLISHED.values():
         run = Run(settings)
         general = run.table(CONTROL, "evaluation").damage.double()
-        for task in set(run.tasks) - set(say_nothing(run)):
+        for task in run.tasks:
             damage = run.table(task, "evaluation").damage.double()
             best = (damage - general.mean(0)).mean(0).topk(5).indices.tolist()
             widths = [_width(damage[:, head], general[:, head]) for head in best]
             apart = [
                 _width(*(of[:, one] - of[:, two] for of in (damage, general))) for one, two in combinations(best, 2)
             ]
-            assert widths[0] < 1.012
-            assert max(*widths, *apart) < (1.28 if task == "greater_than" else 1.025)
+            if task in say_nothing(run):
+                assert 1.15 < widths[0] < 1.2
+                assert 1.35 < max(*widths, *apart) < 1.45
+            else:
+                assert widths[0] < 1.012
+                assert max(*widths, *apart) < (1.28 if task == "greater_than" else 1.025)
 
 
 def _width(damage: Float[Tensor, " prompts"], general: Float[Tensor, " spans"]) -> float:

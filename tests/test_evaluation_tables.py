@@ -54,12 +54,15 @@ def test_what_is_found(published: Published) -> None:
     (own,) = [name for name in told.index if name.startswith("list")]
     share = published.share("ioi", 1, searcher="static prior", signal="ioi")
     assert told.loc[own, 1].split(" ")[0] == f"{share:z.0f}"
-    assert set(tables.found_table(published.summary, "ioi", "none").index) != set(told.index)
+    lied: Any = tables.found_table(published.summary, "docstring", "ioi")
+    share = published.share("docstring", 10, searcher="policy", trained_k=5, planned_k=1, signal="ioi")
+    assert lied.loc["policy, trained with k=5", 10].split(" ")[0] == f"{share:z.0f}", "what is told another task"
 
 
 def test_signals(published: Published) -> None:
     table: Any = tables.signals_table(published.summary, "docstring")
-    assert "random" not in table.index.get_level_values("searcher")
+    asked = published.evaluation.query("task == 'docstring' and searcher != 'random' and planned_k <= 1")
+    assert {*table.index} == {*zip(asked["searcher"], asked["trained_k"], asked["signal"], strict=True)}
     for index, row in table.iterrows():
         searcher, k, signal = cast("tuple[str, int, str]", index)
         of = {"searcher": searcher, "trained_k": k, "signal": signal, "planned_k": int(searcher == "policy")}
@@ -67,7 +70,7 @@ def test_signals(published: Published) -> None:
 
 
 def test_planning_is_counted_both_ways(published: Published) -> None:
-    table: Any = tables.planning_table(published.summary, "docstring", PICKS)
+    table: Any = tables.planning_table(published.summary, "docstring")
     assert {*table.index} >= {(1, 1), (5, 1), (5, 5)}
     for index, row in table.iterrows():
         k, planned = cast("tuple[int, int]", index)
@@ -85,7 +88,10 @@ def test_heads_until_ninety_percent(published: Published) -> None:
     of = {"searcher": "policy", "trained_k": 5, "planned_k": 1, "signal": "none"}
     plays = published.plays("docstring", PICKS, **of)
     share = np.mean(plays["best"] >= 0.9 * plays["oracle"])
-    assert table.loc["policy, trained with k=5", "docstring"].endswith(f"({share:.0%})")
+    reached = plays["reached_90"].where(plays["best"] >= 0.9 * plays["oracle"], np.inf)
+    median = np.median(reached)
+    words = f"{median:.0f}" if np.isfinite(median) else "not in half"
+    assert table.loc["policy, trained with k=5", "docstring"] == f"{words} ({share:.0%})"
 
 
 def test_new_tasks(published: Published) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from circuitlib.companion import ledger_tables as tables
+from circuitlib.companion.claims import undecided
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED
 from circuitlib.companion.verdicts import agreement
@@ -60,6 +61,10 @@ def test_prompts_and_the_larger_pool(run: Run) -> None:
         ours, after = ledger.loc[claim], larger.loc[claim]
         assert row["before"] == f"{ours['ours']:z.2f} ({ours['low']:z.2f} to {ours['high']:z.2f})"
         assert row["larger pool"] == f"{after['ours']:z.2f} ({after['low']:z.2f} to {after['high']:z.2f})"
+    plan: Any = undecided(run).set_index("claim")
+    assert needed["with boundlessly many seeds"].equals(plan["prompts_alone"].rename("with boundlessly many seeds"))
+    assert once["prompts needed"].equals(needed.loc[once.index, "prompts needed"])
+    assert needed[["ours", "low", "high"]].equals(ledger.loc[needed.index, ["ours", "low", "high"]])
     more = needed["prompts needed"].dropna()
     assert (more > run.settings.evaluation_prompts).all()
 
@@ -77,6 +82,7 @@ def test_what_would_change(run: Run) -> None:
         unknown = policy["low"] != policy["low"]
         assert row["headline"] == ("" if unknown else agreement(policy["low"] - paper, policy["high"] - paper))
         assert (row["list ahead"] == "") == unknown
+    assert "headline" not in tables.changes_table(run, "ioi"), "the paper's headline is of docstring"
 
 
 def test_the_papers_numbers() -> None:
@@ -84,7 +90,7 @@ def test_the_papers_numbers() -> None:
     table: Any = tables.published_table().set_index(["searcher", "told"])
     oracle = paper["oracle_15_episodes"]["mean_best"]
     for (searcher, told), value in {
-        ("policy, trained with k=1", "ioi"): paper["k1"]["told_ioi"],
+        ("policy, trained with k=1", "IOI"): paper["k1"]["told_ioi"],
         ("policy, trained with k=5", "nothing"): paper["k5"]["unknown"],
         ("random", ""): paper["random"]["mean_best"],
     }.items():

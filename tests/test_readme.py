@@ -103,9 +103,6 @@ class Found:
         heads = load_frame(self.run.frame_path("heads"))
         return bool(heads.loc[heads["task"] == task, "share"].max() >= LEAST_DAMAGE)
 
-    def random(self, task: str, measured: int) -> str:
-        return f"{100 * self.row(task, 'random', measured)['ratio']:.0f}"
-
     def seen(self, searcher: str, shown: str, measured: int) -> str:
         """On docstring, told nothing, each episode played several times, as the lead figure has it."""
         rows = load_frame(self.run.frame_path("seeing")).query(
@@ -215,10 +212,12 @@ def test_findings(readme: str, found: dict[str, Found]) -> None:
             assert float(one.prior(task, 5, signal=task)) == 100
         assert beats(*one.ahead("docstring", 10, "policy", PLANNED)[1:]) == "holds"
     tried = [(one, task) for one in found.values() for task in one.run.further_tasks if one.stands_out(task)]
-    words = [beats(*one.ahead(task, 50, "random")[1:]) for one, task in tried]
+    beside = [one.ahead(task, 50, "random") for one, task in tried]
+    words = [beats(*interval[1:]) for interval in beside]
+    assert [interval.value > 0 for interval in beside] == [word == "holds" for word in words], "in which it finds less"
     more, undecided, of = (in_words(count) for count in (words.count("holds"), words.count("undecided"), len(words)))
     assert (
-        f"finds more than random search in {more} of {of} (a task on a model), and in {undecided} the difference is undecided"
+        f"finds more than random search in {more} of {of} (a task on a model), and in {undecided}, in which it finds less, the difference is undecided"
         in readme
     )
     assert f"transfer is seen in {more} of {of} cases" in readme
@@ -238,11 +237,9 @@ def test_a_larger_pool_and_other_ablations(readme: str) -> None:
         inside = larger["ours"].between(before["low"], before["high"])
         within.append(int(inside.sum()))
         ledgers.append(larger)
-    turned = [
-        ledger.loc[f"{task}: in how many episodes one and the same head is the best"]
-        for ledger, task in zip(ledgers, ("IOI", "docstring"), strict=True)
-    ]
-    assert [row["verdict"] for row in turned] == ["inconsistent"] * 2
+    for ledger in ledgers:
+        shares = ledger.loc[ledger.index.str.endswith("one and the same head is the best"), "verdict"]
+        assert sorted(shares) == ["inconsistent", "undecided", "undecided"]
     assert "On four times as many prompts one of the shares turns inconsistent on each" in readme
     redundant = "IOI: a tenth of the pairs of its twelve best heads, or more, are redundant"
     ends = [
@@ -250,12 +247,27 @@ def test_a_larger_pool_and_other_ablations(readme: str) -> None:
         for one in (MINI, REAL)
     ]
     assert f"both intervals begin at none, and reach to {ends[0]:.0f} and {ends[1]:.0f}%" in readme
+    claim = "docstring, after {} heads: the headline's policy ahead of list by mean reward"
+    ahead_of_it, behind = (ledger.loc[claim.format(n)] for ledger, n in zip(ledgers, (10, 50), strict=True))
+    assert (ahead_of_it["verdict"], behind["verdict"]) == ("holds", "the other way round")
+    more, less = (
+        _points(Interval(*row[["ours", "low", "high"]]), sign) for row, sign in ((ahead_of_it, 1), (behind, -1))
+    )
+    assert (
+        f"the policy is ahead of that list on `gpt2-mini` after ten heads, by {more} points, and after fifty behind it on SmolLM2, by {less}"
+        in readme
+    )
     said = f"{within[0]} of {len(larger)} claims, all but what seeing gains, are found within their intervals on `gpt2-mini` and {within[1]} on SmolLM2"
     assert said in readme
     beside = side_by_side(run).set_index("claim")
     words: Any = beside[[f"verdict_{kind}" for kind in KINDS]]
     assert words.apply(lambda row: len({*row} - {"undecided"}), axis=1).max() == 1
-    assert "no verdict on `gpt2-mini` turns into its opposite" in readme
+    fifty = words.loc["docstring, after 50 heads: the headline's policy ahead of list by mean reward"]
+    assert fifty.tolist() == ["holds", "undecided", "undecided"]
+    assert (
+        "no verdict on `gpt2-mini` turns into its opposite; that its policy finds more than the list after fifty heads is then undecided"
+        in readme
+    )
 
 
 def test_circuits(readme: str) -> None:
@@ -287,6 +299,11 @@ def test_circuits(readme: str) -> None:
     highest = pd.concat([circuits(Run(PUBLISHED[REAL])), policy_circuits(Run(PUBLISHED[REAL]))])
     highest = highest[(highest["what"] == "kept") & (highest["task"] != "induction")]["high"].max()
     assert f"of IOI or docstring, as estimated; intervals reach {100 * highest:.0f}%" in readme
+    ends: Any = circuits(Run(PUBLISHED[REAL])).query(
+        "what == 'lost' and ablation == 'zero' and heads == 10 and task == 'docstring'"
+    )
+    ends = ends.set_index("ranking")
+    assert ends.loc["random", "high"] > ends.loc["damage", "low"], "intervals of the best and of random heads meet"
     assert f"In percent of a task's score, on {PUBLISHED[REAL].evaluation_prompts // 10} prompts" in readme
 
 
@@ -513,7 +530,7 @@ def said_of_seeing() -> list[str]:
         words = rows["word"].value_counts()
         (one,) = rows[rows["word"] == "gains"].to_dict("records")
         assert [one[name] for name in ("task", "told", "trained_k", "measured")] == ["ioi", "ioi", 5, 10]
-        gained.append(f"{100 * one['effect']:.1f}")
+        gained.append("{:.1f} ({:.1f} to {:.1f})".format(*(100 * one[f"effect{end}"] for end in ("", "_low", "_high"))))
         assert "loses" not in words.index
         counts.append((words["gains nothing"], words["at the ceiling"], words["undecided"]))
     last: Any = planted().query("scale == 3 and noise == 0 and measured == 50").set_index("shown")["ratio"]
@@ -524,6 +541,9 @@ def said_of_seeing() -> list[str]:
     nothing, ceiling, undecided = (
         f"{mini} on `gpt2-mini` and {real} on SmolLM2" for mini, real in zip(*counts, strict=True)
     )
+    for scale, most in ((0.3, 0.04), (30, 0.01)):  # hardly, and not at all
+        gain: Any = planted().query("scale == @scale and noise == 0 and measured == 50 and shown == 'blind'")
+        assert (gain["effect_low"].item() > 0, gain["effect"].item() < most) == (scale < 1, True)
     return [
         f"Of {conditions[0]} conditions on `gpt2-mini` (without greater-than, where no head stands out) and {conditions[1]} on SmolLM2, "
         f"nothing is gained in {nothing}; {ceiling} are at the ceiling, {undecided} are undecided, and one gains",
@@ -549,10 +569,18 @@ def said_of_readers() -> list[str]:
         policies = seen.query("told == 'none' and searcher == 'policy' and shown == 'blind'")
         ends = policies[["effect_low", "effect_high", "ratio"]].to_numpy()
         assert {gains(*row) for row in ends} == {"gains nothing"}
+        if subject == MINI:
+            (layers,) = seen.query("told == 'none' and searcher == 'layers in order'")["ratio"]
+            assert one["blind"] < 0.3, "the poor order that it begins with"
+            after = rows.set_index(["task", "measured"]).loc[("docstring", 20)]
+            docstring = _points(Interval(*after[["effect", "effect_low", "effect_high"]]))
+        else:
+            assert rows.query("task == 'greater_than' and measured >= 10")["effect_low"].max() <= 0, "none after ten"
     return [
-        f"On {in_words(sum(read))} of {in_words(len(read))} other new tasks there is something to be read, and policies leave it unread",
-        f"gains {gained[MINI]} points by what it has seen on `gpt2-mini`'s agreement after ten heads, and {gained[REAL]} on SmolLM2's "
-        "greater-than after five, where the policies gain nothing; on docstring no gain is seen on either",
+        f"In {in_words(sum(read))} of {in_words(len(read))} other cases (a new task on a model) there is something to be read, and policies leave it unread",
+        f"gains {gained[MINI]} points by what it has seen on `gpt2-mini`'s agreement after ten heads (beside the poor order that it begins with; layers in order find {100 * layers:.0f}% there), "
+        f"and {gained[REAL]} on SmolLM2's greater-than after five, and none after ten, where the policies gain nothing",
+        f"no gain is certain on either, though on `gpt2-mini`, after twenty heads, it may be large, {docstring} points",
     ]
 
 
@@ -567,8 +595,12 @@ def said_of_behaviours() -> list[str]:
     value, low, high = (f"{100 * end:z.1f}" for end in gain)
     plain = {"the list by mean reward": "list, mean", "random search": "random"}
     others = ", ".join(f"{words} {100 * shares(transfer, name, 50).mean():.0f}%" for words, name in plain.items())
+    mine, listed, attribution = (
+        shares(transfer, name, 10) for name in ("policy k=5", "list, mean", "gradient, then verify")
+    )
     return [
         f"On {len(BEHAVIOURS)} short behaviours of SmolLM2",
+        f"After ten heads the list is ahead of it by {_points(over_behaviours(listed, mine))} points, and attribution finds {100 * attribution.mean():.0f}%",
         f"the headline's policy finds {100 * seen.mean():.0f}% in fifty heads ({others}), and seeing is worth {value} ({low} to {high}) points; on *roman* numerals, where it gains most, {100 * most.gain:.1f}, in "
         f"{most.seeds} of {most.of} trainings, on *capitalize* {100 * least.gain:.1f}, a gain in {least.seeds} of them",
     ]
@@ -576,11 +608,13 @@ def said_of_behaviours() -> list[str]:
 
 def test_training_with_best_of_five(readme: str, found: dict[str, Found]) -> None:
     mini, real = ([found[name].policy("docstring", 50, (k, 1)) for k in (5, 1)] for name in (MINI, REAL))
-    more, same = (found[name].ahead("docstring", 50, "policy", (1, 1)) for name in (MINI, REAL))
-    assert [beats(*one[1:]) for one in (more, same)] == ["holds", "undecided"]
+    more, same, less = (
+        found[name].ahead("docstring", count, "policy", (1, 1)) for name, count in ((MINI, 50), (REAL, 50), (REAL, 10))
+    )
+    assert [beats(*one[1:]) for one in (more, same, less)] == ["holds", "undecided", "the other way round"]
     for sentence in (
         f"finds {mini[0]}% on `gpt2-mini`, {_points(more)} points more than the one trained with k=1",
-        f"and {real[0]}% on SmolLM2, where that finds {real[1]}%",
+        f"and {real[0]}% on SmolLM2, where that finds {real[1]}%; there, in ten heads, it finds {_points(less, -1)} points less",
     ):
         assert sentence in readme
 
@@ -597,6 +631,8 @@ def test_the_policy_otherwise_than_in_the_table_of_rivals(readme: str) -> None:
         summary = summarise_priced(plays, run.settings.evaluation_prompts, "found")
         by = mean_table(summary, "price", say_nothing(run))[BUDGET]
         whole.append([f"{by[SEARCHERS[key].title]:.0f}%" for key in ("headwise", "policy k=5")])
+        drawn = table.loc["policy, trained with k=5"]
+        assert (table.loc["policy, trained with k=5, greedy", [5, 10]] > drawn[[5, 10]]).all(), "stronger greedy"
     assert (
         f"greedy with k=5, that finds {greedy[0][0]} in {in_words(5)} heads and {greedy[0][1]} in {in_words(10)} on `gpt2-mini`, {greedy[1][0]} and {greedy[1][1]} on SmolLM2"
         in readme
@@ -635,7 +671,7 @@ def said_of_ways() -> list[str]:
     ours, theirs, blind = (" and ".join(f"{100 * one[way]:.0f}%" for one in seen) for way in ways)
     return [
         f"seeing is worth {worth[0]} points on `gpt2-mini` and {worth[1]} on SmolLM2 after ten heads, on some of the tasks that they were *trained on*",
-        f"in fifty heads ({theirs}, ours {ours}), and a policy trained blind little less ({blind})",
+        f"MaskablePPO finds there {theirs} in fifty heads, a policy trained blind {blind}, ours {ours}",
     ]
 
 
@@ -678,10 +714,16 @@ def said_of_backup() -> list[str]:
         rewarding = [head in best_heads(one)[task] for task, head in zip(rows["task"], rows["head"], strict=True)]
         rows = rows[rewarding]
         counts.append((int((rows["low"] > 0).sum()), int((rows["high"] < 0).sum()), len(rows)))
+    one = Run(PUBLISHED[REAL])
+    of_ioi: Any = load_frame(one.frame_path("backup")).query("task == 'ioi'").set_index("head")
+    looks = load_frame(one.frame_path("detections")).query("task == 'ioi' and detector == 'name mover'")
+    backed: Any = of_ioi.loc[[head for head in looks.nlargest(5, "score")["head"] if of_ioi.loc[head, "low"] > 0]]
+    assert (backed["damage"] <= 0).all()
     (more, less, all_), (more_real, less_real, all_real) = counts
     assert (all_, more_real) == (all_real, 0)
     return [
-        f"of the {all_} heads that the rewards find, later heads write more after {more} on `gpt2-mini` and none on SmolLM2, and less after {less} and {less_real}"
+        f"of the {all_} heads that the rewards find, when one is lost, later heads write more after {more} on `gpt2-mini` and none on SmolLM2, and less after {less} and {less_real}",
+        f"losing {in_words(len(backed))} of the {in_words(5)} heads that look most at the indirect object costs nothing, while later heads write more",
     ]
 
 
@@ -719,10 +761,6 @@ RIVALS = {
 }
 
 
-LOOKING = "belief, look ahead"
-_NUMBERS = {8: "eight", 16: "sixteen"}
-
-
 def test_nothing_is_left_to_be_filled_in(readme: str) -> None:
     assert "TODO" not in readme
 
@@ -739,7 +777,7 @@ def test_rivals(readme: str) -> None:
     assert say_nothing(Run(PUBLISHED[REAL])) == []
     for searcher, words in RIVALS.items():
         played = [table.loc[searcher] if searcher in table.index else None for table in tables.values()]
-        cells = ["none" if row is None else f"{row['mean']:.0f} ({row['lowest']:.0f})" for row in played]
+        cells = ["not played" if row is None else f"{row['mean']:.0f} ({row['lowest']:.0f})" for row in played]
         assert f"| {words} | {' | '.join(cells)} |" in readme
     run = Run(PUBLISHED[REAL])
     real, pool = load_frame(run.frame_path("rivals")), run.settings.evaluation_prompts
@@ -755,17 +793,20 @@ def test_rivals(readme: str) -> None:
     def more_than(other: str, price: int = BUDGET) -> list[str]:
         return list(gains_over(real, "headwise", [other], price, pool)[other])
 
-    def by_hand(price: int) -> str:
-        named = rival_table(summary, price)["mean"]
+    def by_hand() -> str:
+        named = rival_table(summary, BUDGET)["mean"]
         return str(named[~named.index.str.startswith(("headwise", "belief", "policy"))].idxmax())
 
     of_policy = summary.query("searcher == 'headwise' and price == @BUDGET")[["ratio", "low", "high"]]
     value, low, high = (100 * x for x in mean_of([Interval(*row) for row in of_policy.to_numpy()]))
     assert low < 97 < high
-    assert f"On average over SmolLM2's tasks it names {value:.0f} ({low:.0f} to {high:.0f}), so that" in readme
+    assert (
+        f"On average over SmolLM2's tasks it names {value:.0f} ({low:.0f} to {high:.0f}), so that our goal, 97,"
+        in readme
+    )
     *tasks, mean = more_than("headwise, blind")
     assert f"it names {mean.removesuffix(' holds')} points less: it uses what it finds, at this price" in readme
-    assert all(word.endswith("undecided") for word in (*tasks, *more_than(LOOKING)))
+    assert all(word.endswith("undecided") for word in (*tasks, *more_than(AHEAD)))
     blind = {price: more_than("headwise, blind", price)[-1].split()[-1] for price in SMALL if price > 1}
     assert [price for price, word in blind.items() if word == "undecided"] == [2, 5, 10]
     assert {*blind.values()} == {"undecided", "holds"}
@@ -777,8 +818,11 @@ def test_rivals(readme: str) -> None:
     assert largest / len(tasks) > 0.4 * float(mean.split(" ")[0]), "a good part of that is one task"
     priors: Any = over_priors(load_frame(run.frame_path("another_prior")))
     again = priors.loc[DRAWN, SEEING]
+    each = load_frame(run.frame_path("another_prior")).query("fitted == @DRAWN and searcher == @SEEING")
+    worst = 100 * each.groupby("draw")["named"].min()
     assert (
-        f"With a prior fitted to behaviours drawn again it names {100 * again['lowest']:.0f} to {100 * again['highest']:.0f} in {again['priors']:.0f} draws, with the published one about as much as with the best of these"
+        f"with one fitted to the behaviours resampled the same policies name {100 * again['lowest']:.0f} to {100 * again['highest']:.0f} in {again['priors']:.0f} draws, "
+        f"at worst {worst.min():.0f} to {worst.max():.0f}, and with the published one as much as with the best of these"
         in readme
     )
     others = priors.drop(index=PUBLISHED_PRIOR, level="fitted")
@@ -787,12 +831,13 @@ def test_rivals(readme: str) -> None:
         assert abs(most - priors.loc[(PUBLISHED_PRIOR, searcher), "mean"]) < 0.002, "about as much as with the best"
     gained = others.xs(GAIN, level="what")
     assert (
-        f"with {gained['priors'].sum()} other priors by {100 * gained['lowest'].min():.0f} to {100 * gained['highest'].max():.0f} points"
+        f"with {gained['priors'].sum()} other priors on the same episodes, by {100 * gained['lowest'].min():.0f} to {100 * gained['highest'].max():.0f} points"
         in readme
     )
-    hand = more_than(by_hand(BUDGET))[-1]
+    hand = more_than(by_hand())[-1]
     assert (
-        f"It names {hand.removesuffix(' undecided')} points more than the best rule made by hand, undecided." in readme
+        f"The policy names {hand.removesuffix(' undecided')} points more than the best rule made by hand, undecided."
+        in readme
     )
     known = []
     for task in run.tasks:
@@ -804,13 +849,13 @@ def test_rivals(readme: str) -> None:
         in readme
     )
     assert f"on the {len(BEHAVIOURS)} behaviours" in readme
-    assert f"buys both estimates on {_NUMBERS[FEW]} of the 32 prompts" in readme
+    assert f"buys both estimates on {in_words(FEW)} of the 32 prompts" in readme
     found = tables[REAL]
     assert float(found["mean"]["headwise"]) > float(found["mean"]["policy k=5"]) + 20
-    for searcher in ("headwise", LOOKING):
+    for searcher in ("headwise", AHEAD):
         assert [task for task in run.tasks if float(found[task][searcher]) < 95] == ["greater_than"]
     for column in ("mean", "lowest"):
-        assert {*found[column].nlargest(2).index} == {LOOKING, "headwise"}, column
+        assert {*found[column].nlargest(2).index} == {AHEAD, "headwise"}, column
     assert float(found["mean"][f"belief, look ahead, {ALONE}"]) > 95
     assert (
         float(found["greater_than"][f"belief, look ahead, {ALONE}"])

@@ -10,11 +10,11 @@ from circuitlib.studies.evaluate import after_picks
 
 
 def found_table(summary: pd.DataFrame, task: str, told: str) -> pd.DataFrame:
-    """A row per searcher, a column per heads measured: what is found on a task, with its 95% interval, by policies and lists that are told
-    ``told`` and by what is told nothing."""
-    rows = searcher_labels(summary).query("task == @task and signal in ('none', @told)")
-    fractions = 100 * rows[["ratio", "low", "high"]]
-    cells = fractions.apply(lambda row: "{:z.0f} ({:z.0f}–{:z.0f})".format(*row), axis=1)
+    """A row per searcher, a column per heads measured: what is found on a task, with its 95% interval, by policies that are told ``told``, by a list that is, and by
+    what is told nothing."""
+    rows = searcher_labels(summary).query("task == @task")
+    rows = rows[(rows["signal"] == told) | ((rows["signal"] == NOTHING) & (rows["searcher"] != "policy"))]
+    cells = (100 * rows[["ratio", "low", "high"]]).apply(lambda row: "{:z.0f} ({:z.0f}–{:z.0f})".format(*row), axis=1)
     return rows.assign(cell=cells).pivot(index="label", columns="measured", values="cell").rename_axis(task)
 
 
@@ -25,17 +25,18 @@ def signals_table(summary: pd.DataFrame, task: str) -> pd.DataFrame:
     return 100 * rows.pivot_table(index=by, columns="measured", values="ratio", sort=False)
 
 
-def planning_table(summary: pd.DataFrame, task: str, picks: int) -> pd.DataFrame:
-    """A row per policy and plan, told nothing: how many heads it measures in all of its picks, what it has found then, and what it has found
+def planning_table(summary: pd.DataFrame, task: str) -> pd.DataFrame:
+    """A row per policy and plan, told nothing: how many heads it measures in all picks of an episode, what it has found then, and what it has found
     after as many heads as there are picks."""
-    rows = summary.query("task == @task and signal == 'none' and searcher == 'policy'")
+    rows = summary.query("task == @task and signal == @NOTHING and searcher == 'policy'")
     by = ["trained_k", "planned_k"]
-    in_all = (picks * rows["planned_k"]).clip(upper=rows.groupby(by)["measured"].transform("max"))
-    picked = rows[rows["measured"] == in_all].set_index(by)
+    early = after_picks(rows).set_index(by)
+    most = rows.groupby(by)["measured"].transform("max")
+    in_all = rows[rows["measured"] == (early["measured"].max() * rows["planned_k"]).clip(upper=most)].set_index(by)
     columns = {
-        "heads measured in all picks": picked["measured"],
-        "% of oracle, all picks": 100 * picked["ratio"],
-        "% of oracle, as many heads as picks": 100 * after_picks(rows).set_index(by)["ratio"],
+        "heads measured in all picks": in_all["measured"],
+        "% of oracle, all picks": 100 * in_all["ratio"],
+        "% of oracle, as many heads as picks": 100 * early["ratio"],
     }
     return pd.DataFrame(columns)
 
@@ -53,8 +54,9 @@ def ninety_table(summary: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
 def new_tasks_table(summary: pd.DataFrame, heads: pd.DataFrame, trained_on: Sequence[str]) -> pd.DataFrame:
     """A row per task that was never shown, a column per searcher, told nothing and without planning: what is found after as many heads as there
     are picks; and what share of the metric the task's best head is worth, in percent."""
-    rows = after_picks(summary.query("signal == 'none' and planned_k <= 1 and task not in @trained_on"))
+    rows = after_picks(summary.query("signal == @NOTHING and planned_k <= 1 and task not in @trained_on"))
     policies = "policy, k=" + rows["trained_k"].astype(str)
     labels = rows["searcher"].mask(rows["searcher"] == "policy", policies)
     table = 100 * rows.assign(label=labels).pivot(index="task", columns="label", values="ratio")
-    return table.assign(**{"best head's share of the metric": 100 * heads.groupby("task")["share"].max()})
+    best = 100 * heads.groupby("task")["share"].max()
+    return table.assign(**{"best head's share of the metric": best.reindex(table.index)})

@@ -77,7 +77,9 @@ def reach(axis: Axes, low: float, high: float) -> None:
     """Let an axis across, with those that share it, reach from ``low`` to ``high``, so that subjects are drawn alike, and further for what lies
     outside. Call last."""
     first, last = np.transpose([one.dataLim.intervalx for one in axis.get_shared_x_axes().get_siblings(axis)])
-    axis.set_xlim(min(low, 1.05 * first.min()), max(high, 1.05 * last.max()))
+    margin = 0.05 * (high - low)
+    first, last = first.min(), last.max()
+    axis.set_xlim(low if first >= low else first - margin, high if last <= high else last + margin)
 
 
 def searcher_labels(summary: pd.DataFrame) -> pd.DataFrame:

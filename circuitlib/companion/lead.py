@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from circuitlib.companion.authors import HEADLINE, HEADS, SUBJECT, replay
+from circuitlib.companion.claims import paper_intervals
 from circuitlib.companion.frames import evaluation, rivals
 from circuitlib.companion.legend import AFTER, subject_title
-from circuitlib.companion.paper import paper_fractions
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
 from circuitlib.companion.show import described
@@ -78,13 +78,10 @@ def lead(runs: Sequence[Run]) -> pd.DataFrame:
     run's. Columns: subject, heads (of the subject), task, row (a label of :data:`ROWS`, or ``paper``), measured (heads, or the price of so
     many), ratio (best reward over the paired oracle's) with its 95% interval (low, high). What was not measured has no row."""
     keys = ["subject", "heads", "task", "row", "measured"]
-    rows = [dict(zip([*keys, "ratio"], (SUBJECT, HEADS, "docstring", PAPER, BUDGET, _of_paper()), strict=True))]
+    paper = (SUBJECT, HEADS, "docstring", PAPER, BUDGET, *paper_intervals()["docstring", TRAINED_K, TOLD])
+    rows = [dict(zip([*keys, "ratio", "low", "high"], paper, strict=True))]
     found = pd.DataFrame([*rows, *_replayed(), *(row for run in runs for row in _here(run))])
     return found.reindex(columns=[*keys, "ratio", "low", "high"])
-
-
-def _of_paper() -> float:
-    return paper_fractions()["docstring", TRAINED_K, TOLD]
 
 
 def _rows(found: pd.DataFrame, label: str, axis: str, **of: object) -> Iterator[dict[str, Any]]:
@@ -132,10 +129,11 @@ def thesis(found: pd.DataFrame) -> str:
         return f"{', '.join(others)} and {last}" if others else last
 
     *_, real = found["subject"].unique()
-    return f"""- **What the paper claims.** An agent can be taught to discover circuits: a policy trained on induction and IOI finds, on docstring, which was never shown to it, a head worth {_percent(_of_paper())} of the best, which an oracle finds, in {BUDGET} of {SUBJECT}'s {HEADS} heads.
-- **What holds.** On docstring it finds most of what the oracle finds: {each(POLICY, named=True)}, where random search finds {each(RANDOM)}; on {SUBJECT} by the paper's own policy, replayed, on the others by policies trained here. Whether that agrees with {_percent(_of_paper())} within five points is undecided, and would remain so on any number of prompts: the paper's own episodes are too few.
-- **What is not seen: that it searches, on docstring or, on average, on other new tasks.** Shown zeros in place of its rewards, which the paper does not try, it finds as much, on {SUBJECT} a little more: {each(BLIND)} on the three models. Lists that need no policy, the best heads of the two training tasks in turns, find in {FEW} heads {each(LISTS, FEW)} with induction's first (on {SUBJECT} one fewer would not do), and {each(LISTS_REVERSED, FEW)} with IOI's; trying the layers in order, which knows nothing of any task, finds {each(LAYERS, FEW)}. Nor are the heads that pay most seen to be a circuit: they are needed, where that can be told, but on {real} they are not seen to be enough.
-- **What to use instead.** *Attribution*: one gradient through the model, which costs as much as measuring three heads and estimates all of them; then measure heads in its order. It needs no other task. On docstring the head that it names, once {FEW} heads' worth is paid, is worth {each(ATTRIBUTION, FEW, named=True)} of the best, and {each(ATTRIBUTION)} once {BUDGET} are. At the price of eight it names more than every list on average over the tasks, though on {real} lists name more on four of the six, docstring among them. On {SUBJECT} it was not measured: there it is a recommendation, not a result."""
+    paper = each(PAPER)
+    return f"""- **What the paper claims.** An agent can be taught to discover circuits: a policy trained on induction and IOI finds, on docstring, which was never shown to it, a head worth {paper} of the best, which an oracle finds, in {BUDGET} of {SUBJECT}'s {HEADS} heads.
+- **What holds.** On docstring it finds most of what the oracle finds: {each(POLICY, named=True)}, where random search finds {each(RANDOM)}; on {SUBJECT} by the paper's own policy, replayed, on the others by policies trained here. Whether that agrees with {paper} within five points is undecided, and would remain so on any number of prompts: the paper's own episodes are too few.
+- **What is not seen: that it searches, on docstring or, on average, on other new tasks.** Shown zeros in place of its rewards, which the paper does not try, it finds as much, on {SUBJECT} a little more: {each(BLIND)} on the three models. (Whether docstring's rewards tell a searcher anything is not seen, either; those of some other tasks do, and there policies are not seen to gain by them.) In {FEW} heads it finds {each(POLICY, FEW)}, or {each(GREEDY, FEW)} if it takes its likeliest head each time (*greedy*). Lists that need no policy, the best heads of the two training tasks in turns, find {each(LISTS, FEW)} with induction's first (on {SUBJECT} one fewer would not do), and {each(LISTS_REVERSED, FEW)} with IOI's; trying the layers in order, which knows nothing of any task, finds {each(LAYERS, FEW)}. Nor are the heads that pay most seen to be a circuit: they are needed, where that can be told, but on {real} they are not seen to be enough.
+- **What to use instead.** *Attribution*: one gradient through the model, which costs as much as measuring three heads and estimates all of them; then measure heads in its order. It needs no other task. On docstring the head that it names, once {FEW} heads' worth is paid, is worth {each(ATTRIBUTION, FEW, named=True)} of the best, and {each(ATTRIBUTION)} once {BUDGET} are. At the price of eight it names more than every list on average over the tasks; but on {real} lists name more on four of the six, docstring among them, and, at smaller prices, on average, and some rivals that begin with a gradient name more than it. On {SUBJECT} it was not measured: there it is a recommendation, not a result."""
 
 
 def _percent(ratio: float) -> str:
@@ -150,7 +148,7 @@ SMALL, TEXT = 8, 8.5
 def lead_figure(found: pd.DataFrame) -> Figure:
     """What the headline's policy finds on a task that was never shown to it, told nothing, in percent of what the oracle finds on the same
     episodes: a panel a model, a row a searcher, after ten heads measured (open circles) and after fifty (filled squares), with 95% intervals;
-    the two numbers beside. The paper's own number is the diamond in the first row. A row that was not measured on a model says so."""
+    the two numbers beside. The paper's own number is the diamond in the first row, with the interval that so few episodes leave. A row that was not measured on a model says so."""
     subjects = list(found["subject"].unique())
     size = (1.6 + 2.0 * len(subjects), 0.28 * len(ROWS) + 1.45)
     figure, axes = plt.subplots(1, len(subjects), figsize=size, sharey=True, squeeze=False)
@@ -193,8 +191,8 @@ def _panel(axis: Axes, found: pd.DataFrame) -> None:
         for value, place in zip(x[:, 0], y, strict=True):
             weight = "bold" if count == BUDGET else "normal"
             axis.text(column, place, f"{value:.0f}", ha="right", va="center_baseline", fontsize=TEXT, weight=weight)
-    if len(paper := found[found["row"] == PAPER]):
-        x = 100 * paper["ratio"].iloc[0]
+    for x, low, high in 100 * found.loc[found["row"] == PAPER, ["ratio", "low", "high"]].to_numpy():
+        axis.plot((low, high), (-1, -1), color="#CC79A7", lw=1.6, clip_on=False)
         axis.plot(x, -1, "D", ms=4.5, color="#CC79A7", mec="black", mew=0.6, clip_on=False)
         axis.text(156, -1, f"{x:.0f}", ha="right", va="center_baseline", fontsize=TEXT)
     for place, row in enumerate(ROWS):

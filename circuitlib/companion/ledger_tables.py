@@ -4,10 +4,12 @@ import pandas as pd
 
 from circuitlib.companion.claims import undecided
 from circuitlib.companion.larger_pool import once_undecided
+from circuitlib.companion.legend import task_title
 from circuitlib.companion.other_ablations import side_by_side
-from circuitlib.companion.paper import docstring_oracle, docstring_results
+from circuitlib.companion.paper import docstring_oracle, docstring_results, paper_fractions
 from circuitlib.companion.retrained import retrained
 from circuitlib.companion.run import Run
+from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.companion.verdicts import agreement, beats
 from circuitlib.companion.what_if import what_if
 from circuitlib.search.episodes import NOTHING
@@ -39,7 +41,7 @@ def turned(run: Run) -> tuple[pd.Index, pd.Index]:
 
 def headline_again(run: Run) -> pd.DataFrame:
     """A row per heads measured: what the headline's policy finds on docstring, told nothing, in percent of the oracle, with the published interval, and trained again."""
-    query = "task == 'docstring' and signal == 'none' and trained_k == 5 and planned_k == 1"
+    query = "task == 'docstring' and signal == @NOTHING and trained_k == @HEADLINE_K and planned_k == 1"
     headline = retrained(run).query(query).set_index("measured")
     return 100 * headline[["ratio", "low", "high", "again", "difference"]]
 
@@ -59,16 +61,16 @@ def larger_table(run: Run) -> pd.DataFrame:
 
 def changes_table(run: Run, task: str) -> pd.DataFrame:
     """A row per change of a setting, on one task: what becomes of its best heads, what the list and the headline's policy then find in ten heads, as fractions of the
-    paired oracle, the policy in all picks, whether the list is ahead of it, and whether that agrees with the paper's headline (both words empty where there is no interval)."""
+    paired oracle, the policy in all picks, whether the list is ahead of it, and, on docstring, whether that agrees with the paper's headline (both words empty where there is no
+    interval)."""
     rows = what_if(run).query("task == @task").set_index("change")
     listed, policy = (rows[rows["searcher"] == name] for name in ("list", "policy"))
-    headline = docstring_results()["policy", 5, NOTHING] / docstring_oracle()
     names = {"same_best": "same best head", "shared": "of the five best, as published"}
     shown = policy[["same_best", "shared", "correlation", "kept"]].rename(columns=names)
-    words = {
-        "list ahead": policy.apply(lambda row: beats(row["ahead_low"], row["ahead_high"]), axis=1),
-        "headline": policy.apply(lambda row: agreement(row["low"] - headline, row["high"] - headline), axis=1),
-    }
+    words = {"list ahead": policy.apply(lambda row: beats(row["ahead_low"], row["ahead_high"]), axis=1)}
+    headline = paper_fractions().get((task, HEADLINE_K, NOTHING))
+    if headline is not None:
+        words["headline"] = policy.apply(lambda row: agreement(row["low"] - headline, row["high"] - headline), axis=1)
     known = policy["low"].notna()
     found = {"list": listed["early"], "policy": policy["early"], "policy, 50 heads": policy["all"]}
     return shown.assign(**found, **{name: word.where(known, "") for name, word in words.items()})
@@ -79,7 +81,7 @@ def published_table() -> pd.DataFrame:
     random, *policies = (
         {
             "searcher": f"policy, trained with k={k}" if k else searcher,
-            "told": {NOTHING: "nothing"}.get(told, told) if k else "",
+            "told": {NOTHING: "nothing"}.get(told, task_title(told)) if k else "",
             "mean best reward (logits)": logits,
             "% of the oracle": 100 * logits / docstring_oracle(),
         }

@@ -29,10 +29,10 @@ MEAN = "mean of the tasks"
 ACROSS = 2
 """Panels in a row."""
 
-SHOWN = (3, 10, 50)
+SHOWN = {3: AFTER[3], 8: AFTER[10], 50: AFTER[50]}
 """Prices that are drawn: the first that buys a gradient, a few heads, and the paper's picks."""
 
-SPAN = (-0.6, 1.03)
+SPAN = (-0.6, 1.05)
 """What the axes of every subject reach."""
 
 TRAITS = {
@@ -50,8 +50,8 @@ def searcher_title(searcher: str) -> str:
 
 @described
 def rivals_chart(summary: pd.DataFrame) -> Figure:
-    """The true reward of the head named, as a fraction of the paired oracle, with 95% intervals, at three prices; one panel a task, a row for each
-    searcher of the main text. No mark where the price buys a searcher nothing, or was not played.
+    """The true reward of the head named, as a fraction of the paired oracle, with 95% intervals, at three prices; one panel a task, a row a searcher, of each kind
+    one. No mark where the price buys a searcher nothing, or was not played.
 
     summary: of :func:`circuitlib.studies.priced.summarise_priced`.
     """
@@ -61,10 +61,9 @@ def rivals_chart(summary: pd.DataFrame) -> Figure:
     size = (PAGE, (0.24 * len(kinds) + 0.35) * down + 0.8)
     figure, axes = plt.subplots(down, across, figsize=size, sharex=True, sharey=True, squeeze=False)
     for axis, task in zip(axes.flat, tasks, strict=False):
-        for i, price in enumerate(SHOWN):
+        for i, (price, (colour, marker, filling)) in enumerate(SHOWN.items()):
             rows = summary[(summary["task"] == task) & (summary["price"] == price)].set_index("searcher")
             rows = rows.reindex([kind.key for kind in kinds])
-            colour, marker, filling = AFTER[price]
             y = np.arange(len(kinds)) + 0.27 * (i - 1)
             looks: dict[str, Any] = {"color": colour, "fmt": marker, "mfc": filling, "label": f"at price {price}"}
             axis.errorbar(rows["ratio"], y, xerr=errors(rows, "ratio"), ms=4, elinewidth=1.2, **looks)
@@ -96,7 +95,7 @@ def _looks(kind: Kind) -> dict[str, Any]:
 
 @described
 def where_chart(where: pd.DataFrame) -> Figure:
-    """The true reward of the head named at one price, as a fraction of the paired oracle, in classes of episodes, with 95% intervals: by how far the
+    """The true reward of the head named at a price of eight, as a fraction of the paired oracle, in classes of episodes, with 95% intervals: by how far the
     gradient's estimate of the best head is from the truth, by where that head is, and by how much of all rewards the five best heads have. Under
     each class, how many episodes it has.
 
@@ -138,7 +137,7 @@ def where_table(where: pd.DataFrame) -> pd.DataFrame:
 @described
 def transfer_chart(transfer: pd.DataFrame, trained_k: int = HEADLINE_K) -> Figure:
     """What the policy finds on each behaviour that it was never trained on, seeing its rewards (filled) and blind (open), as a fraction of the oracle
-    after so many heads, with 95% intervals over seeds, of which the list has one; behaviours in the order of what it finds in most, and above them their mean, with intervals
+    after so many heads, with 95% intervals over seeds, and none of the list, which has no seeds; behaviours in the order of what it finds in most, and above them their mean, with intervals
     over behaviours and seeds. Beside it the list by mean reward and random search.
 
     transfer: of :func:`circuitlib.studies.transfer.measure_transfer`.

@@ -40,7 +40,7 @@ GAINS = (-3.5, 4.5)
 def replay_curves(replay: pd.DataFrame, trained_k: int = HEADLINE_K) -> Figure:
     """Best reward as a fraction of the oracle after each head measured, told nothing, one panel a task: of a policy that sees its rewards, of the
     same one blind (zeros in their place) and lied to (their signs turned), and of what needs no policy: lists of the heads that are best on the training
-    tasks, in turns in either order where there are two, layers in order, and random search; with bands of 95% intervals, but for the blind and lied to."""
+    tasks, layers in order, and random search; with bands of 95% intervals, but for the blind and lied to, whose differences are in a chart of their own."""
     tasks = replay["task"].unique()
     figure, axes = plt.subplots(1, len(tasks), figsize=(PAGE, 3.2), sharey=True, squeeze=False)
     for axis, task in zip(axes[0], tasks, strict=True):

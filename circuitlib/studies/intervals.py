@@ -8,9 +8,9 @@ the seeds' means over seeds:
 * episodes: s^2 / episodes where no two share a prompt. Episodes of one pool do, and however many are drawn, a pool of n prompts holds
   n / 32 that do not. For means over prompts drawn without replacement, the pool's own variance is s^2 x 32 / (n - 32), which adds
   to that of the episodes. Spans of control text are drawn with the prompts, so that s^2 holds what they vary, but from a pool half as large, so that of
-  their share the factor counts little more than a third. That makes intervals too narrow by less than a fortieth for the five best heads of every task and for their
-  differences, but for greater-than, whose metric is a probability: there by a hundredth for SmolLM2's best head, and by up to a quarter for what differences among its lesser
-  ones are (``tests/test_evaluate.py`` measures it).
+  their share the factor counts little more than a third. Of rewards of the five best heads of a task, and of their differences, intervals should be wider by less than a
+  fortieth; but on greater-than, whose metric is a probability, by a hundredth for SmolLM2's best head and up to a quarter for differences of the others, and on gpt2-mini,
+  where no head stands out, by a sixth to two fifths (``tests/test_evaluate.py`` measures it).
 
 The interval is of 95%, by Student's t with the degrees of freedom of the two parts together (Satterthwaite 1946, doi 10.2307/3002019): with five seeds a
 normal one would contain the truth in 84 of 100 reruns.
