@@ -20,6 +20,7 @@ from circuitlib.companion.learned import BUDGET, is_real, learned, learned_hash
 from circuitlib.companion.legend import ATTRIBUTION, MAIN
 from circuitlib.companion.reference import reference_hash, reference_policies
 from circuitlib.companion.run import Run
+from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.search.belief import ESTIMATES, GRADIENT
 from circuitlib.search.oracle import head_order
 from circuitlib.search.trials import PricedTables, draw_trials
@@ -173,9 +174,9 @@ def evaluation(run: Run) -> pd.DataFrame:
 
 
 def curves(run: Run) -> pd.DataFrame:
-    """What the searchers of :func:`evaluation` have found after every head; see :func:`circuitlib.studies.curves.measure_curves`."""
+    """What the headline's policy and the other searchers of :func:`evaluation` have found after every head; see :func:`circuitlib.studies.curves.measure_curves`."""
     episodes, penalty, pool = run.settings.episodes, run.settings.penalty, run.settings.evaluation_prompts
-    policies = run.policies()
+    policies = {HEADLINE_K: run.policies()[HEADLINE_K]}
     return run.frame(
         "curves",
         lambda: measure_curves(*_contested(run), policies, episodes, penalty, pool),

@@ -1,7 +1,6 @@
 """What is found after every head that is measured: the plays of the evaluation once more, of whose curves its table has a few points."""
 
 from collections.abc import Iterator
-from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -23,7 +22,7 @@ def measure_curves(
     evaluation: Tables, training: Tables, policies: Policies, episodes: int, penalty: float, pool: int
 ) -> pd.DataFrame:
     """The searchers of :func:`circuitlib.studies.contest.contest` on its episodes, with its random numbers, in one condition a task: told it
-    where it was trained on, otherwise nothing. Policies do not plan, and those that were trained to also do.
+    where it was trained on, otherwise nothing. Policies do not plan.
 
     Columns: those of ``CONDITION``, ``measured`` being every number of heads up to an episode's picks; ratio (mean best reward over the
     paired oracle's) with its interval (low, high); rests_on (``policies`` or ``tables``).
@@ -40,9 +39,8 @@ def measure_curves(
         yield from (Entry("random", RandomSearcher(), seed=seed) for seed in range(DRAWS))
         yield Entry("static prior", StaticPrior(head_order(torch.stack(known))), told)
         for trained, networks in policies.items():
-            for (seed, network), planned in product(networks.items(), sorted({1, trained})):
-                searcher = PolicySearcher(network, signal_of(tuple(rewards), told), planned)
-                yield Entry("policy", searcher, told, seed, trained, planned)
+            for seed, network in networks.items():
+                yield Entry("policy", PolicySearcher(network, signal_of(tuple(rewards), told)), told, seed, trained, 1)
 
     frames = []
     for task, table in evaluation.items():
