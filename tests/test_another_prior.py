@@ -9,7 +9,7 @@ import torch
 from test_few import STEPS
 from test_priced import LAYERS, drawn
 
-from circuitlib.companion.another_prior import another_prior, prior_table
+from circuitlib.companion.another_prior import TITLES, another_prior, prior_table
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED as PUBLISHED_RUNS
 from circuitlib.companion.settings import Settings
@@ -123,7 +123,7 @@ def test_the_published_prior_names_what_the_contest_says() -> None:
     drawn_again: Any = load_frame(run.frame_path("another_prior")).query("fitted == @DRAWN and searcher == @AHEAD")
     named = drawn_again.pivot(index="draw", columns="task", values="named").mean(axis=1)
     ends = [100 * end for end in (named.mean(), named.min(), named.max())]
-    assert shown.loc[DRAWN, "learned belief, look ahead"] == "{:.1f} ({:.1f} to {:.1f})".format(*ends)
+    assert shown.loc[TITLES[DRAWN], "learned belief, look ahead"] == "{:.1f} ({:.1f} to {:.1f})".format(*ends)
 
 
 def test_only_the_real_model_has_behaviours() -> None:

@@ -195,7 +195,7 @@ def test_the_slider_plays_to_the_end(opened: Opens) -> None:
     numbered = page.locator("svg[data-searcher=seeing] text[style]")
     expect(numbered).to_have_count(46)
     page.get_by_role("button", name="play").click()
-    expect(page.locator("#said")).to_contain_text("pick 50:")
+    expect(page.locator("#said")).to_contain_text("price 50:")
     expect(numbered).to_have_count(50)
     expect(page.get_by_role("button", name="play")).to_be_visible()
 
@@ -226,7 +226,7 @@ def test_both_curves_of_the_switch_are_the_tables(opened: Opens, subject: str) -
 
 def _parsed(titles: list[str]) -> Iterator[tuple[str, ...]]:
     for title in titles:
-        found = re.match(r"pick (\d+): L(\d+)\.H(\d+) pays", title)
+        found = re.match(r"price (\d+): L(\d+)\.H(\d+) pays", title)
         assert found
         yield found.groups()
 
@@ -268,11 +268,11 @@ def test_attribution_pays_for_its_gradient_before_it_measures_a_head(opened: Ope
     best = page.locator("#readout tr[data-searcher=attribution] td").nth(1)
     page.locator("#pick").fill("3")
     expect(numbered).to_have_count(0)
-    expect(said).to_have_text("pick 3: the gradient is being paid for")
+    expect(said).to_have_text("price 3: the gradient is being paid for")
     expect(best).to_have_text("none yet")
     page.locator("#pick").fill("5")
     expect(numbered).to_have_text(["4", "5"])
-    expect(said).to_have_text(re.compile(r"pick 5: L\d+\.H\d+ pays"))
+    expect(said).to_have_text(re.compile(r"price 5: L\d+\.H\d+ pays"))
     expect(best).to_have_text(re.compile(r"[\d.]+"))
     expect(page.locator("#caption")).to_contain_text("as much as measuring 3 heads costs")
 

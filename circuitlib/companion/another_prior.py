@@ -6,15 +6,16 @@ import pandas as pd
 
 from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion.learned import BUDGET, adopt_learned, learned, learned_hash, training_rewards, training_trials
-from circuitlib.companion.left_out import taught_on
+from circuitlib.companion.left_out import behaviour_inputs
 from circuitlib.companion.rival_figures import searcher_title
 from circuitlib.companion.run import Run
 from circuitlib.search.belief import ESTIMATES, with_few
 from circuitlib.search.trials import draw_trials
 from circuitlib.studies.another_prior import (
     AHEAD,
+    BEGUN,
     BLIND,
-    GAIN,
+    DRAWN,
     PRIORS,
     PUBLISHED,
     SEEING,
@@ -22,13 +23,16 @@ from circuitlib.studies.another_prior import (
     over_priors,
 )
 
+TITLES = {PUBLISHED: "as published", BEGUN: "from other initial networks", DRAWN: "of behaviours resampled"}
+"""The ways of fitting, as tables name them."""
+
 
 def another_prior(run: Run) -> pd.DataFrame:
     """See :func:`circuitlib.studies.another_prior.measure_another_prior`. A run of its own takes the committed tables and what was learned.
 
     Raises ``ValueError`` for a subject without tables of behaviours.
     """
-    settings, of_behaviours = run.settings, taught_on(run)
+    settings, of_behaviours = run.settings, behaviour_inputs(run)
     names, throughs = (*run.tasks, CONTROL), (None, *ESTIMATES.values())
     if run.output:
         adopt_learned(run)
@@ -62,15 +66,16 @@ def in_short(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def prior_table(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per way of fitting: how many priors, and per searcher the mean of what is named, in percent of the oracle, with the lowest and the highest where there are several; in
-    points what seeing gains."""
-    rows = over_priors(table)
-    several = (100 * rows[["mean", "lowest", "highest"]]).apply(
-        lambda row: "{:z.1f} ({:z.1f} to {:z.1f})".format(*row), axis=1
-    )
-    cells = several.where(rows["priors"] > 1, (100 * rows["mean"]).map("{:z.1f}".format)).unstack("what")
-    titles = {what: searcher_title(what) for what in (AHEAD, SEEING, BLIND)} | {GAIN: f"{GAIN}, points"}
-    shown = (
-        cells.loc[[PUBLISHED, *PRIORS], list(titles)].rename(columns=titles).rename_axis(index="prior", columns=None)
-    )
-    return shown.assign(priors=rows["priors"].groupby("fitted").first())
+    """A row per way of fitting: how many priors; per searcher the mean of what is named, in percent of the oracle, and of the headwise policy on its worst task; and in points what
+    seeing gains; each with the lowest and the highest where there are several priors."""
+    named = table.groupby(["fitted", "draw", "searcher"])["named"].mean().unstack("searcher")
+    worst = table[table["searcher"] == SEEING].groupby(["fitted", "draw"])["named"].min()
+    columns = {searcher_title(what): named[what] for what in (AHEAD, SEEING, BLIND)}
+    columns |= {f"{searcher_title(SEEING)}, worst task": worst, "gain of seeing, points": named[SEEING] - named[BLIND]}
+    each = 100 * pd.DataFrame(columns).loc[list(TITLES)]
+    shown = each.groupby("fitted", sort=False).agg(_ends).rename(index=TITLES).rename_axis("prior")
+    return shown.assign(priors=each.groupby("fitted", sort=False).size().to_numpy())
+
+
+def _ends(of: pd.Series) -> str:
+    return f"{of.mean():z.1f}" + (f" ({of.min():z.1f} to {of.max():z.1f})" if len(of) > 1 else "")

@@ -19,8 +19,8 @@ Measure = Callable[[Sequence[Trials], Sequence[Trials], Float[Tensor, "t h"], in
 """Of episodes to be taught on, episodes to be played, mean rewards, layers and the price."""
 
 
-def taught_on(run: Run) -> dict[str, Any]:
-    """What a frame of what is taught on behaviours is made of, as its manifest says it. A run of its own takes the committed tables of behaviours.
+def behaviour_inputs(run: Run) -> dict[str, Any]:
+    """Take the committed tables of behaviours into a run of its own; the inputs of a frame that is made of them, for its manifest.
 
     Raises ``ValueError`` for a subject without such tables.
     """
@@ -42,8 +42,8 @@ def taught_on(run: Run) -> dict[str, Any]:
 
 
 def judged_left_out(run: Run, name: str, measure: Measure, **inputs: Any) -> pd.DataFrame:
-    """A frame of what is taught on some behaviours and played on others, at the price that policies are trained for; raises as :func:`taught_on` does."""
-    settings, of_behaviours = run.settings, taught_on(run)
+    """A frame of what is taught on some behaviours and played on others, at the price that policies are trained for; raises as :func:`behaviour_inputs` does."""
+    settings, of_behaviours = run.settings, behaviour_inputs(run)
 
     def compute() -> pd.DataFrame:
         played = [

@@ -91,7 +91,7 @@ _KINDS = (
     Kind("layers in order", colour="#009E73", dashes="-."),
     Kind("list", "list by mean reward", "#D55E00", short="list"),
     Kind("policy k=5", "policy, trained with k=5", "#0072B2", "o", short="policy k=5"),
-    Kind("policy k=1", "policy, trained with k=1", "#56B4E9", "s", dashes="--", short="policy k=1"),
+    Kind("policy k=1", "policy, trained with k=1", "#56B4E9", "s"),
     Kind("static prior", "list by mean reward", "#D55E00", "D", short="list"),
     Kind("list, normalised", "list by normalised reward", "#D55E00", "D"),
     Kind("layers by training reward", "", "#009E73", "v"),

@@ -16,7 +16,8 @@ from circuitlib.studies.priced import Player, priced
 from circuitlib.threads import threads_of_one_core
 
 PUBLISHED, BEGUN, DRAWN = "as published", "other networks to begin with", "behaviours drawn again"
-"""How a prior was fitted: the last as in a bootstrap, as many behaviours with replacement."""
+"""How a prior was fitted: the last as in a bootstrap, as many behaviours with replacement, which leaves fewer that are different. What heads pay elsewhere is then shown of these
+alone; the policies are those that were trained with the published prior."""
 
 PRIORS = {BEGUN: 6, DRAWN: 12}
 """How many of each."""

@@ -99,7 +99,7 @@ function drawGrid(key) {
     if (head === null) return;
     const { x, y } = place(head), ink = isDark(rewards[head], limit) ? "#fff" : "#000";
     cells[head].setAttribute("fill", colour(rewards[head], limit));
-    cells[head].append(svg("title", {}, `pick ${i + 1}: ${headName(subject(), head)} pays ${number(rewards[head])}`));
+    cells[head].append(svg("title", {}, `price ${i + 1}: ${headName(subject(), head)} pays ${number(rewards[head])}`));
     const at = { x: x + width / 2 - 0.5, y: y + height / 2 + 3.5, "text-anchor": "middle", style: `fill: ${ink}; pointer-events: none` };
     picture.append(svg("text", at, `${i + 1}`));
   });
@@ -188,7 +188,7 @@ function drawPick() {
   slider.max = picks();
   slider.value = state.pick;
   const pays = head === null ? "the gradient is being paid for" : `${headName(subject(), head)} pays ${number(episode().rewards[head])}`;
-  said.replaceChildren(`pick ${state.pick}: ${pays}`);
+  said.replaceChildren(`price ${state.pick}: ${pays}`);
   grids.replaceChildren(drawGrid(state.searcher), ...(state.hidden ? [drawGrid("blind")] : []));
   replay.classList.toggle("two", state.hidden);
   drawChart();
