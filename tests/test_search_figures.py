@@ -1,6 +1,7 @@
 """The figures of "does it search?" draw what their tables say, for subjects of any shape."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -11,11 +12,17 @@ from matplotlib.container import ErrorbarContainer
 
 mpl.use("Agg")
 
+from circuitlib.ablation.tables import CONTROL, load_table
 from circuitlib.companion import search_figures
 from circuitlib.companion.legend import kind_of
 from circuitlib.companion.planted import BLINDED, LEARNED
+from circuitlib.companion.rival_figures import errs_table
+from circuitlib.companion.run import Run
+from circuitlib.companion.settings import PUBLISHED
 from circuitlib.companion.verdicts import gains
+from circuitlib.manifest import load_frame
 from circuitlib.studies.reading import SHOWN
+from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
 
 
 @pytest.fixture(autouse=True)
@@ -140,3 +147,41 @@ def test_planted_curves() -> None:
             assert np.allclose(points[:, 1], chosen.sort_values(column)["ratio"])
         bars = [np.asarray(line.get_ydata())[0] for line in axis.lines if line.get_color() == "black"]
         assert bars == [LEARNED, BLINDED]
+
+
+@pytest.mark.parametrize("subject", [EMBEDDED, SMOLLM2])
+def test_what_was_played_and_which_heads_are_shared(subject: str) -> None:
+    run = Run(PUBLISHED[subject])
+    seen: Any = load_frame(run.frame_path("seeing")).query("task == 'docstring' and told == 'none'")
+    for what in ("ratio", "best_head"):
+        table: Any = search_figures.played_table(load_frame(run.frame_path("seeing")), "docstring", what)
+        assert list(table.columns) == [1, 5, 10, 20, 50]
+        for k, shown in ((5, "blind"), (1, "seeing")):
+            of = seen[(seen["searcher"] == "policy") & (seen["trained_k"] == k) & (seen["shown"] == shown)]
+            found = of.set_index("measured")[what]
+            assert table.loc[(f"policy k={k}", shown)].tolist() == pytest.approx((100 * found[table.columns]).tolist())
+    heads: Any = load_frame(run.frame_path("heads")).set_index(["task", "head"])
+    rewards = heads.loc["docstring", "reward"].sort_values(ascending=False)
+    shared: Any = search_figures.shared_heads(run, "docstring")
+    assert shared.index.tolist() == [run.card.head_name(head) for head in rewards.index[:5]]
+    assert shared["share of the best"].tolist() == pytest.approx((rewards.iloc[:5] / rewards.iloc[0]).tolist())
+    order = heads.loc["ioi", "reward"].sort_values(ascending=False).index.tolist()
+    assert shared["rank on IOI"].tolist() == [order.index(head) + 1 for head in rewards.index[:5]]
+
+
+@pytest.mark.parametrize("subject", [EMBEDDED, SMOLLM2])
+def test_where_estimates_rank_the_best_head(subject: str) -> None:
+    run = Run(PUBLISHED[subject])
+    table: Any = errs_table(run)
+    assert list(table.index) == [*run.tasks]
+    for task in run.tasks:
+        general = load_table(run.table_path(CONTROL, "evaluation")).damage.mean(0)
+        truth = load_table(run.table_path(task, "evaluation")).damage.mean(0) - general
+        assert table.loc[task, "best head"] == run.card.head_name(int(truth.argmax()))
+        assert table.loc[task, "reward"] == pytest.approx(truth.max().item(), rel=1e-4)
+        estimate, estimated = (
+            load_table(run.table_path(name, "evaluation", "everything")).damage.float().mean(0)
+            for name in (task, CONTROL)
+        )
+        order = (estimate - estimated).argsort(descending=True).tolist()
+        assert table.loc[task, "rank by gradient"] == order.index(int(truth.argmax())) + 1

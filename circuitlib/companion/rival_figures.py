@@ -11,10 +11,13 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from circuitlib.companion.figures import errors, legend_above, reach
+from circuitlib.companion.frames import head_rewards
 from circuitlib.companion.legend import AFTER, ATTRIBUTION, MAIN, SEARCHERS, Kind, task_title
+from circuitlib.companion.run import Run
 from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.companion.show import PAGE, described
 from circuitlib.companion.verdicts import beats, gains
+from circuitlib.search.belief import ESTIMATES
 from circuitlib.studies.intervals import Interval, fraction
 from circuitlib.studies.priced import mean_of, price_to
 from circuitlib.studies.transfer import COUNTS, over_behaviours, shares
@@ -253,6 +256,21 @@ def prices_table(summary: pd.DataFrame, shares: Sequence[float]) -> pd.DataFrame
     for other in others:
         first = first + " / " + other
     return first
+
+
+def errs_table(run: Run) -> pd.DataFrame:
+    """A row per task: the head that is best on the evaluation prompts and its reward, and by each estimate what share of that it says and where it ranks the head."""
+    rows = {}
+    for task in run.tasks:
+        truth = head_rewards(run, task, "evaluation")
+        best = int(truth.argmax())
+        row = {"best head": run.card.head_name(best), "reward": truth[best].item()}
+        for title, through in ESTIMATES.items():
+            estimate = head_rewards(run, task, "evaluation", through)
+            row[f"by {title}, of it"] = (estimate[best] / truth[best]).item()
+            row[f"rank by {title}"] = int((estimate > estimate[best]).sum()) + 1
+        rows[task] = row
+    return pd.DataFrame(rows).T.rename_axis("task")
 
 
 def gains_over(

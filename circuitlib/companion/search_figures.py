@@ -10,12 +10,15 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from circuitlib.companion.figures import errors, found_by_heads, heat_map, legend_above, reach
+from circuitlib.companion.frames import heads
 from circuitlib.companion.legend import AFTER, HIDDEN, kind_of, task_title
 from circuitlib.companion.line_ends import name_ends
+from circuitlib.companion.run import Run
 from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.companion.show import PAGE, described
 from circuitlib.companion.verdicts import POINT, gains
 from circuitlib.search.episodes import NOTHING
+from circuitlib.studies.evaluate import MEASURED
 
 LINES = (
     ("policy", "seeing"),
@@ -105,6 +108,25 @@ def effects(rows: pd.DataFrame, shown: str = "blind") -> Figure:
     handles, labels = axes[0][-1].get_legend_handles_labels()
     legend_above(figure, handles, [f"after {label} heads measured" for label in labels], across=len(labels))
     return figure
+
+
+def played_table(rows: pd.DataFrame, task: str, what: str = "ratio") -> pd.DataFrame:
+    """Of a task, told nothing, in percent: a row per searcher and what it is shown, a column per number of heads measured. what: ``ratio``, what is found of the oracle, or
+    ``best_head``, in how many plays the episode's best head has been measured."""
+    some = rows[(rows["task"] == task) & (rows["told"] == NOTHING) & rows["measured"].isin(MEASURED)]
+    names = some["searcher"] + some["trained_k"].map(" k={}".format).replace(" k=0", "")
+    cells = some.assign(searcher=names, cell=100 * some[what])
+    return cells.pivot_table("cell", ["searcher", "shown"], "measured", sort=False)
+
+
+def shared_heads(run: Run, task: str, count: int = 5) -> pd.DataFrame:
+    """A row per head of the few that pay most on a task: what it pays, as a share of the best head's reward, and its rank on each training task."""
+    of_all = heads(run)
+    best = of_all[of_all["task"] == task].set_index("head")["reward"].nlargest(count)
+    ranks = of_all.pivot(index="head", columns="task", values="rank").reindex(best.index)[[*run.training_tasks]]
+    ranks.columns = [f"rank on {task_title(str(name))}" for name in ranks]
+    ranks.insert(0, "share of the best", best / best.max())
+    return ranks.rename(index=run.card.head_name).rename_axis("head")
 
 
 def gain_table(rows: pd.DataFrame, shown: str = "blind", searcher: str = "policy") -> pd.DataFrame:
