@@ -279,3 +279,6 @@ def test_circuits(run: Run) -> None:
                 low, share, high = (100 * row[name] for name in ("low", "share", "high"))
                 known = f"{share:z.0f} ({low:z.0f} to {high:z.0f})"
                 assert cell == ("not to be told" if high - low > 500 else known)
+            for width, cells in ((4.99, {"0 (0 to 499)"}), (5.01, {"not to be told"})):
+                wide = tables.circuits_table(measured.assign(share=0.0, low=0.0, high=width), what, sizes=(1, 50))
+                assert {*wide.to_numpy().flat} == cells, "on either side of what is too wide"
