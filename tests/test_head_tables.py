@@ -230,7 +230,7 @@ def test_backup_on_ioi(run: Run) -> None:
             "looks at IO": looks[row["head"]],
             "direct": row["direct"],
             "damage": row["damage"],
-            "later": f"{row['later']:.2f} ({row['low']:.2f} to {row['high']:.2f})",
+            "later": f"{row['later']:z.2f} ({row['low']:z.2f} to {row['high']:z.2f})",
             "the one that gains most": named(run, row["most"]) if later_layers else pytest.approx(np.nan, nan_ok=True),
             "by": row["gain"],
         }

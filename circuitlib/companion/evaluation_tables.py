@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from circuitlib.companion.figures import searcher_labels
+from circuitlib.companion.show import with_intervals
 from circuitlib.search.episodes import NOTHING
 from circuitlib.studies.evaluate import after_picks
 
@@ -14,7 +15,7 @@ def found_table(summary: pd.DataFrame, task: str, told: str) -> pd.DataFrame:
     what is told nothing."""
     rows = searcher_labels(summary).query("task == @task")
     rows = rows[(rows["signal"] == told) | ((rows["signal"] == NOTHING) & (rows["searcher"] != "policy"))]
-    cells = (100 * rows[["ratio", "low", "high"]]).apply(lambda row: "{:z.0f} ({:z.0f}–{:z.0f})".format(*row), axis=1)
+    cells = with_intervals(100 * rows[["ratio", "low", "high"]], 0)
     return rows.assign(cell=cells).pivot(index="label", columns="measured", values="cell").rename_axis(task)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from circuitlib.ablation.estimates import Through
-from circuitlib.companion import frames
+from circuitlib.companion import frames, show
 from circuitlib.companion.figures import RANKINGS, WIDEST
 from circuitlib.companion.ledger_tables import ABLATIONS
 from circuitlib.companion.paper import best_head_share, mechrl
@@ -29,12 +29,6 @@ WAYS: dict[str, Through | None] = {
 
 LOOKS = {"name mover": "looks at IO", "S-inhibition": "looks at the second S"}
 """Detectors of heads that look from the end of an IOI prompt at one of its names, as titles of columns."""
-
-
-def _intervals(ends: pd.DataFrame, number: str) -> pd.Series:
-    """A number and the ends of its interval, three columns, as one cell a row; ``number`` is how each is written."""
-    form = f"{{:{number}}} ({{:{number}}} to {{:{number}}})".format
-    return pd.Series([form(*row) for row in ends.itertuples(index=False)], ends.index, dtype=object)
 
 
 def spread_table(heads: pd.DataFrame, counted: float, bars: tuple[float, float], least: int) -> pd.DataFrame:
@@ -199,7 +193,7 @@ def ioi_backup_table(run: Run) -> pd.DataFrame:
             LOOKS["name mover"]: rows["head"].map(movers),
             "direct": rows["direct"],
             "damage": rows["damage"],
-            "later": _intervals(rows[["later", "low", "high"]], ".2f"),
+            "later": show.with_intervals(rows[["later", "low", "high"]], 2),
             "the one that gains most": rows["most"].map(names),
             "by": rows["gain"],
         }
@@ -228,7 +222,7 @@ def circuits_table(shares: pd.DataFrame, what: str, sizes: Sequence[int]) -> pd.
 
     shares: of :func:`circuitlib.studies.faithfulness.shares`."""
     rows = shares.query("what == @what and heads in @sizes")
-    cells = _intervals(100 * rows[["share", "low", "high"]], "z.0f")
+    cells = show.with_intervals(100 * rows[["share", "low", "high"]], 0)
     cells = cells.mask(rows["high"] - rows["low"] > WIDEST, "not to be told")
     wide = rows.assign(cell=cells).pivot(index=["task", "ablation", "heads"], columns="ranking", values="cell")
     return wide.rename(columns=lambda key: RANKINGS.get(key, (key,))[0])

@@ -10,6 +10,7 @@ from circuitlib.companion.paper import docstring_oracle, docstring_results, pape
 from circuitlib.companion.retrained import retrained
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import HEADLINE_K
+from circuitlib.companion.show import with_intervals
 from circuitlib.companion.verdicts import agreement, beats
 from circuitlib.companion.what_if import what_if
 from circuitlib.search.episodes import NOTHING
@@ -18,16 +19,14 @@ ABLATIONS = {"zero": "zeros", "mean": "means", "resample": "another prompt's"}
 """What stands in a head's place, as titles of columns."""
 
 
-def _intervals(rows: pd.DataFrame, suffix: str = "") -> pd.Series:
-    """Ours, with its interval, as one cell a row."""
-    ends = rows[[f"{end}{suffix}" for end in ("ours", "low", "high")]]
-    return ends.apply(lambda row: "{:z.2f} ({:z.2f} to {:z.2f})".format(*row), axis=1)
+def _ours(rows: pd.DataFrame, suffix: str = "") -> pd.Series:
+    return with_intervals(rows[[f"{end}{suffix}" for end in ("ours", "low", "high")]], 2)
 
 
 def ablations_table(run: Run) -> pd.DataFrame:
     """A row per claim: the paper's number, the ledger's verdict, by all seeds, and ours with its interval and verdict under each ablation."""
     beside = side_by_side(run).set_index("claim")
-    cells = {name: _intervals(beside, f"_{kind}") + " " + beside[f"verdict_{kind}"] for kind, name in ABLATIONS.items()}
+    cells = {name: _ours(beside, f"_{kind}") + " " + beside[f"verdict_{kind}"] for kind, name in ABLATIONS.items()}
     return beside[["paper", "verdict"]].rename(columns={"verdict": "all seeds"}).assign(**cells)
 
 
@@ -55,7 +54,7 @@ def prompts_table(run: Run) -> pd.DataFrame:
 def larger_table(run: Run) -> pd.DataFrame:
     """A row per claim that was undecided: how many prompts should decide it, ours with its interval before and by the larger pool, and the verdict there."""
     once = once_undecided(run).set_index("claim")
-    cells = {"prompts needed": once["prompts"], "before": _intervals(once), "larger pool": _intervals(once, "_larger")}
+    cells = {"prompts needed": once["prompts"], "before": _ours(once), "larger pool": _ours(once, "_larger")}
     return pd.DataFrame(cells | {"verdict": once["verdict_larger"]})
 
 

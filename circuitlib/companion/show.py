@@ -158,6 +158,12 @@ def _png(image: Image.Image, texts: dict[str, str], dpi: float) -> bytes:
     return written.getvalue()
 
 
+def with_intervals(ends: pd.DataFrame, digits: int) -> pd.Series:
+    """A number and the ends of its interval, three columns, as one cell a row: with 0 digits ``93 (88 to 97)``."""
+    form = f"{{:z.{digits}f}} ({{:z.{digits}f}} to {{:z.{digits}f}})".format
+    return pd.Series([form(*row) for row in ends.itertuples(index=False)], ends.index, dtype=object)
+
+
 def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "", first: Collection[str] | None = None) -> HTML:
     """A table for reading: the subject (or ``subject``, where the table is of another) in its caption, named
     indices as columns and others left out, tasks and columns as prose names them, floats with ``digits`` decimals, missing values empty.
