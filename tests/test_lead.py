@@ -157,6 +157,8 @@ def test_the_words_of_the_first_sentences_are_true(found: pd.DataFrame) -> None:
         lists = means[means.index.str.startswith("list")]
         assert len(lists) > 5
         assert means["gradient, then verify"] > lists.max()
+        if subject == SMOLLM2:
+            assert means["halving, 16 by gradient"] > means["gradient, then verify"]
         few = rival_table(summary, 5, without=say_nothing(run))["mean"]
         assert (few["gradient, then verify"] < few[lists.index].max()) == (subject == SMOLLM2)
         # Where a reader gains by rewards, no policy is seen to.

@@ -532,6 +532,11 @@ def said_of_seeing() -> list[str]:
         assert [one[name] for name in ("task", "told", "trained_k", "measured")] == ["ioi", "ioi", 5, 10]
         gained.append("{:.1f} ({:.1f} to {:.1f})".format(*(100 * one[f"effect{end}"] for end in ("", "_low", "_high"))))
         assert "loses" not in words.index
+        early = frame.query(
+            "searcher == 'policy' and shown == 'blind' and measured == 5 and task == 'ioi' and trained_k == 5"
+        )
+        (ends,) = early.loc[early["told"] == "none", ["effect_low", "effect_high", "ratio"]].to_numpy()
+        assert gains(*ends) == "gains", "after five heads, told nothing, too"
         counts.append((words["gains nothing"], words["at the ceiling"], words["undecided"]))
     last: Any = planted().query("scale == 3 and noise == 0 and measured == 50").set_index("shown")["ratio"]
     seen: Any = planted().query("scale == 3 and noise == 0 and measured == 50 and shown == 'seeing'").iloc[0]
@@ -723,7 +728,7 @@ def said_of_backup() -> list[str]:
     assert (all_, more_real) == (all_real, 0)
     return [
         f"of the {all_} heads that the rewards find, when one is lost, later heads write more after {more} on `gpt2-mini` and none on SmolLM2, and less after {less} and {less_real}",
-        f"losing {in_words(len(backed))} of the {in_words(5)} heads that look most at the indirect object costs nothing, while later heads write more",
+        f"losing either of {in_words(len(backed))} heads, of the {in_words(5)} that look most at the indirect object, costs nothing, while later heads write more",
     ]
 
 

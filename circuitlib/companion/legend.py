@@ -97,7 +97,7 @@ _KINDS = (
     Kind("layers by training reward", "", "#009E73", "v"),
     Kind(ATTRIBUTION, "", "#E69F00", "P"),
     Kind("halving, 16 by gradient", "", "#CC79A7", "X"),
-    Kind("belief, thompson", "learned belief, Thompson", "#000000", "*"),
+    Kind("belief, look ahead", "learned belief, look ahead", "#000000", "*"),
     Kind("headwise", "headwise policy", "#882255", "h"),
     Kind("random", "", "#7F7F7F", "^"),
     Kind("list, in turns", "lists in turns", spoken_of=True),
@@ -106,13 +106,13 @@ _KINDS = (
         Kind(f"halving, 16 by {how} and {ELSEWHERE} of other behaviours", spoken_of=True)
         for how in (GRADIENT, GRADIENT_ALONE)
     ),
-    Kind("belief, look ahead", "learned belief, look ahead", spoken_of=True),
     Kind(f"belief, look ahead, {ALONE}", f"learned belief, look ahead, {ALONE}", spoken_of=True),
     Kind(f"headwise, {ALONE}", f"headwise policy, {ALONE}", spoken_of=True),
     Kind("headwise, blind", "headwise policy, blind", spoken_of=True),
     *(Kind(f"policy k={k}, greedy", f"policy, trained with k={k}, greedy", spoken_of=True) for k in (1, 5)),
     Kind("MaskablePPO", spoken_of=True),
     Kind("exhaustive", spoken_of=True),
+    Kind("belief, thompson", "learned belief, Thompson"),
     Kind("list, mean", "list by mean reward"),
     Kind("list, maximum", "list by largest normalised reward"),
     Kind("list, in turns, reversed", "lists in turns, reversed"),
