@@ -259,6 +259,7 @@ def test_the_figure_draws_the_summary(contest: pd.DataFrame) -> None:
             ends = np.array([segment[:, 0] for segment in some[2][0].get_segments() if len(segment)])
             np.testing.assert_allclose(ends, expected[["low", "high"]].dropna())
             assert axis.get_xlim()[0] < np.nanmin(expected["low"]), "nothing leaves the axes"
+            assert axis.get_xlim()[1] >= np.nanmax(expected["high"])
     table = rival_figures.rival_table(summary, 8)
     ratios = 100 * summary.query("searcher == 'random' and price == 8")["ratio"].to_numpy()
     shown = table.loc[["random"], ["ioi", "docstring", "mean", "lowest"]].to_numpy()[0]
