@@ -11,10 +11,12 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from circuitlib.ablation.check_task import why_left_out
 from circuitlib.ablation.hooks import hooked_task
+from circuitlib.companion.run import SHORT
 from circuitlib.paths import SUBJECTS
 from circuitlib.subjects.load import load_subject
 from circuitlib.tasks import TASKS, Task
 from circuitlib.tasks.behaviours import BEHAVIOURS, context, facts, morphology, sequences, syntax
+from circuitlib.tasks.behaviours.confirmation import CONFIRMATION
 from circuitlib.tasks.behaviours.pairs import Pairs, kinds, rows, windows
 from circuitlib.tasks.behaviours.recall import Recall
 
@@ -30,7 +32,7 @@ def maker(task: Task) -> Pairs | Recall:
     return made
 
 
-MAKERS = {name: maker(task) for name, task in BEHAVIOURS.items()}
+MAKERS = {name: maker(task) for name, task in SHORT.items()}
 PAIRS = [name for name, made in MAKERS.items() if isinstance(made, Pairs)]
 SHOWN = [name for name, made in MAKERS.items() if isinstance(made, Pairs) and made.shots]
 
@@ -62,9 +64,10 @@ def answers(made: Pairs, cues: list[str]) -> set[str]:
 
 def test_names_are_keys_and_of_no_other_task() -> None:
     assert len(BEHAVIOURS) == sum(len(kind.TASKS) for kind in (context, facts, morphology, sequences, syntax)) >= 16
-    assert not BEHAVIOURS.keys() & TASKS.keys()
-    assert all(name == task.name for name, task in BEHAVIOURS.items())
-    assert len({task.description for task in BEHAVIOURS.values()}) == len(BEHAVIOURS)
+    assert len(SHORT) == len(BEHAVIOURS) + len(CONFIRMATION), "nothing to confirm on was learned from"
+    assert not SHORT.keys() & TASKS.keys()
+    assert all(name == task.name for name, task in SHORT.items())
+    assert len({task.description for task in SHORT.values()}) == len(SHORT)
 
 
 def test_blocks_are_read() -> None:
@@ -83,9 +86,9 @@ def test_rows_are_different_and_of_one_length(name: str) -> None:
     assert not any({*row[:-1]} & {row[-1]} for row in made.rows) or made.joined
 
 
-@pytest.mark.parametrize("name", BEHAVIOURS)
+@pytest.mark.parametrize("name", SHORT)
 def test_same_seed_same_prompts(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
-    task = BEHAVIOURS[name]
+    task = SHORT[name]
     first = task.examples(tokenizer, DRAWN, 5)
     assert first[:READ] == task.examples(tokenizer, READ, 5)
     assert first[:READ] != task.examples(tokenizer, READ, 6)
@@ -94,9 +97,9 @@ def test_same_seed_same_prompts(name: str, tokenizer: PreTrainedTokenizerBase) -
     assert len({(e.text, *e.candidates) for e in first}) >= DIFFERENT * DRAWN
 
 
-@pytest.mark.parametrize("name", BEHAVIOURS)
+@pytest.mark.parametrize("name", SHORT)
 def test_prompts_are_short_and_answers_continue_them(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
-    groups = BEHAVIOURS[name].prompts(tokenizer, READ, 0)
+    groups = SHORT[name].prompts(tokenizer, READ, 0)
     assert len(groups) <= 2
     for group in groups:
         assert group.tokens.shape[1] <= LONGEST
@@ -107,10 +110,10 @@ def test_prompts_are_short_and_answers_continue_them(name: str, tokenizer: PreTr
                 assert whole == [*group.tokens[i, 1:].tolist(), answer]
 
 
-@pytest.mark.parametrize("name", BEHAVIOURS)
+@pytest.mark.parametrize("name", SHORT)
 def test_counterfactuals_change_the_cues_and_the_answer(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
     made = MAKERS[name]
-    for group in BEHAVIOURS[name].prompts(tokenizer, READ, 0):
+    for group in SHORT[name].prompts(tokenizer, READ, 0):
         assert group.counterfactual is not None
         for i in range(len(group)):
             at = [int(positions[i]) for positions in group.roles.values()]
@@ -137,7 +140,7 @@ def test_counterfactuals_change_the_cues_and_the_answer(name: str, tokenizer: Pr
 def test_shots_do_not_tell_the_answer_of_the_cue(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
     made = MAKERS[name]
     assert isinstance(made, Pairs)
-    for example in BEHAVIOURS[name].examples(tokenizer, READ, 0):
+    for example in SHORT[name].examples(tokenizer, READ, 0):
         words = re.findall(r"\w+", example.text)
         after = [*pairwise(words), *zip(words, words[2:], strict=False)]
         assert len({*after} & {*made.rows}) >= made.shots
@@ -146,7 +149,7 @@ def test_shots_do_not_tell_the_answer_of_the_cue(name: str, tokenizer: PreTraine
 
 def test_words_of_several_tokens_are_refused() -> None:
     bytes_alone = merging([])
-    for task in BEHAVIOURS.values():
+    for task in SHORT.values():
         with pytest.raises(ValueError, match=r"^only 0 of "):
             task.prompts(bytes_alone, READ, 0)
     few = Pairs([(f"cue{letter}", f"answer{letter}") for letter in "abcdefghi"], ["{A}{Y}"]).task("few", "")
@@ -163,7 +166,7 @@ def test_words_of_several_tokens_are_refused() -> None:
 )
 def test_smollm2_does_them() -> None:
     subject = load_subject(SMOLLM2)
-    for name, task in BEHAVIOURS.items():
+    for name, task in SHORT.items():
         groups = task.prompts(subject.tokenizer, 64, 0)
         clean = torch.cat([hooked_task(subject, group, task.metric, [()])[:, 0] for group in groups])
         assert (clean > 0).double().mean() >= 0.85, name

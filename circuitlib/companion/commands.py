@@ -92,6 +92,12 @@ STUDIES = (
         (SMOLLM2,),
         "runs/another-prior",
     ),
+    Study(
+        "confirmation",
+        "the search on behaviours on which nothing of it was chosen: a minute",
+        (SMOLLM2,),
+        "runs/confirmation",
+    ),
 )
 
 

@@ -57,7 +57,11 @@ from circuitlib.subjects.checkpoints import local_checkpoint
 from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS
 from circuitlib.tasks.behaviours import BEHAVIOURS
+from circuitlib.tasks.behaviours.confirmation import CONFIRMATION
 from circuitlib.tasks.control_text import Part
+
+SHORT = BEHAVIOURS | CONFIRMATION
+"""Behaviours, of which a table has an episode's prompts."""
 
 LONG = ("evaluation", "rivals")
 """Frames with so many rows that they are stored as parquet, a fifth of the size of CSV."""
@@ -317,14 +321,14 @@ class Run:
 
     def recipe(self, name: str, part: Part, through: Through | None = None) -> Recipe:
         """What the table of a task or behaviour, or of ``control``, is made of; ``through``: of estimates."""
-        task, settings = None if name == CONTROL else {**TASKS, **BEHAVIOURS}[name], self.settings
-        count = BATCH if name in BEHAVIOURS else settings.rows(task is None, part)
+        task, settings = None if name == CONTROL else (TASKS | SHORT)[name], self.settings
+        count = BATCH if name in SHORT else settings.rows(task is None, part)
         return Recipe(task, count, part, settings.text, settings.ablation, through)
 
     def table_path(self, name: str, part: Part, through: Through | None = None) -> Path:
         """Where the table of a task or ``control`` is, or, in a folder of their own, of a behaviour."""
         what = f"estimate_{through}" if through else "damage"
-        folder = self.folder / "behaviours" if name in BEHAVIOURS else self.folder
+        folder = self.folder / "behaviours" if name in SHORT else self.folder
         return folder / f"{what}_{name}_{part}.safetensors"
 
     def table(
