@@ -8,12 +8,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from matplotlib.container import ErrorbarContainer
 
 mpl.use("Agg")
 
 from circuitlib.ablation.tables import CONTROL, load_table
 from circuitlib.companion import search_figures
+from circuitlib.companion.frames import evaluation_episodes
 from circuitlib.companion.legend import kind_of
 from circuitlib.companion.planted import BLINDED, LEARNED
 from circuitlib.companion.rival_figures import errs_table
@@ -21,7 +23,7 @@ from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED
 from circuitlib.companion.verdicts import gains
 from circuitlib.manifest import load_frame
-from circuitlib.studies.reading import SHOWN
+from circuitlib.studies.reading import SHOWN, play
 from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
 
 
@@ -163,10 +165,25 @@ def test_what_was_played_and_which_heads_are_shared(subject: str) -> None:
     heads: Any = load_frame(run.frame_path("heads")).set_index(["task", "head"])
     rewards = heads.loc["docstring", "reward"].sort_values(ascending=False)
     shared: Any = search_figures.shared_heads(run, "docstring")
-    assert shared.index.tolist() == [run.card.head_name(head) for head in rewards.index[:5]]
-    assert shared["share of the best"].tolist() == pytest.approx((rewards.iloc[:5] / rewards.iloc[0]).tolist())
+    assert shared.index.tolist() == [*(run.card.head_name(head) for head in rewards.index[:5]), "any other"]
+    assert shared["share of the best"].tolist()[:5] == pytest.approx((rewards.iloc[:5] / rewards.iloc[0]).tolist())
     order = heads.loc["ioi", "reward"].sort_values(ascending=False).index.tolist()
-    assert shared["rank on IOI"].tolist() == [order.index(head) + 1 for head in rewards.index[:5]]
+    assert shared["rank on IOI"].tolist()[:5] == [order.index(head) + 1 for head in rewards.index[:5]]
+    paid = evaluation_episodes(run, "docstring").mean(1)
+    best = [run.card.head_name(int(head)) for head in paid.argmax(1)]
+    assert shared["best of the episode"].to_dict() == pytest.approx(
+        {name: 100 * best.count(name) / len(best) for name in shared.index[:5]}
+        | {"any other": 100 * sum(name not in shared.index for name in best) / len(best)}
+    )
+    nothing, counted = torch.zeros(len(run.training_tasks)), dict.fromkeys(shared.index, 0)
+    for seed, network in run.kept_policies()[5].items():
+        for measured in play(network, nothing, paid, seed, "blind", plays=5).head.tolist():
+            for episode, order in enumerate(measured):
+                name = run.card.head_name(max(order[:10], key=paid[episode].tolist().__getitem__))
+                counted[name if name in counted else "any other"] += 1
+    total = sum(counted.values())
+    assert total == 4 * 5 * len(paid)
+    assert shared["blind, 10 heads"].to_dict() == pytest.approx({k: 100 * n / total for k, n in counted.items()})
 
 
 @pytest.mark.parametrize("subject", [EMBEDDED, SMOLLM2])

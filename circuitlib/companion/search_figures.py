@@ -5,20 +5,23 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Float
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from circuitlib.companion.figures import errors, found_by_heads, heat_map, legend_above, reach
-from circuitlib.companion.frames import heads
+from circuitlib.companion.frames import evaluation_episodes, heads
 from circuitlib.companion.legend import AFTER, HIDDEN, kind_of, task_title
 from circuitlib.companion.line_ends import name_ends
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.companion.show import PAGE, described
 from circuitlib.companion.verdicts import POINT, gains
-from circuitlib.search.episodes import NOTHING
+from circuitlib.search.env import BUDGET
+from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.studies.evaluate import MEASURED
+from circuitlib.studies.reading import Shown, play
 
 LINES = (
     ("policy", "seeing"),
@@ -34,6 +37,10 @@ LINES = (
 
 COUNTS = (10, 20, 50)
 """Heads measured after which effects are shown."""
+
+SHARED_SHOWN: tuple[Shown, ...] = ("seeing", "blind")
+SHARED_PICKS = (10, BUDGET)
+"""What policies are shown, and the heads measured after which it is told which was the best of them."""
 
 GAINS = (-3.5, 4.5)
 """What effects reach on all subjects, in points."""
@@ -119,14 +126,30 @@ def played_table(rows: pd.DataFrame, task: str, what: str = "ratio") -> pd.DataF
     return cells.pivot_table("cell", ["searcher", "shown"], "measured", sort=False)
 
 
-def shared_heads(run: Run, task: str, count: int = 5) -> pd.DataFrame:
-    """A row per head of the few that pay most on a task: what it pays, as a share of the best head's reward, and its rank on each training task."""
+def shared_heads(run: Run, task: str, count: int = 5, plays: int = 5) -> pd.DataFrame:
+    """A row per head of the few that pay most on a task: what it pays, as a share of the best head's reward, and its rank on each training task. Beside them, and for all other heads together, in percent
+    of the episodes: where it is the best head, and where it is the best that the headline's policy has measured, told nothing, after ten heads and after fifty, seeing and blind (of the seeds that are
+    kept, with the same random numbers, so many ``plays`` an episode)."""
     of_all = heads(run)
     best = of_all[of_all["task"] == task].set_index("head")["reward"].nlargest(count)
     ranks = of_all.pivot(index="head", columns="task", values="rank").reindex(best.index)[[*run.training_tasks]]
     ranks.columns = [f"rank on {task_title(str(name))}" for name in ranks]
     ranks.insert(0, "share of the best", best / best.max())
-    return ranks.rename(index=run.card.head_name).rename_axis("head")
+    rewards, told = evaluation_episodes(run, task).mean(1), torch.from_numpy(signal_of(run.training_tasks))
+    found = {"best of the episode": rewards.argmax(1)}
+    for shown in SHARED_SHOWN:
+        policies = run.kept_policies()[HEADLINE_K].items()
+        measured = torch.cat([play(network, told, rewards, seed, shown, plays).head for seed, network in policies])
+        paid = rewards.expand(len(measured), -1, -1).gather(2, measured)
+        for picks in SHARED_PICKS:
+            at = paid[..., :picks].argmax(2, keepdim=True)
+            found[f"{shown}, {picks} heads"] = measured.gather(2, at)
+    shares = pd.DataFrame(
+        {name: [100 * (some == head).double().mean().item() for head in best.index] for name, some in found.items()}
+    )
+    shares.loc[count] = 100 - shares.sum()
+    table = pd.concat([ranks.reset_index(drop=True), shares], axis=1)
+    return table.set_axis(pd.Index([*map(run.card.head_name, best.index), "any other"], name="head"))
 
 
 def gain_table(rows: pd.DataFrame, shown: str = "blind", searcher: str = "policy") -> pd.DataFrame:
