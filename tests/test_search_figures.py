@@ -166,12 +166,14 @@ def test_what_was_played_and_which_heads_are_shared(subject: str) -> None:
     rewards = heads.loc["docstring", "reward"].sort_values(ascending=False)
     shared: Any = search_figures.shared_heads(run, "docstring")
     assert shared.index.tolist() == [*(run.card.head_name(head) for head in rewards.index[:5]), "any other"]
-    assert shared["share of the best"].tolist()[:5] == pytest.approx((rewards.iloc[:5] / rewards.iloc[0]).tolist())
+    assert shared["pays, % of the best"].tolist()[:5] == pytest.approx(
+        (100 * rewards.iloc[:5] / rewards.iloc[0]).tolist()
+    )
     order = heads.loc["ioi", "reward"].sort_values(ascending=False).index.tolist()
     assert shared["rank on IOI"].tolist()[:5] == [order.index(head) + 1 for head in rewards.index[:5]]
     paid = evaluation_episodes(run, "docstring").mean(1)
     best = [run.card.head_name(int(head)) for head in paid.argmax(1)]
-    assert shared["best of the episode"].to_dict() == pytest.approx(
+    assert shared["is the best"].to_dict() == pytest.approx(
         {name: 100 * best.count(name) / len(best) for name in shared.index[:5]}
         | {"any other": 100 * sum(name not in shared.index for name in best) / len(best)}
     )
@@ -183,7 +185,7 @@ def test_what_was_played_and_which_heads_are_shared(subject: str) -> None:
                 counted[name if name in counted else "any other"] += 1
     total = sum(counted.values())
     assert total == 4 * 5 * len(paid)
-    assert shared["blind, 10 heads"].to_dict() == pytest.approx({k: 100 * n / total for k, n in counted.items()})
+    assert shared["found in 10, blind"].to_dict() == pytest.approx({k: 100 * n / total for k, n in counted.items()})
 
 
 @pytest.mark.parametrize("subject", [EMBEDDED, SMOLLM2])

@@ -10,6 +10,7 @@ from circuitlib.companion.paper import mechrl
 from circuitlib.companion.planted import planted
 from circuitlib.companion.rival_figures import gains_over, rival_table
 from circuitlib.companion.run import Run
+from circuitlib.companion.search_figures import shared_heads
 from circuitlib.companion.settings import PUBLISHED
 from circuitlib.companion.training_ways import published
 from circuitlib.companion.verdicts import CEILING, beats, gains
@@ -54,6 +55,20 @@ def test_the_replayed_policy_greedy() -> None:
     assert alone.index[alone > 1 - 1e-6].min() == 6
     assert curves.loc[("IOI's ten", 0, "none"), "ratio"].max() < 0.5
     assert (curves.loc[("policy, greedy", 5, "blind"), "effect_high"].reindex([10, 20, 50]) >= 0).all()
+
+
+@BOTH
+def test_the_same_heads_carry_docstring_blind(run: Run) -> None:
+    """05: episode by episode, and on SmolLM2 induction's, not docstring's own best."""
+    shared: Any = shared_heads(run, "docstring")
+    for picks in (10, 50):
+        apart = shared[f"found in {picks}, seeing"] - shared[f"found in {picks}, blind"]
+        assert apart.abs().max() < 5
+    if run == REAL:
+        found = shared["found in 50, seeing"]
+        assert found[shared["rank on induction"] <= 5].sum() > 80
+        assert shared.index[0] not in shared.index[shared["rank on induction"] <= 10]
+        assert found.iloc[0] < 15
 
 
 def test_what_seeing_gains_in_the_headline_s_condition() -> None:

@@ -127,23 +127,23 @@ def played_table(rows: pd.DataFrame, task: str, what: str = "ratio") -> pd.DataF
 
 
 def shared_heads(run: Run, task: str, count: int = 5, plays: int = 5) -> pd.DataFrame:
-    """A row per head of the few that pay most on a task: what it pays, as a share of the best head's reward, and its rank on each training task. Beside them, and for all other heads together, in percent
+    """A row per head of the few that pay most on a task: what it pays, in percent of the best head, and its rank on each training task. Beside them, and for all other heads together, in percent
     of the episodes: where it is the best head, and where it is the best that the headline's policy has measured, told nothing, after ten heads and after fifty, seeing and blind (of the seeds that are
     kept, with the same random numbers, so many ``plays`` an episode)."""
     of_all = heads(run)
     best = of_all[of_all["task"] == task].set_index("head")["reward"].nlargest(count)
     ranks = of_all.pivot(index="head", columns="task", values="rank").reindex(best.index)[[*run.training_tasks]]
     ranks.columns = [f"rank on {task_title(str(name))}" for name in ranks]
-    ranks.insert(0, "share of the best", best / best.max())
+    ranks.insert(0, "pays, % of the best", 100 * best / best.max())
     rewards, told = evaluation_episodes(run, task).mean(1), torch.from_numpy(signal_of(run.training_tasks))
-    found = {"best of the episode": rewards.argmax(1)}
+    found = {"is the best": rewards.argmax(1)}
     for shown in SHARED_SHOWN:
         policies = run.kept_policies()[HEADLINE_K].items()
         measured = torch.cat([play(network, told, rewards, seed, shown, plays).head for seed, network in policies])
         paid = rewards.expand(len(measured), -1, -1).gather(2, measured)
         for picks in SHARED_PICKS:
             at = paid[..., :picks].argmax(2, keepdim=True)
-            found[f"{shown}, {picks} heads"] = measured.gather(2, at)
+            found[f"found in {picks}, {shown}"] = measured.gather(2, at)
     shares = pd.DataFrame(
         {name: [100 * (some == head).double().mean().item() for head in best.index] for name, some in found.items()}
     )
