@@ -1,12 +1,15 @@
 """What is confirmed: who plays, beside whom, and when an interval confirms, refutes or leaves undecided."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from test_priced import LAYERS, drawn
 
-from circuitlib.companion.confirmation import confirmation
+from circuitlib.companion.confirmation import behaviours_table, confirmation, verdict_table
+from circuitlib.companion.rival_figures import searcher_title
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import Settings
 from circuitlib.search.belief import GRADIENT, Believer, Prior
@@ -90,6 +93,27 @@ def test_an_interval_decides() -> None:
     poor = [0.5, 0.51, 0.52, 0.5]
     worse = of(**{LOOKING_AHEAD: poor, HEADWISE: poor, BLIND: even, BY_HAND: even})
     assert (judged(worse)["verdict"] == "refuted").all()
+
+
+def test_near_behaviours_are_told_apart() -> None:
+    even = [0.99, 0.98, 0.99, 0.5]
+    table = of(**{LOOKING_AHEAD: even, HEADWISE: even, BLIND: [0.5] * 4, BY_HAND: [0.9] * 4})
+    table["nearest"] = table["behaviour"].map({"behaviour 3": 0.81, "behaviour 0": 0.8}).fillna(0.1)
+    shown: Any = verdict_table(table)
+    rows = shown.loc[(searcher_title(LOOKING_AHEAD), "names 95% on each")]
+    assert rows.tolist() == ["50.0", "refuted", "98.0", "confirmed"]
+    assert rows.index.tolist() == [
+        "all 4",
+        "verdict, all 4",
+        "the 3 that are not near",
+        "verdict, the 3 that are not near",
+    ]
+    mean = shown.loc[(searcher_title(HEADWISE), "names 97% on average")]
+    assert [cell.split(" ")[0] for cell in mean] == ["86.5", "undecided", "98.7", "confirmed"]
+    each = behaviours_table(table)
+    assert each.index.tolist() == ["behaviour 3", "behaviour 1", "behaviour 0", "behaviour 2"]
+    assert each["nearest"].tolist() == pytest.approx([81, 10, 80, 10])
+    assert each.iloc[:, 0].tolist() == pytest.approx([50, 98, 99, 99])
 
 
 def test_a_subject_without_behaviours_is_refused() -> None:

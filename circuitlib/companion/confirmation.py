@@ -8,10 +8,21 @@ import torch
 from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion.learned import BUDGET, adopt_learned, learned, learned_hash, training_rewards
 from circuitlib.companion.left_out import behaviour_inputs
+from circuitlib.companion.rival_figures import searcher_title
 from circuitlib.companion.run import Run
+from circuitlib.companion.show import with_intervals
 from circuitlib.search.belief import ESTIMATES, with_few
 from circuitlib.search.trials import draw_trials
-from circuitlib.studies.confirmation import by_searcher, measure_confirmation
+from circuitlib.studies.confirmation import (
+    BLIND,
+    BY_HAND,
+    HEADWISE,
+    LOOKING_AHEAD,
+    NEAR,
+    by_searcher,
+    judged,
+    measure_confirmation,
+)
 from circuitlib.studies.heads import head_rewards
 from circuitlib.studies.priced_contest import players
 from circuitlib.tasks.behaviours import BEHAVIOURS
@@ -63,3 +74,31 @@ def confirmation(run: Run) -> pd.DataFrame:
 def in_short(table: pd.DataFrame) -> pd.DataFrame:
     """By who searches."""
     return by_searcher(table).reset_index()
+
+
+def parts(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The table, and what of it is not near a behaviour that the search was taught on, by how many behaviours each has."""
+    far = table[table["nearest"] <= NEAR]
+    return {f"all {table['behaviour'].nunique()}": table, f"the {far['behaviour'].nunique()} that are not near": far}
+
+
+def verdict_table(table: pd.DataFrame) -> pd.DataFrame:
+    """A row per searcher to be confirmed and question, of all behaviours and of those that are not near: how much, in percent of the oracle or in points, with the 95% interval
+    over behaviours, and the verdict."""
+    columns: dict[str, pd.Series] = {}
+    for title, part in parts(table).items():
+        rows = judged(part).set_index(["searcher", "question"])
+        ends = 100 * rows[["value", "low", "high"]]
+        cells = with_intervals(ends, 1).where(ends["low"].notna(), ends["value"].map("{:z.1f}".format))
+        columns |= {title: cells, f"verdict, {title}": rows["verdict"]}
+    return pd.DataFrame(columns).rename(index=searcher_title, level="searcher")
+
+
+def behaviours_table(table: pd.DataFrame) -> pd.DataFrame:
+    """A row per behaviour, the least named first: what those to be confirmed, the policy blind, and the rival name, in percent of the oracle, and the behaviour's largest correlation with one that was taught."""
+    named = (
+        100
+        * table.pivot(index="behaviour", columns="searcher", values="named")[[LOOKING_AHEAD, HEADWISE, BLIND, BY_HAND]]
+    )
+    named = named.sort_values(LOOKING_AHEAD, kind="stable").rename(columns=searcher_title)
+    return named.assign(nearest=100 * table.groupby("behaviour")["nearest"].first())

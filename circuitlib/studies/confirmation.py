@@ -64,8 +64,8 @@ def by_searcher(table: pd.DataFrame) -> pd.DataFrame:
 def judged(table: pd.DataFrame) -> pd.DataFrame:
     """One row per searcher to be confirmed and question. Columns: searcher, question, value, low, high, verdict.
 
-    By the 95% interval over behaviours: *confirmed* where all of it is as is asked, *refuted* where all of it is not, *undecided* otherwise. The least of
-    them has no interval: it is its own.
+    By the 95% interval over behaviours: *confirmed* where all of it is as is asked, *refuted* where all of it is not, *undecided* otherwise. The least of them has no
+    interval, and decides by itself.
     """
     return pd.DataFrame(_judged(table), columns=["searcher", "question", "value", "low", "high", "verdict"])
 
@@ -75,11 +75,13 @@ def _judged(table: pd.DataFrame) -> Iterator[tuple[object, ...]]:
     by_hand, blind = beside(named, BY_HAND), beside(named, BLIND)
     for searcher in (LOOKING_AHEAD, HEADWISE):
         yield searcher, f"names {MEAN:.0%} on average", *_asked(by_hand, searcher, ("named", "low", "high"), MEAN)
-        yield searcher, f"names {EACH:.0%} on each", *_asked(by_hand, searcher, ("least", "least", "least"), EACH)
+        yield searcher, f"names {EACH:.0%} on each", *_asked(by_hand, searcher, ("least",), EACH)
         yield searcher, "names more than the rule made by hand", *_asked(by_hand, searcher, AHEAD, 0)
     yield HEADWISE, "names more than blind", *_asked(blind, HEADWISE, AHEAD, 0)
 
 
 def _asked(table: pd.DataFrame, searcher: str, columns: Sequence[str], asked: float) -> tuple[float, float, float, str]:
-    value, low, high = table.loc[[searcher], [*columns]].to_numpy(float)[0].tolist()
-    return value, low, high, "confirmed" if low >= asked else "refuted" if high < asked else "undecided"
+    value, *ends = table.loc[[searcher], [*columns]].to_numpy(float)[0].tolist()
+    low, high = ends or [value, value]
+    verdict = "confirmed" if low >= asked else "refuted" if high < asked else "undecided"
+    return value, *(ends or [np.nan, np.nan]), verdict
