@@ -31,7 +31,7 @@ MEASURED_BY = (build_table, Trainer, contest, priced_contest, measure_seeing, me
 """What the numbers come from."""
 
 FEWER = {SMOLLM2: {"train_prompts": 32, "evaluation_prompts": 48}}
-"""Of a subject whose tables take hours, at most so many prompts, zeros too: the first that its run has."""
+"""Of a subject whose tables take hours, at most so many prompts, zeros too: the first that its run has; and none of tasks that no claim is about."""
 
 SHOWN = ["claim", "ours", "low", "high", "verdict"]
 
@@ -61,8 +61,11 @@ def other_ablations(run: Run) -> pd.DataFrame:
 
 def fewer(settings: Settings) -> Settings:
     """Settings of the runs that are compared, of one with these."""
-    at_most = FEWER.get(settings.subject, {})
-    return replace(settings, seeds=KEPT, **{name: min(most, getattr(settings, name)) for name, most in at_most.items()})
+    settings = replace(settings, seeds=KEPT)
+    if settings.subject not in FEWER:
+        return settings
+    at_most = {name: min(most, getattr(settings, name)) for name, most in FEWER[settings.subject].items()}
+    return replace(settings, further_tasks=(), **at_most)
 
 
 def side_by_side(run: Run) -> pd.DataFrame:
