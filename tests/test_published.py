@@ -185,9 +185,10 @@ def test_what_a_run_does_not_measure_is_published_still(tmp_path: Path) -> None:
             if (folder, name) not in ((source, "kept.csv"), (target, "heads.csv")):
                 save_frame(folder / name, frame * value, {"code": name})
     save_frame(target / "gone.csv", frame, {"code": "gone"})
-    publish._replace_folder(target, source, ["kept.csv", "both.csv", "nowhere.csv"])
-    found = {path.name: load_frame(path)["a"].item() for path in target.glob("*.csv")}
-    assert found == {"kept.csv": 1.5, "both.csv": 3.0, "heads.csv": 3.0}
+    save_frame(target / "inside" / "too.csv", frame, {"code": "inside"})
+    publish._replace_folder(target, source, ["kept.csv", "both.csv", "nowhere.csv", "inside/too.csv"])
+    found = {str(path.relative_to(target)): load_frame(path)["a"].item() for path in target.rglob("*.csv")}
+    assert found == {"kept.csv": 1.5, "both.csv": 3.0, "heads.csv": 3.0, "inside/too.csv": 1.5}
 
 
 def test_publishing_waits_until_all_results_are_of_this_code(

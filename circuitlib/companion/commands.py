@@ -6,13 +6,16 @@ They are committed beside the others, kept when a run is published that has none
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import product
 from typing import Any
 
 import pandas as pd
 
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED
+from circuitlib.search.belief import ESTIMATES
 from circuitlib.subjects.checkpoints import SMOLLM2
+from circuitlib.tasks.behaviours.confirmation import CONFIRMATION
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,10 @@ STUDIES = (
         "the search on behaviours on which nothing of it was chosen: a minute",
         (SMOLLM2,),
         "runs/confirmation",
+        tuple(
+            f"behaviours/{what}_{name}_train.safetensors"
+            for name, what in product(CONFIRMATION, ("damage", *(f"estimate_{one}" for one in ESTIMATES.values())))
+        ),
     ),
 )
 

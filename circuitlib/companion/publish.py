@@ -65,7 +65,9 @@ def _replace_folder(target: Path, source: Path, kept: Collection[str] = ()) -> N
     for name in kept:
         if is_stored(target / name) and not is_stored(fresh / name):
             for old in (target / name, manifest_path(target / name)):
-                shutil.copy2(old, fresh)
+                place = fresh / old.relative_to(target)
+                place.parent.mkdir(exist_ok=True)
+                shutil.copy2(old, place)
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
 
