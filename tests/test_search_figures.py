@@ -204,3 +204,16 @@ def test_where_estimates_rank_the_best_head(subject: str) -> None:
         )
         order = (estimate - estimated).argsort(descending=True).tolist()
         assert table.loc[task, "rank by gradient"] == order.index(int(truth.argmax())) + 1
+
+
+@pytest.mark.parametrize("subject", [EMBEDDED, SMOLLM2])
+def test_what_policies_find_by_how_they_were_trained(subject: str) -> None:
+    run = Run(PUBLISHED[subject])
+    played = load_frame(run.frame_path("training_ways")).to_dict("records")
+    for measured in (10, 50):
+        table: Any = search_figures.found_by_way(load_frame(run.frame_path("training_ways")), measured)
+        seen = [row for row in played if row["shown"] == "seeing" and row["measured"] == measured]
+        assert [*table.columns] == [*run.tasks]
+        assert table.size == len(seen)
+        for row in seen:
+            assert table.loc[row["way"], row["task"]] == pytest.approx(100 * row["ratio"])

@@ -1,4 +1,4 @@
-"""Figures and a table of "does it search?": what seeing its rewards gains a policy, and where it begins."""
+"""Figures and tables of "does it search?": what seeing its rewards gains a policy, and where it begins."""
 
 from collections.abc import Sequence
 
@@ -166,6 +166,12 @@ def ways_table(rows: pd.DataFrame, measured: int) -> pd.DataFrame:
     chosen = _gains(rows[(rows["shown"] == "blind") & (rows["measured"] == measured)])
     starred = chosen["cell"] + chosen["trained_on"].map({True: " *", False: ""})
     return chosen.assign(cell=starred).pivot_table("cell", "way", "task", aggfunc="first", sort=False)
+
+
+def found_by_way(rows: pd.DataFrame, measured: int) -> pd.DataFrame:
+    """What policies that see their rewards find after so many heads, in percent of the oracle: rows how they were trained, columns tasks, as in :func:`ways_table`."""
+    seen = rows[(rows["shown"] == "seeing") & (rows["measured"] == measured)]
+    return 100 * seen.pivot_table("ratio", "way", "task", sort=False)
 
 
 def readable_table(rows: pd.DataFrame, seeing: pd.DataFrame) -> pd.DataFrame:
