@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,12 +13,18 @@ from drawing import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.container import ErrorbarContainer
+from scipy.stats import sem, t
 
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.companion import rival_figures
+from circuitlib.companion.frames import say_nothing
+from circuitlib.companion.learned import REAL
 from circuitlib.companion.legend import MAIN, SEARCHERS, kind_of
+from circuitlib.companion.run import Run
 from circuitlib.companion.search_figures import LINES
+from circuitlib.companion.settings import PUBLISHED
 from circuitlib.companion.verdicts import beats
+from circuitlib.manifest import load_frame
 from circuitlib.search.belief import Prior, with_few
 from circuitlib.search.headwise import Headwise
 from circuitlib.search.meter import Meter
@@ -29,6 +36,7 @@ from circuitlib.studies.contest import DRAWS
 from circuitlib.studies.intervals import Interval, fraction
 from circuitlib.studies.priced import PRICES, Player, mean_of, price_to, summarise_priced
 from circuitlib.studies.priced_contest import RIVAL_ESTIMATES, players, priced_contest
+from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
 from circuitlib.tasks import TASKS
 
 LAYERS, HEADS = 3, 12
@@ -238,6 +246,81 @@ def test_who_has_measured_the_best_heads(contest: pd.DataFrame) -> None:
             some = contest.query("task == @task and searcher == 'policy k=5' and price == 8")
             assert table.loc["policy k=5", task] == pytest.approx(100 * some[what].mean())
         assert rival_figures.rival_table(summary, 2, what).loc["gradient, then verify"].isna().all()
+
+
+SOME = ("random", "gradient, then verify", "headwise", "policy k=5")
+"""Of the committed contest: at small prices one of them buys nothing, and another measures no head on all prompts."""
+
+
+def committed(subject: str) -> tuple[Run, pd.DataFrame, list[str]]:
+    """A published run, plays of some, and the tasks that count."""
+    run = Run(PUBLISHED[subject])
+    plays = load_frame(run.frame_path("rivals")).query("searcher in @SOME")
+    return run, plays, [task for task in run.tasks if task not in say_nothing(run)]
+
+
+@pytest.mark.parametrize("subject", [EMBEDDED, SMOLLM2])
+def test_means_of_every_score(subject: str) -> None:
+    run, plays, counted = committed(subject)
+    played: dict[tuple[str, int], dict[str, list[Any]]] = {}
+    for row in plays.to_dict("records"):
+        played.setdefault((row["searcher"], row["price"]), {}).setdefault(row["task"], []).append(row)
+    for score in ("named", "found", "fresh"):
+        table: Any = rival_figures.scores_table(plays, run.settings.evaluation_prompts, score, say_nothing(run))
+        assert table.notna().sum().sum() < len(played), "a price that buys nothing"
+        for (searcher, price), by_task in played.items():
+            shares = []
+            for rows in (by_task[task] for task in counted):
+                paid = [0.0 if score == "found" and np.isnan(row["found"]) else row[score] for row in rows]
+                bought = not any(np.isnan(row["named"]) for row in rows)
+                shares.append(100 * sum(paid) / sum(row["oracle"] for row in rows) if bought else np.nan)
+            shown = table.loc[SEARCHERS[searcher].title, price]
+            assert shown == pytest.approx(np.mean(shares), rel=1e-5, abs=1e-5, nan_ok=True)
+
+
+@pytest.mark.parametrize("subject", [EMBEDDED, SMOLLM2])
+def test_how_many_of_the_best_heads_are_measured(subject: str) -> None:
+    run, plays, counted = committed(subject)
+    summary = summarise_priced(plays, run.settings.evaluation_prompts)
+    table: Any = rival_figures.measured_table(summary, 8, say_nothing(run))
+    for searcher in SOME:
+        at: Any = plays.query("searcher == @searcher and price == 8").groupby("task")
+        measured = {task: 100 * np.mean(at.get_group(task)["measured_best"]) for task in run.tasks}
+        assert table.loc[searcher, [*run.tasks]].to_dict() == pytest.approx(measured)
+        of_counted = [measured[task] for task in counted]
+        five = np.mean([100 * np.mean(at.get_group(task)["recall"]) for task in counted])
+        expected = [np.mean(of_counted), min(of_counted), five]
+        assert table.loc[searcher, ["mean", "lowest", "five best"]].tolist() == pytest.approx(expected)
+    assert rival_figures.measured_table(summary, 2).loc["gradient, then verify"].isna().all(), "two do not buy it"
+
+
+@pytest.mark.parametrize(
+    ("name", "of", "chosen", "show"),
+    [
+        ("few", ("gradient", "direct"), (8, 8), rival_figures.designs_table),
+        ("taught", ("way",), ("a belief, looking ahead",), rival_figures.parts_table),
+    ],
+)
+def test_what_was_tried_is_in_percent(
+    name: str, of: tuple[str, ...], chosen: tuple[Any, ...], show: Callable[[pd.DataFrame], pd.DataFrame]
+) -> None:
+    frame = load_frame(Run(REAL).frame_path(name))
+    tried: dict[tuple[Any, ...], dict[str, float]] = {}
+    for row in frame.to_dict("records"):
+        tried.setdefault(tuple(row[column] for column in of), {})[row["behaviour"]] = 100 * row["named"]
+    table: Any = show(frame)
+    assert [*table.index] == [key if len(key) > 1 else key[0] for key in tried]
+    for (_, shown), (key, named) in zip(table.iterrows(), tried.items(), strict=True):
+        values = np.array([*named.values()])
+        more = values - np.array([*tried[chosen].values()])
+        low, high = t.interval(0.95, len(values) - 1, values.mean(), sem(values))
+        assert shown[["named", "low", "high"]].tolist() == pytest.approx([values.mean(), low, min(high, 100)])
+        assert (shown["least"], shown["worst"]) == (pytest.approx(min(values)), min(named, key=named.__getitem__))
+        ends = t.interval(0.95, len(more) - 1, more.mean(), sem(more)) if key != chosen else (0, 0)
+        assert shown[["ahead", "ahead_low", "ahead_high"]].tolist() == pytest.approx([more.mean(), *ends])
+    if name == "few":
+        assert table["price"].tolist() == frame.groupby([*of], sort=False)["price"].first().tolist(), "no share"
+        assert table.index.names == ["gradient on", "direct effect on"]
 
 
 def test_the_figure_draws_the_summary(contest: pd.DataFrame) -> None:

@@ -18,8 +18,10 @@ from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.companion.show import PAGE, described
 from circuitlib.companion.verdicts import beats, gains
 from circuitlib.search.belief import ESTIMATES
+from circuitlib.studies.few import by_design
 from circuitlib.studies.intervals import Interval, fraction
-from circuitlib.studies.priced import mean_of, price_to
+from circuitlib.studies.priced import mean_of, price_to, summarise_priced
+from circuitlib.studies.taught import by_way
 from circuitlib.studies.transfer import COUNTS, over_behaviours, shares
 from circuitlib.studies.where import CLASSES
 
@@ -209,10 +211,26 @@ def rival_table(summary: pd.DataFrame, price: int, what: str = "ratio", without:
     return table.assign(mean=counted.mean(axis=1, skipna=False), lowest=counted.min(axis=1, skipna=False))
 
 
+def measured_table(summary: pd.DataFrame, price: int, without: Collection[str] = ()) -> pd.DataFrame:
+    """In how many episodes every searcher has measured the best head at a price, in percent: a column a task, their mean and the lowest; and how many of the five best heads, mean over tasks.
+
+    without: as in :func:`rival_table`."""
+    best, five = (rival_table(summary, price, what, without) for what in ("measured_best", "recall"))
+    return best.assign(**{"five best": five["mean"]})
+
+
 def mean_table(summary: pd.DataFrame, axis: str, without: Collection[str] = ()) -> pd.DataFrame:
     """The mean over tasks of every searcher's fraction of the oracle, in percent, along an ``axis``: rows searchers, as tables name them, columns prices or picks. Missing where one is
     missing of any task. without: as in :func:`rival_table`."""
     return 100 * _over_tasks(summary, axis, without).unstack(axis).rename(index=searcher_title)
+
+
+def scores_table(plays: pd.DataFrame, pool: int, score: str, without: Collection[str] = ()) -> pd.DataFrame:
+    """:func:`mean_table` by price, of any score of :func:`circuitlib.studies.priced.summarise_priced`; an episode in which no head was measured on all prompts has found nothing.
+
+    plays: of :func:`circuitlib.companion.frames.rivals`. pool: prompts that a task's episodes are drawn from. without: as in :func:`rival_table`."""
+    found = plays["found"].fillna(0).where(plays["named"].notna())
+    return mean_table(summarise_priced(plays.assign(found=found), pool, score), "price", without)
 
 
 def _over_tasks(summary: pd.DataFrame, axis: str, without: Collection[str]) -> pd.Series:
@@ -271,6 +289,25 @@ def errs_table(run: Run) -> pd.DataFrame:
             row[f"rank by {title}"] = int((estimate > estimate[best]).sum()) + 1
         rows[task] = row
     return pd.DataFrame(rows).T.rename_axis("task")
+
+
+def designs_table(few: pd.DataFrame) -> pd.DataFrame:
+    """A row per design, on how many prompts the gradient and the direct effect are bought: columns of :func:`circuitlib.studies.few.by_design`, fractions of the oracle in percent.
+
+    few: of :func:`circuitlib.companion.few.few`."""
+    designs = by_design(few).set_index(["gradient", "direct"])
+    return _in_percent(designs).rename_axis(["gradient on", "direct effect on"])
+
+
+def parts_table(taught: pd.DataFrame) -> pd.DataFrame:
+    """A row per way of searching and of teaching it: columns of :func:`circuitlib.studies.taught.by_way`, fractions of the oracle in percent.
+
+    taught: of :func:`circuitlib.companion.taught.taught`."""
+    return _in_percent(by_way(taught))
+
+
+def _in_percent(judged: pd.DataFrame) -> pd.DataFrame:
+    return judged.assign(**(100 * judged[["named", "low", "high", "least", "ahead", "ahead_low", "ahead_high"]]))
 
 
 def gains_over(
