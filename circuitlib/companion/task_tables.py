@@ -16,8 +16,9 @@ def bars_table(behaviours: pd.DataFrame) -> pd.DataFrame:
 
     behaviours: of :func:`circuitlib.companion.frames.behaviours`."""
     tasks = behaviours.query("task != 'prose'").set_index("task")
-    papers = tasks.index.isin(PAPERS)
-    right, mean = np.where(papers, PAPERS_RIGHT, OTHERS_RIGHT), np.where(papers, PAPERS_MEAN, np.nan)
+    papers = tasks.index.to_series().isin(PAPERS)
+    right, mean = papers.map({True: PAPERS_RIGHT, False: OTHERS_RIGHT}), papers.map({True: PAPERS_MEAN, False: np.nan})
     meets = (tasks["right"] >= right) & ~(tasks["mean"] < mean)
-    words = meets.map({True: "yes", False: "no"})
-    return tasks.assign(**{"bar": right, "bar of the mean": mean, "meets both": words})
+    meets_both = meets.map({True: "yes", False: "no"})
+    columns: dict[str, pd.Series] = {"bar": right, "bar of the mean": mean, "meets both": meets_both}
+    return tasks.assign(**columns)
