@@ -15,6 +15,7 @@ from circuitlib.companion.settings import Settings
 from circuitlib.search.belief import GRADIENT, Believer, Prior
 from circuitlib.search.headwise import Headwise
 from circuitlib.search.lookahead import LookAhead
+from circuitlib.search.meter import Meter
 from circuitlib.search.priced_policy import PricedPolicy
 from circuitlib.search.rivals import Halving
 from circuitlib.search.searchers import RandomSearcher
@@ -32,6 +33,13 @@ from circuitlib.studies.priced import Player, priced
 BUDGET = 3
 
 
+class Idle:
+    """It can buy nothing."""
+
+    def search(self, meter: Meter, budget: float | int, generator: torch.Generator) -> None:
+        """Name nothing."""
+
+
 def players() -> list[Player]:
     believer, network = Believer(Prior(0), LAYERS), Headwise(0)
     return [
@@ -40,6 +48,7 @@ def players() -> list[Player]:
         Player(BLIND, PricedPolicy(network, believer, blind=True), prices=(BUDGET,)),
         Player(BY_HAND, Halving(4, GRADIENT)),
         Player("not at this price", RandomSearcher(), prices=(BUDGET + 1,)),
+        Player("buys nothing for it", Idle()),
     ]
 
 

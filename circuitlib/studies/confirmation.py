@@ -43,11 +43,11 @@ def measure_confirmation(
     """One row per searcher and behaviour. Columns: searcher, behaviour, named (the true reward of the head that is named for the ``budget``, as a fraction of the oracle, mean over episodes and
     seeds), nearest (the largest correlation of the behaviour's ``rewards`` with those of one that was ``taught``).
 
-    players: as in :func:`circuitlib.studies.priced.priced`; those that do not play at this budget are left out.
+    players: as in :func:`circuitlib.studies.priced.priced`; those that do not play at this budget, or can buy nothing for it, are left out.
     """
     everyone = [replace(one, prices=(budget,)) for one in players if not one.prices or budget in one.prices]
     rows = pd.concat(in_processes(priced, [(trials, everyone) for trials in behaviours]), ignore_index=True)
-    means = rows.groupby(["searcher", "task"], sort=False)[["named", "oracle"]].mean()
+    means = rows.dropna(subset="named").groupby(["searcher", "task"], sort=False)[["named", "oracle"]].mean()
     table = (means["named"] / means["oracle"]).rename("named").rename_axis(["searcher", "behaviour"]).reset_index()
     correlations = np.corrcoef(rewards, taught)[: len(rewards), len(rewards) :].max(1)
     return table.assign(
