@@ -37,8 +37,10 @@ from circuitlib.paths import RESULTS, ROOT, SUBJECTS
 from circuitlib.search.belief import FEW, GRADIENT_ALONE
 from circuitlib.studies.another_prior import AHEAD, DRAWN, GAIN, SEEING, over_priors
 from circuitlib.studies.another_prior import PUBLISHED as PUBLISHED_PRIOR
+from circuitlib.studies.confirmation import BY_HAND, EACH, MEAN, NEAR, by_searcher, judged
 from circuitlib.studies.evaluate import ahead, summarise
 from circuitlib.studies.intervals import Interval
+from circuitlib.studies.left_out import beside
 from circuitlib.studies.priced import mean_of, summarise_priced
 from circuitlib.studies.priced_contest import ALONE, SMALL
 from circuitlib.studies.transfer import over_behaviours, shares
@@ -46,6 +48,7 @@ from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
 from circuitlib.tasks import TASKS
 from circuitlib.tasks.base import LOGIT_DIFFERENCE
 from circuitlib.tasks.behaviours import BEHAVIOURS
+from circuitlib.tasks.behaviours.confirmation import CONFIRMATION
 from circuitlib.tasks.control_text import SPAN, Part
 
 HEADLINE, PLANNED = (5, 1), (5, 5)
@@ -844,6 +847,29 @@ def test_rivals(readme: str) -> None:
         f"The policy names {hand.removesuffix(' undecided')} points more than the best rule made by hand, undecided."
         in readme
     )
+    confirmed = load_frame(run.frame_path("confirmation"))
+    beside_rule, verdicts = by_searcher(confirmed), judged(confirmed).set_index(["searcher", "question"])["verdict"]
+    said = "{:.0f} ({:z.0f} to {:.0f})".format
+    policy, ends = 100 * beside_rule.select_dtypes("number").loc["headwise"], ("ahead", "ahead_low", "ahead_high")
+    named = confirmed.pivot(index="behaviour", columns="searcher", values="named")
+    seen = 100 * beside(named, "headwise, blind").loc["headwise", [*ends]].astype(float)
+    assert (
+        f"On {len(CONFIRMATION)} new behaviours of SmolLM2, written down with these questions before a head was measured on any, the policy names "
+        f"{said(*policy[['named', 'low', 'high']])} on average: {100 * MEAN:.0f} is undecided again, and {100 * EACH:.0f} on each refuted, by "
+        f"*{beside_rule['worst']['headwise']}*, {policy['least']:.0f}. Confirmed is that seeing gains, {said(*seen)} points, and that it names more, by "
+        f"{said(*policy[[*ends]])}, than the rule by hand that is best on the six tasks;"
+    ) in readme
+    assert verdicts["headwise"].to_dict() == {
+        "names 97% on average": "undecided",
+        "names 95% on each": "refuted",
+        "names more than the rule made by hand": "confirmed",
+        "names more than blind": "confirmed",
+    }
+    assert by_hand() == BY_HAND, "as was stated before"
+    far = judged(confirmed[confirmed["nearest"] <= NEAR]).set_index(["searcher", "question"])["verdict"]
+    assert far["headwise", "names more than the rule made by hand"] == "undecided"
+    rules = beside_rule["named"][~beside_rule.index.str.startswith(("headwise", "belief", "policy"))]
+    assert beats(*beside(named, rules.idxmax()).loc["headwise", [*ends[1:]]]) == "undecided"
     known = []
     for task in run.tasks:
         rewards = evaluation_episodes(run, task).mean(1)

@@ -97,7 +97,7 @@ STUDIES = (
     ),
     Study(
         "confirmation",
-        "the search on behaviours on which nothing of it was chosen: a minute",
+        "the search on behaviours on which nothing of it was chosen: five minutes",
         (SMOLLM2,),
         "runs/confirmation",
         tuple(
