@@ -64,7 +64,7 @@ def answers(made: Pairs, cues: list[str]) -> set[str]:
 
 def test_names_are_keys_and_of_no_other_task() -> None:
     assert len(BEHAVIOURS) == sum(len(kind.TASKS) for kind in (context, facts, morphology, sequences, syntax)) >= 16
-    assert len(SHORT) == len(BEHAVIOURS) + len(CONFIRMATION), "nothing to confirm on was learned from"
+    assert len(SHORT) == len(BEHAVIOURS) + len(CONFIRMATION), "none to confirm on was learned from"
     assert not SHORT.keys() & TASKS.keys()
     assert all(name == task.name for name, task in SHORT.items())
     assert len({task.description for task in SHORT.values()}) == len(SHORT)

@@ -99,6 +99,8 @@ def test_an_interval_decides() -> None:
     half = np.std(even, ddof=1) / 2 * 3.182446  # Student's t of three degrees of freedom
     first = rows[["low", "high"]].to_numpy()[0].tolist()
     assert first == pytest.approx([np.mean(even) - half, min(np.mean(even) + half, 1)], rel=1e-5)
+    equal = of(**{LOOKING_AHEAD: even, HEADWISE: even, BLIND: even, BY_HAND: even}).pipe(judged)
+    assert {*equal.loc[equal["question"].str.startswith("names more"), "verdict"]} == {"refuted"}, "as much is not more"
     poor = [0.5, 0.51, 0.52, 0.5]
     worse = of(**{LOOKING_AHEAD: poor, HEADWISE: poor, BLIND: even, BY_HAND: even})
     assert (judged(worse)["verdict"] == "refuted").all()

@@ -28,7 +28,7 @@ def test_what_a_subject_does(subject: str) -> None:
         assert shown[MEASURED].tolist() == [row[name] for name in MEASURED]
         papers = row["task"] in ("induction", "ioi", "docstring")
         enough = row["right"] >= 0.95 and row["mean"] >= 3 if papers else row["right"] >= 0.9
-        assert shown["meets both"] == ("yes" if enough else "no")
+        assert shown["meets its bars"] == ("yes" if enough else "no")
 
 
 def test_bars_are_those_of_the_model_card() -> None:
@@ -52,4 +52,4 @@ def test_bars_are_those_of_the_model_card() -> None:
 )
 def test_on_either_side_of_the_bars(task: str, right: float, mean: float, word: str) -> None:
     rows = pd.DataFrame([(task, "logit difference", 8, right, mean)], columns=["task", *MEASURED])
-    assert tables.bars_table(rows)["meets both"].tolist() == [word]
+    assert tables.bars_table(rows)["meets its bars"].tolist() == [word]

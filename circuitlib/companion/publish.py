@@ -66,7 +66,7 @@ def _replace_folder(target: Path, source: Path, kept: Collection[str] = ()) -> N
         if is_stored(target / name) and not is_stored(fresh / name):
             for old in (target / name, manifest_path(target / name)):
                 place = fresh / old.relative_to(target)
-                place.parent.mkdir(exist_ok=True)
+                place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(old, place)
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)

@@ -19,6 +19,5 @@ def bars_table(behaviours: pd.DataFrame) -> pd.DataFrame:
     papers = tasks.index.to_series().isin(PAPERS)
     right, mean = papers.map({True: PAPERS_RIGHT, False: OTHERS_RIGHT}), papers.map({True: PAPERS_MEAN, False: np.nan})
     meets = (tasks["right"] >= right) & ~(tasks["mean"] < mean)
-    meets_both = meets.map({True: "yes", False: "no"})
-    columns: dict[str, pd.Series] = {"bar": right, "bar of the mean": mean, "meets both": meets_both}
-    return tasks.assign(**columns)
+    bars: dict[str, pd.Series] = {"bar": right, "bar of the mean": mean}
+    return tasks.assign(**bars, **{"meets its bars": meets.map({True: "yes", False: "no"})})

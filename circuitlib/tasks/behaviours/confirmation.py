@@ -1,6 +1,7 @@
 """Behaviours of SmolLM2-135M to confirm on: written down, with the rule of the verdict, once everything about the search was fixed and before a head was measured on any.
 
-On the six tasks the search was looked at more than once while it was designed; on these nothing was ever chosen.
+On the six tasks the search was looked at more than once while it was designed; on these nothing was ever chosen. Most are kin, in words or form, to one that it was taught on: singular is plural
+turned round, lowercase capitalize, countdown number; superlative is like comparative, month like weekday, thanks like converse. How alike their heads' rewards are is measured.
 """
 # ruff: noqa: SIM905 - as in words.py
 
