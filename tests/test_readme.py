@@ -848,7 +848,8 @@ def test_rivals(readme: str) -> None:
         in readme
     )
     confirmed = load_frame(run.frame_path("confirmation"))
-    beside_rule, verdicts = by_searcher(confirmed), judged(confirmed).set_index(["searcher", "question"])["verdict"]
+    beside_rule: Any = by_searcher(confirmed)
+    verdicts = judged(confirmed).set_index(["searcher", "question"])["verdict"]
     said = "{:.0f} ({:z.0f} to {:.0f})".format
     policy, ends = 100 * beside_rule.select_dtypes("number").loc["headwise"], ("ahead", "ahead_low", "ahead_high")
     named = confirmed.pivot(index="behaviour", columns="searcher", values="named")
