@@ -327,6 +327,19 @@ def test_cleaning_leaves_nothing_that_differs_between_runs() -> None:
     assert cleaned.cells[0]["id"] == "cell-00"
 
 
+def test_a_text_that_is_cut_on_its_way_is_one_text() -> None:
+    """And stays before or after what is shown."""
+
+    def said(text: str, name: str = "stdout") -> nbformat.NotebookNode:
+        return nbformat.v4.new_output("stream", name=name, text=text)
+
+    table = nbformat.v4.new_output("display_data", data={"text/plain": "table"})
+    outputs = [said("a\n"), said("b\n"), table, said("c"), said("d"), said("e", "stderr"), said("f")]
+    notes = nbformat.v4.new_markdown_cell("text")
+    cell = clean(nbformat.v4.new_notebook(cells=[notes, nbformat.v4.new_code_cell("1", outputs=outputs)])).cells[1]
+    assert [output.get("text") for output in cell.outputs] == ["a\nb\n", None, "cd", "e", "f"]
+
+
 def test_readme_shows_the_recorded_seconds() -> None:
     readme = (ROOT / "README.md").read_text()
     seconds = json.loads(SECONDS.read_text())

@@ -45,7 +45,7 @@ def notebook_paths(chosen: Sequence[str] = ()) -> list[Path]:
 
 
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Remove what differs between two equal runs: times, ids of runs, papermill's own marks."""
+    """Remove what differs between two equal runs: times, ids of runs, papermill's own marks, and where a printed text was cut in two on its way."""
     notebook.metadata.pop("papermill", None)
     notebook.metadata["language_info"] = {"name": "python"}
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -53,7 +53,21 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         cell["id"] = f"cell-{i:02d}"
         for mark in ("papermill", "execution"):
             cell.metadata.pop(mark, None)
+        if cell.cell_type == "code":
+            cell.outputs = _joined(cell.outputs)
     return notebook
+
+
+def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Texts that follow each other on one stream as one; what was shown between two keeps its place."""
+    joined: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        last = joined[-1] if joined else {}
+        if output.output_type == last.get("output_type") == "stream" and output.name == last["name"]:
+            last["text"] += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 @contextmanager
