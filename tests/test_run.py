@@ -119,7 +119,7 @@ def test_reading_loads_no_model(public: Run, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_committed_results_are_small() -> None:
-    """A subject's, and beside them those of the behaviours that a search was learned on, and of the studies that commands of their own
+    """A subject's, and beside them those of the behaviours that a search was learned on, of those that it was confirmed on, and of the studies that commands of their own
     measure, with the weights of others' policies."""
 
     def size(files: Iterable[Path]) -> int:
@@ -129,12 +129,14 @@ def test_committed_results_are_small() -> None:
     studies |= {path.with_suffix(".json") for path in studies}
     for folder in filter(Path.is_dir, RESULTS.iterdir()):
         files = {path for path in folder.rglob("*") if path.is_file()}
-        taught = {path for path in files if path.parent.name == "behaviours"}
-        assert size(taught) < 3e6, folder
+        behaviours = {path for path in files if path.parent.name == "behaviours"}
+        confirmed = behaviours & studies
+        assert size(behaviours - confirmed) < 3e6, folder
+        assert size(confirmed) < 1.5e6, folder
         others = {path for path in files & studies if path.stem == "policy_reference"}
         assert size(others) < 2.3e6, folder
-        assert size(files & studies - others) < 0.5e6, folder
-        assert size(files - taught - studies) < 12e6, folder
+        assert size(files & studies - others - confirmed) < 0.5e6, folder
+        assert size(files - behaviours - studies) < 12e6, folder
     for path in [*RESULTS.rglob("*.csv"), *RESULTS.rglob("*.parquet")]:
         assert is_stored(path), f"{path} has no manifest"
         read_provenance(path)
