@@ -1,15 +1,13 @@
 """Table ``another_prior``: what would be named on the tasks with another prior. Fitting many takes minutes and no run needs them: ``python -m circuitlib another-prior`` does."""
 
-from itertools import product
-
 import pandas as pd
 
 from circuitlib.ablation.tables import CONTROL
-from circuitlib.companion.learned import BUDGET, adopt_learned, learned, learned_hash, training_rewards, training_trials
-from circuitlib.companion.left_out import behaviour_inputs
+from circuitlib.companion.learned import BUDGET, learned, training_rewards, training_trials
+from circuitlib.companion.left_out import behaviour_inputs, played_inputs
 from circuitlib.companion.rival_figures import searcher_title
 from circuitlib.companion.run import Run
-from circuitlib.search.belief import ESTIMATES, with_few
+from circuitlib.search.belief import with_few
 from circuitlib.search.trials import draw_trials
 from circuitlib.studies.another_prior import (
     AHEAD,
@@ -33,11 +31,7 @@ def another_prior(run: Run) -> pd.DataFrame:
     Raises ``ValueError`` for a subject without tables of behaviours.
     """
     settings, of_behaviours = run.settings, behaviour_inputs(run)
-    names, throughs = (*run.tasks, CONTROL), (None, *ESTIMATES.values())
-    if run.output:
-        adopt_learned(run)
-        for name, through in product(names, throughs):
-            run.adopted_table(name, "evaluation", through=through)
+    played_on = played_inputs(run, (*run.tasks, CONTROL), "evaluation")
     found = learned(run)
 
     def compute() -> pd.DataFrame:
@@ -50,13 +44,7 @@ def another_prior(run: Run) -> pd.DataFrame:
         )
 
     return run.frame(
-        "another_prior",
-        compute,
-        measure_another_prior.__module__,
-        **of_behaviours,
-        played={through or "measured": run.table_hashes(names, "evaluation", through) for through in throughs},
-        learned=learned_hash(run),
-        priors=PRIORS,
+        "another_prior", compute, measure_another_prior.__module__, **of_behaviours, **played_on, priors=PRIORS
     )
 
 

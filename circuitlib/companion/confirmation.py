@@ -1,13 +1,11 @@
 """Table ``confirmation``: the search on behaviours on which nothing of it was chosen. ``python -m circuitlib confirmation`` measures it, of their committed tables; no run does by itself."""
 
-from itertools import product
-
 import pandas as pd
 import torch
 
 from circuitlib.ablation.tables import CONTROL
-from circuitlib.companion.learned import BUDGET, adopt_learned, learned, learned_hash, training_rewards
-from circuitlib.companion.left_out import behaviour_inputs
+from circuitlib.companion.learned import BUDGET, learned, training_rewards
+from circuitlib.companion.left_out import behaviour_inputs, played_inputs
 from circuitlib.companion.rival_figures import searcher_title
 from circuitlib.companion.run import Run
 from circuitlib.companion.show import with_intervals
@@ -35,11 +33,7 @@ def confirmation(run: Run) -> pd.DataFrame:
     Raises ``ValueError`` for a subject without tables of behaviours.
     """
     settings, of_behaviours = run.settings, behaviour_inputs(run)
-    names, throughs = (*CONFIRMATION, *run.training_tasks), (None, *ESTIMATES.values())
-    if run.output:
-        adopt_learned(run)
-        for name, through in product(names, throughs):
-            run.adopted_table(name, "train", through=through)
+    played_on = played_inputs(run, (*CONFIRMATION, *run.training_tasks), "train")
     found = learned(run)
 
     def compute() -> pd.DataFrame:
@@ -61,14 +55,7 @@ def confirmation(run: Run) -> pd.DataFrame:
         rewards = [head_rewards(one.damage, control, settings.penalty) for one in behaviours.values()]
         return measure_confirmation(played, everyone, torch.stack(rewards), training_rewards(run), BUDGET)
 
-    return run.frame(
-        "confirmation",
-        compute,
-        measure_confirmation.__module__,
-        **of_behaviours,
-        played={through or "measured": run.table_hashes(names, "train", through) for through in throughs},
-        learned=learned_hash(run),
-    )
+    return run.frame("confirmation", compute, measure_confirmation.__module__, **of_behaviours, **played_on)
 
 
 def in_short(table: pd.DataFrame) -> pd.DataFrame:

@@ -9,11 +9,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuitlib.ablation.tables import CONTROL
-from circuitlib.companion.learned import BUDGET, TRIAL_SEED, TRIALS, is_real, training_rewards, training_trials
+from circuitlib.companion.learned import (
+    BUDGET,
+    TRIAL_SEED,
+    TRIALS,
+    adopt_learned,
+    is_real,
+    learned_hash,
+    training_rewards,
+    training_trials,
+)
 from circuitlib.companion.run import Run
 from circuitlib.search.belief import ESTIMATES, with_few
 from circuitlib.search.trials import Trials, draw_trials
 from circuitlib.tasks.behaviours import BEHAVIOURS
+from circuitlib.tasks.control_text import Part
 
 Measure = Callable[[Sequence[Trials], Sequence[Trials], Float[Tensor, "t h"], int, int], pd.DataFrame]
 """Of episodes to be taught on, episodes to be played, mean rewards, layers and the price."""
@@ -28,17 +38,29 @@ def behaviour_inputs(run: Run) -> dict[str, Any]:
         raise ValueError(
             f"a belief is learned on the behaviours of the real model, of which {run.card.name} has no tables"
         )
-    names, throughs = (*BEHAVIOURS, CONTROL), (None, *ESTIMATES.values())
-    if run.output:
-        for one, through in product(names, throughs):
-            run.adopted_table(one, "train", through=through)
     return {
-        "tables": {through or "measured": run.table_hashes(names, "train", through) for through in throughs},
+        "tables": _taken(run, (*BEHAVIOURS, CONTROL), "train"),
         "budget": BUDGET,
         "trials": [TRIALS, TRIAL_SEED],
         "episodes": run.settings.episodes,
         "penalty": run.settings.penalty,
     }
+
+
+def played_inputs(run: Run, names: Sequence[str], part: Part) -> dict[str, Any]:
+    """Take the committed tables of what is played, and what was learned, into a run of its own; the inputs of a frame that is made of them, for its manifest."""
+    if run.output:
+        adopt_learned(run)
+    return {"played": _taken(run, names, part), "learned": learned_hash(run)}
+
+
+def _taken(run: Run, names: Sequence[str], part: Part) -> dict[str, dict[str, str]]:
+    """Hashes of tables, by what they are estimated through; a run with a folder of its own takes the committed ones first."""
+    throughs = (None, *ESTIMATES.values())
+    if run.output:
+        for one, through in product(names, throughs):
+            run.adopted_table(one, part, through=through)
+    return {through or "measured": run.table_hashes(names, part, through) for through in throughs}
 
 
 def judged_left_out(run: Run, name: str, measure: Measure, **inputs: Any) -> pd.DataFrame:
