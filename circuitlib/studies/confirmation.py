@@ -26,11 +26,10 @@ MEAN, EACH = 0.97, 0.95
 """The goal, in fractions of the oracle: on average over behaviours, and on each."""
 
 MORE = 1e-6
-"""More than another names, in the same: equal to rounding is not more."""
+"""A difference of two fractions from which on one names more: what is equal to rounding is not more."""
 
 NEAR = 0.8
 """A behaviour is near one that the search was taught on where the mean rewards of heads correlate above this: by what heads pay, whatever the words."""
-
 
 AHEAD = ("ahead", "ahead_low", "ahead_high")
 """What :func:`circuitlib.studies.left_out.beside` says of how much more one names."""
