@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from circuitlib.ablation.tables import DamageTable
 from circuitlib.companion.legend import GPUS_IN_WORDS
 from circuitlib.companion.maskable import Maskable
-from circuitlib.companion.speed import RECORDED, policies_table, recorded, recorded_machines
+from circuitlib.companion.speed import RECORDED, recorded, recorded_machines
 from circuitlib.manifest import load_frame, read_provenance
 from circuitlib.search.episodes import TableEpisodes
 from circuitlib.search.network import ActorCritic
@@ -232,26 +232,6 @@ def test_recorded_policies_reach_what_the_project_promises(processor: str) -> No
         for faster in (cost[theirs] / cost, policies["rate"] / policies["rate"][theirs]):
             assert faster["ours"] >= 2.5
             assert faster["ours, 10 seeds"] >= 5
-
-
-def test_policies_are_beside_the_first_way_of_their_processor() -> None:
-    """The recorded ones, and others beside them, of a processor twice as fast at everything but the first way."""
-    here = recorded("policies")
-    there = here.assign(processor="another", seconds=here["seconds"] / 2, rate=here["rate"] * 2)
-    there.loc[0, ["seconds", "rate"]] = here.loc[0, ["seconds", "rate"]]
-    table = policies_table(pd.concat([here, there], ignore_index=True))
-    rows = [*here.to_dict("records"), *there.to_dict("records")]
-    assert len(table) == len(rows)
-    for shown, row in zip(table.to_dict("records"), rows, strict=True):
-        first = next(one for one in rows if one["processor"] == row["processor"])
-        assert first["method"] == "MaskablePPO"
-        assert shown == {
-            **{name: row[name] for name in ("processor", "method", "seeds", "seconds", "induction", "ioi")},
-            "steps per second": f"{row['rate']:,.0f}",
-            "times, by seconds": pytest.approx(first["seconds"] * row["seeds"] / row["seconds"] / first["seeds"]),
-            "times, by steps": pytest.approx(row["rate"] / first["rate"]),
-            "GiB, at most": row["resident"],
-        }
 
 
 @pytest.mark.parametrize("processor", sorted(recorded_machines("growth")))

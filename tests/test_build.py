@@ -40,6 +40,12 @@ def test_a_table_is_what_hooks_measure(subject: Subject, tmp_path: Path) -> None
     assert not list((tmp_path / "sweeps").iterdir())
 
 
+def test_one_span_has_no_other(subject: Subject, tmp_path: Path) -> None:
+    """Its only counterfactual would be itself, and every damage zero."""
+    with pytest.raises(ValueError, match="there is only one"):
+        build_table(subject, Recipe(None, 1, "train", ablation="resample"), tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["mean", "resample"])
 def test_other_ablations_have_tables_too(kind: str, subject: Subject, tmp_path: Path) -> None:
     reference = control_spans(subject.tokenizer, 32, REFERENCE_SEED, "train")

@@ -1,6 +1,7 @@
 """Tables with a command of their own: each is measured by the function of its name, and resumes."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,16 @@ from circuitlib.companion import run as runs
 from circuitlib.companion import training_ways
 from circuitlib.companion.claims import claims
 from circuitlib.companion.commands import STUDIES
+from circuitlib.companion.legend import task_title
 from circuitlib.companion.other_ablations import KINDS, SHOWN, other_ablations, side_by_side
 from circuitlib.companion.run import Run
-from circuitlib.companion.settings import PUBLISHED, Settings
+from circuitlib.companion.settings import KEPT, PUBLISHED, Settings
 from circuitlib.manifest import StaleResult, load_frame, read_provenance, save_frame
-from circuitlib.subjects.checkpoints import EMBEDDED
+from circuitlib.search.episodes import BATCH
+from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
+
+CHANGED = ("train_prompts", "evaluation_prompts", "seeds", "further_tasks")
+"""Settings that compared ablations of SmolLM2 have of their own."""
 
 
 @pytest.mark.parametrize("one", STUDIES, ids=lambda one: one.name)
@@ -50,6 +56,20 @@ def test_a_command_reads_what_its_folder_holds_and_prints_it_in_short(
     assert rows[0].split() == list(wanted.columns)
     assert last == f"whole: {mine.folder / 'training_ways.csv'}"
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_fewer_prompts_where_tables_take_hours() -> None:
+    """With zeros, too; never more than the run has; enough that training episodes differ; and no claim is about what is left out."""
+    whole, few = PUBLISHED[SMOLLM2], study.compared(PUBLISHED[SMOLLM2])
+    assert (few.train_prompts, few.evaluation_prompts, few.seeds, few.further_tasks) == (64, 48, KEPT, ())
+    assert few == replace(whole, **{name: getattr(few, name) for name in CHANGED})
+    assert few.train_prompts > BATCH
+    assert few.evaluation_prompts > BATCH
+    assert study.compared(replace(whole, train_prompts=40)).train_prompts == 40
+    assert study.compared(PUBLISHED[EMBEDDED]) == replace(PUBLISHED[EMBEDDED], seeds=KEPT)
+    said = load_frame(Run(whole).frame_path("claims"))["claim"].tolist()
+    assert [claim for claim in said if task_title(whole.held_out_task) in claim]
+    assert not [claim for claim in said for task in whole.further_tasks if task_title(task).lower() in claim.lower()]
 
 
 @pytest.mark.long

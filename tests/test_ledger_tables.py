@@ -22,6 +22,16 @@ def frame(run: Run, name: str) -> Any:
     return load_frame(run.frame_path(name))
 
 
+def test_verdicts_are_counted() -> None:
+    ledgers = {run.title: frame(run, "claims") for run in (MINI, Run(PUBLISHED[SMOLLM2]))}
+    table: Any = tables.verdicts_table(ledgers)
+    for title, ledger in ledgers.items():
+        assert table[title].sum() == len(ledger)
+        for (side, verdict), count in table[title].items():
+            known = ledger["paper"].notna() == (side == "beside a number of the paper's")
+            assert count == (known & (ledger["verdict"] == verdict)).sum()
+
+
 def test_other_ablations() -> None:
     measured, table = frame(MINI, "other_ablations"), tables.ablations_table(MINI)
     words: dict[str, dict[str, str]] = {}

@@ -230,17 +230,59 @@ def test_double_precision_is_compared_to_its_own_rounding(family: str, small: di
         Decoder(bridge)
 
 
+@pytest.mark.parametrize("matmul", [None, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_weights_edited_after_the_sweep_was_made_are_noticed(family: str, small: dict[str, Path]) -> None:
-    """The sweep multiplies with copies, so that it would go on measuring the model as it was."""
+def test_weights_edited_after_the_sweep_was_made_are_noticed(
+    family: str, dtype: torch.dtype, matmul: torch.dtype | None, small: dict[str, Path]
+) -> None:
+    """The sweep multiplies with copies, so that it would go on measuring the model as it was; in half precision, too."""
     subject = load_subject(str(small[family]))
-    sweep, tokens = Sweep(subject), _tokens(2, 40)
+    subject = replace(subject, bridge=subject.bridge.to(dtype, print_details=False))
+    sweep, tokens = Sweep(subject, matmul=matmul), _tokens(2, 40)
     before = sweep.control(tokens).clean
+    sweep.control(tokens)
     with torch.no_grad():
-        subject.bridge.blocks[1].attn.W_V.mul_(1.01)
+        subject.bridge.blocks[1].attn.W_V.mul_(1.5)
     with pytest.raises(UnknownArchitecture, match="edited since the sweep was made"):
         sweep.control(tokens)
-    assert (Sweep(subject).control(tokens).clean - before).abs().max() > 1e-5
+    assert (Sweep(subject, matmul=matmul).control(tokens).clean - before).abs().max() > 1e-5
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_edited_behind_torchs_count_are_noticed(family: str, small: dict[str, Path]) -> None:
+    """By what the two compute."""
+    subject = load_subject(str(small[family]))
+    sweep, tokens = Sweep(subject), _tokens(2, 40)
+    subject.bridge.blocks[1].attn.W_V.data.mul_(1.01)
+    with pytest.raises(UnknownArchitecture, match="edited since the sweep was made"):
+        sweep.control(tokens)
+
+
+def test_means_of_weights_that_were_edited_are_refused(small: dict[str, Path]) -> None:
+    """They are taken once; without them an estimate is of the weights as they are."""
+    subject, tokens = load_subject(str(small["gpt2"])), _tokens(2, 40)
+    by_mean, by_zero = (Attribution(subject, some) for some in (Ablation("mean", [_tokens(3, 40)]), Ablation("zero")))
+    before = [some.control(tokens).damage for some in (by_mean, by_zero)]
+    with torch.no_grad():
+        subject.bridge.blocks[1].attn.W_V.mul_(1.5)
+    with pytest.raises(ValueError, match="edited since the means were taken"):
+        by_mean.control(tokens)
+    after = Attribution(subject, Ablation("zero")).control(tokens).damage
+    assert_close(by_zero.control(tokens).damage, after, atol=1e-6, rtol=0)
+    assert (after - before[1]).abs().max() > 1e-5
+
+
+def test_weights_replaced_after_the_sweep_was_made_are_noticed(small: dict[str, Path]) -> None:
+    subject = load_subject(str(small["llama"]))
+    subject = replace(subject, bridge=subject.bridge.to(torch.bfloat16, print_details=False))
+    sweep, tokens = Sweep(subject), _tokens(2, 40)
+    sweep.control(tokens)
+    for module in subject.bridge.modules():
+        for name, weight in [*module.named_parameters(recurse=False)]:
+            setattr(module, name, torch.nn.Parameter(1.5 * weight.detach(), requires_grad=False))
+    with pytest.raises(UnknownArchitecture, match="edited since the sweep was made"):
+        sweep.control(tokens)
 
 
 # Hooks of the user --------------------------------------------------------------------------------
@@ -478,7 +520,7 @@ def test_a_device_that_is_neither_cpu_nor_cuda_is_one_sentence(checkpoint: Path)
         engine(subject)
 
 
-@pytest.mark.parametrize("kind", [Sweep, Hooks])
+@pytest.mark.parametrize("kind", [Sweep, Hooks, Attribution])
 def test_calls_at_once_are_calls_in_turn(small: dict[str, Path], kind: Any) -> None:
     """Each thread its own prompts, on one bridge: hooks of one must not act in another's pass."""
     subject = load_subject(str(small["gpt2"]))

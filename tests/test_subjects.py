@@ -86,6 +86,9 @@ def _edited(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
         ("config.json", lambda c: c.update(activation_function="relu"), {"config"}),
         ("config.json", lambda c: c.update(transformers_version="0"), set()),
         ("tokenizer.json", lambda c: c["model"]["vocab"].update({"Ġthe": 5}), {"tokenizer"}),
+        ("tokenizer_config.json", lambda c: c.update(add_prefix_space=True), {"tokenizer"}),
+        ("tokenizer_config.json", lambda c: c.update(tokenizer_class="GPT2Tokenizer"), {"tokenizer"}),
+        ("tokenizer_config.json", lambda c: c.update(model_max_length=5, chat_template="{{ x }}"), set()),
     ],
 )
 def test_what_changes_a_subject_changes_its_card(

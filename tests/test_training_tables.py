@@ -1,5 +1,6 @@
 """The tables of training say what its histories and damage tables do, read in another way."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from circuitlib.companion import training_tables as tables
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED
 from circuitlib.manifest import load_frame
+from circuitlib.paths import REFERENCE
 from circuitlib.search.trials import EPISODE_SEED
 from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
 
@@ -64,3 +66,17 @@ def test_seeds(run: Run) -> None:
         late = [(seed, best) for update, seed, best in plays if update > last / 2]
         means = [np.mean([best for of, best in late if of == seed]) for seed in range(run.settings.seeds)]
         assert table.loc[(task, k)].tolist() == pytest.approx([np.mean(means), max(means) - min(means)], rel=1e-5)
+
+
+def test_published_stages() -> None:
+    """The paper's own numbers, of both policies, on the tasks that are asked for."""
+    published: Any = tables.published_stages(["ioi", "induction", "docstring"])
+    training = json.loads((REFERENCE / "mechrl_v1.json").read_text())["training"]
+    assert sorted(zip(published["trained with k"], published["task"], strict=True)) == [
+        (k, task) for k in (1, 5) for task in ("induction", "ioi")
+    ]
+    for task, k, share in published.itertuples(index=False):
+        of_policy = training[f"k{k}"]
+        assert share * of_policy["final_eval_30_episodes"][task] == pytest.approx(
+            of_policy["eval_after_first_update"][task]
+        )

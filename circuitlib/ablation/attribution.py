@@ -25,9 +25,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from circuitlib.ablation.edits import EDITED, Weights
 from circuitlib.ablation.engine import ZERO, Ablation, Heads, Scores, Tokens, refuse_prompts, refuse_tokens, some_heads
 from circuitlib.ablation.estimates import Through
 from circuitlib.ablation.hooks import (
+    RUNNING,
     Hook,
     HookedBridge,
     Score,
@@ -58,7 +60,7 @@ class Attribution:
     ``Scores.clean`` is exact; ``Scores.ablated`` is where the tangent ends, so that ``Scores.damage`` is the slope.
     The bridge is left as it was: no hook, no gradient, no parameter that wants one.
 
-    Raises ``ValueError`` for a ``through`` whose hook points the bridge does not have, and from a call
+    Raises ``ValueError`` for a ``through`` whose hook points the bridge does not have; from a call for means of weights that have been edited since, and
     :class:`circuitlib.ablation.hooks.HookedBridge` when it has hooks on its backward pass.
     """
 
@@ -68,6 +70,7 @@ class Attribution:
         if missing := [end for end in CUT[through] if not any(name.endswith(end) for name in self.cuts)]:
             raise ValueError(f"{subject.name} has no hook point {missing[0]!r}, so attribution cannot be {through!r}")
         self.means = values_of(subject, ablation, None) if ablation.kind == "mean" else None
+        self._weights = Weights(subject.bridge)
 
     def task(self, prompts: Prompts, metric: Metric, heads: Heads = None) -> Scores:
         """See :class:`Engine`. Raises ``ValueError`` for a metric that has no gradient, and for prompts without
@@ -84,6 +87,10 @@ class Attribution:
     @torch.enable_grad()
     def _estimate(self, tokens: Tokens, other: Tensor | None, heads: Heads, score: Score, loss: bool) -> Scores:
         other = self.ablation.other(tokens, other)
+        if self.means is not None and self._weights.edited():
+            raise ValueError(
+                f"the weights of {self.subject.name} {EDITED} the means were taken: make a new Attribution"
+            )
         if names := hooks_of_users(self.subject.bridge, "backward"):
             raise HookedBridge(
                 f"the bridge has hooks on its backward pass ({', '.join(names)}), which could change a gradient; remove them"
@@ -94,7 +101,8 @@ class Attribution:
         try:
             parts = [self._of_piece(tokens[rows], o, rows, score) for rows, o in zip(pieces, others, strict=True)]
         finally:
-            _forget_graph(self.subject.bridge)
+            with RUNNING:
+                _forget_graph(self.subject.bridge)
         clean, ablated = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
         return Scores(clean, ablated[:, some_heads(heads, self.subject.heads)], loss)
 

@@ -40,7 +40,7 @@ from circuitlib.subjects.card import Card
 from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.subjects.types import Tokenizer
 from circuitlib.tasks.base import Prompts, Task, some_prompts
-from circuitlib.tasks.control_text import Part, Text, control_spans
+from circuitlib.tasks.control_text import Part, Text, control_spans, other_spans
 
 BLOCK = 64
 """Prompts a sweep takes at once; an interrupted table resumes after its last whole block."""
@@ -125,8 +125,7 @@ class Measurement:
         )
         if recipe.task is None:
             self.spans = control_spans(tokenizer, recipe.count, seed, recipe.part, recipe.text)
-            # For a resample ablation: another span of the same length.
-            self.other = self.spans.roll(1, 0) if recipe.ablation == "resample" else None
+            self.other = other_spans(self.spans) if recipe.ablation == "resample" else None
             self.groups: list[Prompts] = []
         else:
             self.groups = recipe.task.prompts(tokenizer, recipe.count, seed)

@@ -31,6 +31,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuitlib.ablation.edits import EDITED, Weights
 from circuitlib.ablation.hooks import HookedBridge, hooks_of_users, run
 from circuitlib.ablation.onednn import ACTIVATIONS, Linear
 from circuitlib.ablation.variants import not_done
@@ -117,6 +118,7 @@ class Decoder:
         self._unembed = [Linear(weight, bias, self.matmul) for weight, bias in zip_longest(*parts)]
         self.blocks = [self._block(block) for block in bridge.blocks]
         self._rotations: dict[int, tuple[Tensor, Tensor]] = {}
+        self._weights = Weights(bridge)
         self._compared = 0
         if probe:
             shape, generator = (1, min(PROBE, int(cfg.n_ctx))), torch.Generator().manual_seed(0)
@@ -160,6 +162,10 @@ class Decoder:
                 f"the bridge has hooks ({', '.join(names)}), which the sweep does not run; remove them, or measure "
                 "with them by circuitlib.ablation.hooks.Hooks"
             )
+        if self._weights.edited():
+            raise UnknownArchitecture(
+                f"the weights of this {self.bridge.cfg.architecture} {EDITED} the sweep was made: make a new one"
+            )
         narrow = _rounding(self.embedding.dtype) > _rounding(torch.float32)
         if narrow or _rounding(self.matmul) > _rounding(torch.float32):
             if tokens.shape[1] > self._compared:
@@ -173,8 +179,8 @@ class Decoder:
             return
         if not (self.matmul == torch.float32 and self._is_rounding(tokens, ours, theirs)):
             raise UnknownArchitecture(
-                f"this {self.bridge.cfg.architecture} is a variant that the sweep does not know, or its weights have been "
-                f"edited since the sweep was made: on {tokens.shape[1]} tokens its log-probabilities differ by "
+                f"this {self.bridge.cfg.architecture} is a variant that the sweep does not know, or its weights {EDITED} the sweep was made: "
+                f"on {tokens.shape[1]} tokens its log-probabilities differ by "
                 f"{difference:.1e} of the largest"
             )
 

@@ -41,7 +41,7 @@ Hook = tuple[str, Callable[[Tensor, Any], Tensor | None]]
 LIBRARIES = ("transformer_lens.", "transformers.")
 """Whose own torch hooks every bridge has."""
 
-_RUNNING = Lock()
+RUNNING = Lock()
 """A bridge's hooks act on every pass through it, whichever thread made them: one pass at a time."""
 
 
@@ -138,7 +138,7 @@ def run(
     """
     if any(module.training for module in bridge.modules()):
         raise ValueError("the bridge is in training mode; call its eval() first")
-    with _RUNNING, torch.inference_mode(not gradient), torch.set_grad_enabled(gradient):
+    with RUNNING, torch.inference_mode(not gradient), torch.set_grad_enabled(gradient):
         return bridge.run_with_hooks(tokens.to(bridge.W_E.device), fwd_hooks=list(hooks))
 
 

@@ -1,5 +1,7 @@
 """What puts the ledger to the test, as tables for reading: other ablations, policies trained again, more prompts, other settings."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from circuitlib.companion.claims import undecided
@@ -17,6 +19,16 @@ from circuitlib.search.episodes import NOTHING
 
 ABLATIONS = {"zero": "zeros", "mean": "means", "resample": "another prompt's"}
 """What stands in a head's place, as titles of columns."""
+
+
+def verdicts_table(ledgers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """A row per verdict, of claims beside a number of the paper's and of those without one; a column per ledger, by title: how many of its claims have it."""
+    sides = {True: "beside a number of the paper's", False: "without one"}
+    counts = {
+        title: ledger.groupby([ledger["paper"].notna().map(sides), "verdict"]).size()
+        for title, ledger in ledgers.items()
+    }
+    return pd.DataFrame(counts).fillna(0).astype(int).rename_axis(["claims", "verdict"])
 
 
 def _ours(rows: pd.DataFrame, suffix: str = "") -> pd.Series:

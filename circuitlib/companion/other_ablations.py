@@ -1,7 +1,7 @@
 """Table ``other_ablations``: the ledger again, with heads' means and with their values on other prompts where the paper puts zeros.
 
-Everything is measured and trained anew for each, as in a run of its own: a quarter of an hour on two cores, so that no run makes this table by itself;
-``python -m circuitlib other-ablations`` does.
+Everything is measured and trained anew for each, as in a run of its own: a quarter of an hour on two cores, of SmolLM2 four hours, so that no run makes this table
+by itself; ``python -m circuitlib other-ablations`` does.
 """
 
 from dataclasses import asdict, replace
@@ -15,13 +15,14 @@ from circuitlib.ablation.engine import AblationKind
 from circuitlib.companion import verdicts
 from circuitlib.companion.claims import claims
 from circuitlib.companion.run import Run
-from circuitlib.companion.settings import KEPT
+from circuitlib.companion.settings import KEPT, Settings
 from circuitlib.manifest import StaleResult
 from circuitlib.search.ppo_seeds import Trainer
 from circuitlib.studies.contest import contest
 from circuitlib.studies.pairs import measure_pairs
 from circuitlib.studies.priced_contest import priced_contest
 from circuitlib.studies.seeing import measure_seeing
+from circuitlib.subjects.checkpoints import SMOLLM2
 
 KINDS: tuple[AblationKind, ...] = get_args(AblationKind)
 """What takes a head's place: zeros too, so that the ledgers that are compared are of as many seeds."""
@@ -29,13 +30,16 @@ KINDS: tuple[AblationKind, ...] = get_args(AblationKind)
 MEASURED_BY = (build_table, Trainer, contest, priced_contest, measure_seeing, measure_pairs)
 """What the numbers come from."""
 
+FEWER = {SMOLLM2: {"train_prompts": 64, "evaluation_prompts": 48}}
+"""Of a subject whose tables take hours, at most so many prompts, with zeros too: the first that its run has."""
+
 SHOWN = ["claim", "ours", "low", "high", "verdict"]
 
 
 def other_ablations(run: Run) -> pd.DataFrame:
     """A row per ablation and claim, by policies of ``KEPT`` seeds; columns ablation, and of the ledger claim, ours, low, high, verdict. The runs, of otherwise the same
     settings, are in folders inside this run's, where they are resumed."""
-    settings = replace(run.settings, seeds=KEPT)
+    settings = compared(run.settings)
 
     def compute() -> pd.DataFrame:
         runs = {
@@ -53,6 +57,16 @@ def other_ablations(run: Run) -> pd.DataFrame:
         kinds=KINDS,
         measured_by={what.__module__: code_of(what.__module__) for what in MEASURED_BY},
     )
+
+
+def compared(settings: Settings) -> Settings:
+    """Settings of the runs that are compared, of one with these: as many seeds as a default run trains; of a subject in ``FEWER`` its fewer prompts, and no
+    further tasks, about which there is no claim."""
+    settings = replace(settings, seeds=KEPT)
+    if settings.subject not in FEWER:
+        return settings
+    at_most = {name: min(most, getattr(settings, name)) for name, most in FEWER[settings.subject].items()}
+    return replace(settings, further_tasks=(), **at_most)
 
 
 def side_by_side(run: Run) -> pd.DataFrame:

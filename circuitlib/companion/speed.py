@@ -37,23 +37,6 @@ def recorded_machines(name: str) -> dict[str, dict[str, Any]]:
     return {where: {k: v for k, v in machine.items() if k != "processor"} for where, machine in machines.items()}
 
 
-def policies_table(policies: pd.DataFrame) -> pd.DataFrame:
-    """A row per processor and way of training: how many seeds side by side, seconds of the whole training, steps per second of all seeds, how many times as fast as the processor's first way it is, per seed by
-    seconds and of all seeds by steps, memory (GiB), and the mean best reward of the training's last episodes on each task (logits).
-
-    policies: of :func:`recorded`."""
-    per_seed, rate = policies["seconds"] / policies["seeds"], policies["rate"]
-    first, first_rate = (of.groupby(policies["processor"]).transform("first") for of in (per_seed, rate))
-    measured = {
-        "steps per second": rate.map("{:,.0f}".format),
-        "times, by seconds": first / per_seed,
-        "times, by steps": rate / first_rate,
-        "GiB, at most": policies["resident"],
-    }
-    shown = policies[["processor", "method", "seeds", "seconds"]].assign(**measured)
-    return shown.join(policies[["induction", "ioi"]])
-
-
 @dataclass(frozen=True)
 class Shape:
     """The sizes that costs depend on."""

@@ -1,9 +1,13 @@
 """What policies find while they are trained, as tables for reading."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from circuitlib.ablation.tables import CONTROL
+from circuitlib.companion.paper import mechrl
 from circuitlib.companion.run import Run
+from circuitlib.companion.settings import CANDIDATES
 from circuitlib.search.oracle import best_reward
 from circuitlib.search.trials import PricedTables, draw_trials
 
@@ -27,6 +31,17 @@ def stages_table(history: pd.DataFrame, oracle: dict[str, float]) -> pd.DataFram
     stages = {"first update": (1, 1), "updates 2 to 10": (2, 10), "last tenth": (int(0.9 * last), last)}
     columns = {stage: shares.where(history["update"].between(*ends)) for stage, ends in stages.items()}
     return pd.DataFrame(columns).groupby([history["task"], history["trained_k"]]).mean()
+
+
+def published_stages(tasks: Sequence[str]) -> pd.DataFrame:
+    """A row per k and training task that the paper has, of ``tasks``: what its policy found after the first update, as a share of what it found in the end."""
+    columns = ["task", "trained with k", "after one update, share of its final score"]
+    rows = []
+    for k in CANDIDATES:
+        of_policy = mechrl()["training"][f"k{k}"]
+        first, end = of_policy["eval_after_first_update"], of_policy["final_eval_30_episodes"]
+        rows += [(task, k, first[task] / end[task]) for task in tasks if task in end]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def seeds_table(history: pd.DataFrame) -> pd.DataFrame:

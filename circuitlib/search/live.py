@@ -14,7 +14,7 @@ from circuitlib.ablation.tables import reward
 from circuitlib.search.episodes import BATCH, Episode, refuse_penalty, signal_of
 from circuitlib.subjects.load import Subject
 from circuitlib.tasks.base import Prompts, Task
-from circuitlib.tasks.control_text import Part, Text, control_spans
+from circuitlib.tasks.control_text import Part, Text, control_spans, other_spans
 
 
 class LiveEpisodes:
@@ -60,6 +60,6 @@ class LiveEpisodes:
     ) -> Float[np.ndarray, " heads"]:
         """What each head pays on these prompts and spans."""
         damage = torch.cat([self._engine.task(group, task.metric).damage for group in prompts])
-        other = spans.roll(1, 0) if self._ablation.kind == "resample" else None
+        other = other_spans(spans) if self._ablation.kind == "resample" else None
         general = self._engine.control(spans, other).damage
         return reward(damage.mean(0), general.mean(0), self.penalty).numpy()

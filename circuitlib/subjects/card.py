@@ -5,7 +5,7 @@ A card lies beside a subject's results (``subject.json``), so that they can be r
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,16 @@ head's constant part goes too (the two differ)."""
 
 NOT_OF_THE_MODEL = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
 """Fields of ``config.json`` that say where and with what it was written."""
+
+GENERIC = ("PreTrainedTokenizerFast", "TokenizersBackend")
+"""Classes of tokenizers that do what ``tokenizer.json`` says, and nothing else."""
+
+NOT_OF_THE_TOKENIZER = (
+    *("backend", "is_local", "local_files_only", "name_or_path", "tokenizer_file", "special_tokens_map_file"),
+    *("bos_token", "eos_token", "unk_token", "pad_token", "model_max_length", "padding_side", "truncation_side"),
+    *("chat_template", "clean_up_tokenization_spaces", "errors", "model_input_names"),
+)
+"""Fields of ``tokenizer_config.json`` that change no text's tokens. (What prompts begin with is in the card by itself.)"""
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ class Card:
         raise StaleResult(f"{path} is corrupt; restore it, or measure its results again")
 
 
-def hash_of_parts(parts: Iterator[bytes]) -> str:
+def hash_of_parts(parts: Iterable[bytes]) -> str:
     """What :func:`circuitlib.manifest.short_hash` would say of the parts joined, one in memory at a time."""
     digest = hashlib.sha256()
     for part in parts:
@@ -79,6 +89,15 @@ def config_hash(config: dict[str, Any]) -> str:
     """Of a Hugging Face configuration, without what is not of the model."""
     kept = {key: value for key, value in config.items() if key not in NOT_OF_THE_MODEL}
     return short_hash(json.dumps(kept, sort_keys=True, default=str).encode())
+
+
+def _tokenizer_settings(directory: Path) -> bytes:
+    """What ``tokenizer_config.json`` adds to the tokenizer's own file, if anything."""
+    path = directory / "tokenizer_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    generic = (None, {}, [], *GENERIC)
+    kept = {key: value for key, value in settings.items() if key not in NOT_OF_THE_TOKENIZER and value not in generic}
+    return json.dumps(kept, sort_keys=True).encode() if kept else b""
 
 
 def fingerprint(directory: Path) -> dict[str, str]:
@@ -93,7 +112,9 @@ def fingerprint(directory: Path) -> dict[str, str]:
     return {
         "weights": hash_of_parts(_weights(directory)),
         "config": config_hash(json.loads((directory / "config.json").read_text())),
-        "tokenizer": hash_of_parts(path.read_bytes() for path in tokenizer if path.is_file()),
+        "tokenizer": hash_of_parts(
+            (*(path.read_bytes() for path in tokenizer if path.is_file()), _tokenizer_settings(directory))
+        ),
     }
 
 

@@ -31,7 +31,7 @@ JUDGED = 16
 MASK = re.compile(r"(attn|attention)\.(bias|masked_bias|causal_mask)$|rotary_emb\.inv_freq$")
 """What older checkpoints of GPT-2, GPT-Neo, GPT-J, Pythia and the like hold besides weights; transformers makes its own."""
 
-_LOADING = threading.Lock()
+LOADING = threading.Lock()
 """transformers builds a model within a setting of the whole process: two loads at once break both."""
 
 
@@ -260,7 +260,7 @@ def load_subject(
         raise ValueError(f"convention must be one of {get_args(Convention)}, not {convention!r}")
     refuse_device(device)
     directory = find_checkpoint(name)
-    with _LOADING, _without_progress_bars():
+    with LOADING, _without_progress_bars():
         bridge = _judged_bridge(name, directory, str(device))
         if convention == "folded":
             _fold(bridge)

@@ -3,7 +3,7 @@
 import pandas as pd
 import torch
 
-from circuitlib.subjects.load import Subject
+from circuitlib.subjects.load import LOADING, Subject
 
 
 def sizes_of(subject: Subject) -> pd.DataFrame:
@@ -11,7 +11,7 @@ def sizes_of(subject: Subject) -> pd.DataFrame:
     from transformers import AutoModelForCausalLM
 
     config = subject.bridge.cfg
-    with torch.device("meta"):  # the bridge's own parameters hold some weights twice
+    with LOADING, torch.device("meta"):  # the bridge's own parameters hold some weights twice
         plain = AutoModelForCausalLM.from_config(subject.bridge.original_model.config)
     found = {
         "layers": subject.layers,

@@ -95,3 +95,15 @@ def control_spans(
     first = np.array([beginning(tokenizer)] * count, dtype=np.int64).reshape(count, -1)
     rows = np.concatenate([first, spans[picked]], axis=1)
     return torch.from_numpy(rows)
+
+
+def other_spans(spans: Int[Tensor, "spans pos"]) -> Int[Tensor, "spans pos"]:
+    """For each span another one of them: the counterfactuals of a ``resample`` ablation.
+
+    Raises ``ValueError`` for a single span, whose only counterfactual would be itself.
+    """
+    if len(spans) < 2:
+        raise ValueError(
+            "a resample ablation takes another span of the control text, and there is only one: take two at least"
+        )
+    return spans.roll(1, 0)
