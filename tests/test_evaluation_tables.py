@@ -102,3 +102,28 @@ def test_new_tasks(published: Published) -> None:
         of = {"searcher": "policy", "trained_k": 5, "planned_k": 1, "signal": "none"}
         assert table.loc[task, "policy, k=5"] == pytest.approx(published.share(task, PICKS, **of))
         assert table.loc[task, "random"] == pytest.approx(published.share(task, PICKS, searcher="random"))
+        below = [f"k={k}" for k in (1, 5) if table.loc[task, f"policy, k={k}"] <= table.loc[task, "random"]]
+        assert table.loc[task, "no more than random"] == ", ".join(below)
+
+
+def test_variants_are_folded(published: Published) -> None:
+    table = tables.found_table(published.summary, "docstring", "none")
+    first = tables.main_rows(table)
+    assert first == ["list by mean reward", "policy, trained with k=5", "random"]
+    assert {*table.index} - {*first} == {"policy, trained with k=1", "policy, trained with k=5, planning with 5"}
+
+
+def test_robust_numbers(published: Published) -> None:
+    table: Any = tables.robust_table(published.evaluation, "docstring", (10, PICKS))
+    for measured in (10, PICKS):
+        plays = published.plays("docstring", measured, signal="none", searcher="policy", trained_k=5, planned_k=1)
+        ratios = np.sort((plays["best"] / plays["oracle"]).to_numpy())
+        rival = published.plays("docstring", measured, signal="none", searcher="static prior").set_index("episode")
+        ours, theirs = plays["best"].to_numpy(), plays["episode"].map(rival["best"]).to_numpy()
+        row = table.loc[("policy", 5, measured)]
+        assert row["mean, %"] == pytest.approx(100 * ratios.mean())
+        quarter = len(ratios) // 4
+        assert row["interquartile mean, %"] == pytest.approx(100 * ratios[quarter : len(ratios) - quarter].mean())
+        better = np.mean((ours > theirs) + 0.5 * (ours == theirs))
+        assert row["over static prior, %"] == pytest.approx(100 * better)
+    assert {*table.index.get_level_values("measured")} == {10, PICKS}

@@ -106,3 +106,41 @@ def test_the_papers_numbers() -> None:
     }.items():
         assert table.loc[(searcher, told)].tolist() == pytest.approx([value, 100 * value / oracle])
     assert len(table) == 7
+
+
+RUNS = [Run(PUBLISHED[name]) for name in (EMBEDDED, SMOLLM2)]
+
+
+def test_how_many_turn() -> None:
+    table: Any = tables.turning_table(RUNS)
+    for run in RUNS:
+        measured = frame(run, "other_ablations")
+        words = [set(rows["verdict"]) for _, rows in measured.groupby("claim")]
+        turned, opposed = (sum(len(some - gone) > 1 for some in words) for gone in (set(), {"undecided"}))
+        assert table.loc[run.title].tolist() == [len(words), turned, opposed]
+
+
+def test_trainings() -> None:
+    table: Any = tables.trainings_table(RUNS)
+    for run in RUNS:
+        again = frame(run, "retrained")
+        for planned, row in table.loc[run.title].iterrows():
+            assert len(again[again["planned_k"] == planned]) > 10
+            assert [row["trained with"], row["and again with"], row["p"]] == again[["on", "again_on", "p"]].iloc[
+                0
+            ].tolist()
+    assert {*table.index.get_level_values("subject")} == {run.title for run in RUNS}
+
+
+def test_what_decides_and_what_is_inside() -> None:
+    deciding: Any = tables.deciding_table(RUNS)
+    inside: Any = tables.inside_table(RUNS)
+    for run in RUNS:
+        needed, have = tables.prompts_table(run), run.settings.evaluation_prompts
+        asked = needed["prompts needed"].tolist()
+        counts = [len(asked), *(sum(some <= times * have for some in asked) for times in (4, 64))]
+        assert deciding.loc[run.title].tolist() == [*counts, needed["with boundlessly many seeds"].isna().sum()]
+        ledger = frame(run, "claims").set_index("claim")
+        larger = frame(run, "larger_pool").to_dict("records")
+        held = [ledger.loc[row["claim"], "low"] <= row["ours"] <= ledger.loc[row["claim"], "high"] for row in larger]
+        assert inside.loc[run.title].tolist() == [len(larger), sum(held)]

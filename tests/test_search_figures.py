@@ -217,3 +217,32 @@ def test_what_policies_find_by_how_they_were_trained(subject: str) -> None:
         assert table.size == len(seen)
         for row in seen:
             assert table.loc[row["way"], row["task"]] == pytest.approx(100 * row["ratio"])
+
+
+def test_other_gains_are_all_but_the_main_one() -> None:
+    rows = load_frame(Run().frame_path("seeing"))
+    found = search_figures.other_gain_tables(rows)
+    assert "policy: gain over zeros" not in found
+    assert {*found} >= {"policy: gain over turned signs", "policy, greedy: gain over zeros"}
+    for title, table in found.items():
+        searcher, words = title.split(": gain over ")
+        (shown,) = [name for name, said in search_figures.HIDDEN.items() if said == words]
+        assert len(table)
+        assert table.equals(search_figures.gain_table(rows, shown, searcher))
+
+
+def test_first_picks_are_the_networks() -> None:
+    run = Run()
+    first = search_figures.first_probabilities(run)
+    assert [*first] == [f"seed {seed}" for seed in range(4)]
+    for seed, network in run.kept_policies()[5].items():
+        with torch.no_grad():
+            logits, _ = network(torch.zeros(1, 2 + 2 * 144))
+        assert first[f"seed {seed}"] == pytest.approx(logits.softmax(-1)[0].numpy(), abs=1e-6)
+
+
+def test_spread() -> None:
+    """As over so many heads: of evenly spread picks all of them, of certain ones one."""
+    assert search_figures.spread(np.full((2, 8), 1 / 8)) == pytest.approx(8)
+    assert search_figures.spread(np.eye(8)[:3]) == pytest.approx(1)
+    assert search_figures.spread(np.array([[0.5, 0.5, 0, 0], [1.0, 0, 0, 0]])) == pytest.approx(1.5)

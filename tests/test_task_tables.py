@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 from circuitlib.companion import task_tables as tables
 from circuitlib.companion.legend import task_title
@@ -13,6 +14,8 @@ from circuitlib.companion.settings import PUBLISHED
 from circuitlib.manifest import load_frame
 from circuitlib.paths import SUBJECTS
 from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
+from circuitlib.subjects.load import Subject
+from circuitlib.tasks import TASKS
 
 MEASURED = ["metric", "prompts", "right", "mean"]
 
@@ -53,3 +56,48 @@ def test_bars_are_those_of_the_model_card() -> None:
 def test_on_either_side_of_the_bars(task: str, right: float, mean: float, word: str) -> None:
     rows = pd.DataFrame([(task, "logit difference", 8, right, mean)], columns=["task", *MEASURED])
     assert tables.bars_table(rows)["meets its bars"].tolist() == [word]
+
+
+def test_prompts_that_are_in_both(embedded: Subject) -> None:
+    table: Any = tables.different_table(["ioi", "agreement"], embedded.tokenizer, 64).set_index("task")
+    for name, row in table.iterrows():
+        drawn = [TASKS[str(name)].prompts(embedded.tokenizer, 64, seed) for seed in (1, 2)]
+        texts = [[text for group in groups for text in group.text] for groups in drawn]
+        assert row.tolist() == [*(len(set(some)) for some in texts), len([x for x in set(texts[0]) if x in texts[1]])]
+
+
+@pytest.mark.parametrize("subject", [EMBEDDED, SMOLLM2])
+def test_beginnings(subject: str) -> None:
+    measured = load_frame(Run(PUBLISHED[subject]).frame_path("beginnings"))
+    table: Any = tables.beginnings_table(measured)
+    for row in measured.to_dict("records"):
+        shown = table.loc[(row["bos"], row["task"])]
+        assert shown["mean metric"] == row["clean"]
+        assert shown["of the five best, shared"] == row["shared_5"] or row["shared_5"] != row["shared_5"]
+
+
+def test_failed_checks() -> None:
+    """What was not measured has not failed."""
+    columns = ["check", "value", "bar", "passed", "message", "kind"]
+    rows = [
+        ("one", 1.0, 2.0, False, "too few", "warns"),
+        ("two", 1.0, 2.0, True, "", "warns"),
+        ("three", 0, 0, None, "", ""),
+    ]
+    report = pd.DataFrame(rows, columns=columns).astype({"passed": "boolean"})
+    failed = tables.failed_checks({"good": report[1:], "bad": report})
+    assert failed.to_dict("records") == [
+        {"task": "bad", "check": "one", "value": 1.0, "bar": 2.0, "kind": "warns", "message": "too few"}
+    ]
+    assert tables.failed_checks({"good": report[1:]}).empty
+
+
+def test_leading_heads() -> None:
+    here, other = torch.tensor([5.0, 4.0, 3.0, 2.0, 1.0, 0.0]), torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    names = ["a", "b", "c", "d", "e", "f"]
+    same, turned, shifted = tables.leading_table(
+        {"here": here, "turned": other, "more": here * 2 + 1}, names, 2
+    ).to_numpy()
+    assert same.tolist() == ["here", "a, b", 2, pytest.approx(1)]
+    assert turned.tolist() == ["turned", "f, e", 0, pytest.approx(-1)]
+    assert shifted.tolist() == ["more", "a, b", 2, pytest.approx(1)]

@@ -1,13 +1,18 @@
 """What the evaluation found, as tables for reading, in percent of the paired oracle."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
 from circuitlib.companion.figures import searcher_labels
+from circuitlib.companion.legend import PLANNING, SEARCHERS
 from circuitlib.companion.show import with_intervals
 from circuitlib.search.episodes import NOTHING
+from circuitlib.studies.aggregates import aggregates
 from circuitlib.studies.evaluate import after_picks
+
+VARIANTS = (SEARCHERS["policy k=1"].title, PLANNING)
+"""Rows of policies other than the headline's."""
 
 
 def found_table(summary: pd.DataFrame, task: str, told: str) -> pd.DataFrame:
@@ -17,6 +22,18 @@ def found_table(summary: pd.DataFrame, task: str, told: str) -> pd.DataFrame:
     rows = rows[(rows["signal"] == told) | ((rows["signal"] == NOTHING) & (rows["searcher"] != "policy"))]
     cells = with_intervals(100 * rows[["ratio", "low", "high"]], 0)
     return rows.assign(cell=cells).pivot(index="label", columns="measured", values="cell").rename_axis(task)
+
+
+def main_rows(table: pd.DataFrame) -> list[str]:
+    """The rows that are shown at once: all but those of :data:`VARIANTS`."""
+    return [str(label) for label in table.index if label not in VARIANTS]
+
+
+def robust_table(evaluation: pd.DataFrame, task: str, measured: Collection[int]) -> pd.DataFrame:
+    """A row per searcher and number of heads measured, of a task, told nothing and without planning: columns of :func:`circuitlib.studies.aggregates.aggregates`, in percent."""
+    rows = evaluation.query("task == @task and signal == @NOTHING and planned_k <= 1 and measured in @measured")
+    numbers = 100 * aggregates(rows).droplevel("planned_k").add_suffix(", %")
+    return numbers.sort_index(level="measured", sort_remaining=False)
 
 
 def signals_table(summary: pd.DataFrame, task: str) -> pd.DataFrame:
@@ -54,10 +71,12 @@ def ninety_table(summary: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
 
 def new_tasks_table(summary: pd.DataFrame, heads: pd.DataFrame, trained_on: Sequence[str]) -> pd.DataFrame:
     """A row per task that was never shown, a column per searcher, told nothing and without planning: what is found after as many heads as there
-    are picks; and what share of the metric the task's best head is worth, in percent."""
+    are picks; which policies, by k, find no more than random search; and what share of the metric the task's best head is worth, in percent."""
     rows = after_picks(summary.query("signal == @NOTHING and planned_k <= 1 and task not in @trained_on"))
     policies = "policy, k=" + rows["trained_k"].astype(str)
     labels = rows["searcher"].mask(rows["searcher"] == "policy", policies)
     table = 100 * rows.assign(label=labels).pivot(index="task", columns="label", values="ratio")
     best = 100 * heads.groupby("task")["share"].max()
-    return table.assign(**{"best head's share of the metric": best.reindex(table.index)})
+    no_more = {f"k={k}": table[f"policy, k={k}"] <= table["random"] for k in sorted(set(rows["trained_k"]) - {0})}
+    named = pd.DataFrame(no_more, index=table.index).apply(lambda row: ", ".join(row.index[row]), axis=1)
+    return table.assign(**{"no more than random": named, "best head's share of the metric": best.reindex(table.index)})

@@ -1,15 +1,15 @@
 """What puts the ledger to the test, as tables for reading: other ablations, policies trained again, more prompts, other settings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from circuitlib.companion.claims import undecided
-from circuitlib.companion.larger_pool import once_undecided
+from circuitlib.companion.claims import claims, undecided
+from circuitlib.companion.larger_pool import larger_pool, once_undecided
 from circuitlib.companion.legend import task_title
 from circuitlib.companion.other_ablations import side_by_side
 from circuitlib.companion.paper import docstring_oracle, docstring_results, paper_fractions
-from circuitlib.companion.retrained import retrained
+from circuitlib.companion.retrained import in_short, retrained
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.companion.show import with_intervals
@@ -50,6 +50,24 @@ def turned(run: Run) -> tuple[pd.Index, pd.Index]:
     return beside.index[beside["turns"]], beside.index[opposed]
 
 
+def turning_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row per subject: how many claims there are, how many verdicts turn (:func:`turned`), and how many of these into another word, not to or from ``undecided``."""
+    rows = {run.title: (len(claims(run)), *map(len, turned(run))) for run in runs}
+    columns = ["claims", "verdicts that turn", "from one word to another"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("subject")
+
+
+def trainings_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row per subject and planning: columns of :func:`circuitlib.studies.retrained.in_short`, what computed the products of the two trainings, and the probability of so large a
+    difference in any condition."""
+    tables = {}
+    for run in runs:
+        again = retrained(run)
+        of_both = {"trained with": again["on"][0], "and again with": again["again_on"][0], "p": again["p"][0]}
+        tables[run.title] = in_short(again).drop(columns="inside").set_index("planned_k").assign(**of_both)
+    return pd.concat(tables, names=["subject"])
+
+
 def headline_again(run: Run) -> pd.DataFrame:
     """A row per heads measured: what the headline's policy finds on docstring, told nothing, in percent of the oracle, with the published interval, and trained again."""
     query = "task == 'docstring' and signal == @NOTHING and trained_k == @HEADLINE_K and planned_k == 1"
@@ -61,6 +79,32 @@ def prompts_table(run: Run) -> pd.DataFrame:
     """A row per undecided claim: ours with its interval, and how many prompts would decide it, with the seeds that there are and with boundlessly many."""
     titles = {"prompts": "prompts needed", "prompts_alone": "with boundlessly many seeds"}
     return undecided(run).set_index("claim")[["ours", "low", "high", *titles]].rename(columns=titles)
+
+
+def deciding_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row per subject: how many claims are undecided, and how many of them would be decided by how many times as many prompts."""
+    rows = {}
+    for run in runs:
+        needed, have = prompts_table(run), run.settings.evaluation_prompts
+        rows[run.title] = {
+            "undecided": len(needed),
+            **{
+                f"decided by {times} times as many": (needed["prompts needed"] <= times * have).sum()
+                for times in (4, 64)
+            },
+            "by no number of prompts and seeds": needed["with boundlessly many seeds"].isna().sum(),
+        }
+    return pd.DataFrame(rows).T.rename_axis("subject")
+
+
+def inside_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row per subject: how many claims there are, but for what seeing gains, and how many of them the larger pool finds within the interval of the smaller one."""
+    rows = {}
+    for run in runs:
+        larger, before = larger_pool(run).set_index("claim"), claims(run).set_index("claim")
+        within = larger["ours"].between(before["low"].reindex(larger.index), before["high"].reindex(larger.index))
+        rows[run.title] = {"claims": len(larger), "within the smaller pool's interval": within.sum()}
+    return pd.DataFrame(rows).T.rename_axis("subject")
 
 
 def larger_table(run: Run) -> pd.DataFrame:

@@ -113,7 +113,7 @@ _KINDS = (
     Kind("MaskablePPO", spoken_of=True),
     Kind("exhaustive", spoken_of=True),
     Kind("belief, thompson", "learned belief, Thompson"),
-    Kind("list, mean", "list by mean reward"),
+    Kind("list, mean", "list by mean reward", spoken_of=True),
     Kind("list, maximum", "list by largest normalised reward"),
     Kind("list, in turns, reversed", "lists in turns, reversed"),
     Kind("list, gradients", "list by mean gradient"),

@@ -25,8 +25,8 @@ from circuitlib.studies.taught import by_way
 from circuitlib.studies.transfer import COUNTS, over_behaviours, shares
 from circuitlib.studies.where import CLASSES
 
-FIRST = tuple(kind.title for kind in SEARCHERS.values() if kind.marker or kind.spoken_of)
-"""Rows of tables that are shown at once: the searchers of the figures, and those that the text speaks of."""
+FIRST = tuple(kind.key for kind in SEARCHERS.values() if kind.marker or kind.spoken_of)
+"""Rows of tables that are shown at once, by key: the searchers of the figures, and those that the text speaks of."""
 
 MEAN = "mean of the tasks"
 """The last row of :func:`gains_over`."""
@@ -127,8 +127,8 @@ def where_chart(where: pd.DataFrame) -> Figure:
     return figure
 
 
-def where_table(where: pd.DataFrame) -> pd.DataFrame:
-    """How much more each searcher names than attribution in each class of episodes, in points of the oracle with the 95% interval and its word:
+def where_table(where: pd.DataFrame, searchers: Sequence[str]) -> pd.DataFrame:
+    """How much more each of the ``searchers`` that were played names than attribution in each class of episodes, in points of the oracle with the 95% interval and its word:
     rows classes, with how many episodes of how many tasks, columns searchers.
 
     where: of :func:`circuitlib.studies.where.measure_where`.
@@ -136,7 +136,8 @@ def where_table(where: pd.DataFrame) -> pd.DataFrame:
     others = where[where["searcher"] != ATTRIBUTION]
     more = others[["gain", "gain_low", "gain_high"]].itertuples(index=False)
     cells = others.assign(cell=[_cell(Interval(*gain)) for gain in more])
-    return cells.pivot_table("cell", ["trait", "part", "episodes", "tasks"], "searcher", aggfunc="first", sort=False)
+    table = cells.pivot_table("cell", ["trait", "part", "episodes", "tasks"], "searcher", aggfunc="first", sort=False)
+    return table[[searcher for searcher in searchers if searcher in table]]
 
 
 @described
@@ -220,9 +221,9 @@ def measured_table(summary: pd.DataFrame, price: int, without: Collection[str] =
 
 
 def mean_table(summary: pd.DataFrame, axis: str, without: Collection[str] = ()) -> pd.DataFrame:
-    """The mean over tasks of every searcher's fraction of the oracle, in percent, along an ``axis``: rows searchers, as tables name them, columns prices or picks. Missing where one is
+    """The mean over tasks of every searcher's fraction of the oracle, in percent, along an ``axis``: rows searchers, columns prices or picks. Missing where one is
     missing of any task. without: as in :func:`rival_table`."""
-    return 100 * _over_tasks(summary, axis, without).unstack(axis).rename(index=searcher_title)
+    return 100 * _over_tasks(summary, axis, without).unstack(axis)
 
 
 def scores_table(plays: pd.DataFrame, pool: int, score: str, without: Collection[str] = ()) -> pd.DataFrame:
@@ -314,7 +315,7 @@ def gains_over(
     frame: pd.DataFrame, one: str, others: Sequence[str], price: int, pool: int, without: Collection[str] = ()
 ) -> pd.DataFrame:
     """How much more one searcher names than each of the others at a price, on the same episodes, in points of the oracle with
-    the 95% interval and its word: rows tasks and their mean, columns the others. Searchers with as many seeds are paired
+    the 95% interval and its word: rows tasks and their mean, columns those of the others that were played. Searchers with as many seeds are paired
     seed by seed, others by episode alone. Of the mean the intervals of the tasks are taken as independent: prompts are, and the few
     seeds of a searcher are shared.
 
@@ -322,7 +323,8 @@ def gains_over(
     :func:`rival_table`.
     """
     at = frame[frame["price"] == price]
-    found: dict[str, dict[str, Interval]] = {other: {} for other in others}
+    played = set(frame["searcher"])
+    found: dict[str, dict[str, Interval]] = {other: {} for other in others if other in played}
     for task, of_task in at.groupby("task", sort=False):
         oracle = of_task.groupby("episode")["oracle"].first().to_numpy()
         named = of_task.set_index(["searcher", "seed", "episode"])["named"].unstack("episode")
@@ -333,7 +335,8 @@ def gains_over(
         other: tasks | {MEAN: mean_of([gain for task, gain in tasks.items() if task not in without])}
         for other, tasks in found.items()
     }
-    return pd.DataFrame({other: {task: _cell(x) for task, x in tasks.items()} for other, tasks in columns.items()})
+    cells = {other: {task: _cell(x) for task, x in tasks.items()} for other, tasks in columns.items()}
+    return pd.DataFrame(cells).rename_axis("task")
 
 
 def _cell(gain: Interval, word: str = "") -> str:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from scipy.special import entr
 
 from circuitlib.companion.figures import errors, found_by_heads, heat_map, legend_above, reach
 from circuitlib.companion.frames import evaluation_episodes, heads
@@ -160,6 +161,17 @@ def gain_table(rows: pd.DataFrame, shown: str = "blind", searcher: str = "policy
     return _gains(chosen).pivot_table("cell", by, "measured", aggfunc="first", sort=False).sort_index(axis=1)
 
 
+def other_gain_tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """:func:`gain_table` of the greedy policy, and over what else is shown in the place of rewards, by who plays and what that is."""
+    tables = {
+        f"{searcher}: gain over {words}": gain_table(rows, shown, searcher)
+        for searcher in ("policy", "policy, greedy")
+        for shown, words in HIDDEN.items()
+        if (searcher, shown) != ("policy", "blind")
+    }
+    return {title: table for title, table in tables.items() if len(table)}
+
+
 def ways_table(rows: pd.DataFrame, measured: int) -> pd.DataFrame:
     """What seeing gains policies by how they were trained (rows) and task, as in :func:`gain_table`, after so many heads; a star where the task
     was trained on."""
@@ -199,6 +211,18 @@ def _points(*gain: float) -> str:
     """A gain and its interval, in points; ``equal,`` where all of it rounds to nothing."""
     value, low, high = (f"{100 * x:z.1f}" for x in gain)
     return "equal," if {value, low, high} == {"0.0"} else f"{value} ({low} to {high})"
+
+
+def first_probabilities(run: Run, trained_k: int = HEADLINE_K) -> dict[str, Float[np.ndarray, " heads"]]:
+    """How probable each head is as the first pick of a policy that is told nothing, of each seed that is kept, by its title."""
+    nothing = torch.zeros(1, len(run.training_tasks) + 2 * run.card.heads)
+    policies = run.kept_policies()[trained_k]
+    return {f"seed {seed}": network(nothing)[0].exp().detach().numpy()[0] for seed, network in policies.items()}
+
+
+def spread(probabilities: Float[np.ndarray, "seeds heads"]) -> float:
+    """Over how many equally probable heads first picks would be as spread: the exponential of the entropy, mean over seeds."""
+    return float(np.exp(entr(probabilities).sum(1)).mean())
 
 
 @described

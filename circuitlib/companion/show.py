@@ -186,6 +186,7 @@ def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "", first: C
     words = frame.reset_index(named).rename(columns=HEADINGS | WORDS).rename_axis(columns=None)
     words = words.rename(columns=lambda name: name.replace("_", " ") if isinstance(name, str) else name)
     words = words.map(lambda cell: WORDS.get(cell, cell) if isinstance(cell, str) else cell)
-    text = words.to_html(index=False, border=0, na_rep="", float_format=form)
+    with pd.option_context("display.max_colwidth", None):  # a sentence is not cut
+        text = words.to_html(index=False, border=0, na_rep="", float_format=form)
     title = escape(subject or _SUBJECT["caption"])
     return HTML(text.replace("<thead>", f"<caption>{title}</caption>\n  <thead>", 1))

@@ -80,7 +80,7 @@ def bounds_table(policies: pd.DataFrame, heads: int) -> pd.DataFrame:
     config, machines, rows = PPOConfig(), speed.recorded_machines("policies"), []
     operations = speed.training_step(2 + 2 * heads, config.hidden, heads, config.update_epochs)
     for processor, ways in policies.groupby("processor", sort=False):
-        bound = 1e9 * machines[processor]["float32 matrix products, GFLOP/s"] / operations
+        bound = 1e9 * machines[str(processor)]["float32 matrix products, GFLOP/s"] / operations
         rates = ways["steps"] * ways["seeds"] / ways["seconds"]
         shares = [100 * rates.max() / bound, 1000 * rates.iloc[0] / bound]
         rows.append((processor, operations / 1e6, f"{bound:,.0f}", *shares))

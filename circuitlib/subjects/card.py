@@ -95,7 +95,7 @@ def _tokenizer_settings(directory: Path) -> bytes:
     """What ``tokenizer_config.json`` adds to the tokenizer's own file, if anything."""
     path = directory / "tokenizer_config.json"
     settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    generic = (None, {}, [], *GENERIC)
+    generic: tuple[object, ...] = (None, {}, [], *GENERIC)
     kept = {key: value for key, value in settings.items() if key not in NOT_OF_THE_TOKENIZER and value not in generic}
     return json.dumps(kept, sort_keys=True).encode() if kept else b""
 
