@@ -11,7 +11,7 @@ from circuitlib.search.episodes import NOTHING
 
 PAPER = REFERENCE / "mechrl_v1.json"
 
-PAPERS_NUMBERS = "edd390c3766c0728"
+PAPERS_NUMBERS = "669c25d942dfd8ff"
 """The content hash of the file that the paper's numbers were written down in."""
 
 
@@ -41,6 +41,11 @@ def docstring_results() -> dict[tuple[str, int, str], float]:
         for told, name in {NOTHING: "unknown", "induction": "told_induction", "ioi": "told_ioi"}.items():
             results["policy", k, told] = transfer[f"k{k}"][name]
     return results
+
+
+def headline_as_printed() -> float:
+    """The headline's fraction of the oracle as the paper's text has it, which is not the rounded quotient of its own numbers."""
+    return float(mechrl()["transfer_docstring_30_episodes"]["headline_as_printed"])
 
 
 def docstring_oracle() -> float:
