@@ -1,7 +1,7 @@
 """Freed memory, kept for the next tensor.
 
 A sweep makes and frees tensors of a few megabytes all the time. glibc gives such memory back to the system and asks
-for it again, page by page, which costs up to a fifth of a sweep.
+for it again, page by page, which a sweep feels.
 """
 
 import ctypes

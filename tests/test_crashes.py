@@ -288,7 +288,7 @@ def test_results_are_not_removed_while_another_process_measures_one(
     assert not tiny.frame_path("kept").exists()
 
 
-def test_whoever_measures_a_result_holds_its_lock(tiny: Run) -> None:
+def test_what_measures_a_result_holds_its_lock(tiny: Run) -> None:
     def compute() -> pd.DataFrame:
         with pytest.raises(AssertionError, match="not held"), _holds(tiny.lock, "nobody_else"):
             pass
@@ -299,7 +299,7 @@ def test_whoever_measures_a_result_holds_its_lock(tiny: Run) -> None:
         pass
 
 
-def test_whoever_comes_while_results_are_removed_waits(tmp_path: Path) -> None:
+def test_what_comes_while_results_are_removed_waits(tmp_path: Path) -> None:
     """Also for a result that nobody had measured before, which has no lock yet."""
     locks, removed = tmp_path / "locks", tmp_path / "removed"
     for name in ("old.csv", "new.csv"):

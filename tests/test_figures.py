@@ -505,6 +505,8 @@ def test_a_table_does_not_lose_the_labels_of_its_rows() -> None:
         show.html_table(frame)
     assert "<td>a</td>" in show.html_table(frame.rename_axis("y")).data
     assert "<td>2</td>" in show.html_table(pd.DataFrame({"x": [1, 2]})).data
+    nothing = show.html_table(pd.DataFrame({"told": ["none"], "shown": ["none"], "x": ["none"]})).data
+    assert re.findall("<td>(.*)</td>", nothing) == ["nothing", "", "none"]
 
 
 def test_tables_name_tasks_as_prose_does_and_fold_rows() -> None:

@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from circuitlib import manifest
 from circuitlib.ablation.build import SEEDS, Measurement, Recipe, ablation_of, build_table
@@ -16,10 +18,12 @@ from circuitlib.ablation.hooks import Hooks
 from circuitlib.companion import frames
 from circuitlib.manifest import code_hash
 from circuitlib.paths import ROOT
+from circuitlib.studies.behaviours import measure_behaviours
 from circuitlib.studies.conventions import measure_conventions
 from circuitlib.studies.kinds import measure_kinds
 from circuitlib.subjects.load import load_subject
 from circuitlib.tasks import TASKS
+from circuitlib.tasks.prose import held_out_spans
 
 MEASURE = (*frames.SLOW.values(), frames.sizes_of.__module__, frames.detect.__module__)
 
@@ -87,3 +91,30 @@ def test_kinds_are_what_hooks_measure_of_each(checkpoint: Path, tmp_path: Path, 
                 damage = hooks.control(measurement.spans, measurement.other).damage
             assert of_task[other].to_numpy() == pytest.approx(damage[rows].mean(0).numpy(), abs=2e-5)
         assert not of_task["mean"].equals(of_task["resample"])
+
+
+def test_behaviours_are_what_the_plain_model_does(checkpoint: Path) -> None:
+    """By the Hugging Face model alone: the share of prompts whose metric is positive, its mean, and the loss on prose."""
+    subject, model = load_subject(str(checkpoint), "raw"), AutoModelForCausalLM.from_pretrained(checkpoint).eval()
+    tasks = [TASKS["ioi"], TASKS["greater_than"]]
+    frame = measure_behaviours(subject, tasks, 12, 3).set_index("task")
+    with torch.no_grad():
+        for task in tasks:
+            scores = []
+            for group in task.prompts(subject.tokenizer, 12, 3):
+                logits = model(group.tokens).logits[:, -1].double()
+                if task.metric.needs_normaliser:
+                    logits = logits.softmax(-1)
+                signed = logits.gather(1, group.candidates) * group.signs
+                scores += signed.sum(1).tolist()
+            row = frame.loc[task.name]
+            assert row["prompts"] == len(scores) == 12
+            assert row["right"] == np.mean([score > 0 for score in scores])
+            assert row["mean"] == pytest.approx(np.mean(scores), abs=2e-5)
+        spans = held_out_spans(subject.tokenizer)
+        losses = [
+            torch.nn.functional.cross_entropy(model(some).logits[:, :-1].flatten(0, 1), some[:, 1:].flatten()).item()
+            for some in spans.split(1)
+        ]
+    assert frame.loc["prose", "prompts"] == len(losses)
+    assert frame.loc["prose", "mean"] == pytest.approx(np.mean(losses), abs=2e-4)

@@ -21,6 +21,7 @@ from circuitlib.companion.frames import say_nothing
 from circuitlib.companion.lead import ATTRIBUTION, FEW, LISTS, LISTS_REVERSED, POLICY, ROWS, lead, lead_figure, thesis
 from circuitlib.companion.learned import BUDGET as LEARNED_BUDGET
 from circuitlib.companion.legend import subject_title
+from circuitlib.companion.paper import headline_as_printed
 from circuitlib.companion.rival_figures import rival_table
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED
@@ -131,8 +132,10 @@ def test_no_letter_is_smaller_than_eight_points_on_a_page(found: pd.DataFrame, t
 
 def test_every_number_of_the_first_sentences_stands_in_the_figure(found: pd.DataFrame) -> None:
     drawn = {f"{100 * ratio:.0f}" for ratio in found["ratio"]}
-    said = set(re.findall(r"(\d+)%", thesis(found)))
+    printed = f"{100 * headline_as_printed():.0f}"
+    said = set(re.findall(r"(\d+)%", thesis(found).replace(f"(its text says {printed}%)", "")))
     assert said <= drawn
+    assert f"(its text says {printed}%)" in thesis(found)
     others = set(
         re.findall(r"\b(\d+)\b(?!%)", thesis(found).replace("SmolLM2", "").replace(SUBJECT, "").replace(EMBEDDED, ""))
     )
@@ -190,7 +193,7 @@ def test_the_words_of_the_first_sentences_are_true(found: pd.DataFrame) -> None:
     assert ioi_first["ratio"].item() == pytest.approx(1), "all with one head more"
     fewer = load_frame(FOLDER / FRAMES["replay"]).query(
         "task == 'docstring' and searcher == \"induction's ten and IOI's, in turns\" and measured == @FEW - 1"
-    )
+    )  # by the very last
     assert f"{100 * fewer['ratio'].item():.0f}" == f"{100 * by.loc[(SUBJECT, LISTS_REVERSED, FEW), 'ratio']:.0f}"
     (of_lists,) = [row for row in ROWS if row.label == LISTS]
     lists = replay[replay["searcher"] == of_lists.replayed[0]].iloc[0]
@@ -205,3 +208,11 @@ def test_readme_begins_with_the_thesis(found: pd.DataFrame) -> None:
     readme = (ROOT / "README.md").read_text()
     assert thesis(found) in readme
     assert readme.index("figures/lead.png") < readme.index(thesis(found)) < 4500
+
+
+def test_the_front_is_read_in_two_minutes_and_a_half(found: pd.DataFrame) -> None:
+    """What is claimed, what holds, on what evidence, what to use: from the first words in short to the end of the caption, at 220 words a minute."""
+    readme = (ROOT / "README.md").read_text()
+    front = readme[readme.index("**In short**") : readme.index("Two language models are the subjects.")]
+    without_the_picture = re.sub(r"!\[.*?\]\(.*?\)", "", front)
+    assert len(without_the_picture.split()) <= 2.5 * 220

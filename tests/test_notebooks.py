@@ -46,6 +46,8 @@ TERMS = {
     "signal": r"told\s+nothing|task\s+signal",
     "oracle": r"oracle",
     "list": r"lists?",
+    "found": r"\*found\*",
+    "named": r"\*named\*",
     "price": r"prices?",
     "attribution": r"attribution",
     "halving": r"halving",

@@ -189,7 +189,16 @@ def said_of_verdicts(found: dict[str, Found]) -> list[str]:
     assert len({*ahead_of_it}) == 1
     beside_random = [beats(*one.ahead("docstring", n, "random")[1:]) for one in (mini, real) for n in (10, 50)]
     assert beside_random == ["holds"] * 4
+    others = []
+    for one, condition in ((mini, "told induction"), (real, "told nothing")):
+        wrong = one.claims.query("verdict == 'inconsistent' and unit == 'fraction of oracle'").set_index("claim")
+        other: Any = wrong.drop(index=told_ioi)
+        assert [*other.index] == [f"docstring, policy trained with k=1, {condition}, after 50 heads"]
+        others.append(
+            f"{condition}, {100 * other['ours'].item():.0f}%, in the paper {100 * other['paper'].item():.0f}%"
+        )
     return [
+        f"The other is on `gpt2-mini` the same {others[0]}, and on SmolLM2 {others[1]}",
         f"Of the paper's eleven fractions, {one[0]} are consistent, {one[1]} inconsistent and {one[2]} undecided on `gpt2-mini`, "
         f"{two[0]}, {two[1]} and {two[2]} on SmolLM2",
         ", and its three shares of episodes are undecided on both",
@@ -260,7 +269,7 @@ def test_a_larger_pool_and_other_ablations(readme: str) -> None:
         f"the policy is ahead of that list on `gpt2-mini` after ten heads, by {more} points, and after fifty behind it on SmolLM2, by {less}"
         in readme
     )
-    said = f"{within[0]} of {len(larger)} claims, all but what seeing gains, are found within their intervals on `gpt2-mini` and {within[1]} on SmolLM2"
+    said = f"of {len(larger)} claims (all but those of what seeing gains) {within[0]} are found within their intervals on `gpt2-mini`, and {within[1]} on SmolLM2"
     assert said in readme
     beside = side_by_side(run).set_index("claim")
     words: Any = beside[[f"verdict_{kind}" for kind in KINDS]]
@@ -767,6 +776,15 @@ RIVALS = {
     "policy k=5": "the paper's policy, trained with best-of-5, drawing its picks",
     "random": "random search",
 }
+
+
+def test_what_the_first_call_prints_is_what_readme_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "README.md").read_text()
+    code, printed = text[text.index("```python") :].split("```")[1:4:2]
+    program = code.removeprefix("python\n").split("\n\nhead_damage(")[0]
+    assert "plot_head_damage(frame)" in program
+    exec(program, {})
+    assert capsys.readouterr().out.strip("\n") == printed.strip("\n")
 
 
 def test_nothing_is_left_to_be_filled_in(readme: str) -> None:

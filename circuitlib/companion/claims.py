@@ -179,7 +179,7 @@ def _fractions(run: Run, evidence: _Evidence) -> Iterator[Row]:
         ours, n = Interval(*row[["ratio", "low", "high"]].to_numpy().squeeze(0)), row["measured"].item()
         claim = f"{task_title(task)}, {condition_in_words(searcher, k, told)}, after {n} heads"
         rests_on = ("notebook 04", "policies" if k else "tables")
-        note = ("trained on" if trained_on else "never trained on") if k else f"of {run.card.heads} heads"
+        note = ("trained on" if trained_on else "never shown") if k else f"of {run.card.heads} heads"
         yield claim, "fraction of oracle", *paper, *ours, agrees(ours, paper), *rests_on, note
 
 

@@ -75,7 +75,7 @@ FIRST_OF_GROUP = (2, 4, 7, 9)
 
 
 def lead(runs: Sequence[Run]) -> pd.DataFrame:
-    """The headline's policy and its rivals on the task never trained on, told nothing: the paper's own on GPT-2 small, replayed, then each
+    """The headline's policy and its rivals on the task never shown to it, told nothing: the paper's own on GPT-2 small, replayed, then each
     run's. Columns: subject, heads (of the subject), task, row (a label of :data:`ROWS`, or ``paper``), measured (heads, or the price of so
     many), ratio (best reward over the paired oracle's) with its 95% interval (low, high). What was not measured has no row."""
     keys = ["subject", "heads", "task", "row", "measured"]

@@ -142,7 +142,7 @@ def where_table(where: pd.DataFrame, searchers: Sequence[str]) -> pd.DataFrame:
 
 @described
 def transfer_chart(transfer: pd.DataFrame, trained_k: int = HEADLINE_K) -> Figure:
-    """What the policy finds on each behaviour that it was never trained on, seeing its rewards (filled) and blind (open), as a fraction of the oracle
+    """What the policy finds on each behaviour that was never shown to it, seeing its rewards (filled) and blind (open), as a fraction of the oracle
     after so many heads, with 95% intervals over seeds, and none of the list, which has no seeds; behaviours in the order of what it finds in most, and above them their mean, with intervals
     over behaviours and seeds. Beside it the list by mean reward and random search.
 

@@ -307,7 +307,7 @@ class Run:
 
     @property
     def further_tasks(self) -> tuple[str, ...]:
-        """Behaviours that the paper does not use: more tries of transfer to a task never trained on."""
+        """Behaviours that the paper does not use: more tries of transfer to a task never shown."""
         return self._able(self.settings.further_tasks)
 
     @property

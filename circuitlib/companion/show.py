@@ -21,6 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 from circuitlib.companion.legend import GPUS_IN_WORDS, PROCESSORS_IN_WORDS, SEARCHERS, SUBJECTS_IN_WORDS, TASKS_IN_WORDS
 from circuitlib.manifest import written_whole
 from circuitlib.paths import FIGURES, RUNS
+from circuitlib.search.episodes import NOTHING
 
 if TYPE_CHECKING:
     from circuitlib.companion.run import Run
@@ -41,6 +42,9 @@ WORDS = (
     | {key: kind.title for key, kind in SEARCHERS.items()}
 )
 """What stands in tables for words of the code."""
+
+OF_NOTHING = {"told": "nothing", "signal": "nothing", "shown": ""}
+"""What stands in these columns where a policy is told nothing, or nothing is shown because there is no policy."""
 
 PUBLISHES = "CIRCUITLIB_PUBLISHES"
 """A variable of the environment, set where the committed notebooks are executed to be committed: only there do notebooks write committed figures."""
@@ -186,6 +190,9 @@ def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "", first: C
     words = frame.reset_index(named).rename(columns=HEADINGS | WORDS).rename_axis(columns=None)
     words = words.rename(columns=lambda name: name.replace("_", " ") if isinstance(name, str) else name)
     words = words.map(lambda cell: WORDS.get(cell, cell) if isinstance(cell, str) else cell)
+    for column, said in OF_NOTHING.items():
+        if column in words:
+            words[column] = words[column].replace(NOTHING, said)
     with pd.option_context("display.max_colwidth", None):  # a sentence is not cut
         text = words.to_html(index=False, border=0, na_rep="", float_format=form)
     title = escape(subject or _SUBJECT["caption"])

@@ -9,7 +9,7 @@ from circuitlib.search.env import HeadAblationVectorEnv
 
 
 def gumbel(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Standard Gumbel noise, from uniform numbers: torch draws exponential ones at a third of the speed."""
+    """Standard Gumbel noise, from uniform numbers: torch draws exponential ones more slowly."""
     return torch.rand(shape, generator=generator).log_().neg_().log_().neg_()
 
 

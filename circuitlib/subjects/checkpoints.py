@@ -89,11 +89,11 @@ def _damage(path: Path) -> str:
     return ""
 
 
-def _refuse_damaged(directory: Path) -> None:
+def _refuse_corrupt(directory: Path) -> None:
     """By name, which those who load a checkpoint need not tell."""
     for file in _checkpoint_files(sorted(path.name for path in directory.iterdir() if path.is_file())):
         if why := _damage(directory / file):
-            raise ValueError(f"{directory / file} is damaged ({why}); put the whole file there")
+            raise ValueError(f"{directory / file} is corrupt ({why}); put the whole file there")
 
 
 def _checkpoint_files(files: Sequence[str]) -> list[str]:
@@ -115,7 +115,7 @@ def local_checkpoint(name: str) -> Path | None:
     if directory is None and _may_be_on_hub(name) and (config := hub.cached(name, "config.json")):
         directory = config.parent
     if directory:
-        _refuse_damaged(directory)
+        _refuse_corrupt(directory)
     return None if directory is None or _missing_files(directory) else directory
 
 
@@ -148,7 +148,7 @@ def find_checkpoint(name: str) -> Path:
         )
     try:
         directory = hub.download(name, _checkpoint_files)
-        _refuse_damaged(directory)
+        _refuse_corrupt(directory)
         missing = ", ".join(_missing_files(directory))
         if not missing:
             return directory

@@ -13,17 +13,17 @@ from circuitlib.subjects.load import load_subject
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 
 
-def _damaged(path: Path, share: int) -> None:
+def _corrupted(path: Path, share: int) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // share] if share else b"")
-    with pytest.raises(ValueError, match=rf"half/{path.name} is damaged \(.*put the whole file there"):
+    with pytest.raises(ValueError, match=rf"half/{path.name} is corrupt \(.*put the whole file there"):
         load_subject(path.parent)
 
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("share", [0, 2])
 def test_half_a_file_is_named(name: str, share: int, small: dict[str, Path], tmp_path: Path) -> None:
-    _damaged(shutil.copytree(small["llama"], tmp_path / "half") / name, share)
+    _corrupted(shutil.copytree(small["llama"], tmp_path / "half") / name, share)
 
 
 @pytest.mark.parametrize("share", [0, 2])
@@ -33,12 +33,12 @@ def test_half_of_what_torch_saved_is_named(share: int, small: dict[str, Path], t
     (folder / "model.safetensors").unlink()
     torch.save({"x": torch.zeros(3)}, folder / "pytorch_model.bin")
     assert find_checkpoint(str(folder)) == folder
-    _damaged(folder / "pytorch_model.bin", share)
+    _corrupted(folder / "pytorch_model.bin", share)
     torch.save({"x": torch.zeros(3)}, folder / "pytorch_model.bin")
     index = folder / "pytorch_model.bin.index.json"
     index.write_text('{"weight_map": {"x": "pytorch_model.bin"}}')
     assert find_checkpoint(str(folder)) == folder
-    _damaged(index, share)
+    _corrupted(index, share)
 
 
 def test_half_of_a_download_is_named(small: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,5 +46,5 @@ def test_half_of_a_download_is_named(small: dict[str, Path], tmp_path: Path, mon
     monkeypatch.setattr(hub, "download", lambda *asked: folder)
     assert find_checkpoint("some/model") == folder
     (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-1])
-    with pytest.raises(ValueError, match=r"half/model\.safetensors is damaged \(.*put the whole file there"):
+    with pytest.raises(ValueError, match=r"half/model\.safetensors is corrupt \(.*put the whole file there"):
         find_checkpoint("some/model")
