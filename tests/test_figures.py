@@ -1,5 +1,6 @@
 """What a figure draws is what its table says, for subjects of any shape and tasks of any number."""
 
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from itertools import combinations
@@ -18,6 +19,7 @@ from PIL import Image
 
 mpl.use("Agg")
 
+from circuitlib import plot_head_damage
 from circuitlib.companion import figures, show
 from circuitlib.companion.legend import AFTER, task_title
 from circuitlib.companion.run import Run
@@ -404,6 +406,16 @@ def test_verdicts_and_counts_differ_in_grey() -> None:
         for (one, shape, _), (other, another, _) in combinations(looks.values(), 2):
             assert shape != another
             assert abs(lightness(one) - lightness(other)) > 0.12
+
+
+def test_what_lies_below_zero_in_a_map_is_dashed() -> None:
+    """In grey its colour is that of a cell as far above."""
+    colours = [mpl.colors.to_hex(mpl.colormaps["RdBu_r"](0.5 + share)) for share in (0.3, -0.3)]
+    assert abs(lightness(colours[0]) - lightness(colours[1])) < 0.12, "so that a dash is needed"
+    frame = pd.DataFrame({"subject": "any", "layer": [0, 0, 1, 1], "head": [0, 1, 0, 1]})
+    figure = plot_head_damage(frame.assign(damage=[1.0, -0.5, -0.9, -0.01]))
+    dashes = {tuple(xy): line.get_color() for line in figure.axes[0].lines for xy in np.asarray(line.get_xydata())}
+    assert dashes == {(1.5, 0.5): "black", (0.5, 1.5): "white"}
 
 
 def lightness(colour: str) -> float:

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from torch import Tensor
     from transformers import PreTrainedModel
@@ -187,14 +189,23 @@ def plot_head_damage(frame: pd.DataFrame, column: str = "damage") -> Figure:
     figure, axis = plt.subplots(figsize=(2.2 + 0.3 * columns, 1.2 + 0.3 * rows), layout="constrained")
     bar = {"label": f"{column} ({UNITS[column]})"}
     sns.heatmap(grid, ax=axis, cmap="RdBu_r", vmin=-limit, vmax=limit, square=True, cbar_kws=bar)
+    dash_below_zero(axis, grid.to_numpy() / limit, 0.5)
     axis.set(title=names[0], xlabel="head", ylabel="layer")
     axis.tick_params(axis="y", rotation=0)
     most = frame.nlargest(1, column).iloc[0]
     figure.set_label(
-        f"The {column} of every head, layers down and heads across, red where losing the head does harm. "
+        f"The {column} of every head, layers down and heads across, red where losing the head does harm, dashed where it helps. "
         f"Most: L{most['layer']}.H{most['head']}, {most[column]:.2f}."
     )
     return figure
+
+
+def dash_below_zero(axis: Axes, shares: np.ndarray, middle: float = 0.0) -> None:
+    """A dash in every cell of a map, ``[rows, columns]`` in shares of what its colours reach, that is clearly below zero: in grey its colour is that of one
+    above. ``middle``: where the middle of the first cell is."""
+    for colour, chosen in (("black", (shares < -0.15) & (shares >= -0.6)), ("white", shares < -0.6)):
+        rows, columns = chosen.nonzero()
+        axis.plot(columns + middle, rows + middle, ls="", marker="_", ms=3.5, mew=0.9, color=colour)
 
 
 def _refuse_wrong_types(prompts: object, control: object) -> None:

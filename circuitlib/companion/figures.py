@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
+from circuitlib.ablation.head_damage import dash_below_zero
 from circuitlib.companion.legend import PLANNING, SEARCHERS, kind_of, processor_title, subject_title, task_title
 from circuitlib.companion.line_ends import HEIGHT, SIZE, apart, name_ends
 from circuitlib.companion.settings import HEADLINE_K
@@ -169,9 +170,10 @@ def heat_map(axis: Axes, grid: np.ndarray, **options: Any) -> None:
 
 
 def _map(axis: Axes, grid: np.ndarray, label: str, names: Sequence[str] | str = "auto") -> None:
-    """A heat map, red above zero and blue below."""
+    """A heat map, red above zero, blue and dashed below."""
     limit = float(np.nanmax(np.abs(grid))) or 1.0
     heat_map(axis, grid, cmap="RdBu_r", vmin=-limit, vmax=limit, xticklabels=names, yticklabels=names)
+    dash_below_zero(axis, grid / limit, 0.5)
     axis.figure.colorbar(axis.collections[0], ax=axis, label=label, shrink=0.8)
     axis.tick_params(axis="y", rotation=0)
 

@@ -14,6 +14,7 @@ from matplotlib.colors import FuncNorm
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from circuitlib.ablation.head_damage import dash_below_zero
 from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion.frames import detections, heads
 from circuitlib.companion.legend import task_title
@@ -98,6 +99,7 @@ def map_figure(subjects: Mapping[str, Mapping[str, Any]]) -> Figure:
             rewards = np.array(task["reward"]).reshape(data["layers"], data["across"])
             limit = np.abs(rewards).max()
             image = axis.imshow(rewards, cmap=COLOURS, norm=FuncNorm((_root, _square), -limit, limit))
+            dash_below_zero(axis, _root(rewards / limit))
             _scale(axis, image, limit, task["unit"])
             layer, head = np.unravel_index(rewards.argmax(), rewards.shape)
             axis.set_title(f"{task['title']}\nbest: L{layer}.H{head}", fontsize=8)
@@ -109,7 +111,7 @@ def map_figure(subjects: Mapping[str, Mapping[str, Any]]) -> Figure:
     for axis in axes[-1]:
         axis.set_xlabel("head", fontsize=8)
     figure.suptitle(
-        "reward (red: the task needs the head);\neach map's colours go to its own largest, by the square root",
+        "reward (red: the task needs the head; dashed: it hinders);\neach map's colours go to its own largest, by the square root",
         fontsize=9,
     )
     return figure
