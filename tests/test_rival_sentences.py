@@ -8,7 +8,8 @@ import pytest
 
 from circuitlib.companion.learned import BUDGET
 from circuitlib.companion.legend import ATTRIBUTION
-from circuitlib.companion.rival_sentences import GOAL, goal_sentences, transfer_sentences, where_sentences
+from circuitlib.companion.rival_figures import where_table
+from circuitlib.companion.rival_sentences import GOAL, goal_sentences, transfer_sentences
 from circuitlib.studies.transfer import COUNTS
 
 
@@ -59,9 +60,12 @@ def test_where_the_policy_is_ahead() -> None:
         row(ATTRIBUTION, "far", 0.70, 0, 0),
         row("headwise", "far", 0.95, 0.25, 0.05),
     ]
-    said = where_sentences("a model", pd.DataFrame(rows))
-    assert "estimate, near (9 episodes of 2 tasks): 98% and 99%, 1.0 (-4.0 to 6.0) points more (undecided)" in said
-    assert "estimate, far (9 episodes of 2 tasks): 70% and 95%, 25.0 (20.0 to 30.0) points more (holds)" in said
+    table = where_table(pd.DataFrame(rows), ["headwise", "nobody"])
+    assert [*table.columns] == ["headwise"], "who was not played has no column"
+    assert table["headwise"].to_dict() == {
+        ("estimate", "near", 9, 2): "1 (-4 to 6) undecided",
+        ("estimate", "far", 9, 2): "25 (20 to 30) holds",
+    }
 
 
 def test_what_seeing_is_worth_on_behaviours() -> None:

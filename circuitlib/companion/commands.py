@@ -14,7 +14,7 @@ import pandas as pd
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED
 from circuitlib.search.belief import ESTIMATES
-from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
+from circuitlib.subjects.checkpoints import SMOLLM2
 from circuitlib.tasks.behaviours.confirmation import CONFIRMATION
 
 
@@ -66,8 +66,8 @@ STUDIES = (
     ),
     Study(
         "other_ablations",
-        "the ledger with means, and with other prompts' values, in the place of heads: a quarter of an hour",
-        (EMBEDDED,),
+        "the ledger with means, and with other prompts' values, in the place of heads: a quarter of an hour; of SmolLM2, on fewer prompts, three hours",
+        tuple(PUBLISHED),
         "runs/other-ablations",
     ),
     Study(

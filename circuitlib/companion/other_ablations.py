@@ -1,6 +1,6 @@
 """Table ``other_ablations``: the ledger again, with heads' means and with their values on other prompts where the paper puts zeros.
 
-Everything is measured and trained anew for each, as in a run of its own: a quarter of an hour on two cores, of SmolLM2 four hours, so that no run makes this table
+Everything is measured and trained anew for each, as in a run of its own: a quarter of an hour on two cores, of SmolLM2, on fewer prompts, three hours, so that no run makes this table
 by itself; ``python -m circuitlib other-ablations`` does.
 """
 

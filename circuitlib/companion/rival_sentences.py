@@ -10,11 +10,11 @@ import torch
 
 from circuitlib.companion.frames import evaluation_episodes, head_rewards
 from circuitlib.companion.learned import BUDGET, learning_history
-from circuitlib.companion.legend import ATTRIBUTION, task_title
+from circuitlib.companion.legend import task_title
 from circuitlib.companion.run import Run
 from circuitlib.companion.sentences import as_list, listed, percent, points
 from circuitlib.companion.settings import CANDIDATES, HEADLINE_K
-from circuitlib.companion.verdicts import beats, gains
+from circuitlib.companion.verdicts import gains
 from circuitlib.search import priors
 from circuitlib.search.belief import ESTIMATES, GRADIENT
 from circuitlib.studies.intervals import Interval
@@ -24,9 +24,6 @@ from circuitlib.tasks.behaviours import BEHAVIOURS
 
 GOAL = (0.97, 0.95)
 """What the headwise policy was to name of the oracle at the price that it is trained for, on average over tasks and of each; set before it was trained."""
-
-ROUNDS_TO_NONE = 0.0005
-"""A difference of fractions that no sentence shows, in points with one decimal."""
 
 
 def goal_sentences(title: str, summary: pd.DataFrame, without: Collection[str]) -> str:
@@ -50,25 +47,6 @@ def goal_sentences(title: str, summary: pd.DataFrame, without: Collection[str]) 
             f"The goal that we had set, {percent(GOAL[0])} on average, is {word}; that of {percent(GOAL[1])} at worst is {f'missed on {listed(missed)}' if missed else 'reached'}."
         ]
     )
-
-
-def where_sentences(title: str, where: pd.DataFrame) -> str:
-    """What attribution and the headwise policy name where the gradient's estimate is furthest from the truth, and in which other classes the second is ahead.
-
-    where: of :func:`circuitlib.studies.where.measure_where`."""
-    mine: Any = where[where["searcher"] == "headwise"].set_index(["trait", "part"])
-    rival: Any = where[where["searcher"] == ATTRIBUTION].set_index(["trait", "part"])
-    lines = []
-    for (trait, part), row in mine.iterrows():
-        word = beats(row["gain_low"], row["gain_high"])
-        gained = f"{points(row['gain'], row['gain_low'], row['gain_high'])} points more ({word})"
-        equal = max(abs(row["gain_low"]), abs(row["gain_high"])) < ROUNDS_TO_NONE
-        more = (
-            f"{percent(rival.loc[(trait, part), 'ratio'])} and {percent(row['ratio'])}, {'equal' if equal else gained}"
-        )
-        of = f"{row['episodes']} episodes of {row['tasks']} task{'s' * (row['tasks'] > 1)}"
-        lines.append(f"{trait}, {part} ({of}): {more}")
-    return as_list([f"**{title}**, named by attribution and by the headwise policy: {'; '.join(lines)}."])
 
 
 class Gain(NamedTuple):
