@@ -186,9 +186,11 @@ def replay_figure(subjects: Mapping[str, Mapping[str, Any]], task: str = "docstr
             price = np.arange(1, len(best) + 1) + data["gradient_price"] * (key == "attribution")
             curves.plot(price, best, color=kind.colour, ls=kind.dashes, label=kind.title, drawstyle="steps-post")
         curves.axhline(1, color="black", lw=1, ls=":")
-        curves.set(xlabel="price (heads measured)", ylabel="best reward / oracle", ylim=(None, 1.05))
+        curves.set(xlabel="price (heads measured)", ylabel="best reward / oracle")
         curves.set_title(f"{task_title(task)}, told nothing,\none episode")
         curves.set_box_aspect(0.8)
+    lowest = min(curves.get_ylim()[0] for curves in axes[:, -1])
+    plt.setp(axes[:, -1], ylim=(lowest, 1.05))
     handles, labels = axes[0][-1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
     figure.suptitle(
