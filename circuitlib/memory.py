@@ -1,7 +1,7 @@
 """Freed memory, kept for the next tensor.
 
 A sweep makes and frees tensors of a few megabytes all the time. glibc gives such memory back to the system and asks
-for it again, page by page, which a sweep feels.
+for it again, page by page, which slows the sweep.
 """
 
 import ctypes

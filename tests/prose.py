@@ -57,6 +57,10 @@ NAMES = (
 )
 """What is no number though it has digits."""
 
+A_MINUTE = 238
+"""Words that are read in one: the mean over studies of silent reading of non-fiction in English (Brysbaert 2019,
+https://doi.org/10.1016/j.jml.2019.104047)."""
+
 WITHIN, FIRST, LAST = r"((?:(?!\. ).){1,320}?)", r"((?:(?!\. |; |: |, ).){1,60}?)", r"((?:(?!\. |; |: ).){1,240})"
 """What an expression has made: anything within a sentence, or, where a template begins or ends with it, within a clause."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from prose import plain
+from prose import A_MINUTE, plain
 
 from circuitlib.companion.notebooks import clean, notebook_paths
 from circuitlib.companion.run import Run
@@ -20,10 +20,6 @@ EACH = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
 MAIN_TEXT = PATHS[:9]
 """What argues; after it come the parts for use, and an appendix."""
-
-A_MINUTE = 238
-"""Words that are read in one: the mean over studies of silent reading of non-fiction in English (Brysbaert 2019,
-https://doi.org/10.1016/j.jml.2019.104047)."""
 
 RERUNS = {"a quarter of a minute": 15, "half a minute": 30, "a minute": 60, "two minutes": 120}
 """Bounds of how long a notebook takes to run again, in seconds."""

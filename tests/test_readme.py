@@ -23,7 +23,7 @@ from circuitlib.companion.larger_pool import larger_pool
 from circuitlib.companion.learned import BUDGET
 from circuitlib.companion.legend import SEARCHERS, processor_title
 from circuitlib.companion.other_ablations import KINDS, side_by_side
-from circuitlib.companion.paper import mechrl, paper_fractions
+from circuitlib.companion.paper import docstring_oracle, docstring_results, headline_as_printed, mechrl, paper_fractions
 from circuitlib.companion.planted import planted
 from circuitlib.companion.rival_figures import gains_over, mean_table, rival_table
 from circuitlib.companion.rival_sentences import extremes
@@ -198,8 +198,9 @@ def said_of_verdicts(found: dict[str, Found]) -> list[str]:
             f"{condition}, {100 * other['ours'].item():.0f}%, in the paper {100 * other['paper'].item():.0f}%"
         )
     return [
-        f"The other is on `gpt2-mini` the same {others[0]}, and on SmolLM2 {others[1]}",
-        f"Of the paper's eleven fractions, {one[0]} are consistent, {one[1]} inconsistent and {one[2]} undecided on `gpt2-mini`, "
+        f"The other is on `gpt2-mini` the same policy {others[0]}, and on SmolLM2 {others[1]}",
+        f"The paper's text says {100 * headline_as_printed():.0f}%; its own numbers, {docstring_results()['policy', 5, 'none']:.3f} of {docstring_oracle():.3f} logits, are {100 * paper_fractions()['docstring', 5, 'none']:.0f}. "
+        f"Of its eleven fractions, {one[0]} are consistent, {one[1]} inconsistent and {one[2]} undecided on `gpt2-mini`, "
         f"{two[0]}, {two[1]} and {two[2]} on SmolLM2",
         ", and its three shares of episodes are undecided on both",
         "; the consistent ones are all of the training tasks, at the ceiling",

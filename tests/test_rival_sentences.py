@@ -59,12 +59,16 @@ def test_where_the_policy_is_ahead() -> None:
         row("headwise", "near", 0.99, 0.01, 0.05),
         row(ATTRIBUTION, "far", 0.70, 0, 0),
         row("headwise", "far", 0.95, 0.25, 0.05),
+        row(ATTRIBUTION, "same", 0.5, 0, 0),
+        row("headwise", "same", 0.5, 0, 0),
     ]
     table = where_table(pd.DataFrame(rows), ["headwise", "nobody"])
-    assert [*table.columns] == ["headwise"], "who was not played has no column"
+    assert [*table.columns] == ["attribution names", "headwise"], "who was not played has no column"
+    assert table["attribution names"].tolist() == ["98%", "70%", "50%"]
     assert table["headwise"].to_dict() == {
         ("estimate", "near", 9, 2): "1 (-4 to 6) undecided",
         ("estimate", "far", 9, 2): "25 (20 to 30) holds",
+        ("estimate", "same", 9, 2): "0 (0 to 0) equal",
     }
 
 

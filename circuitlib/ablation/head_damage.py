@@ -194,7 +194,7 @@ def plot_head_damage(frame: pd.DataFrame, column: str = "damage") -> Figure:
     axis.tick_params(axis="y", rotation=0)
     most = frame.nlargest(1, column).iloc[0]
     figure.set_label(
-        f"The {column} of every head, layers down and heads across, red where losing the head does harm, dashed where it helps. "
+        f"The {column} of every head, layers down and heads across, red where losing the head does harm, dashed where it clearly helps. "
         f"Most: L{most['layer']}.H{most['head']}, {most[column]:.2f}."
     )
     return figure

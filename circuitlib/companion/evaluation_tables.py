@@ -30,8 +30,11 @@ def main_rows(table: pd.DataFrame) -> list[str]:
 
 
 def robust_table(evaluation: pd.DataFrame, task: str, measured: Collection[int]) -> pd.DataFrame:
-    """A row per searcher and number of heads measured, of a task, told nothing and without planning: columns of :func:`circuitlib.studies.aggregates.aggregates`, in percent."""
+    """A row per searcher and number of heads measured, of a task, told nothing and without planning: columns of :func:`circuitlib.studies.aggregates.aggregates`, in percent. Empty
+    where nobody measured so many."""
     rows = evaluation.query("task == @task and signal == @NOTHING and planned_k <= 1 and measured in @measured")
+    if rows.empty:
+        return pd.DataFrame()
     numbers = 100 * aggregates(rows).droplevel("planned_k").add_suffix(", %")
     return numbers.sort_index(level="measured", sort_remaining=False)
 

@@ -170,7 +170,7 @@ def heat_map(axis: Axes, grid: np.ndarray, **options: Any) -> None:
 
 
 def _map(axis: Axes, grid: np.ndarray, label: str, names: Sequence[str] | str = "auto") -> None:
-    """A heat map, red above zero, blue and dashed below."""
+    """A heat map, red above zero, blue below, and dashed where clearly so."""
     limit = float(np.nanmax(np.abs(grid))) or 1.0
     heat_map(axis, grid, cmap="RdBu_r", vmin=-limit, vmax=limit, xticklabels=names, yticklabels=names)
     dash_below_zero(axis, grid / limit, 0.5)

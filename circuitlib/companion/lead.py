@@ -16,7 +16,6 @@ from circuitlib.companion.authors import HEADLINE, HEADS, SUBJECT, replay
 from circuitlib.companion.claims import paper_intervals
 from circuitlib.companion.frames import evaluation, rivals
 from circuitlib.companion.legend import AFTER, subject_title
-from circuitlib.companion.paper import headline_as_printed
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
 from circuitlib.companion.show import described
@@ -130,13 +129,13 @@ def thesis(found: pd.DataFrame) -> str:
         return f"{', '.join(others)} and {last}" if others else last
 
     *_, real = found["subject"].unique()
-    paper, printed = each(PAPER), _percent(headline_as_printed())
-    return f"""- **What the paper claims.** An agent can be taught to discover circuits: a policy trained on induction and IOI finds, on docstring, which was never shown to it, a head worth {paper} of the best (its text says {printed}), which an oracle finds, in {BUDGET} of {SUBJECT}'s {HEADS} heads.
-- **What holds.** On docstring it finds most of what the oracle finds: {each(POLICY, named=True)}, where random search finds {each(RANDOM)}; on {SUBJECT} by the paper's own policy, replayed, on the others by policies trained here. Whether that agrees with {paper} within five points is undecided, on any number of prompts: the paper's own episodes are too few.
+    paper = each(PAPER)
+    return f"""- **What the paper claims.** An agent can be taught to discover circuits: a policy trained on induction and IOI finds, on docstring, which was never shown to it, a head worth {paper} of the best, in {BUDGET} of {SUBJECT}'s {HEADS} heads.
+- **What holds.** On docstring it finds most of what the oracle finds: {each(POLICY, named=True)}, where random search finds {each(RANDOM)}; on {SUBJECT} by the paper's own policy, replayed, on the others by policies trained here. Whether that agrees with {paper} within five points is undecided, and stays so on any number of prompts if the same is found: the paper's own episodes are too few.
 - **What is not seen: that it searches, on docstring or, on average, on other new tasks.** Shown zeros in place of its rewards, which the paper does not try, it finds as much, on {SUBJECT} a little more: {each(BLIND)}. (Whether docstring's rewards tell a searcher anything is not known; those of some other tasks do, and policies are not seen to gain by them.)
-- **What finds about as much without a policy, or more, on one model or another.** In {FEW} heads the policy finds {each(POLICY, FEW)}, or {each(GREEDY, FEW)} if it takes its likeliest head each time (*greedy*). Lists, the best heads of the two training tasks in turns, find {each(LISTS, FEW)} with induction's first (on {SUBJECT} by the very last), and {each(LISTS_REVERSED, FEW)} with IOI's; the layers in order, which know no task, find {each(LAYERS, FEW)}.
+- **What finds about as much without a policy, or more, on one model or another.** In {FEW} heads the policy finds {each(POLICY, FEW)}, or {each(GREEDY, FEW)} if it takes its likeliest head each time (*greedy*). Lists, the best heads of the two training tasks in turns, find {each(LISTS, FEW)} with induction's first (on {SUBJECT} only with the tenth), and {each(LISTS_REVERSED, FEW)} with IOI's; the layers in order, which know no task, find {each(LAYERS, FEW)}.
 - **Nor is it seen that the heads that pay most are a circuit.** They are needed, where that can be told, but on {real} they are not seen to be enough.
-- **What to use instead.** *Attribution*: one gradient estimates all heads, for the price of measuring three; then measure them in its order. It needs no other task. On docstring the head that it names is worth {each(ATTRIBUTION, FEW, named=True)} of the best at the price of {FEW} heads, and {each(ATTRIBUTION)} at that of {BUDGET}. At the price of eight it names more than every list on average over the tasks; but on {real} lists name more on four of the six, docstring among them, and, for less, on average, and halving among attribution's best names more than it. On {SUBJECT} it was not measured: there it is a recommendation, not a result."""
+- **What to use instead.** *Attribution*: one gradient estimates all heads, for the price of measuring three; then measure them in its order. It needs no other task. On docstring the head that it names is worth {each(ATTRIBUTION, FEW, named=True)} of the best at the price of {FEW} heads, and {each(ATTRIBUTION)} at that of {BUDGET}. At the price of eight it names more than every list on average over the tasks; but on {real} lists name more on four of the six, docstring among them, and, at smaller prices, on average; and halving among attribution's best names more. On {SUBJECT} it was not measured: there it is advice, not a result."""
 
 
 def _percent(ratio: float) -> str:

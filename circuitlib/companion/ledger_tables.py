@@ -53,7 +53,7 @@ def turned(run: Run) -> tuple[pd.Index, pd.Index]:
 def turning_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row per subject: how many claims there are, how many verdicts turn (:func:`turned`), and how many of these into another word, not to or from ``undecided``."""
     rows = {run.title: (len(claims(run)), *map(len, turned(run))) for run in runs}
-    columns = ["claims", "verdicts that turn", "from one word to another"]
+    columns = ["claims", "verdicts that turn", "to a word other than undecided"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("subject")
 
 
@@ -63,7 +63,11 @@ def trainings_table(runs: Sequence[Run]) -> pd.DataFrame:
     tables = {}
     for run in runs:
         again = retrained(run)
-        of_both = {"trained with": again["on"][0], "and again with": again["again_on"][0], "p": again["p"][0]}
+        of_both = {
+            "trained with": again["on"][0],
+            "and again with": again["again_on"][0],
+            "probability of so large a difference": again["p"][0],
+        }
         tables[run.title] = in_short(again).drop(columns="inside").set_index("planned_k").assign(**of_both)
     return pd.concat(tables, names=["subject"])
 
@@ -102,7 +106,7 @@ def inside_table(runs: Sequence[Run]) -> pd.DataFrame:
     rows = {}
     for run in runs:
         larger, before = larger_pool(run).set_index("claim"), claims(run).set_index("claim")
-        within = larger["ours"].between(before["low"].reindex(larger.index), before["high"].reindex(larger.index))
+        within = larger["ours"].between(*(before.loc[larger.index, end] for end in ("low", "high")))
         rows[run.title] = {"claims": len(larger), "within the smaller pool's interval": within.sum()}
     return pd.DataFrame(rows).T.rename_axis("subject")
 

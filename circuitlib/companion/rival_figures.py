@@ -129,15 +129,18 @@ def where_chart(where: pd.DataFrame) -> Figure:
 
 def where_table(where: pd.DataFrame, searchers: Sequence[str]) -> pd.DataFrame:
     """How much more each of the ``searchers`` that were played names than attribution in each class of episodes, in points of the oracle with the 95% interval and its word:
-    rows classes, with how many episodes of how many tasks, columns searchers.
+    rows classes, with how many episodes of how many tasks; columns what attribution names, in percent, and the searchers.
 
     where: of :func:`circuitlib.studies.where.measure_where`.
     """
     others = where[where["searcher"] != ATTRIBUTION]
     more = others[["gain", "gain_low", "gain_high"]].itertuples(index=False)
-    cells = others.assign(cell=[_cell(Interval(*gain)) for gain in more])
-    table = cells.pivot_table("cell", ["trait", "part", "episodes", "tasks"], "searcher", aggfunc="first", sort=False)
-    return table[[searcher for searcher in searchers if searcher in table]]
+    cells = others.assign(cell=[_cell(Interval(*gain), "" if np.any(gain) else "equal") for gain in more])
+    classes = ["trait", "part", "episodes", "tasks"]
+    table = cells.pivot_table("cell", classes, "searcher", aggfunc="first", sort=False)
+    named = where[where["searcher"] == ATTRIBUTION].set_index(classes)["ratio"].map("{:.0%}".format)
+    table.insert(0, "attribution names", named)
+    return table[["attribution names", *(searcher for searcher in searchers if searcher in table)]]
 
 
 @described

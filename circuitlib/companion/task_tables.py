@@ -1,4 +1,4 @@
-"""Whether a subject does the tasks, as a table for reading, and what was required."""
+"""What is asked of a subject and of a task, whether they do it, and which heads lead, as tables for reading."""
 
 from collections.abc import Mapping, Sequence
 

@@ -218,7 +218,7 @@ class Learner:
                 seen.append(self.network.backward({name: x[i] for name, x in shuffled.items()}, c))
                 clip_gradients(self.network.gradients, c.max_grad_norm)
                 self.optimizer.step()
-        # Of the last epoch, and all at once: a diagnostic per minibatch would be felt.
+        # Of the last epoch, and all at once: a diagnostic per minibatch would slow the training.
         ratio, entropy, errors = (torch.cat(x, 1) for x in zip(*seen, strict=True))
         diagnostics = {
             "approx_kl": (ratio - 1 - ratio.log()).mean(1),

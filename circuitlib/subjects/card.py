@@ -29,7 +29,7 @@ NOT_OF_THE_TOKENIZER = (
     *("bos_token", "eos_token", "unk_token", "pad_token", "model_max_length", "padding_side", "truncation_side"),
     *("chat_template", "clean_up_tokenization_spaces", "errors", "model_input_names"),
 )
-"""Fields of ``tokenizer_config.json`` that change no text's tokens. (What prompts begin with is in the card by itself.)"""
+"""Fields of ``tokenizer_config.json`` that are not counted: they change no ordinary text's tokens. (What prompts begin with is in the card by itself.)"""
 
 
 @dataclass(frozen=True)
