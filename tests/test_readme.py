@@ -190,8 +190,8 @@ def said_of_verdicts(found: dict[str, Found]) -> list[str]:
     beside_random = [beats(*one.ahead("docstring", n, "random")[1:]) for one in (mini, real) for n in (10, 50)]
     assert beside_random == ["holds"] * 4
     others = []
-    for one, condition in ((mini, "told induction"), (real, "told nothing")):
-        wrong = one.claims.query("verdict == 'inconsistent' and unit == 'fraction of oracle'").set_index("claim")
+    for model, condition in ((mini, "told induction"), (real, "told nothing")):
+        wrong = model.claims.query("verdict == 'inconsistent' and unit == 'fraction of oracle'").set_index("claim")
         other: Any = wrong.drop(index=told_ioi)
         assert [*other.index] == [f"docstring, policy trained with k=1, {condition}, after 50 heads"]
         others.append(

@@ -138,10 +138,13 @@ def test_the_chart_draws_them(played: pd.DataFrame, classes: dict[str, pd.DataFr
 
 def test_the_table_says_what_is_gained(played: pd.DataFrame, classes: dict[str, pd.DataFrame]) -> None:
     where = measure_where(played, classes, SHOWN, ATTRIBUTION, POOL)
-    table: Any = where_table(where)
-    assert list(table.columns) == ["headwise", "random"]
+    table: Any = where_table(where, ["headwise", "random"])
+    assert list(table.columns) == ["attribution names", "headwise", "random"]
+    rival = where[where["searcher"] == ATTRIBUTION].set_index(["trait", "part", "episodes", "tasks"])["ratio"]
+    assert table["attribution names"].to_dict() == {where: f"{ratio:.0%}" for where, ratio in rival.items()}
     assert [row[1] for row in table.index] == where["part"].unique().tolist()
     for row in where[where["searcher"] != ATTRIBUTION].itertuples():
         cell = table.loc[(row.trait, row.part, row.episodes, row.tasks), row.searcher]
         low, gain, high = (100 * float(x) for x in (row.gain_low, row.gain, row.gain_high))  # type: ignore[arg-type]
-        assert cell == f"{gain:z.0f} ({low:z.0f} to {high:z.0f}) {beats(low, high)}"
+        word = beats(low, high) if any((low, gain, high)) else "equal"
+        assert cell == f"{gain:z.0f} ({low:z.0f} to {high:z.0f}) {word}"
