@@ -124,7 +124,7 @@ def changes_table(run: Run, task: str) -> pd.DataFrame:
     interval)."""
     rows = what_if(run).query("task == @task").set_index("change")
     listed, policy = (rows[rows["searcher"] == name] for name in ("list", "policy"))
-    names = {"same_best": "same best head", "shared": "of the five best, as published"}
+    names = {"same_best": "same best head", "shared": "of the five best over all prompts"}
     shown = policy[["same_best", "shared", "correlation", "kept"]].rename(columns=names)
     words = {"list ahead": policy.apply(lambda row: beats(row["ahead_low"], row["ahead_high"]), axis=1)}
     headline = paper_fractions().get((task, HEADLINE_K, NOTHING))
