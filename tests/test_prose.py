@@ -16,7 +16,7 @@ from prose import NUMBER, VALUES, Value, amid, computed, explained, numbers, pla
 from circuitlib.ablation import check_task
 from circuitlib.ablation.build import BLOCK, ROWS_AGAIN
 from circuitlib.ablation.estimates import PRICES
-from circuitlib.companion import authors, frames, larger_pool, learned, planted, training_ways
+from circuitlib.companion import authors, frames, larger_pool, learned, other_ablations, planted, training_ways
 from circuitlib.companion.circuits import SIZES
 from circuitlib.companion.compare import SIGNIFICANCE
 from circuitlib.companion.figures import RANKINGS
@@ -182,6 +182,9 @@ DESIGN: dict[str, Sequence[Value]] = {
     r"at most #% \(an exact": [100 * check_task.CHANCE],
     r"against one #\)": [check_task.LEAST_DIFFERENT],
     r"at most a # of the mean": [check_task.LARGEST_ERROR],
+    r"of # prompts per task for training and # for evaluation": [
+        other_ablations.FEWER[SMOLLM2][f"{part}_prompts"] for part in ("train", "evaluation")
+    ],
     r"at # or more": [check_task.LEAST_AGREEMENT],
     r"# random halvings": [check_task.SPLITS],
     r"than a # of the larger": [SUPERADDITIVE],
