@@ -306,6 +306,26 @@ def test_no_number_of_a_notebook_is_typed_that_was_measured(path: Path) -> None:
     assert not [one for source in said for one in untold(source, phrases)]
 
 
+OF_GLOSSARY: dict[str, Sequence[Value]] = {
+    r"the paper's #, induction": [MAIN],
+    r"\*further tasks\* are # more": [FURTHER],
+    r"\*spans\* of # tokens": [SPAN],
+    r"lambda is #": [SETTINGS.penalty],
+    r"measured on # prompts and # spans": [BATCH] * 2,
+    r"On # prompts it costs an #": [4, 4 / BATCH],
+    r"estimates all heads at once, costs #": [PRICES["everything"]],
+    r"the better # of them": [0.5],
+}
+"""Numbers of the glossary that no notebook has."""
+
+
+def test_no_number_of_the_glossary_is_typed_that_was_measured() -> None:
+    words, _ = (ROOT / "notebooks" / "glossary.md").read_text().split("## Sources")
+    assert not untold(words, phrases_of() | OF_GLOSSARY)
+    said = plain(words)
+    assert not [phrase for phrase in OF_GLOSSARY if not re.search(phrase.replace("#", NUMBER), said, re.IGNORECASE)]
+
+
 AMONG = st.sampled_from(
     [
         "found",
