@@ -33,18 +33,19 @@ def test_verdicts_are_counted() -> None:
             assert count == (known & (ledger["verdict"] == verdict)).sum()
 
 
-def test_other_ablations() -> None:
-    measured, table = frame(MINI, "other_ablations"), tables.ablations_table(MINI)
+@BOTH
+def test_other_ablations(run: Run) -> None:
+    measured, table = frame(run, "other_ablations"), tables.ablations_table(run)
     words: dict[str, dict[str, str]] = {}
     for row in measured.to_dict("records"):
         cell = table.loc[row["claim"], tables.ABLATIONS[row["ablation"]]]
         assert cell == f"{row['ours']:z.2f} ({row['low']:z.2f} to {row['high']:z.2f}) {row['verdict']}"
         words.setdefault(row["claim"], {})[row["ablation"]] = row["verdict"]
     assert len(table) == len(words)
-    turned, opposed = tables.turned(MINI)
+    turned, opposed = tables.turned(run)
     assert set(turned) == {claim for claim, of in words.items() if len({*of.values()}) > 1}
     assert set(opposed) == {claim for claim, of in words.items() if len({*of.values()} - {"undecided"}) > 1}
-    ledger = frame(MINI, "claims").set_index("claim")
+    ledger = frame(run, "claims").set_index("claim")
     assert table["all seeds"].equals(ledger.loc[table.index, "verdict"].rename("all seeds"))
 
 
