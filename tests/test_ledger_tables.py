@@ -129,9 +129,7 @@ def test_trainings() -> None:
         for planned, row in table.loc[run.title].iterrows():
             shares = in_short(again).set_index("planned_k").loc[planned]
             assert [row[name] for name in shares.index if name != "inside"] == [*shares.drop("inside")]
-            assert [row["trained with"], row["and again with"], row["p"]] == again[["on", "again_on", "p"]].iloc[
-                0
-            ].tolist()
+            assert [*row[-3:]] == again[["on", "again_on", "p"]].iloc[0].tolist()
     assert {*table.index.get_level_values("subject")} == {run.title for run in RUNS}
 
 

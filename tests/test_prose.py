@@ -45,6 +45,7 @@ from circuitlib.tasks.control_text import SPAN
 from circuitlib.tasks.docstring import LAYOUTS
 from circuitlib.threads import SWITCH
 from circuitlib.workshop.benchmark import growth, machine
+from circuitlib.workshop.benchmark import policies as benchmark_policies
 
 SETTINGS, PLANTED = Settings(), Groups()
 CARD = Run(PUBLISHED[SMOLLM2]).card
@@ -194,6 +195,7 @@ DESIGN: dict[str, Sequence[Value]] = {
     # Speed.
     r"medians of #|last # parts": [machine.REPEATS],
     r"cut into # parts": [machine.REPEATS + 1],
+    r"that of the first # updates": [benchmark_policies.UPDATES],
     r"median of # runs": [growth.RUNS],
     r"up to # seeds share": [SIDE_BY_SIDE],
     r"lock over # times sooner": [_of_source(r"Python's own (\S+) is longer", "threads.py") / SWITCH],
@@ -203,10 +205,11 @@ DESIGN: dict[str, Sequence[Value]] = {
 """What phrases of the notebooks say of the design and of the paper, read from where the code has it."""
 
 OF_README: dict[str, Sequence[Value]] = {
+    r"up to # MiB of freed memory": [_of_source(r"up to (\d+) MiB of freed", "memory.py")],
     r"as measuring # heads|a gradient, which estimates all heads at once, #": [PRICES["everything"]],
     r"# (?:other )?episodes": [{PAPERS, PAPERS_ORACLE, REPLAYED[1]}],
     r"each played # times": [authors.PLAYS],
-    r"paper's # fractions": [len(paper_fractions())],
+    r"Of its # fractions": [len(paper_fractions())],
     r"its # shares of episodes": [len(SETTINGS.training_tasks) + 1],
     r"(?:each of|of|not|is that of) the # (?:trainings|seeds)|trainings are not #|is that of the #": [SETTINGS.seeds],
     r"the first # of the # seeds": [KEPT, SETTINGS.seeds],

@@ -21,7 +21,7 @@ from circuitlib.companion.circuits import circuits, policy_circuits
 from circuitlib.companion.frames import best_heads, evaluation_episodes, head_rewards, say_nothing
 from circuitlib.companion.larger_pool import larger_pool
 from circuitlib.companion.learned import BUDGET
-from circuitlib.companion.legend import SEARCHERS, processor_title
+from circuitlib.companion.legend import processor_title
 from circuitlib.companion.other_ablations import FEWER, KINDS, side_by_side
 from circuitlib.companion.paper import docstring_oracle, docstring_results, headline_as_printed, mechrl, paper_fractions
 from circuitlib.companion.planted import planted
@@ -656,14 +656,14 @@ def test_the_policy_otherwise_than_in_the_table_of_rivals(readme: str) -> None:
     for name in (MINI, REAL):
         run = Run(PUBLISHED[name])
         table = mean_table(load_frame(run.frame_path("picks")), "picks", say_nothing(run))
-        greedy.append([f"{share:.0f}%" for share in table.loc["policy, trained with k=5, greedy", [5, 10]]])
+        greedy.append([f"{share:.0f}%" for share in table.loc["policy k=5, greedy", [5, 10]]])
         plays = load_frame(run.frame_path("rivals")).query("price == @BUDGET")
         plays = plays.assign(found=plays["found"].fillna(0))
         summary = summarise_priced(plays, run.settings.evaluation_prompts, "found")
         by = mean_table(summary, "price", say_nothing(run))[BUDGET]
-        whole.append([f"{by[SEARCHERS[key].title]:.0f}%" for key in ("headwise", "policy k=5")])
-        drawn = table.loc["policy, trained with k=5"]
-        assert (table.loc["policy, trained with k=5, greedy", [5, 10]] > drawn[[5, 10]]).all(), "stronger greedy"
+        whole.append([f"{by[key]:.0f}%" for key in ("headwise", "policy k=5")])
+        drawn = table.loc["policy k=5"]
+        assert (table.loc["policy k=5, greedy", [5, 10]] > drawn[[5, 10]]).all(), "stronger greedy"
     assert (
         f"greedy with k=5, that finds {greedy[0][0]} in {in_words(5)} heads and {greedy[0][1]} in {in_words(10)} on `gpt2-mini`, {greedy[1][0]} and {greedy[1][1]} on SmolLM2"
         in readme

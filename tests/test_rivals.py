@@ -274,7 +274,7 @@ def test_means_of_every_score(subject: str) -> None:
                 paid = [0.0 if score == "found" and np.isnan(row["found"]) else row[score] for row in rows]
                 bought = not any(np.isnan(row["named"]) for row in rows)
                 shares.append(100 * sum(paid) / sum(row["oracle"] for row in rows) if bought else np.nan)
-            shown = table.loc[SEARCHERS[searcher].title, price]
+            shown = table.loc[searcher, price]
             assert shown == pytest.approx(np.mean(shares), rel=1e-5, abs=1e-5, nan_ok=True)
 
 

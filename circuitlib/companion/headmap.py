@@ -111,7 +111,7 @@ def map_figure(subjects: Mapping[str, Mapping[str, Any]]) -> Figure:
     for axis in axes[-1]:
         axis.set_xlabel("head", fontsize=8)
     figure.suptitle(
-        "reward (red: the task needs the head; dashed: it clearly hinders);\neach map's colours go to its own largest, by the square root",
+        "reward (red: the task needs the head; dashed: it hinders);\neach map's colours go to its own largest, by the square root",
         fontsize=9,
     )
     return figure

@@ -14,6 +14,9 @@ from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.ppo_seeds import Trainer
 from circuitlib.workshop.benchmark.machine import alone, resident
 
+UPDATES = 10
+"""Of PPO, after which memory is measured."""
+
 
 class Training(Protocol):
     """A training that can be taken a part at a time."""
@@ -48,7 +51,7 @@ def policies(source: EpisodeSource, steps: int, many: int, repeats: int) -> Iter
     after each turn; set-up is not timed.
 
     Columns: method, seeds, steps (of each seed, so far), rate (environment steps per second, of all seeds: the median
-    of the parts, without the first), seconds (of all parts), resident (GiB, after ten updates in a process of its
+    of the parts, without the first), seconds (of all parts), resident (GiB, after ``UPDATES`` updates in a process of its
     own), and for each task the mean best reward of the last tenth of the episodes.
     """
     from circuitlib.companion.maskable import Maskable
@@ -80,5 +83,5 @@ def policies(source: EpisodeSource, steps: int, many: int, repeats: int) -> Iter
 
 
 def _resident_after(method: Callable[[], Training], config: PPOConfig) -> float:
-    method().advance(min(10, config.updates))
+    method().advance(min(UPDATES, config.updates))
     return resident()
