@@ -46,7 +46,7 @@ def test_other_ablations(run: Run) -> None:
     assert set(turned) == {claim for claim, of in words.items() if len({*of.values()}) > 1}
     assert set(opposed) == {claim for claim, of in words.items() if len({*of.values()} - {"undecided"}) > 1}
     ledger = frame(run, "claims").set_index("claim")
-    assert table["all seeds"].equals(ledger.loc[table.index, "verdict"].rename("all seeds"))
+    assert table["in the ledger"].equals(ledger.loc[table.index, "verdict"].rename("in the ledger"))
 
 
 @BOTH

@@ -156,7 +156,7 @@ DESIGN: dict[str, Sequence[Value]] = {
     r"play each # times for every seed": [transfer.PLAYS],
     r"for the price of #": [min(transfer.COUNTS)],
     r"not even # times as many": [undecided.TIMES[-1]],
-    r"the test: # times as many": [larger_pool.TIMES],
+    r"the test, mildly: # times as many": [larger_pool.TIMES],
     r"adjusted for # rows": [len(docstring_results())],
     # Planted rewards.
     r"# groups of #": [PLANTED.groups, PLANTED.size],

@@ -19,7 +19,7 @@ from circuitlib.ablation.top import top_heads
 from circuitlib.companion.authors import agreement, replay
 from circuitlib.companion.circuits import circuits, policy_circuits
 from circuitlib.companion.frames import best_heads, evaluation_episodes, head_rewards, say_nothing
-from circuitlib.companion.larger_pool import larger_pool
+from circuitlib.companion.larger_pool import TIMES, larger_pool
 from circuitlib.companion.learned import BUDGET
 from circuitlib.companion.legend import processor_title
 from circuitlib.companion.other_ablations import FEWER, KINDS, side_by_side
@@ -258,7 +258,11 @@ def test_a_larger_pool_and_other_ablations(readme: str) -> None:
         100 * load_frame(Run(PUBLISHED[one]).frame_path("claims")).set_index("claim").loc[redundant]["high"]
         for one in (MINI, REAL)
     ]
-    assert f"both intervals begin at none, and reach to {ends[0]:.0f} and {ends[1]:.0f}%" in readme
+    more = [100 * ledger.loc[redundant, ["ours", "low", "high"]] for ledger in ledgers]
+    said = " and ".join(f"{value:.0f}, {low:.0f} to {high:.0f}," for value, low, high in more).rstrip(",")
+    assert (
+        f"both intervals begin at none, and reach to {ends[0]:.0f} and {ends[1]:.0f}%; on four times as many prompts {said})"
+    ) in readme
     claim = "docstring, after {} heads: the headline's policy ahead of list by mean reward"
     ahead_of_it, behind = (ledger.loc[claim.format(n)] for ledger, n in zip(ledgers, (10, 50), strict=True))
     assert (ahead_of_it["verdict"], behind["verdict"]) == ("holds", "the other way round")
@@ -284,16 +288,14 @@ def test_a_larger_pool_and_other_ablations(readme: str) -> None:
     fifty = words[MINI].loc[claim.format(50)]
     assert fifty.tolist() == ["holds", "undecided", "undecided"]
     assert "That `gpt2-mini`'s policy finds more than the list after fifty heads is then undecided" in readme
-    priced = "docstring, at price {}: the headline's policy ahead of {}"
-    rivals = [priced.format(10, rival) for rival in ("lists in turns", "attribution, then verify")]
-    for of_ten in (claim.format(10), *rivals):
-        assert words[REAL].loc[of_ten].tolist() == ["the other way round", "the other way round", "undecided"]
-    of_all = words[REAL].loc[priced.format(50, "attribution, then verify")]
-    assert of_all.tolist() == ["undecided", "undecided", "holds"]
+    priced = "docstring, at price {}: the headline's policy ahead of attribution, then verify"
+    by_others = [words[one].loc[priced.format(price), "verdict_resample"] for one in (MINI, REAL) for price in (10, 50)]
+    assert by_others == ["undecided", "undecided", "undecided", "holds"]
+    assert ledgers[1].loc[priced.format(50), "verdict"] == "the other way round"
     assert (
-        "on SmolLM2, by another prompt's values alone, so is that it is behind lists and attribution after ten, and after fifty it is ahead of attribution"
-        in readme
-    )
+        "By another prompt's values attribution is nowhere seen to be ahead of the policy on docstring, and on SmolLM2 after fifty the policy is ahead, "
+        f"where by zeros on {in_words(TIMES)} times the ledger's prompts it is behind"
+    ) in readme
 
 
 def test_circuits(readme: str) -> None:
@@ -785,7 +787,8 @@ RIVALS = {
     "belief, look ahead": "a belief learned on other behaviours, looking ahead",
     f"belief, look ahead, {ALONE}": "the same, not shown what heads pay in these",
     "headwise": "the headwise policy, trained on other behaviours",
-    "headwise, blind": "the same, blind",
+    "headwise, not shown other behaviours": "the same, not shown what heads pay in those",
+    "headwise, blind": "the headwise policy, blind",
     "list, normalised": "a list: heads by mean normalised reward in training",
     "policy k=5": "the paper's policy, trained with best-of-5, drawing its picks",
     "random": "random search",

@@ -39,7 +39,7 @@ def ablations_table(run: Run) -> pd.DataFrame:
     """A row per claim: the paper's number, the ledger's verdict, by all seeds, and ours with its interval and verdict under each ablation."""
     beside = side_by_side(run).set_index("claim")
     cells = {name: _ours(beside, f"_{kind}") + " " + beside[f"verdict_{kind}"] for kind, name in ABLATIONS.items()}
-    return beside[["paper", "verdict"]].rename(columns={"verdict": "all seeds"}).assign(**cells)
+    return beside[["paper", "verdict"]].rename(columns={"verdict": "in the ledger"}).assign(**cells)
 
 
 def turned(run: Run) -> tuple[pd.Index, pd.Index]:
@@ -53,7 +53,7 @@ def turned(run: Run) -> tuple[pd.Index, pd.Index]:
 def turning_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row per subject: how many claims there are, how many verdicts turn (:func:`turned`), and how many of these into another word, not to or from ``undecided``."""
     rows = {run.title: (len(claims(run)), *map(len, turned(run))) for run in runs}
-    columns = ["claims", "verdicts that turn", "to a word other than undecided"]
+    columns = ["claims", "verdicts that turn", "from one decided word to another"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("subject")
 
 
@@ -64,8 +64,8 @@ def trainings_table(runs: Sequence[Run]) -> pd.DataFrame:
     for run in runs:
         again = retrained(run)
         of_both = {
-            "trained with": again["on"][0],
-            "and again with": again["again_on"][0],
+            "product kernels": again["on"][0],
+            "and again": again["again_on"][0],
             "probability of so large a difference": again["p"][0],
         }
         tables[run.title] = in_short(again).drop(columns="inside").set_index("planned_k").assign(**of_both)
@@ -96,7 +96,7 @@ def deciding_table(runs: Sequence[Run]) -> pd.DataFrame:
                 f"decided by {times} times as many": (needed["prompts needed"] <= times * have).sum()
                 for times in (4, 64)
             },
-            "by no number of prompts and seeds": needed["with boundlessly many seeds"].isna().sum(),
+            "by no number, if the same is found": needed["with boundlessly many seeds"].isna().sum(),
         }
     return pd.DataFrame(rows).T.rename_axis("subject")
 
