@@ -258,10 +258,10 @@ def test_a_larger_pool_and_other_ablations(readme: str) -> None:
         100 * load_frame(Run(PUBLISHED[one]).frame_path("claims")).set_index("claim").loc[redundant]["high"]
         for one in (MINI, REAL)
     ]
-    more = [100 * ledger.loc[redundant, ["ours", "low", "high"]] for ledger in ledgers]
-    said = " and ".join(f"{value:.0f}, {low:.0f} to {high:.0f}," for value, low, high in more).rstrip(",")
+    wider = [100 * ledger.loc[redundant, ["ours", "low", "high"]] for ledger in ledgers]
+    of_pools = " and ".join(f"{value:.0f}, {low:.0f} to {high:.0f}," for value, low, high in wider).rstrip(",")
     assert (
-        f"both intervals begin at none, and reach to {ends[0]:.0f} and {ends[1]:.0f}%; on four times as many prompts {said})"
+        f"both intervals begin at none, and reach to {ends[0]:.0f} and {ends[1]:.0f}%; on four times as many prompts {of_pools})"
     ) in readme
     claim = "docstring, after {} heads: the headline's policy ahead of list by mean reward"
     ahead_of_it, behind = (ledger.loc[claim.format(n)] for ledger, n in zip(ledgers, (10, 50), strict=True))
