@@ -231,6 +231,19 @@ def test_each_map_of_the_picture_has_a_scale_in_its_unit() -> None:
     assert units["induction"] == "logits"
 
 
+def test_the_picture_of_the_replay_dashes_what_hinders() -> None:
+    subjects = data_of("episode_replay")["subjects"]
+    figure = replay_figure(subjects)
+    for row, data in enumerate(subjects.values()):
+        episode = next(one for one in data["tasks"] if one["name"] == "docstring")["episodes"][0]
+        rewards = np.array(episode["rewards"])
+        for axis, shown in zip(figure.axes[3 * row : 3 * row + 2], ("seeing", "blind"), strict=True):
+            places = [(line.get_xdata(), line.get_ydata()) for line in axis.lines if line.get_marker() == "_"]
+            heads = {round(float(np.ravel(y)[0])) * data["across"] + int(np.ravel(x)[0]) for x, y in places}
+            assert heads == {head for head in episode["seeds"][0][shown] if rewards[head] < 0}
+            assert heads
+
+
 def test_the_picture_of_the_replay_draws_the_best_so_far() -> None:
     subjects = data_of("episode_replay")["subjects"]
     figure = replay_figure(subjects)

@@ -538,6 +538,12 @@ def test_tables_name_tasks_as_prose_does_and_fold_rows() -> None:
     assert all(cell in whole for cell in ("agreement", "IOI"))
 
 
+def test_what_a_table_misses_is_empty() -> None:
+    frame = pd.DataFrame({"a": [1.5, np.nan], "n": pd.array([3, None], dtype="Int64"), "w": ["x", None]})
+    cells = re.findall(r"<td>(.*?)</td>", str(show.html_table(frame).data))
+    assert cells == ["1.50", "3", "x", "", "", ""]
+
+
 def test_tables_name_columns_as_prose_does() -> None:
     frame = pd.DataFrame({"rank_correlation": [1.0], "over static prior, %": [2.0], 50: ["static prior"]})
     text = show.html_table(frame, subject="any").data

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from circuitlib.companion.episode_replay import LINES
 from circuitlib.companion.frames import evaluation_episodes
-from circuitlib.companion.legend import TASKS_IN_WORDS, task_title
+from circuitlib.companion.legend import TASKS_IN_WORDS, subject_title, task_title
 from circuitlib.companion.notebooks import notebook_paths
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import HEADLINE_K, PUBLISHED
@@ -175,6 +175,40 @@ def test_the_scale_of_colours_is_of_the_task(opened: Opens, task: str, unit: str
         assert of == units[name]
     page.get_by_label("colour shows").select_option("detector: induction")
     expect(words).to_have_text("share; the colour grows with the square root")
+
+
+def clearly_below(values: np.ndarray) -> np.ndarray:
+    """A head whose colour, which grows with the square root, is clearly one below zero."""
+    return values < -(0.15**2) * np.abs(values).max()
+
+
+def test_what_is_below_zero_is_told_in_grey_too(opened: Opens) -> None:
+    page, run = opened(EXPLORE / "head_map.html"), Run(PUBLISHED[EMBEDDED])
+    rewards = load_frame(run.frame_path("heads")).query("task == 'ioi'").sort_values("head")["reward"].to_numpy()
+    choose(page, "task", "IOI")
+    below = clearly_below(rewards)
+    assert 3 < below.sum() < len(rewards) / 2
+    dashes = page.locator("#grid line.below")
+    expect(dashes).to_have_count(int(below.sum()))
+    expect(page.locator("#scale + div")).to_contain_text("dashed: clearly below zero")
+    boxes = [dash.bounding_box() for dash in dashes.all()]
+    for box, head in zip(boxes, below.nonzero()[0].tolist(), strict=True):
+        around = cell(page, head).bounding_box()
+        assert box is not None
+        assert around is not None
+        assert around["x"] < box["x"] < box["x"] + box["width"] < around["x"] + around["width"]
+        assert around["y"] < box["y"] < around["y"] + around["height"]
+
+
+def test_what_a_replay_measures_below_zero_is_told_in_grey_too(opened: Opens) -> None:
+    page = opened(EXPLORE / "episode_replay.html")
+    data = page.evaluate("DATA")["subjects"][subject_title(EMBEDDED)]
+    (episode, *_) = next(task for task in data["tasks"] if task["name"] == "docstring")["episodes"]
+    measured = episode["seeds"][0]["seeing"]
+    page.locator("#pick").fill(str(len(measured)))
+    below = (np.array(episode["rewards"])[measured] < 0).sum()
+    assert 0 < below < len(measured)
+    expect(page.locator("[data-searcher=seeing] line.below")).to_have_count(int(below))
 
 
 def test_searchers_are_drawn_as_the_legend_has_them(opened: Opens) -> None:

@@ -114,7 +114,8 @@ def test_everyone_is_registered_and_nobody_else(everything: Everything) -> None:
     assert priced | picks | greedy | {player.name for player in carried} | asked == set(SEARCHERS)
     assert {kind.key for kind in MAIN} - priced == {"static prior"}
     in_one_figure = (
-        (picks, ("title", "short", "colour", "marker")),
+        (picks, ("title", "short", "colour")),
+        (picks - {"policy k=1"}, ("marker",)),
         ({kind.key for kind in MAIN} - {"static prior"}, ("title", "colour", "marker")),
         (asked - {"list"}, ("title", "short", "colour dashes")),  # one list, or two in turns
         (asked - {key for key in asked if "in turns" in key}, ("title", "short", "colour")),

@@ -88,6 +88,7 @@ def test_every_committed_result_is_what_the_code_makes(public: Run) -> None:
         frames.behaviours,
         frames.heads,
         frames.evaluation,
+        frames.named,
         frames.where,
         frames.detections,
         frames.pairs,

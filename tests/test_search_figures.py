@@ -71,12 +71,13 @@ def test_replay_curves(k: int) -> None:
                 assert np.allclose(lines[label], drawn[["measured", "ratio"]])
 
 
-@pytest.mark.parametrize("shown", ["blind", "flipped"])
-def test_effects(shown: str) -> None:
+@pytest.mark.parametrize("k", [1, 5])
+def test_effects(k: int) -> None:
     rows = rows_of()
-    figure = search_figures.effects(rows, shown)
-    by = rows[rows["shown"] == shown].set_index(["trained_k", "measured", "task", "told"])
-    for axis, k in zip(figure.axes, (1, 5), strict=True):
+    figure = search_figures.effects(rows, k)
+    by = rows[rows["trained_k"] == k].set_index(["shown", "measured", "task", "told"])
+    assert [axis.get_title() for axis in figure.axes] == ["over zeros", "over turned signs"]
+    for axis, shown in zip(figure.axes, ("blind", "flipped"), strict=True):
         series = [some for some in axis.containers if isinstance(some, ErrorbarContainer)]
         labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
         places = dict(zip(labels, figure.axes[0].get_yticks(), strict=True))
@@ -88,17 +89,18 @@ def test_effects(shown: str) -> None:
             for (x, y), (low, high) in zip(points, ends, strict=True):
                 (label,) = (name for name, place in places.items() if abs(place - y) < 0.3)
                 task, _, told = label.replace("nothing", "none").partition(", told ")
-                row = by.loc[[(k, measured, *(name.lower() for name in (task, told)))]].iloc[0]
+                row = by.loc[[(shown, measured, *(name.lower() for name in (task, told)))]].iloc[0]
                 assert 100 * row["effect"] == pytest.approx(x)
                 assert (low, high) == pytest.approx((100 * row["effect_low"], 100 * row["effect_high"]))
 
 
-def test_gain_table() -> None:
+@pytest.mark.parametrize("k", [1, 5])
+def test_gain_table(k: int) -> None:
     rows = rows_of()
-    table = search_figures.gain_table(rows, "flipped")
+    table = search_figures.gain_table(rows, "flipped", trained_k=k)
     assert list(table.columns) == [10, 20, 50]
-    assert len(table) == 8
-    by = rows[rows["shown"] == "flipped"].set_index(["task", "told", "trained_k", "measured"])
+    assert len(table) == 4
+    by = rows[(rows["shown"] == "flipped") & (rows["trained_k"] == k)].set_index(["task", "told", "measured"])
     for key, line in table.iterrows():
         for measured, cell in line.items():
             row = by.loc[[(*key, measured)]].iloc[0]  # type: ignore[misc]
@@ -222,13 +224,28 @@ def test_what_policies_find_by_how_they_were_trained(subject: str) -> None:
 def test_other_gains_are_all_but_the_main_one() -> None:
     rows = load_frame(Run().frame_path("seeing"))
     found = search_figures.other_gain_tables(rows)
-    assert "policy: gain over zeros" not in found
-    assert {*found} >= {"policy: gain over turned signs", "policy, greedy: gain over zeros"}
+    assert "policy trained with k=5: gain over zeros" not in found
+    assert {*found} >= {
+        "policy trained with k=5: gain over turned signs",
+        "policy, greedy trained with k=1: gain over zeros",
+    }
+    assert len(found) == len(rows[rows["effect"].notna()].groupby(["searcher", "trained_k", "shown"])) - 1
     for title, table in found.items():
-        searcher, words = title.split(": gain over ")
+        policy, words = title.split(": gain over ")
+        searcher, k = policy.split(" trained with k=")
         (shown,) = [name for name, said in search_figures.HIDDEN.items() if said == words]
         assert len(table)
-        assert table.equals(search_figures.gain_table(rows, shown, searcher))
+        assert table.equals(search_figures.gain_table(rows, shown, searcher, int(k)))
+
+
+def test_variants_are_folded() -> None:
+    """What is shown at once is of the headline's policy, and of what is no policy."""
+    for task in ("docstring", "ioi"):
+        table = search_figures.played_table(load_frame(Run().frame_path("seeing")), task)
+        shown = search_figures.main_rows(table)
+        assert {name for name, _ in shown if "policy" in name} == {"policy k=5"}
+        assert {row for row in table.index if "policy" not in row[0]} < {*shown}
+        assert {name for name, _ in table.index} - {name for name, _ in shown} == search_figures.VARIANTS
 
 
 def test_first_picks_are_the_networks() -> None:

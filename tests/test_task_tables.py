@@ -101,3 +101,10 @@ def test_leading_heads() -> None:
     assert same.tolist() == ["here", "a, b", 2, pytest.approx(1)]
     assert turned.tolist() == ["turned", "f, e", 0, pytest.approx(-1)]
     assert shifted.tolist() == ["more", "a, b", 2, pytest.approx(1)]
+
+
+def test_heads_are_counted() -> None:
+    """The most first; of as many, the one that came first."""
+    card = Run().card
+    assert tables.counted_heads(card, torch.tensor([4, 16, 4, 0, 16, 4])) == "L0.H4 3, L1.H4 2, L0.H0 1"
+    assert tables.counted_heads(card, torch.tensor([], dtype=torch.long)) == ""

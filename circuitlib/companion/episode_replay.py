@@ -194,7 +194,7 @@ def replay_figure(subjects: Mapping[str, Mapping[str, Any]], task: str = "docstr
     handles, labels = axes[0][-1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
     figure.suptitle(
-        "numbers: the order of picks; box: the episode's best head;\ncolours: rewards, by the square root (red: the task needs the head);\n"
+        "numbers: the order of picks; box: the episode's best head;\ncolours: rewards, by the square root (red: the task needs the head; dash under the number: below zero);\n"
         f"of plays drawn by chance, the one whose best after {TYPICAL_AFTER} heads is nearest to their mean",
         fontsize=9,
     )
@@ -208,9 +208,11 @@ def _numbered(axis: Axes, rewards: np.ndarray, order: list[int], across: int) ->
     limit = np.sqrt(np.abs(rewards).max())
     axis.imshow(shown.reshape(-1, across), cmap="RdBu_r", vmin=-limit, vmax=limit)
     for pick, head in enumerate(order, 1):
-        dark = abs(shown[head]) > 0.6 * limit
-        where: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": "white" if dark else "black"}
+        ink = "white" if abs(shown[head]) > 0.6 * limit else "black"
+        where: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": ink}
         axis.text(head % across, head // across, str(pick), **where)
+        if shown[head] < 0:  # in grey its colour is that of one above zero
+            axis.plot(head % across, head // across + 0.4, marker="_", ms=5, mew=0.9, color=ink)
     best = int(rewards.argmax())
     axis.add_patch(plt.Rectangle((best % across - 0.5, best // across - 0.5), 1, 1, fill=False, ec="black", lw=1.5))
     for side in (axis.xaxis, axis.yaxis):

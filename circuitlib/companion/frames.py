@@ -37,6 +37,7 @@ from circuitlib.studies.heads import head_rewards as rewards_of_tables
 from circuitlib.studies.kinds import measure_kinds
 from circuitlib.studies.pairs import measure_pairs
 from circuitlib.studies.picks import picks_contest
+from circuitlib.studies.priced import summarise_priced
 from circuitlib.studies.priced_contest import RIVAL_ESTIMATES, priced_contest
 from circuitlib.studies.readable import measure_readable
 from circuitlib.studies.transfer import measure_transfer
@@ -224,6 +225,19 @@ def rivals(run: Run) -> pd.DataFrame:
         reference=reference_hash(run),
         learned=learned_hash(run),
         behaviours=run.table_hashes(known, "train"),
+    )
+
+
+def named(run: Run) -> pd.DataFrame:
+    """What every searcher of :func:`rivals` names at every price, and has measured, mean over its plays; see
+    :func:`circuitlib.studies.priced.summarise_priced`. Taken to rest on policies throughout (``rests_on``), as plays that a rounding turns do: two runs are compared by the plays."""
+    plays, pool = rivals(run), run.settings.evaluation_prompts
+    return run.frame(
+        "named",
+        lambda: summarise_priced(plays, pool).assign(rests_on="policies"),
+        summarise_priced.__module__,
+        rivals=run.hashes(run.frame_path("rivals").name),
+        pool=pool,
     )
 
 

@@ -60,6 +60,13 @@ def turning_table(runs: Sequence[Run]) -> pd.DataFrame:
 def trainings_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row per subject and planning: columns of :func:`circuitlib.studies.retrained.in_short`, what computed the products of the two trainings, and the probability of so large a
     difference in any condition."""
+    titles = {
+        "within": "within, %",
+        "told_apart": "told apart, %",
+        "largest": "largest difference, points",
+        "mean": "mean difference, points",
+        "correlation": "correlation of the same seeds",
+    }
     tables = {}
     for run in runs:
         again = retrained(run)
@@ -68,7 +75,8 @@ def trainings_table(runs: Sequence[Run]) -> pd.DataFrame:
             "and again": again["again_on"][0],
             "probability of so large a difference": again["p"][0],
         }
-        tables[run.title] = in_short(again).drop(columns="inside").set_index("planned_k").assign(**of_both)
+        short = in_short(again).drop(columns="inside").rename(columns=titles)
+        tables[run.title] = short.set_index("planned_k").assign(**of_both)
     return pd.concat(tables, names=["subject"])
 
 
@@ -82,7 +90,8 @@ def headline_again(run: Run) -> pd.DataFrame:
 def prompts_table(run: Run) -> pd.DataFrame:
     """A row per undecided claim: ours with its interval, and how many prompts would decide it, with the seeds that there are and with boundlessly many."""
     titles = {"prompts": "prompts needed", "prompts_alone": "with boundlessly many seeds"}
-    return undecided(run).set_index("claim")[["ours", "low", "high", *titles]].rename(columns=titles)
+    table = undecided(run).set_index("claim")[["ours", "low", "high", *titles]]
+    return table.astype(dict.fromkeys(titles, "Int64")).rename(columns=titles)
 
 
 def deciding_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -114,7 +123,11 @@ def inside_table(runs: Sequence[Run]) -> pd.DataFrame:
 def larger_table(run: Run) -> pd.DataFrame:
     """A row per claim that was undecided: how many prompts should decide it, ours with its interval before and by the larger pool, and the verdict there."""
     once = once_undecided(run).set_index("claim")
-    cells = {"prompts needed": once["prompts"], "before": _ours(once), "larger pool": _ours(once, "_larger")}
+    cells = {
+        "prompts needed": once["prompts"].astype("Int64"),
+        "before": _ours(once),
+        "larger pool": _ours(once, "_larger"),
+    }
     return pd.DataFrame(cells | {"verdict": once["verdict_larger"]})
 
 

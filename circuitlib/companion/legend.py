@@ -91,7 +91,7 @@ _KINDS = (
     Kind("layers in order", colour="#009E73", dashes="-."),
     Kind("list", "list by mean reward", "#D55E00", short="list"),
     Kind("policy k=5", "policy, trained with k=5", "#0072B2", "o", short="policy k=5"),
-    Kind("policy k=1", "policy, trained with k=1", "#56B4E9", "s"),
+    Kind("policy k=1", "policy, trained with k=1", "#56B4E9"),
     Kind("static prior", "list by mean reward", "#D55E00", "D", short="list"),
     Kind("list, normalised", "list by normalised reward", "#D55E00", "D"),
     Kind("layers by training reward", "", "#009E73", "v"),
@@ -109,7 +109,7 @@ _KINDS = (
     Kind(f"belief, look ahead, {ALONE}", f"learned belief, look ahead, {ALONE}", spoken_of=True),
     Kind(f"headwise, {ALONE}", f"headwise policy, {ALONE}", spoken_of=True),
     Kind("headwise, blind", "headwise policy, blind", spoken_of=True),
-    *(Kind(f"policy k={k}, greedy", f"policy, trained with k={k}, greedy", spoken_of=True) for k in (1, 5)),
+    Kind("policy k=5, greedy", "policy, trained with k=5, greedy", spoken_of=True),
     Kind("MaskablePPO", spoken_of=True),
     Kind("exhaustive", spoken_of=True),
     Kind("belief, thompson", "learned belief, Thompson"),
@@ -130,12 +130,9 @@ _KINDS = (
     *(
         Kind(f"policy k={k}, {played}", f"policy, trained with k={k}, {played}")
         for k in (1, 5)
-        for played in (
-            "blind",
-            "greedy",
-            *(f"planning with {n}{free}" for n in PLANNED for free in ("", ", repeats free")),
-        )
+        for played in ("blind", *(f"planning with {n}{free}" for n in PLANNED for free in ("", ", repeats free")))
     ),
+    Kind("policy k=1, greedy", "policy, trained with k=1, greedy"),
 )
 SEARCHERS = {kind.key: kind for kind in _KINDS}
 """Every searcher of every axis, by its name in tables, in the order of legends."""

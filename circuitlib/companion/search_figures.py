@@ -39,11 +39,17 @@ LINES = (
 COUNTS = (10, 20, 50)
 """Heads measured after which effects are shown."""
 
+VARIANTS = {"policy k=1", "policy k=1, greedy", "policy k=5, greedy"}
+"""Policies other than the headline's, which draws its picks."""
+
 SHARED_SHOWN: tuple[Shown, ...] = ("seeing", "blind")
 SHARED_PICKS = (10, BUDGET)
 """What policies are shown, and the heads measured after which it is told which was the best of them."""
 
-GAINS = (-3.5, 4.5)
+BESIDE: tuple[Shown, ...] = ("blind", "flipped")
+"""What stands in the place of rewards in :func:`effects`."""
+
+GAINS = (-8, 8)
 """What effects reach on all subjects, in points."""
 
 
@@ -70,29 +76,27 @@ def replay_curves(replay: pd.DataFrame, trained_k: int = HEADLINE_K) -> Figure:
 
 
 @described
-def effects(rows: pd.DataFrame, shown: str = "blind") -> Figure:
-    """What seeing its rewards gains each policy over zeros, turned signs or another episode's in their place, in points of the oracle, paired, with 95%
+def effects(rows: pd.DataFrame, trained_k: int = HEADLINE_K) -> Figure:
+    """What seeing its rewards gains the headline's policy over zeros in their place, left, and over turned signs, right, in points of the oracle, paired, with 95%
     intervals, after 10, 20 and 50 heads measured. Grey: within a point of nothing.
 
     rows: columns task, told, trained_k, shown, measured, effect, effect_low, effect_high.
     """
-    rows = rows[(rows["shown"] == shown) & (rows["searcher"] == "policy") & rows["measured"].isin(COUNTS)]
-    ks = sorted(rows["trained_k"].unique())
+    rows = rows.query("searcher == 'policy' and trained_k == @trained_k and measured in @COUNTS and shown in @BESIDE")
     labels = [
         f"{task_title(task)}, told {'nothing' if told == 'none' else task_title(told)}"
         for task, told in zip(rows["task"], rows["told"], strict=True)
     ]
     rows = rows.assign(label=labels)
     places = {label: -i for i, label in enumerate(dict.fromkeys(labels))}
-    figure, axes = plt.subplots(
-        1, len(ks), figsize=(PAGE, 0.42 * len(places) + 1.6), sharex=True, sharey=True, squeeze=False
-    )
-    for axis, k in zip(axes[0], ks, strict=True):
+    size = (PAGE, 0.42 * len(places) + 1.6)
+    figure, axes = plt.subplots(1, len(BESIDE), figsize=size, sharex=True, sharey=True, squeeze=False)
+    for axis, shown in zip(axes[0], BESIDE, strict=True):
         axis.axvspan(-100 * POINT, 100 * POINT, color="0.9", lw=0)
         axis.axvline(0, color="black", lw=0.8, ls=":")
         for i, count in enumerate(COUNTS):
             colour, marker, filling = AFTER[count]
-            some = rows[(rows["trained_k"] == k) & (rows["measured"] == count)]
+            some = rows[(rows["shown"] == shown) & (rows["measured"] == count)]
             x = 100 * some[["effect", "effect_low", "effect_high"]].to_numpy()
             y = some["label"].map(places) + 0.22 * (1 - i)
             axis.errorbar(
@@ -107,10 +111,7 @@ def effects(rows: pd.DataFrame, shown: str = "blind") -> Figure:
                 mfc=filling,
                 label=str(count),
             )
-        axis.set(
-            title=f"trained with k={k}",
-            xlabel=f"gain of seeing over {HIDDEN[shown]}\n(points of the oracle; grey: within one)",
-        )
+        axis.set(title=f"over {HIDDEN[shown]}", xlabel="gain of seeing\n(points of the oracle; grey: within one)")
     reach(axes[0][0], *GAINS)
     axes[0][0].set_yticks(list(places.values()), list(places))
     handles, labels = axes[0][-1].get_legend_handles_labels()
@@ -122,9 +123,17 @@ def played_table(rows: pd.DataFrame, task: str, what: str = "ratio") -> pd.DataF
     """Of a task, told nothing, in percent: a row per searcher and what it is shown, a column per number of heads measured. what: ``ratio``, what is found of the oracle, or
     ``best_head``, in how many plays the episode's best head has been measured."""
     some = rows[(rows["task"] == task) & (rows["told"] == NOTHING) & rows["measured"].isin(MEASURED)]
-    names = some["searcher"] + some["trained_k"].map(" k={}".format).replace(" k=0", "")
+    names = [
+        searcher.replace("policy", f"policy k={k}", 1)
+        for searcher, k in zip(some["searcher"], some["trained_k"], strict=True)
+    ]
     cells = some.assign(searcher=names, cell=100 * some[what])
     return cells.pivot_table("cell", ["searcher", "shown"], "measured", sort=False)
+
+
+def main_rows(table: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The rows of :func:`played_table` or :func:`readable_table` that are shown at once: all but those of :data:`VARIANTS`."""
+    return [row for row in table.index if VARIANTS.isdisjoint(row)]
 
 
 def shared_heads(run: Run, task: str, count: int = 5, plays: int = 5) -> pd.DataFrame:
@@ -153,21 +162,24 @@ def shared_heads(run: Run, task: str, count: int = 5, plays: int = 5) -> pd.Data
     return table.set_axis(pd.Index([*map(run.card.head_name, best.index), "any other"], name="head"))
 
 
-def gain_table(rows: pd.DataFrame, shown: str = "blind", searcher: str = "policy") -> pd.DataFrame:
-    """What :func:`effects` draws, in points of the oracle with the interval and its word, a column for each number of heads
-    measured."""
-    chosen = rows[(rows["shown"] == shown) & (rows["searcher"] == searcher) & rows["measured"].isin(COUNTS)]
-    by = ["task", "told", "trained_k"]
-    return _gains(chosen).pivot_table("cell", by, "measured", aggfunc="first", sort=False).sort_index(axis=1)
+def gain_table(
+    rows: pd.DataFrame, shown: str = "blind", searcher: str = "policy", trained_k: int = HEADLINE_K
+) -> pd.DataFrame:
+    """What seeing its rewards gains a policy, by default over zeros and the headline's, as in :func:`effects`, in points of the oracle with the interval and its word, a column for
+    each number of heads measured."""
+    chosen = rows.query("shown == @shown and searcher == @searcher and trained_k == @trained_k and measured in @COUNTS")
+    table = _gains(chosen).pivot_table("cell", ["task", "told"], "measured", aggfunc="first", sort=False)
+    return table.sort_index(axis=1)
 
 
 def other_gain_tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """:func:`gain_table` of the greedy policy, and over what else is shown in the place of rewards, by who plays and what that is."""
+    """:func:`gain_table` of the variants, the policies trained otherwise and the greedy ones, and over what else is shown in the place of rewards, by who plays and what that is."""
     tables = {
-        f"{searcher}: gain over {words}": gain_table(rows, shown, searcher)
+        f"{searcher} trained with k={k}: gain over {words}": gain_table(rows, shown, searcher, k)
+        for k in sorted({*rows["trained_k"]} - {0}, reverse=True)
         for searcher in ("policy", "policy, greedy")
         for shown, words in HIDDEN.items()
-        if (searcher, shown) != ("policy", "blind")
+        if (searcher, k, shown) != ("policy", HEADLINE_K, "blind")
     }
     return {title: table for title, table in tables.items() if len(table)}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from IPython import get_ipython
@@ -193,6 +194,8 @@ def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "", first: C
     for column, said in OF_NOTHING.items():
         if column in words:
             words[column] = words[column].replace(NOTHING, said)
+    whole = words.select_dtypes("Int64")  # whose missing numbers pandas would write
+    words[whole.columns] = whole.astype(object).mask(whole.isna(), np.nan)
     with pd.option_context("display.max_colwidth", None):  # a sentence is not cut
         text = words.to_html(index=False, border=0, na_rep="", float_format=form)
     title = escape(subject or _SUBJECT["caption"])

@@ -1,13 +1,15 @@
 """What is asked of a subject and of a task, whether they do it, and which heads lead, as tables for reading."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitlib.ablation.build import SEEDS
+from circuitlib.subjects.card import Card
 from circuitlib.subjects.types import Tokenizer
 from circuitlib.tasks import TASKS
 
@@ -56,6 +58,11 @@ def failed_checks(reports: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     checks = pd.concat([report.assign(task=name) for name, report in reports.items()], ignore_index=True)
     failed = checks[checks["passed"].eq(False).fillna(False)]
     return failed[["task", "check", "value", "bar", "kind", "message"]]
+
+
+def counted_heads(card: Card, heads: Int[Tensor, " e"]) -> str:
+    """The heads by name, each with how many times it is there, the most first: ``L0.H4 26, L1.H4 4``."""
+    return ", ".join(f"{card.head_name(head)} {count}" for head, count in Counter(heads.tolist()).most_common())
 
 
 def leading_table(damages: Mapping[str, Float[Tensor, " heads"]], names: Sequence[str], count: int = 5) -> pd.DataFrame:

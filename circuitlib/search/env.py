@@ -106,7 +106,7 @@ class HeadAblationVectorEnv(VectorEnv):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: Any = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start all episodes. An integer seed stands for seed, seed + 1, ..., as in Gymnasium. Raises ``TypeError`` for seeds that are
+        """Start all episodes. An integer seed stands for seed, seed + 1, ..., as in Gymnasium; there are no ``options``, and none is read. Raises ``TypeError`` for seeds that are
         no whole numbers, ``ValueError`` for negative ones and for another number of them than the environments."""
         if seed is not None or not self.rngs:
             first = [None] * self.num_envs if seed is None else seed
@@ -233,7 +233,7 @@ class HeadAblationEnv(gym.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start an episode."""
+        """Start an episode; there are no ``options``, and none is read."""
         super().reset(seed=seed)
         self._one.rngs = [self.np_random]
         observation, _ = self._one.reset()

@@ -92,7 +92,8 @@ function drawControls() {
 function drawGrid(key) {
   const rewards = episode().rewards, limit = largest(rewards), measured = order(key).slice(0, state.pick);
   const title = `${LINES[key].title}: ${NAMES[state.subject]}, ${task().title}, episode ${state.episode + 1}`;
-  const { picture, cells, place, width, height } = headGrid(subject(), `${title}; ${measured.filter((head) => head !== null).length} heads measured`);
+  const parts = headGrid(subject(), `${title}; ${measured.filter((head) => head !== null).length} heads measured`);
+  const { picture, cells, place, width, height } = parts;
   picture.dataset.searcher = key;
   cells.forEach((cell) => cell.setAttribute("fill", "var(--empty)"));
   measured.forEach((head, i) => {
@@ -102,6 +103,7 @@ function drawGrid(key) {
     cells[head].append(svg("title", {}, `price ${i + 1}: ${headName(subject(), head)} pays ${number(rewards[head])}`));
     const at = { x: x + width / 2 - 0.5, y: y + height / 2 + 3.5, "text-anchor": "middle", style: `fill: ${ink}; pointer-events: none` };
     picture.append(svg("text", at, `${i + 1}`));
+    dashBelowZero(parts, head, rewards[head], limit, 0.93, 0);
   });
   const outlined = (head, look) => {
     const size = { width: width - 1, height: height - 1, fill: "none", "pointer-events": "none" };
@@ -164,7 +166,7 @@ function drawCaption() {
   const trained = one.trained_on.includes(name) ? `was trained on ${title}, but is not told that this is it` : `was never shown ${title}`;
   const lines = [
     `The policy, trained with best-of-${one.trained_k} and played without planning, ${trained}. ` +
-      `Dashed box: the episode's best head. Grey: not measured yet. ${one.caption}.`,
+      `Dashed box: the episode's best head. Grey: not measured yet. A dash under a number: below zero. ${one.caption}.`,
     `Random search, layers in order (at random within a layer) and the policy draw their picks. Of ${one.all_draws} plays of an episode, ${one.all_plays} of a policy, ` +
       `the one shown is that whose best reward after ${one.typical_after} heads is nearest to the mean over them; ` +
       `the policy's, seeing and blind, are drawn with the same random numbers and judged together.`,

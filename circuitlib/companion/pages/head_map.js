@@ -58,7 +58,10 @@ function drawGrid() {
   parts = headGrid(subject(), `${title}: every head of ${NAMES[state.subject]}; arrow keys move from head to head`);
   parts.picture.setAttribute("tabindex", "0");
   parts.picture.setAttribute("id", "grid");
-  parts.cells.forEach((cell, head) => cell.setAttribute("fill", colour(values[head], limit)));
+  parts.cells.forEach((cell, head) => {
+    cell.setAttribute("fill", colour(values[head], limit));
+    dashBelowZero(parts, head, values[head], limit, 0.5, 0.15);
+  });
   parts.frame = svg("rect", { fill: "none", stroke: "var(--mark)", "stroke-width": 2, width: parts.width - 1, height: parts.height - 1 });
   parts.picture.append(parts.frame);
   parts.picture.addEventListener("pointerover", (event) => event.target.dataset.head && point(Number(event.target.dataset.head)));
@@ -97,7 +100,7 @@ function legend(limit, unit, below) {
   for (const share of shares) {
     picture.append(svg("text", { x: at(share), y: 30, "text-anchor": "middle", class: "axis" }, onScale(share * limit, limit)));
   }
-  const words = `${unit}; the colour grows with the square root${reaches()}`;
+  const words = `${unit}; ${below ? "dashed: clearly below zero; " : ""}the colour grows with the square root${reaches()}`;
   return html("div", {}, picture, html("div", { class: "small" }, words));
 }
 

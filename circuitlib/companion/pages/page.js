@@ -90,6 +90,14 @@ function headGrid(subject, label) {
   return { picture, cells, place, width, height };
 }
 
+/** In the cell of a head whose colour is below zero by so much a dash, so far down: in grey its colour is that of one above. */
+function dashBelowZero({ picture, place, width, height }, head, value, limit, down, least) {
+  if (value >= 0 || Math.sqrt(-value / (limit || 1)) < least) return;
+  const { x, y } = place(head), middle = x + (width - 1) / 2, at = y + down * (height - 1);
+  const look = { stroke: isDark(value, limit) ? "#fff" : "#000", "stroke-width": 1.4, class: "below", "pointer-events": "none" };
+  picture.append(svg("line", { x1: middle - 3.5, x2: middle + 3.5, y1: at, y2: at, ...look }));
+}
+
 /** Tell a page that shows this one in a frame how high it is. */
 function tellHeight() {
   if (window.parent !== window) {
