@@ -142,7 +142,8 @@ def test_the_pages_looks_are_the_legends() -> None:
     assert {(one["title"], one["colour"]) for one in ours.values()} == {
         (SEARCHERS[key].title, SEARCHERS[key].colour) for key in keys
     }
-    assert [bool(one["dashes"]) for one in ours.values()] == [kind.dashes != "-" for kind in LINES.values()]
+    assert [bool(one["dashes"]) for one in ours.values()] == [bool(kind.dashes) for kind in LINES.values()]
+    assert len({one["dashes"] for one in ours.values()}) == len(ours), "each is told in grey, too"
     script = (TEMPLATES / "episode_replay.js").read_text(encoding="utf-8")
     for key, kind in LINES.items():
         assert kind.colour.lower() not in script.lower(), "the script has no looks of its own"

@@ -58,14 +58,18 @@ LINES = {shown: kind_of("policy", shown=shown) for shown in SHOWN} | {
 }
 """The searchers of page and picture, by what the page's data calls them, in the order of the legend."""
 
-SVG_DASHES = {"-": "", "--": "6 3", "-.": "8 3 2 3"}
-"""Dashes in SVG's words."""
+WIDTH = 2
+"""Of the page's lines, in its units."""
 
 
 def searchers() -> dict[str, dict[str, str]]:
     """How the page names and draws searchers, by what its data calls them."""
     return {
-        key: {"title": kind.title, "colour": kind.colour, "dashes": SVG_DASHES[kind.dashes]}
+        key: {
+            "title": kind.title,
+            "colour": kind.colour,
+            "dashes": " ".join(f"{WIDTH * length:g}" for length in kind.dashes),
+        }
         for key, kind in LINES.items()
     }
 
@@ -184,7 +188,7 @@ def replay_figure(subjects: Mapping[str, Mapping[str, Any]], task: str = "docstr
         for key, kind in LINES.items():
             best = np.maximum.accumulate(rewards[orders[key]]) / rewards.max()
             price = np.arange(1, len(best) + 1) + data["gradient_price"] * (key == "attribution")
-            curves.plot(price, best, color=kind.colour, ls=kind.dashes, label=kind.title, drawstyle="steps-post")
+            curves.plot(price, best, color=kind.colour, ls=kind.line, label=kind.title, drawstyle="steps-post")
         curves.axhline(1, color="black", lw=1, ls=":")
         curves.set(xlabel="price (heads measured)", ylabel="best reward / oracle")
         curves.set_title(f"{task_title(task)}, told nothing,\none episode")

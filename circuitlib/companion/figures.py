@@ -95,16 +95,16 @@ def searcher_labels(summary: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([plain.assign(label=titles), planning.assign(label=PLANNING)])
 
 
-def found_by_heads(axis: Axes, lines: Iterable[tuple[pd.DataFrame, str, str, str, float]]) -> None:
+def found_by_heads(axis: Axes, lines: Iterable[tuple[pd.DataFrame, str, str, Any, float]]) -> None:
     """Best rewards as fractions of the oracle: a step where a head is measured, on a logarithmic axis that ends at an episode's last pick.
 
-    lines: rows of a summary, label, colour, dashes, and how opaque the band of its intervals is.
+    lines: rows of a summary, label, colour, line style, and how opaque the band of its intervals is.
     """
     last = 1
-    for line, label, colour, dashes, alpha in lines:
+    for line, label, colour, style, alpha in lines:
         line = line.sort_values("measured")
         x, last = line["measured"], max(last, line["measured"].max())
-        axis.step(x, line["ratio"], where="post", color=colour, ls=dashes, lw=1.6, label=label)
+        axis.step(x, line["ratio"], where="post", color=colour, ls=style, lw=1.6, label=label)
         axis.fill_between(x, line["low"], line["high"], step="post", color=colour, alpha=alpha, lw=0)
     axis.axhline(1, color=ORACLE, lw=1, ls=":")
     ticks = [tick for tick in (1, 2, 5, 10, 20, 50) if tick <= last]
@@ -133,7 +133,7 @@ def search_curves(curves: pd.DataFrame, told: dict[str, str]) -> Figure:
         for key in CURVES:
             kind, own = SEARCHERS[key], key == "static prior" and signal != NOTHING
             of_searcher = some[some["label"] == kind_of(f"list of {signal}" if own else key).title]
-            lines.append((of_searcher, f"own {kind.short}" if own else kind.short, kind.colour, kind.dashes, 0.15))
+            lines.append((of_searcher, f"own {kind.short}" if own else kind.short, kind.colour, kind.line, 0.15))
         found_by_heads(axis, [line for line in lines if len(line[0])])
         trained = "trained on" if signal == task else "never shown"
         axis.set(title=f"{task_title(task)}\n({trained})")

@@ -1,6 +1,7 @@
 """How searchers, tasks and subjects are named and drawn, the same in every figure and table."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from circuitlib.search.belief import GRADIENT, GRADIENT_ALONE
 from circuitlib.search.episodes import NOTHING
@@ -48,15 +49,15 @@ def condition_in_words(searcher: str, trained_k: int, told: str) -> str:
 @dataclass(frozen=True)
 class Kind:
     """A searcher as figures and tables show it. ``title`` names it, by default its key, in which a gradient is called attribution; ``short`` where
-    its line ends, by default its title. Those that are drawn have a colour, safe for colour-blind readers, and dashes; those of the main text a
-    marker, too: tables show their rows at once, and those that the text speaks of (``spoken_of``)."""
+    its line ends, by default its title. Those that are drawn have a colour, safe for colour-blind readers, and dashes (lengths of dashes and gaps, in widths of the line; none: drawn
+    through); those of the main text a marker, too: tables show their rows at once, and those that the text speaks of (``spoken_of``)."""
 
     key: str
     title: str = ""
     colour: str = ""
     marker: str = ""
     spoken_of: bool = False
-    dashes: str = "-"
+    dashes: tuple[float, ...] = ()
     short: str = ""
 
     def __post_init__(self) -> None:
@@ -64,6 +65,11 @@ class Kind:
             object.__setattr__(self, "title", self.key.replace(GRADIENT, "attribution"))
         if not self.short:
             object.__setattr__(self, "short", self.title)
+
+    @property
+    def line(self) -> Any:
+        """Its dashes as a line style of matplotlib."""
+        return (0, self.dashes) if self.dashes else "-"
 
 
 ATTRIBUTION = f"{GRADIENT}, then verify"
@@ -82,24 +88,24 @@ HIDDEN = {"blind": "zeros", "flipped": "turned signs", "swapped": "another episo
 
 _KINDS = (
     Kind("policy, seeing", "policy, sees its rewards", "#0072B2", short="policy, seeing"),
-    Kind("policy, blind", f"policy, sees {HIDDEN['blind']}", "#56B4E9", dashes="--", short="policy, blind"),
-    Kind("policy, flipped", f"policy, sees {HIDDEN['flipped']}", "#CC79A7", dashes=":", short="policy, lied to"),
+    Kind("policy, blind", f"policy, sees {HIDDEN['blind']}", "#56B4E9", dashes=(4, 2), short="policy, blind"),
+    Kind("policy, flipped", f"policy, sees {HIDDEN['flipped']}", "#CC79A7", dashes=(1, 1.5), short="policy, lied to"),
     *(
         Kind(f"{one}'s ten and {other}'s, in turns", colour="#D55E00", dashes=dashes, short=f"in turns, {one} first")
-        for one, other, dashes in (("induction", "IOI", "-"), ("IOI", "induction", "--"))
+        for one, other, dashes in (("induction", "IOI", ()), ("IOI", "induction", (4, 2)))
     ),
-    Kind("layers in order", colour="#009E73", dashes="-."),
-    Kind("list", "list by mean reward", "#D55E00", short="list"),
+    Kind("layers in order", colour="#009E73", dashes=(6, 1.5, 1, 1.5)),
+    Kind("list", "list by mean reward", "#D55E00", dashes=(8, 2), short="list"),
     Kind("policy k=5", "policy, trained with k=5", "#0072B2", "o", short="policy k=5"),
     Kind("policy k=1", "policy, trained with k=1", "#56B4E9"),
-    Kind("static prior", "list by mean reward", "#D55E00", "D", short="list"),
+    Kind("static prior", "list by mean reward", "#D55E00", "D", dashes=(8, 2), short="list"),
     Kind("list, normalised", "list by normalised reward", "#D55E00", "D"),
     Kind("layers by training reward", "", "#009E73", "v"),
-    Kind(ATTRIBUTION, "", "#E69F00", "P"),
+    Kind(ATTRIBUTION, "", "#E69F00", "P", dashes=(4, 1.5, 1, 1.5, 1, 1.5)),
     Kind("halving, 16 by gradient", "", "#CC79A7", "X"),
     Kind("belief, look ahead", "learned belief, look ahead", "#000000", "*"),
     Kind("headwise", "headwise policy", "#882255", "h"),
-    Kind("random", "", "#7F7F7F", "^"),
+    Kind("random", "", "#7F7F7F", "^", dashes=(1, 3)),
     Kind("list, in turns", "lists in turns", spoken_of=True),
     Kind("halving, 16 by gradient and layer 0", spoken_of=True),
     *(

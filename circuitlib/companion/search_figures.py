@@ -68,7 +68,7 @@ def replay_curves(replay: pd.DataFrame, trained_k: int = HEADLINE_K) -> Figure:
             for searcher, shown in LINES
             if (searcher, shown) in by.groups
         ]
-        found_by_heads(axis, [(rows, kind.short, kind.colour, kind.dashes, alpha) for rows, kind, alpha in drawn])
+        found_by_heads(axis, [(rows, kind.short, kind.colour, kind.line, alpha) for rows, kind, alpha in drawn])
         axis.set(title=f"{task_title(task)}\n(told nothing)", ylim=(min(0, replay["low"].min() - 0.02), 1.05))
     axes[0][0].set_ylabel("best reward / oracle")
     name_ends(figure)
@@ -276,7 +276,7 @@ def planted_curves(planted: pd.DataFrame, learned: float, blinded: float) -> Fig
         for shown, marker in {"seeing": "o", "blind": "s", "flipped": "v"}.items():
             kind = kind_of("policy", shown=shown)
             line = rows[rows["shown"] == shown].sort_values(column)
-            look = {"color": kind.colour, "ls": kind.dashes, "marker": marker, "label": kind.short}
+            look = {"color": kind.colour, "ls": kind.line, "marker": marker, "label": kind.short}
             axis.errorbar(line[column], line["ratio"], yerr=errors(line, "ratio"), ms=4, capsize=2, **look)
         for bar in (learned, blinded):
             axis.axhline(bar, color="black", lw=0.8, ls="--")

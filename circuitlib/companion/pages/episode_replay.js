@@ -142,14 +142,20 @@ function drawChart() {
   chart.replaceChildren(html("figcaption", {}, "best so far, as a fraction of the oracle's"), picture);
 }
 
+/** A piece of a searcher's line. */
+function sample(look) {
+  const line = svg("line", { x1: 0, x2: 40, y1: 3, y2: 3, "stroke-width": 2, ...look });
+  return svg("svg", { viewBox: "0 0 40 6", class: "swatch", "aria-hidden": "true" }, line);
+}
+
 function drawReadout() {
   const rows = drawn().map((key) => {
     const best = running(key)[state.pick - 1];
-    const swatch = html("span", { class: "swatch", style: `border-color: ${LINES[key].colour}; border-top-style: ${LINES[key].dashes ? "dashed" : "solid"}` });
+    const swatch = sample({ stroke: LINES[key].colour, "stroke-dasharray": LINES[key].dashes });
     const cells = [html("td", {}, swatch, LINES[key].title), ...(Number.isFinite(best) ? [number(best), `${number((100 * best) / oracle(), 0)}%`] : ["none yet", ""]).map((text) => html("td", {}, text))];
     return html("tr", { "data-searcher": key }, ...cells);
   });
-  const best = html("tr", {}, html("td", {}, html("span", { class: "swatch", style: "border-top-style: dotted" }), `oracle: ${headName(subject(), episode().rewards.indexOf(oracle()))}`), html("td", {}, number(oracle())), html("td", {}, "100%"));
+  const best = html("tr", {}, html("td", {}, sample({ stroke: "currentColor", "stroke-dasharray": "2 3" }), `oracle: ${headName(subject(), episode().rewards.indexOf(oracle()))}`), html("td", {}, number(oracle())), html("td", {}, "100%"));
   const titles = [`${state.pick} of ${picks()} heads paid`, "best reward", "of the oracle"].map((title) => html("th", {}, title));
   readout.replaceChildren(html("table", {}, html("thead", {}, html("tr", {}, ...titles)), html("tbody", {}, ...rows, best)));
 }
