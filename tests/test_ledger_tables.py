@@ -129,8 +129,8 @@ def test_trainings() -> None:
         again = frame(run, "retrained")
         for planned, row in table.loc[run.title].iterrows():
             shares = in_short(again).set_index("planned_k").loc[planned]
-            assert [*row[:-3]] == [*shares.drop("inside")]
-            assert [*row[-3:]] == again[["on", "again_on", "p"]].iloc[0].tolist()
+            assert [*row[:-2]] == [*shares.drop("inside")]
+            assert [*row[-2:]] == ["{}; again {}".format(*again[["on", "again_on"]].iloc[0]), again["p"][0]]
     assert {*table.index.get_level_values("subject")} == {run.title for run in RUNS}
 
 

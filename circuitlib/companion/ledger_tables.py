@@ -58,23 +58,19 @@ def turning_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def trainings_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """A row per subject and planning: columns of :func:`circuitlib.studies.retrained.in_short`, what computed the products of the two trainings, and the probability of so large a
-    difference in any condition."""
+    """A row per subject and planning: columns of :func:`circuitlib.studies.retrained.in_short`, with differences in points; what computed the products of the two trainings, and how
+    probable so large a difference is in any condition (p)."""
     titles = {
         "within": "within, %",
         "told_apart": "told apart, %",
-        "largest": "largest difference, points",
-        "mean": "mean difference, points",
-        "correlation": "correlation of the same seeds",
+        "largest": "largest difference",
+        "mean": "mean difference",
+        "correlation": "seeds correlate",
     }
     tables = {}
     for run in runs:
         again = retrained(run)
-        of_both = {
-            "product kernels": again["on"][0],
-            "and again": again["again_on"][0],
-            "probability of so large a difference": again["p"][0],
-        }
+        of_both = {"kernels": f"{again['on'][0]}; again {again['again_on'][0]}", "p": again["p"][0]}
         short = in_short(again).drop(columns="inside").rename(columns=titles)
         tables[run.title] = short.set_index("planned_k").assign(**of_both)
     return pd.concat(tables, names=["subject"])

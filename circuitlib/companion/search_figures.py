@@ -172,16 +172,14 @@ def gain_table(
     return table.sort_index(axis=1)
 
 
-def other_gain_tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """:func:`gain_table` of the variants, the policies trained otherwise and the greedy ones, and over what else is shown in the place of rewards, by who plays and what that is."""
-    tables = {
-        f"{searcher} trained with k={k}: gain over {words}": gain_table(rows, shown, searcher, k)
-        for k in sorted({*rows["trained_k"]} - {0}, reverse=True)
-        for searcher in ("policy", "policy, greedy")
-        for shown, words in HIDDEN.items()
-        if (searcher, k, shown) != ("policy", HEADLINE_K, "blind")
-    }
-    return {title: table for title, table in tables.items() if len(table)}
+def other_gains(rows: pd.DataFrame) -> pd.DataFrame:
+    """What :func:`gain_table` leaves out: of policies trained otherwise and of greedy ones, and over what else is shown in the place of rewards (over). Rows trained_k, searcher, over, task, told."""
+    chosen = _gains(rows[rows["effect"].notna() & rows["measured"].isin(COUNTS)])
+    main = (chosen["searcher"] == "policy") & (chosen["trained_k"] == HEADLINE_K) & (chosen["shown"] == "blind")
+    chosen = chosen[~main].assign(over=chosen["shown"].map(HIDDEN))
+    by = ["trained_k", "searcher", "over", "task", "told"]
+    table = chosen.pivot_table("cell", by, "measured", aggfunc="first", sort=False).sort_index(axis=1)
+    return table.sort_index(level="trained_k", ascending=False, sort_remaining=False)
 
 
 def ways_table(rows: pd.DataFrame, measured: int) -> pd.DataFrame:
