@@ -239,6 +239,12 @@ def _head_damage_options(commands: Any) -> None:
     parser.add_argument("--bos", default="default", help=_HELP["bos"])
     parser.add_argument("--device", **_DEVICE)
     parser.add_argument("--top", type=int, metavar="N", help="only the N heads of the largest damage, for less work")
+    parser.add_argument(
+        "--verify",
+        type=int,
+        metavar="N",
+        help="only the N heads that a gradient says do most: attribution, then verify",
+    )
     parser.add_argument("--output", "--out", type=_path, help="CSV to write; printed otherwise")
     parser.add_argument(
         "--plot",
@@ -258,8 +264,9 @@ def _head_damage(options: argparse.Namespace) -> int:
 
     if len(files := [path for path in (options.prompts, options.named) if path]) != 1:
         raise ValueError(f"there must be one file of prompts, by its place or by --prompts, not {len(files)}")
-    if options.plot and options.top is not None:
-        raise ValueError("--plot maps all heads, and --top measures some of them; leave one out")
+    for option, count in {"--top": options.top, "--verify": options.verify}.items():
+        if options.plot and count is not None:
+            raise ValueError(f"--plot maps all heads, and {option} measures some of them; leave one out")
     if options.plot and options.plot.suffix.lower() not in PICTURES:
         raise ValueError(f"--plot must end in {', '.join(PICTURES)}, not {options.plot.name}")
     outputs = {"--output": options.output, "--plot": options.plot}
@@ -276,8 +283,8 @@ def _head_damage(options: argparse.Namespace) -> int:
         refuse_lengths(subject, texts, least=2)
     passages = [*texts.values()] or None
     with tqdm(total=len(prompts) + len(texts), unit="prompt", disable=None) as bar:  # none where it is no terminal
-        asked = {"ablation": options.ablation, "top": options.top, "progress": bar.update}
-        frame = head_damage(subject, [*prompts.values()], passages, **asked)
+        asked = {"ablation": options.ablation, "top": options.top, "verify": options.verify}
+        frame = head_damage(subject, [*prompts.values()], passages, **asked, progress=bar.update)
     if output:
         with written_whole(output) as temporary:
             frame.to_csv(temporary, index=False)

@@ -59,6 +59,7 @@ def _result(call: Callable[[], Any]) -> Any:
     ablation=st.one_of(st.sampled_from(["zero", "zero", "mean", "resample"]), ANYTHING),
     bos=st.one_of(st.sampled_from(["default", "default", "none"]), ANYTHING),
     top=st.one_of(st.none(), st.none(), st.integers(1, 8), ANYTHING),
+    verify=st.one_of(st.none(), st.none(), st.integers(1, 8), ANYTHING),
     confidence=st.one_of(st.just(0.99), ANYTHING),
 )
 def test_any_prompts_and_options(subject: Subject, **given: Any) -> None:
@@ -69,7 +70,7 @@ def test_any_prompts_and_options(subject: Subject, **given: Any) -> None:
         return
     wanted = ["damage", "general", "reward"] if given["control"] is not None else ["damage"]
     assert np.isfinite(frame[wanted].to_numpy()).all()
-    assert len(frame) == (subject.heads if given["top"] is None else given["top"])
+    assert len(frame) == next((given[how] for how in ("top", "verify") if given[how] is not None), subject.heads)
 
 
 @examples(80, 300)

@@ -15,11 +15,12 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
 
 from circuitlib import head_damage, plot_head_damage
-from circuitlib.ablation.engine import Ablation
+from circuitlib.ablation.attribution import Attribution
+from circuitlib.ablation.engine import Ablation, AblationKind
 from circuitlib.ablation.hooks import hooked_control, hooked_task
 from circuitlib.subjects.load import Subject, load_subject
 from circuitlib.tasks import TASKS
-from circuitlib.tasks.base import LOGIT_DIFFERENCE, Example, token_id, tokenise
+from circuitlib.tasks.base import LOGIT_DIFFERENCE, Example, encode_texts, token_id, tokenise
 
 TRIPLES = [
     ("When Mary and John went to the store, John gave a drink to", " Mary", " John"),
@@ -240,6 +241,44 @@ def test_what_takes_a_head_s_place(subject: Subject) -> None:
     assert not np.allclose(named["damage"], head_damage(subject, groups)["damage"], atol=1e-3)
     with pytest.raises(ValueError, match="counterfactual prompts, and these have none"):
         head_damage(subject, TRIPLES, ablation="resample")
+
+
+@pytest.mark.parametrize("ablation", ["zero", "mean"])
+@pytest.mark.parametrize("control", [None, TEXTS])
+def test_attribution_then_verify(subject: Subject, control: list[str] | None, ablation: AblationKind) -> None:
+    """The heads whose estimate is largest, with the damage that all have when all are measured."""
+    groups = TASKS["ioi"].prompts(subject.tokenizer, 6, seed=0)
+    whole = head_damage(subject, groups, control, ablation).set_index("name")
+    what = Ablation(ablation, [group.tokens for group in groups] if ablation == "mean" else [])
+    estimate = Attribution(subject, what)
+    said = torch.cat([estimate.task(group, LOGIT_DIFFERENCE).damage for group in groups]).mean(0)
+    paid = said
+    if control is not None:
+        spans = [torch.tensor([ids]) for ids in encode_texts(subject.tokenizer, control)]
+        lost = torch.cat([(span.shape[1] - 1) * estimate.control(span).damage for span in spans]).sum(0)
+        paid = said - lost / sum(span.shape[1] - 1 for span in spans)
+    best = [subject.head_name(head) for head in paid.topk(5).indices.tolist()]
+    done: list[int] = []
+    frame = head_damage(subject, groups, control, ablation, verify=5, progress=done.append).set_index("name")
+    assert set(frame.index) == set(best)
+    assert sum(done) == 6 + len(control or [])
+    assert frame["damage"].is_monotonic_decreasing
+    for name in frame.columns.drop(["estimate", "subject"]):
+        assert np.allclose(frame[name].astype(float), whole.loc[frame.index, name].astype(float), atol=1e-5), name
+    heads = dict(zip(whole.index, said.tolist(), strict=True))
+    assert frame["estimate"].to_dict() == pytest.approx({name: heads[name] for name in best}, abs=1e-5)
+
+
+def test_what_to_verify_is_refused_before_anything_is_measured(subject: Subject) -> None:
+    for wrong in (0, -1, subject.heads + 1):
+        with pytest.raises(ValueError, match=f"verify must be between 1 and {subject.heads}"):
+            head_damage(subject, TRIPLES, verify=wrong)
+    with pytest.raises(TypeError, match="top and verify must be whole numbers"):
+        head_damage(subject, TRIPLES, verify=2.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="leave one out"):
+        head_damage(subject, TRIPLES, top=3, verify=3)
+    with pytest.raises(ValueError, match="without top or verify"):
+        plot_head_damage(head_damage(subject, TRIPLES, verify=4))
 
 
 def test_special_tokens_in_texts(subject: Subject) -> None:

@@ -139,7 +139,11 @@ def test_head_damage_from_the_command_line(
     assert command.main([*from_lines, "--plot", str(picture)]) == 0
     assert pd.read_csv(target)["damage"].equals(frame["damage"])
     assert plt.imread(picture).std() > 0.05
-    for wrong in (["--plot", str(picture), "--top", "3"], ["--plot", str(tmp_path / "map.csv")]):
+    for wrong in (
+        ["--plot", str(picture), "--top", "3"],
+        ["--plot", str(picture), "--verify", "3"],
+        ["--plot", str(tmp_path / "map.csv")],
+    ):
         assert command.main([*from_lines, *wrong]) == 2
         assert "--plot m" in capsys.readouterr().err
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from circuitlib.companion.authors import HEADLINE, HEADS, SUBJECT, replay
 from circuitlib.companion.claims import paper_intervals
-from circuitlib.companion.frames import evaluation, rivals
+from circuitlib.companion.frames import evaluation, named
 from circuitlib.companion.legend import AFTER, subject_title
 from circuitlib.companion.run import Run
 from circuitlib.companion.seeing import seeing
@@ -22,7 +22,6 @@ from circuitlib.companion.show import described
 from circuitlib.search.env import BUDGET
 from circuitlib.search.episodes import NOTHING
 from circuitlib.studies.evaluate import summarise
-from circuitlib.studies.priced import summarise_priced
 
 _, TRAINED_K, TOLD = HEADLINE
 
@@ -31,7 +30,7 @@ FEW = 10
 
 
 class Row(NamedTuple):
-    """A searcher of the figure, and where it is found: in the replay, and in ``seeing``, ``evaluation`` or, by price, in ``rivals``
+    """A searcher of the figure, and where it is found: in the replay, and in ``seeing``, ``evaluation`` or, by price, in ``named``
     of a run. By its name, and what a policy is shown; empty where it was not measured."""
 
     label: str
@@ -105,11 +104,10 @@ def _here(run: Run) -> Iterator[dict[str, Any]]:
     task = run.settings.held_out_task
     if task not in run.main_tasks:
         return
-    seen, found, played = _told_nothing(seeing(run), task), evaluation(run), rivals(run)
+    seen, found, priced = _told_nothing(seeing(run), task), evaluation(run), named(run)
     found = found[(found["task"] == task) & found["searcher"].isin([row.evaluated for row in ROWS])]
     evaluated = summarise(found, run.settings.evaluation_prompts)
-    played = played[(played["task"] == task) & played["searcher"].isin([row.priced for row in ROWS])]
-    priced = summarise_priced(played, run.settings.evaluation_prompts).dropna(subset="ratio")
+    priced = priced[priced["task"] == task].dropna(subset="ratio")
     of = {"subject": subject_title(run.card.name), "heads": run.card.heads, "task": task}
     for row in ROWS:
         some = seen[(seen["searcher"] == row.seen[0]) & (seen["shown"] == row.seen[1])]
@@ -118,9 +116,9 @@ def _here(run: Run) -> Iterator[dict[str, Any]]:
         yield from _rows(priced[priced["searcher"] == row.priced], row.label, "price", **of)
 
 
-def thesis(found: pd.DataFrame) -> str:
+def thesis(found: pd.DataFrame, notebooks: str = "") -> str:
     """The first sentences of README and notebook 00, in Markdown: what the paper claims, what holds, what does not, what to use instead; every
-    number is one that :func:`lead_figure` draws. For the published runs, of which the words are true (``tests/test_readme.py``)."""
+    number is one that :func:`lead_figure` draws; ``notebooks``: where those are that the links lead to. For the published runs, of which the words are true (``tests/test_readme.py``)."""
 
     def each(row: str, measured: int = BUDGET, named: bool = False) -> str:
         rows = found[(found["row"] == row) & (found["measured"] == measured)]
@@ -130,12 +128,22 @@ def thesis(found: pd.DataFrame) -> str:
 
     *_, real = found["subject"].unique()
     paper = each(PAPER)
-    return f"""- **What the paper claims.** An agent can be taught to discover circuits: a policy trained on induction and IOI finds, on docstring, which was never shown to it, a head worth {paper} of the best, in {BUDGET} of {SUBJECT}'s {HEADS} heads.
-- **What holds.** On docstring it finds most of what the oracle finds: {each(POLICY, named=True)}, where random search finds {each(RANDOM)}; the first by the paper's own policy, replayed, the others by policies trained here. Whether that agrees with {paper} within five points is undecided, and stays so on any number of prompts if the same is found: the paper's own episodes are too few.
-- **What is not seen: that it searches, on docstring or, on average, on other new tasks.** Shown zeros in place of its rewards, which the paper does not try, it finds as much, on {SUBJECT} a little more: {each(BLIND)}. (Whether docstring's rewards tell a searcher anything is not known; some other tasks' do, and policies are not seen to gain by them.)
-- **What finds about as much without a policy, or more, on one model or another.** In {FEW} heads the policy finds {each(POLICY, FEW)}, or {each(GREEDY, FEW)} if it takes its likeliest head each time (*greedy*). The best heads of the two training tasks, in turns, find {each(LISTS, FEW)} with induction's first (on {SUBJECT} only with all {FEW}), and {each(LISTS_REVERSED, FEW)} with IOI's; the layers in order, which know no task, find {each(LAYERS, FEW)}.
-- **Nor is it seen that the heads that pay most are a circuit.** They are needed, where that can be told, but on {real} not seen to be enough.
-- **What to use instead.** *Attribution*: one gradient, which costs as much as measuring three heads, estimates all of them; then measure heads in its order. It needs no other task. On docstring the head that it names is worth {each(ATTRIBUTION, FEW, named=True)} of the best at the price of {FEW} heads, and {each(ATTRIBUTION)} at that of {BUDGET}. At the price of eight it names more than every list on average over the tasks; but on {real} lists name more on four of the six, docstring among them, and, at smaller prices, on average; and halving among attribution's best names more. On {SUBJECT} it was not measured: there it is advice. All this is by zeros."""
+    lists, search, rivals, heads, ledger = (
+        f"([{name[:2]}]({notebooks}{name}.ipynb))"
+        for name in (
+            "04_evaluation_and_transfer",
+            "05_does_it_search",
+            "06_rivals",
+            "07_which_heads",
+            "08_figures_and_ledger",
+        )
+    )
+    return f"""- **What the paper claims.** An agent can be taught to discover circuits: a policy trained on induction and IOI finds, on docstring, which was never shown to it, a head worth {paper} of the best, in {BUDGET} of {SUBJECT}'s {HEADS} heads {ledger}.
+- **What holds.** On docstring it finds most of what the oracle finds: {each(POLICY, named=True)}, where random search finds {each(RANDOM)}; the first by the paper's own policy, the others by ours. Whether that agrees with {paper} within five points is undecided, and would stay so with more prompts: the paper's own episodes are too few {ledger}.
+- **What is not seen: that it searches, on docstring or, on average, on other new tasks.** Shown zeros in place of its rewards, which the paper does not try, it finds as much, on {SUBJECT} a little more: {each(BLIND)}. (Whether docstring's rewards tell a searcher anything is not known; some other tasks' do, and policies are not seen to gain by them {search}.)
+- **What finds about as much without a policy, or more, on one model or another.** In {FEW} heads the policy finds {each(POLICY, FEW)}, or, taking its likeliest head each time (*greedy*), {each(GREEDY, FEW)}. The best heads of the two training tasks, in turns, find {each(LISTS, FEW)} with induction's first (on {SUBJECT} only with all {FEW}), and {each(LISTS_REVERSED, FEW)} with IOI's; the layers in order find {each(LAYERS, FEW)} {lists}.
+- **Nor is it seen, on {real}, that the heads that pay most are a circuit.** They are needed, where that can be told, but not seen to be enough {heads}.
+- **What to use instead.** *Attribution, then verify*: `head_damage(..., verify={FEW})` buys one gradient, which costs as much as measuring three heads and estimates all of them, and measures the best. It needs no other task. On docstring the head that it names is worth {each(ATTRIBUTION, FEW, named=True)} of the best at the price of {FEW} heads, and {each(ATTRIBUTION)} at that of {BUDGET}. At the price of eight it names more than every list on average over the tasks; but on {real} lists name more on four of the six, docstring among them, and, at smaller prices, on average; and of rules by hand, halving among attribution's best and the lists' first names most {rivals}. On {SUBJECT} it was not measured: there it is advice. All this is by zeros."""
 
 
 def _percent(ratio: float) -> str:

@@ -54,6 +54,15 @@ def played_inputs(run: Run, names: Sequence[str], part: Part) -> dict[str, Any]:
     return {"played": _taken(run, names, part), "learned": learned_hash(run)}
 
 
+def training_tables(run: Run) -> dict[str, str]:
+    """Hashes of the tables that lists are made of; a run with a folder of its own takes the committed ones first."""
+    names = (*run.training_tasks, CONTROL)
+    if run.output:
+        for name in names:
+            run.adopted_table(name, "train")
+    return run.table_hashes(names, "train")
+
+
 def _taken(run: Run, names: Sequence[str], part: Part) -> dict[str, dict[str, str]]:
     """Hashes of tables, by what they are estimated through; a run with a folder of its own takes the committed ones first."""
     throughs = (None, *ESTIMATES.values())

@@ -5,7 +5,7 @@ from typing import Any
 
 from circuitlib.search.belief import GRADIENT, GRADIENT_ALONE
 from circuitlib.search.episodes import NOTHING
-from circuitlib.studies.priced_contest import ALONE, ELSEWHERE, FROZEN, PLANNED
+from circuitlib.studies.priced_contest import ALONE, ELSEWHERE, FROZEN, IN_ROUNDS, PLANNED
 from circuitlib.subjects.checkpoints import SMOLLM2
 from circuitlib.tasks import TASKS
 
@@ -102,12 +102,12 @@ _KINDS = (
     Kind("list, normalised", "list by normalised reward", "#D55E00", "D"),
     Kind("layers by training reward", "", "#009E73", "v"),
     Kind(ATTRIBUTION, "", "#E69F00", "P", dashes=(4, 1.5, 1, 1.5, 1, 1.5)),
-    Kind("halving, 16 by gradient", "", "#CC79A7", "X"),
+    Kind(IN_ROUNDS, "halving in three rounds", "#CC79A7", "X"),
     Kind("belief, look ahead", "learned belief, look ahead", "#000000", "*"),
     Kind("headwise", "headwise policy", "#882255", "h"),
     Kind("random", "", "#7F7F7F", "^", dashes=(1, 3)),
     Kind("list, in turns", "lists in turns", spoken_of=True),
-    Kind("halving, 16 by gradient and layer 0", spoken_of=True),
+    *(Kind(f"halving, 16 by gradient{more}", spoken_of=True) for more in ("", " and layer 0")),
     *(
         Kind(f"halving, 16 by {how} and {ELSEWHERE} of other behaviours", spoken_of=True)
         for how in (GRADIENT, GRADIENT_ALONE)

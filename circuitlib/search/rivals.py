@@ -57,12 +57,13 @@ class Halving:
     the better half on as many again in all, and so on; what is left of the budget is divided equally among the rounds.
 
     candidates: how many heads to start with; the best by an ``estimate`` that is bought first, or random ones. always: heads that
-    are candidates in any case.
+    are candidates in any case. rounds: further prompts and candidates kept, fixed beforehand in place of halves; one that is not paid for is not made.
     """
 
     candidates: int
     estimate: str | None = None
     always: Sequence[int] = field(default=(), kw_only=True)
+    rounds: Sequence[tuple[int, int]] = field(default=(), kw_only=True)
 
     def search(self, meter: Meter, budget: float | int, generator: Generator) -> None:
         """See :class:`circuitlib.search.searchers.Searcher`. With a budget too small for the estimate, or for one prompt per
@@ -76,7 +77,10 @@ class Halving:
         ranking[:, list(self.always)] = torch.inf
         heads = ranking.topk(min(self.candidates + len(self.always), meter.heads)).indices
         pairs = int((budget - meter.price.max().item()) * meter.batch)
-        for more, kept in schedule(heads.shape[1], pairs, meter.batch):
+        for more, kept in self.rounds or schedule(heads.shape[1], pairs, meter.batch):
+            if more * heads.shape[1] > pairs:
+                break
+            pairs -= more * heads.shape[1]
             answers = meter.further(heads, more)
             heads = heads.gather(1, answers.argsort(dim=1, descending=True, stable=True)[:, :kept])
             meter.name(heads[:, 0])

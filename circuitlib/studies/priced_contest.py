@@ -33,6 +33,14 @@ RIVAL_ESTIMATES: dict[str, Through] = ESTIMATES | {FROZEN: "frozen"}
 ELSEWHERE = 16
 """Heads that pay most in other behaviours, on average, which may matter where no estimate says so."""
 
+ROUNDS = ((4, 8), (8, 3), (20, 1))
+"""Of candidates chosen by hand, on how many further prompts they are measured, and how many are kept."""
+
+BY_HAND = (16, GRADIENT_ALONE, 8)
+"""The rule by hand that names most on behaviours left out (:mod:`circuitlib.studies.by_hand`): the best heads by an estimate, and the first of the training tasks' lists in turns."""
+
+IN_ROUNDS = f"three rounds, {BY_HAND[0]} by {BY_HAND[1]} and {BY_HAND[2]} of lists in turns"
+
 ALONE = "not shown other behaviours"
 """Of what was learned, where it is not told what heads pay in other behaviours of the model, though these have been measured."""
 
@@ -99,6 +107,10 @@ def players(
         yield Player(f"halving, {candidates} by gradient", Halving(candidates, GRADIENT))
     yield Player("halving, 16 by gradient and layer 0", Halving(16, GRADIENT, always=range(across)))
     yield Player(f"halving, 16 by {GRADIENT_ALONE}", Halving(16, GRADIENT_ALONE))
+    candidates, estimate, listed = BY_HAND
+    yield Player(
+        IN_ROUNDS, Halving(candidates, estimate, always=priors.in_turns(measured)[:listed].tolist(), rounds=ROUNDS)
+    )
     if behaviours:
         elsewhere = priors.by_normalised_mean(_head_rewards(behaviours, penalty))[:ELSEWHERE].tolist()
         for estimate in (GRADIENT, GRADIENT_ALONE):
