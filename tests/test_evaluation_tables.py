@@ -62,10 +62,13 @@ def test_what_is_found(published: Published) -> None:
 def test_signals(published: Published) -> None:
     table: Any = tables.signals_table(published.summary, "docstring")
     asked = published.evaluation.query("task == 'docstring' and searcher != 'random' and planned_k <= 1")
-    assert {*table.index} == {*zip(asked["searcher"], asked["trained_k"], asked["signal"], strict=True)}
+    own = (asked["searcher"] == "static prior") & (asked["signal"] != "none")
+    named = asked["searcher"].mask(own, "list of " + asked["signal"])
+    assert {*table.index} == {*zip(named, asked["trained_k"], asked["signal"], strict=True)}
     for index, row in table.iterrows():
         searcher, k, signal = cast("tuple[str, int, str]", index)
-        of = {"searcher": searcher, "trained_k": k, "signal": signal, "planned_k": int(searcher == "policy")}
+        who = "static prior" if searcher == f"list of {signal}" else searcher
+        of = {"searcher": who, "trained_k": k, "signal": signal, "planned_k": int(searcher == "policy")}
         assert row[10] == pytest.approx(published.share("docstring", 10, **of))
 
 

@@ -177,8 +177,8 @@ def test_the_scale_of_colours_is_of_the_task(opened: Opens, task: str, unit: str
     expect(words).to_have_text("share; the colour grows with the square root")
 
 
-def clearly_below(values: np.ndarray) -> np.ndarray:
-    """A head whose colour, which grows with the square root, is clearly one below zero."""
+def visibly_below(values: np.ndarray) -> np.ndarray:
+    """A head whose colour, which grows with the square root, is visibly one below zero."""
     return values < -(0.15**2) * np.abs(values).max()
 
 
@@ -186,11 +186,11 @@ def test_what_is_below_zero_is_told_in_grey_too(opened: Opens) -> None:
     page, run = opened(EXPLORE / "head_map.html"), Run(PUBLISHED[EMBEDDED])
     rewards = load_frame(run.frame_path("heads")).query("task == 'ioi'").sort_values("head")["reward"].to_numpy()
     choose(page, "task", "IOI")
-    below = clearly_below(rewards)
+    below = visibly_below(rewards)
     assert 3 < below.sum() < len(rewards) / 2
     dashes = page.locator("#grid line.below")
     expect(dashes).to_have_count(int(below.sum()))
-    expect(page.locator("#scale + div")).to_contain_text("dashed: clearly below zero")
+    expect(page.locator("#scale + div")).to_contain_text("dashed: visibly below zero")
     boxes = [dash.bounding_box() for dash in dashes.all()]
     for box, head in zip(boxes, below.nonzero()[0].tolist(), strict=True):
         around = cell(page, head).bounding_box()

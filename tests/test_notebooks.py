@@ -2,7 +2,6 @@
 
 import ast
 import json
-import math
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,6 +49,7 @@ TERMS = {
     "halving": r"halving",
     "thompson-sampling": r"Thompson\s+sampling",
     "belief": r"beliefs?",
+    "prior": r"priors?",
     "headwise-policy": r"headwise\s+policy",
     "verdict": r"verdicts?",
     "head-dropout": r"head\s+dropout",
@@ -156,7 +156,7 @@ def test_it_begins_with_what_is_learned_and_how_long_it_takes(path: Path) -> Non
     """Minutes follow from its words, and the bound of a rerun from the last recorded one (``make executed``)."""
     first = read(path, "markdown")[0].source
     assert "**You will learn** " in first
-    minutes = math.ceil(words_of(path) / A_MINUTE)
+    minutes = round(words_of(path) / A_MINUTE)
     recorded = json.loads((RESULTS / "executed.json").read_text())["notebooks"][path.name]["seconds"]
     fitting = [words for words, bound in RERUNS.items() if bound / 4 <= recorded <= bound]
     lines = [

@@ -188,6 +188,16 @@ DESIGN: dict[str, Sequence[Value]] = {
     ],
     r"at # or more": [check_task.LEAST_AGREEMENT],
     r"# random halvings": [check_task.SPLITS],
+    r"in # rounds|the # rounds": [len(priced_contest.ROUNDS)],
+    r"made for a price of #": [learned.BUDGET],
+    r"attribution's # best on # prompts and the first # of the lists": [
+        priced_contest.BY_HAND[0],
+        _first_of(r"on (\d+) prompts", priced_contest.BY_HAND[1]),
+        priced_contest.BY_HAND[2],
+    ],
+    r"measured on # prompts, the best # on # more, the best # on all": [
+        some for pair in priced_contest.ROUNDS for some in pair
+    ][:4],
     r"than a # of the larger": [SUPERADDITIVE],
     r"a # as many prompts": [frames.closer_prompts(Run()) / POOL],
     r"(?:all|the) # pairs": [math.comb(frames.PAIR_HEADS, 2)],

@@ -93,7 +93,7 @@ def test_every_comparison_has_one_word(name: str) -> None:
     assert len(re.findall(r"k=\d, after \d+", over_turned)) == sum(gained)
     fewer = gain_sentences("a model", rows, ["greater_than"])
     assert (
-        f"{(drawn['task'] != 'greater_than').sum()} comparisons (without greater-than, where no head stands out)"
+        f"{(drawn['task'] != 'greater_than').sum()} comparisons, with k=5 and k=1 (without greater-than, where no head stands out)"
         in fewer
     )
 

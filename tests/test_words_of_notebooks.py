@@ -15,8 +15,11 @@ from circuitlib.companion.settings import PUBLISHED
 from circuitlib.companion.training_ways import published
 from circuitlib.companion.verdicts import CEILING, beats, gains
 from circuitlib.manifest import load_frame
+from circuitlib.studies import by_hand
 from circuitlib.studies.evaluate import ahead
 from circuitlib.studies.priced import summarise_priced
+from circuitlib.studies.priced_contest import BY_HAND, ROUNDS
+from circuitlib.studies.taught import CHOSEN, POLICY, by_way
 from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
 
 MINI, REAL = (Run(PUBLISHED[name]) for name in (EMBEDDED, SMOLLM2))
@@ -132,3 +135,14 @@ def test_the_headwise_policy_and_the_best_rule_by_hand_at_a_smaller_price() -> N
     named = rival_table(summarise_priced(plays, pool), 5)["mean"]
     by_hand = str(named[~named.index.str.startswith(("headwise", "belief", "policy"))].idxmax())
     assert list(gains_over(plays, "headwise", [by_hand], 5, pool)[by_hand])[-1].endswith("undecided")
+
+
+def test_the_best_rule_by_hand_on_behaviours_left_out() -> None:
+    """06: as much as the belief and the policy; and it is the one that is in the contest."""
+    rules, ways = frame(REAL, "by_hand"), by_way(frame(REAL, "taught"))
+    best = rules.loc[rules["named"].idxmax()]
+    for way in (CHOSEN, POLICY):
+        assert abs(best["named"] - ways.loc[way, "named"]) < 0.002
+    assert (best["candidates"], best["estimate"]) == BY_HAND[:2]
+    assert best["beside"].startswith(f"{BY_HAND[2]} of lists in turns")
+    assert by_hand.ROUNDS[best["rounds"]] == ROUNDS

@@ -235,14 +235,14 @@ def plot_head_damage(frame: pd.DataFrame, column: str = "damage") -> Figure:
     axis.tick_params(axis="y", rotation=0)
     most = frame.nlargest(1, column).iloc[0]
     figure.set_label(
-        f"The {column} of every head, layers down and heads across, red where losing the head does harm, dashed where it clearly helps. "
+        f"The {column} of every head, layers down and heads across, red where losing the head does harm, dashed where its colour is visibly below zero. "
         f"Most: L{most['layer']}.H{most['head']}, {most[column]:.2f}."
     )
     return figure
 
 
 def dash_below_zero(axis: Axes, shares: np.ndarray, middle: float = 0.0) -> None:
-    """A dash in every cell of a map, ``[rows, columns]`` in shares of what its colours reach, that is clearly below zero: in grey its colour is that of one
+    """A dash in every cell of a map, ``[rows, columns]`` in shares of what its colours reach, that is visibly below zero: in grey its colour is that of one
     above. ``middle``: where the middle of the first cell is."""
     for colour, chosen in (("black", (shares < -0.15) & (shares >= -0.6)), ("white", shares < -0.6)):
         rows, columns = chosen.nonzero()

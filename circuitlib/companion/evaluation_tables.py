@@ -1,11 +1,13 @@
 """What the evaluation found, as tables for reading, in percent of the paired oracle."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import pandas as pd
 
 from circuitlib.companion.figures import searcher_labels
 from circuitlib.companion.legend import PLANNING, SEARCHERS
+from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.companion.show import with_intervals
 from circuitlib.search.episodes import NOTHING
 from circuitlib.studies.aggregates import aggregates
@@ -24,9 +26,12 @@ def found_table(summary: pd.DataFrame, task: str, told: str) -> pd.DataFrame:
     return rows.assign(cell=cells).pivot(index="label", columns="measured", values="cell").rename_axis(task)
 
 
-def main_rows(table: pd.DataFrame) -> list[str]:
-    """The rows that are shown at once: all but those of :data:`VARIANTS`."""
-    return [str(label) for label in table.index if label not in VARIANTS]
+def main_rows(table: pd.DataFrame) -> list[Any]:
+    """The rows that are shown at once: all but those of :data:`VARIANTS`, by title or by the k that they were trained with."""
+    names = table.index.names
+    if "trained_k" in names:
+        return [row for row in table.index if row[names.index("trained_k")] in (0, HEADLINE_K)]
+    return [label for label in table.index if label not in VARIANTS]
 
 
 def robust_table(evaluation: pd.DataFrame, task: str, measured: Collection[int]) -> pd.DataFrame:
@@ -40,8 +45,10 @@ def robust_table(evaluation: pd.DataFrame, task: str, measured: Collection[int])
 
 
 def signals_table(summary: pd.DataFrame, task: str) -> pd.DataFrame:
-    """A row per searcher that can be told something, and what it is told; a column per heads measured. Policies play without planning."""
+    """A row per searcher that can be told something, and what it is told; a column per heads measured. Policies play without planning; a list that is told a task is that task's own."""
     rows = summary.query("task == @task and searcher != 'random' and planned_k <= 1")
+    own = (rows["searcher"] == "static prior") & (rows["signal"] != NOTHING)
+    rows = rows.assign(searcher=rows["searcher"].mask(own, "list of " + rows["signal"]))
     by = ["searcher", "trained_k", "signal"]
     return 100 * rows.pivot_table(index=by, columns="measured", values="ratio", sort=False)
 
@@ -69,7 +76,11 @@ def ninety_table(summary: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
     rows = rows[(rows["signal"] == rows["task"]) | (rows["signal"] == NOTHING)]
     median = rows["reached_90_heads"].map("{:.0f}".format).replace("nan", "not in half")
     cells = rows.assign(cell=median + rows["reached_90_share"].map(" ({:.0%})".format))
-    return cells[cells["task"].isin(tasks)].pivot(index="label", columns="task", values="cell")[list(tasks)]
+    return (
+        cells[cells["task"].isin(tasks)]
+        .pivot(index="label", columns="task", values="cell")[list(tasks)]
+        .rename_axis("searcher")
+    )
 
 
 def new_tasks_table(summary: pd.DataFrame, heads: pd.DataFrame, trained_on: Sequence[str]) -> pd.DataFrame:

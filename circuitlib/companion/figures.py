@@ -460,6 +460,10 @@ def claims_chart(claims: pd.DataFrame) -> Figure:
     return figure
 
 
+HATCHES = ("", "///", "...", "xxx", "|||", "---")
+"""Of bars side by side, apart in grey too."""
+
+
 @described
 def speed_bars(sweeps: pd.DataFrame) -> Figure:
     """Speed of each way to measure all heads, over the hooked one; one row of panels a subject, one panel a
@@ -468,6 +472,7 @@ def speed_bars(sweeps: pd.DataFrame) -> Figure:
     named: dict[Any, Any] = {}
     methods = sweeps["method"].unique()
     palette = dict(zip(methods, sns.color_palette("viridis", len(methods)), strict=True))
+    hatches = dict(zip(methods, HATCHES, strict=False))
     figure, axes = _panels(len(processors) * len(subjects), 2.4, across=len(processors), sharey=True)
     for place, (axis, (subject, processor)) in enumerate(zip(axes, product(subjects, processors), strict=True)):
         rows = sweeps.query("processor == @processor and subject == @subject")
@@ -477,8 +482,12 @@ def speed_bars(sweeps: pd.DataFrame) -> Figure:
             rows = rows.assign(workload=rows["workload"].map(task_title))
             sns.barplot(rows, x="workload", y="speedup", hue="method", palette=palette, ax=axis)
             bars: Any
-            for bars in axis.containers:
+            handles, labels = axis.get_legend_handles_labels()
+            for bars, method in zip(axis.containers, labels, strict=True):
                 axis.bar_label(bars, fmt="%.1f", fontsize=8)
+                plt.setp(bars.patches, hatch=hatches[method], edgecolor="white")
+            for handle, method in zip(handles, labels, strict=True):
+                plt.setp(handle, hatch=hatches[method], edgecolor="white")
             axis.axhline(1, color="black", lw=0.8, ls=":")
             axis.set(
                 ylim=(0, 1.15 * sweeps["speedup"].max()),
@@ -487,7 +496,6 @@ def speed_bars(sweeps: pd.DataFrame) -> Figure:
                 ylabel="times as fast as hooks" if first else "",
             )
             axis.tick_params(labelleft=first)
-            handles, labels = axis.get_legend_handles_labels()
             named |= dict(zip(labels, handles, strict=True))
             if legend := axis.get_legend():
                 legend.remove()

@@ -116,7 +116,7 @@ _KINDS = (
     Kind(f"headwise, {ALONE}", f"headwise policy, {ALONE}", spoken_of=True),
     Kind("headwise, blind", "headwise policy, blind", spoken_of=True),
     Kind("policy k=5, greedy", "policy, trained with k=5, greedy", spoken_of=True),
-    Kind("MaskablePPO", spoken_of=True),
+    Kind("MaskablePPO"),
     Kind("exhaustive", spoken_of=True),
     Kind("belief, thompson", "learned belief, Thompson"),
     Kind("list, mean", "list by mean reward", spoken_of=True),

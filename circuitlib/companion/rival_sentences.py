@@ -78,7 +78,7 @@ def transfer_sentences(title: str, transfer: pd.DataFrame) -> str:
 
     transfer: of :func:`circuitlib.studies.transfer.measure_transfer`."""
     seen = []
-    for k, count in product(CANDIDATES, COUNTS):
+    for k, count in product(sorted(CANDIDATES, key=lambda k: k != HEADLINE_K), COUNTS):
         mine, blind = (shares(transfer, f"policy k={k}{how}", count) for how in ("", ", blind"))
         gain = over_behaviours(mine, blind)
         seen.append(

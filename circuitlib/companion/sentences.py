@@ -78,7 +78,7 @@ def gain_sentences(title: str, rows: pd.DataFrame, without: Collection[str] = ()
     left = f" (without {listed(map(task_title, without))}, where no head stands out)" if len(without) else ""
     return as_list(
         [
-            f"**{title}**, {len(chosen)} comparisons{left}: {counts}. Seeing gains on: {_where(chosen, words)}. No single interval "
+            f"**{title}**, {len(chosen)} comparisons, with k=5 and k=1{left}: {counts}. Seeing gains on: {_where(chosen, words)}. No single interval "
             f"reaches above {100 * chosen['effect_high'].max():.1f} points. Blind, they measure other heads in {percent(changed)} of {BUDGET} picks. "
             f"Over turned signs seeing gains on: {_where(turned, turned_words)}."
         ]

@@ -194,6 +194,8 @@ def html_table(frame: pd.DataFrame, digits: int = 2, subject: str = "", first: C
     for column, said in OF_NOTHING.items():
         if column in words:
             words[column] = words[column].replace(NOTHING, said)
+    if (trained := HEADINGS["trained_k"]) in words:
+        words[trained] = words[trained].astype(object).replace(0, "")  # what is not trained
     whole = words.select_dtypes("Int64")  # whose missing numbers pandas would write
     words[whole.columns] = whole.astype(object).mask(whole.isna(), np.nan)
     with pd.option_context("display.max_colwidth", None):  # a sentence is not cut

@@ -100,7 +100,7 @@ function legend(limit, unit, below) {
   for (const share of shares) {
     picture.append(svg("text", { x: at(share), y: 30, "text-anchor": "middle", class: "axis" }, onScale(share * limit, limit)));
   }
-  const words = `${unit}; ${below ? "dashed: clearly below zero; " : ""}the colour grows with the square root${reaches()}`;
+  const words = `${unit}; ${below ? "dashed: visibly below zero; " : ""}the colour grows with the square root${reaches()}`;
   return html("div", {}, picture, html("div", { class: "small" }, words));
 }
 
