@@ -63,6 +63,7 @@ def searchers() -> list[Searcher]:
         Verified("gradient"),
         Halving(8),
         Halving(4, "gradient", always=(0, 5)),
+        Halving(4, "gradient", always=(0, 5), rounds=((2, 3), (4, 1))),
         Correlated(Gaussian.of(drawn_rows(7)), "thompson"),
         Correlated(Gaussian.of(drawn_rows(7)), "ucb", "gradient"),
         LookAhead(Believer(Prior(0), LAYERS)),
