@@ -352,6 +352,9 @@ def test_the_figure_draws_the_summary(contest: pd.DataFrame) -> None:
 
 def test_gains_over_others_are_paired_intervals(contest: pd.DataFrame) -> None:
     table = rival_figures.gains_over(contest, "headwise", ("policy k=5", "list, mean"), 8, 40)
+    silent: Any = rival_figures.gains_over(contest, "headwise", ("policy k=5", "list, mean"), 8, 40, without=["ioi"])
+    assert set(silent.loc["ioi"]) == {"–"}
+    assert silent.loc["docstring"].to_dict() == table.loc["docstring"].to_dict()
     at = contest.query("task == 'ioi' and price == 8")
     mine, theirs, listed = (
         at[at["searcher"] == name].pivot(index="seed", columns="episode", values="named").to_numpy()

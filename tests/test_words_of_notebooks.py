@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+import torch
 
+from circuitlib.ablation.tables import load_table
 from circuitlib.companion.authors import replay
 from circuitlib.companion.frames import best_heads, say_nothing
 from circuitlib.companion.paper import mechrl
@@ -21,6 +23,7 @@ from circuitlib.studies.priced import summarise_priced
 from circuitlib.studies.priced_contest import BY_HAND, ROUNDS
 from circuitlib.studies.taught import CHOSEN, POLICY, by_way
 from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
+from circuitlib.tasks.behaviours import BEHAVIOURS
 
 MINI, REAL = (Run(PUBLISHED[name]) for name in (EMBEDDED, SMOLLM2))
 BOTH = pytest.mark.parametrize("run", [MINI, REAL], ids=[EMBEDDED, SMOLLM2])
@@ -146,3 +149,11 @@ def test_the_best_rule_by_hand_on_behaviours_left_out() -> None:
     assert (best["candidates"], best["estimate"]) == BY_HAND[:2]
     assert best["beside"].startswith(f"{BY_HAND[2]} of lists in turns")
     assert by_hand.ROUNDS[best["rounds"]] == ROUNDS
+
+
+def test_no_behaviour_that_is_taught_is_a_task_in_other_words() -> None:
+    """By the mean damage of every head: none correlates above 0.8 with one of the six tasks, so that none is left out of what the headwise policy learned on."""
+    taught = torch.stack([load_table(REAL.table_path(name, "train")).damage.mean(0) for name in BEHAVIOURS])
+    tasks = torch.stack([load_table(REAL.table_path(name, "evaluation")).damage.mean(0) for name in REAL.tasks])
+    alike = torch.corrcoef(torch.cat([taught, tasks]))[: len(taught), len(taught) :]
+    assert 0.7 < alike.max() < 0.8

@@ -323,7 +323,7 @@ def gains_over(
     seeds of a searcher are shared.
 
     frame: of :func:`circuitlib.studies.priced.priced`. pool: prompts that a task's episodes are drawn from. without: as in
-    :func:`rival_table`.
+    :func:`rival_table`; nothing is said of these.
     """
     at = frame[frame["price"] == price]
     played = set(frame["searcher"])
@@ -338,7 +338,10 @@ def gains_over(
         other: tasks | {MEAN: mean_of([gain for task, gain in tasks.items() if task not in without])}
         for other, tasks in found.items()
     }
-    cells = {other: {task: _cell(x) for task, x in tasks.items()} for other, tasks in columns.items()}
+    cells = {
+        other: {task: "–" if task in without else _cell(x) for task, x in tasks.items()}
+        for other, tasks in columns.items()
+    }
     return pd.DataFrame(cells).rename_axis("task")
 
 
