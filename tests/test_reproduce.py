@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -146,6 +147,28 @@ def test_head_damage_from_the_command_line(
     ):
         assert command.main([*from_lines, *wrong]) == 2
         assert "--plot m" in capsys.readouterr().err
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("held_out", "trained", "further"),
+    [("docstring", ("induction", "agreement"), ("pronoun",)), ("ioi", ("induction", "docstring"), ())],
+)
+def test_every_notebook_is_executed_on_other_tasks(
+    held_out: str, trained: tuple[str, ...], further: tuple[str, ...]
+) -> None:
+    """Without IOI, and with the paper's held-out task among those trained on: no notebook stops where it speaks of a task that the run does not have so."""
+    name = f"runs/test-{os.getpid()}-{held_out}"
+    tasks = ["--held-out-task", held_out, "--training-tasks", *trained, "--further-tasks", *further]
+    small = ["--train-prompts", "32", "--evaluation-prompts", "32", "--seeds", "2", "--steps", "400", "--episodes", "2"]
+    try:
+        command = [sys.executable, "-m", "circuitlib", "reproduce", *tasks, *small, "--output", name]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        executed = [*(ROOT / name / "notebooks").rglob("*.ipynb")]
+        assert sorted(path.name for path in executed) == [path.name for path in notebook_paths()]
+    finally:
+        shutil.rmtree(ROOT / name, ignore_errors=True)
 
 
 @pytest.mark.long
