@@ -29,6 +29,7 @@ from circuitlib.studies.confirmation import (
     measure_confirmation,
 )
 from circuitlib.studies.priced import Player, priced
+from circuitlib.studies.priced_contest import IN_ROUNDS
 
 BUDGET = 3
 
@@ -108,7 +109,7 @@ def test_an_interval_decides() -> None:
 
 def test_near_behaviours_are_told_apart() -> None:
     even = [0.99, 0.98, 0.99, 0.5]
-    table = of(**{LOOKING_AHEAD: even, HEADWISE: even, BLIND: [0.5] * 4, BY_HAND: [0.9] * 4})
+    table = of(**{LOOKING_AHEAD: even, HEADWISE: even, BLIND: [0.5] * 4, BY_HAND: [0.9] * 4, IN_ROUNDS: [0.8] * 4})
     table["nearest"] = table["behaviour"].map({"behaviour 3": 0.81, "behaviour 0": 0.8}).fillna(0.1)
     shown: Any = verdict_table(table)
     rows = shown.loc[(searcher_title(LOOKING_AHEAD), "names 95% on each")]
@@ -125,6 +126,7 @@ def test_near_behaviours_are_told_apart() -> None:
     assert each.index.tolist() == ["behaviour 3", "behaviour 1", "behaviour 0", "behaviour 2"]
     assert each["nearest"].tolist() == pytest.approx([81, 10, 80, 10])
     assert each.iloc[:, 0].tolist() == pytest.approx([50, 98, 99, 99])
+    assert each[searcher_title(IN_ROUNDS)].tolist() == pytest.approx([80] * 4)
 
 
 def test_a_subject_without_behaviours_is_refused() -> None:

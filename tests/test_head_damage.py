@@ -262,11 +262,31 @@ def test_attribution_then_verify(subject: Subject, control: list[str] | None, ab
     frame = head_damage(subject, groups, control, ablation, verify=5, progress=done.append).set_index("name")
     assert set(frame.index) == set(best)
     assert sum(done) == 6 + len(control or [])
-    assert frame["damage"].is_monotonic_decreasing
+    assert frame["damage" if control is None else "reward"].is_monotonic_decreasing
     for name in frame.columns.drop(["estimate", "subject"]):
         assert np.allclose(frame[name].astype(float), whole.loc[frame.index, name].astype(float), atol=1e-5), name
     heads = dict(zip(whole.index, said.tolist(), strict=True))
     assert frame["estimate"].to_dict() == pytest.approx({name: heads[name] for name in best}, abs=1e-5)
+
+
+def test_verified_heads_with_another_prompt_s_values(subject: Subject) -> None:
+    groups = TASKS["ioi"].prompts(subject.tokenizer, 6, seed=0)
+    whole = head_damage(subject, groups, ablation="resample").set_index("name")
+    frame = head_damage(subject, groups, ablation="resample", verify=4).set_index("name")
+    assert np.allclose(frame["damage"], whole.loc[frame.index, "damage"], atol=1e-5)
+
+
+def test_an_estimate_that_is_not_finite_chooses_no_head(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Attribution.task
+
+    def broken(self: Attribution, *given: Any, **named: Any) -> Any:
+        scores = task(self, *given, **named)
+        scores.ablated[:, 3] = torch.nan
+        return scores
+
+    monkeypatch.setattr(Attribution, "task", broken)
+    with pytest.raises(ValueError, match=r"the gradient of .* is not finite, so it tells no head to verify"):
+        head_damage(subject, TRIPLES, verify=2)
 
 
 def test_what_to_verify_is_refused_before_anything_is_measured(subject: Subject) -> None:

@@ -839,8 +839,8 @@ def test_rivals(readme: str) -> None:
     def more_than(other: str, price: int = BUDGET) -> list[str]:
         return list(gains_over(real, "headwise", [other], price, pool)[other])
 
-    def by_hand() -> str:
-        named = rival_table(summary, BUDGET)["mean"]
+    def by_hand(price: int = BUDGET) -> str:
+        named = rival_table(summary, price)["mean"]
         return str(named[~named.index.str.startswith(("headwise", "belief", "policy"))].idxmax())
 
     of_policy = summary.query("searcher == 'headwise' and price == @BUDGET")[["ratio", "low", "high"]]
@@ -881,12 +881,11 @@ def test_rivals(readme: str) -> None:
         in readme
     )
     assert by_hand() == IN_ROUNDS
-    ahead, at_five = (more_than(IN_ROUNDS, price)[-1] for price in (BUDGET, 5))
-    assert ahead.endswith(" undecided")
-    gain, _, span = at_five.removesuffix(" holds").partition(" (")
+    at_price, at_five = (more_than(by_hand(price), price)[-1].split(" undecided") for price in (BUDGET, 5))
+    assert at_price[1:] == at_five[1:] == [""]
     assert (
-        f"best rule made by hand, halving in three rounds: {ahead.removesuffix(' undecided')} points, undecided (at the price of {in_words(5)}, for which that is not made, "
-        f"{gain}, {span.rstrip(')')}, more)" in readme
+        f"best rule made by hand, at this price halving in three rounds: {at_price[0]} points, undecided; "
+        f"nor, at the price of {in_words(5)}, than the best there, {at_five[0]}." in readme
     )
     rules: Any = load_frame(run.frame_path("by_hand"))
     best = rules.loc[rules["named"].idxmax()]
@@ -901,6 +900,7 @@ def test_rivals(readme: str) -> None:
     named = confirmed.pivot(index="behaviour", columns="searcher", values="named")
     seen = 100 * beside(named, "headwise, blind").loc["headwise", [*ends]].astype(float)
     rounds = 100 * beside_rule.loc[IN_ROUNDS, ["named", "low", "high"]].astype(float)
+    least = named[IN_ROUNDS].idxmin(), named[IN_ROUNDS].min()
     behind = 100 * beside(named, "headwise").loc[IN_ROUNDS, [*ends]].astype(float)
     below = int((named["headwise"] < EACH).sum())
     apart = named["headwise"] - named[BY_HAND]
@@ -913,10 +913,9 @@ def test_rivals(readme: str) -> None:
         f"{said(*policy[['named', 'low', 'high']])} on average: {100 * MEAN:.0f} is undecided again, and {100 * EACH:.0f} on each refuted, on {below} of them, least on "
         f"*{beside_rule['worst']['headwise']}*, {policy['least']:.0f}. Confirmed is that seeing gains, {said(*seen)} points; and, by an interval that hardly excludes none and "
         f"much of it one behaviour, that it names more, by {said(*policy[[*ends]])}, than the rule by hand that was then best on the six tasks. Halving in three rounds, "
-        f"looked at afterwards, names as much there or more, {said(*rounds)}, so that *its* mean is above {100 * MEAN:.0f} for certain; the policy names "
+        f"looked at afterwards, names as much there or more, {said(*rounds)}, on *{least[0]}* {100 * least[1]:.0f}; the policy names "
         f"{said(*behind)} less, undecided. Without the {near} whose heads pay much as in one that was taught"
     ) in readme
-    assert rounds.iloc[1] > 100 * MEAN
     assert behind.iloc[1] < 0 < behind.iloc[2]
     assert verdicts["headwise"].to_dict() == {
         "names 97% on average": "undecided",
@@ -948,7 +947,7 @@ def test_rivals(readme: str) -> None:
         assert [task for task in run.tasks if float(found[task][searcher]) < 95] == ["greater_than"]
     assert {*found["mean"].nlargest(2).index} == {AHEAD, "headwise"}
     hand_made = found[~found.index.str.startswith(("headwise", "belief"))]
-    assert hand_made["mean"].idxmax() == found["lowest"].idxmax() == IN_ROUNDS, "06: nearly as much, most at worst"
+    assert hand_made["mean"].idxmax() == IN_ROUNDS, "06: nearly as much"
     assert float(found["mean"][f"belief, look ahead, {ALONE}"]) > 95
     assert (
         float(found["greater_than"][f"belief, look ahead, {ALONE}"])

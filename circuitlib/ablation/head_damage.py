@@ -85,8 +85,8 @@ def head_damage(
     on very few prompts only.
 
     verify: attribution, then verify: one gradient estimates what every head does (:mod:`circuitlib.ablation.attribution`), and only so many are ablated, those of the largest
-    estimate (of the reward, with ``control``); for the price of three heads and these. ``estimate`` is then a column, the estimated damage; rows are by damage. A head that the gradient
-    ranks low is missed, however much it does: ``top`` misses none.
+    estimate (of the reward, with ``control``); for the price of three heads and these, with ``resample`` of one more. ``estimate`` is then a column, the estimated damage; rows are by reward or,
+    without ``control``, by damage. A head that the gradient ranks low is missed, however much it does: ``top`` misses none.
 
     progress: told of prompts and control texts that are done, some at a time; with ``top`` of all prompts at once.
 
@@ -94,7 +94,7 @@ def head_damage(
     several tokens, two answers that are one, a prompt or text longer than the context, one without a token or with a
     BOS of its own, token ids that the model does not have, an ablation that lacks what it needs, a ``top`` or a ``verify`` that is not between 1 and
     the number of heads, or both, a confidence that is not between 0 and 1, or a model of another kind. ``ValueError`` afterwards for scores that
-    are not finite.
+    are not finite, and for such estimates; with ``verify`` also :class:`circuitlib.ablation.hooks.HookedBridge`, a ``ValueError``, for a bridge with hooks on its backward pass.
     """
     import pandas as pd
     import torch
@@ -161,7 +161,8 @@ def head_damage(
         in_order = sorted(heads)
         frame["general"] = _general(ablate, texts, in_order, progress)[[in_order.index(head) for head in heads]].numpy()
         frame["reward"] = reward(frame["damage"].to_numpy(), frame["general"].to_numpy())
-    return frame if verify is None else frame.sort_values("damage", ascending=False, ignore_index=True)
+    by = "damage" if control is None else "reward"
+    return frame if verify is None else frame.sort_values(by, ascending=False, ignore_index=True)
 
 
 def _general(
@@ -192,6 +193,10 @@ def _estimated(
     estimate, every = Attribution(subject, ablation), list(range(subject.heads))
     damage = torch.cat([estimate.task(group, LOGIT_DIFFERENCE).damage for group in groups]).double().mean(0)
     paid = reward(damage, _general(estimate, texts, every, lambda done: None)) if texts else damage
+    if not paid.isfinite().all():
+        raise ValueError(
+            f"the gradient of {subject.name} on these prompts is not finite, so it tells no head to verify"
+        )
     return damage, paid.argsort(descending=True, stable=True).tolist()
 
 

@@ -35,9 +35,9 @@ def by_hand(run: Run) -> pd.DataFrame:
     return run.frame("by_hand", compute, measure_by_hand.__module__, **of_behaviours, listed_by=listed_by)
 
 
-def in_short(table: pd.DataFrame, count: int = 5) -> pd.DataFrame:
-    """The rules that name most on average, that first."""
-    return table.nlargest(count, "named")
+def in_short(table: pd.DataFrame) -> pd.DataFrame:
+    """The five rules that name most on average, that first."""
+    return table.nlargest(5, "named")
 
 
 def rules_table(table: pd.DataFrame) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from circuitlib.studies.confirmation import (
     measure_confirmation,
 )
 from circuitlib.studies.heads import head_rewards
-from circuitlib.studies.priced_contest import players
+from circuitlib.studies.priced_contest import IN_ROUNDS, players
 from circuitlib.tasks.behaviours import BEHAVIOURS
 from circuitlib.tasks.behaviours.confirmation import CONFIRMATION
 
@@ -82,10 +82,12 @@ def verdict_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def behaviours_table(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per behaviour, the least named first: what those to be confirmed, the policy blind, and the rival name, in percent of the oracle, and the behaviour's largest correlation with one that was taught."""
+    """A row per behaviour, the least named first: what those to be confirmed, the policy blind, the rival and, looked at afterwards, halving in three rounds name, in percent of the oracle, and the behaviour's largest correlation with one that was taught."""
     named = (
         100
-        * table.pivot(index="behaviour", columns="searcher", values="named")[[LOOKING_AHEAD, HEADWISE, BLIND, BY_HAND]]
+        * table.pivot(index="behaviour", columns="searcher", values="named")[
+            [LOOKING_AHEAD, HEADWISE, BLIND, BY_HAND, IN_ROUNDS]
+        ]
     )
     named = named.sort_values(LOOKING_AHEAD, kind="stable").rename(columns=searcher_title)
     return named.assign(nearest=100 * table.groupby("behaviour")["nearest"].first())

@@ -1,7 +1,7 @@
 """The figures, one function each: data in, a matplotlib figure out. Colours are safe for colour-blind readers."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import product
+from itertools import cycle, product
 from textwrap import fill
 from typing import Any
 
@@ -472,7 +472,7 @@ def speed_bars(sweeps: pd.DataFrame) -> Figure:
     named: dict[Any, Any] = {}
     methods = sweeps["method"].unique()
     palette = dict(zip(methods, sns.color_palette("viridis", len(methods)), strict=True))
-    hatches = dict(zip(methods, HATCHES, strict=False))
+    hatches = dict(zip(methods, cycle(HATCHES), strict=False))
     figure, axes = _panels(len(processors) * len(subjects), 2.4, across=len(processors), sharey=True)
     for place, (axis, (subject, processor)) in enumerate(zip(axes, product(subjects, processors), strict=True)):
         rows = sweeps.query("processor == @processor and subject == @subject")

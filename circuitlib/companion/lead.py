@@ -128,22 +128,16 @@ def thesis(found: pd.DataFrame, notebooks: str = "") -> str:
 
     *_, real = found["subject"].unique()
     paper = each(PAPER)
-    lists, search, rivals, heads, ledger = (
+    search, rivals, heads, ledger = (
         f"([{name[:2]}]({notebooks}{name}.ipynb))"
-        for name in (
-            "04_evaluation_and_transfer",
-            "05_does_it_search",
-            "06_rivals",
-            "07_which_heads",
-            "08_figures_and_ledger",
-        )
+        for name in ("05_does_it_search", "06_rivals", "07_which_heads", "08_figures_and_ledger")
     )
     return f"""- **What the paper claims.** An agent can be taught to discover circuits: a policy trained on induction and IOI finds, on docstring, which was never shown to it, a head worth {paper} of the best, in {BUDGET} of {SUBJECT}'s {HEADS} heads {ledger}.
 - **What holds.** On docstring it finds most of what the oracle finds: {each(POLICY, named=True)}, where random search finds {each(RANDOM)}; the first by the paper's own policy, the others by ours. Whether that agrees with {paper} within five points is undecided, and would stay so with more prompts: the paper's own episodes are too few {ledger}.
-- **What is not seen: that it searches, on docstring or, on average, on other new tasks.** Shown zeros in place of its rewards, which the paper does not try, it finds as much, on {SUBJECT} a little more: {each(BLIND)}. (Whether docstring's rewards tell a searcher anything is not known; some other tasks' do, and policies are not seen to gain by them {search}.)
-- **What finds about as much without a policy, or more, on one model or another.** In {FEW} heads the policy finds {each(POLICY, FEW)}, or, taking its likeliest head each time (*greedy*), {each(GREEDY, FEW)}. The best heads of the two training tasks, in turns, find {each(LISTS, FEW)} with induction's first (on {SUBJECT} only with all {FEW}), and {each(LISTS_REVERSED, FEW)} with IOI's; the layers in order find {each(LAYERS, FEW)} {lists}.
+- **What is not seen: that it searches, on docstring or, on average, on other new tasks.** Shown zeros in place of its rewards, which the paper does not try, it finds as much, on {SUBJECT} a little more: {each(BLIND)} {search}. (Whether docstring's rewards tell a searcher anything is not known; some other tasks' do, and policies are not seen to gain by them.)
+- **What finds about as much without a policy, or more, on one model or another.** In {FEW} heads the policy finds {each(POLICY, FEW)}, or, taking its likeliest head each time (*greedy*), {each(GREEDY, FEW)}. The best heads of the two training tasks, in turns, find {each(LISTS, FEW)} with induction's first (on {SUBJECT} only with all {FEW}), and {each(LISTS_REVERSED, FEW)} with IOI's; the layers in order find {each(LAYERS, FEW)} {search}.
 - **Nor is it seen, on {real}, that the heads that pay most are a circuit.** They are needed, where that can be told, but not seen to be enough {heads}.
-- **What to use instead.** *Attribution, then verify*: `head_damage(..., verify=10)` buys one gradient, which costs as much as measuring three heads and estimates all of them, and measures the best. It needs no other task. On docstring the head that it names is worth {each(ATTRIBUTION, FEW, named=True)} of the best at the price of {FEW} heads, and {each(ATTRIBUTION)} at that of {BUDGET}. At the price of eight it names more than every list on average over the tasks; but on {real} lists name more on four of the six, docstring among them, and, at smaller prices, on average; and of rules by hand, halving among attribution's best and the lists' first names most {rivals}. On {SUBJECT} it was not measured: there it is advice. All this is by zeros."""
+- **What to use instead.** *Attribution, then verify*: `head_damage(..., control=texts, verify=7)` buys one gradient, which costs as much as measuring three heads and estimates all of them, and measures the best. It needs no other task. On docstring the head that it names is worth {each(ATTRIBUTION, FEW, named=True)} of the best at the price of {FEW} heads, and {each(ATTRIBUTION)} at that of {BUDGET}. At the price of eight it names more than every list on average over the tasks; but on {real} lists name more on four of the six, docstring among them, and, at smaller prices, on average; and halving among attribution's best names more {rivals}. On {SUBJECT} it was not measured: there it is advice. All this is by zeros."""
 
 
 def _percent(ratio: float) -> str:

@@ -56,7 +56,7 @@ def searcher_title(searcher: str) -> str:
 @described
 def rivals_chart(summary: pd.DataFrame) -> Figure:
     """The true reward of the head named, as a fraction of the paired oracle, with 95% intervals, at three prices; one panel a task, a row a searcher, of each kind
-    one. No mark where the price buys a searcher nothing, or was not played.
+    one. No mark where the price buys a searcher nothing, or was not played. Halving in three rounds is made for a price of eight: for three it buys its gradient alone, for fifty no more than for eight.
 
     summary: of :func:`circuitlib.studies.priced.summarise_priced`.
     """

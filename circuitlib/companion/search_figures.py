@@ -49,8 +49,8 @@ SHARED_PICKS = (10, BUDGET)
 BESIDE: tuple[Shown, ...] = ("blind", "flipped")
 """What stands in the place of rewards in :func:`effects`."""
 
-GAINS = (-8, 8)
-"""What effects reach on all subjects, in points."""
+GAINS, REPLAYED_GAINS = (-4.5, 6), (-8, 8)
+"""What effects reach on both subjects, and in the replay, in points."""
 
 
 @described
@@ -76,13 +76,13 @@ def replay_curves(replay: pd.DataFrame, trained_k: int = HEADLINE_K) -> Figure:
 
 
 @described
-def effects(rows: pd.DataFrame, trained_k: int = HEADLINE_K) -> Figure:
+def effects(rows: pd.DataFrame, span: tuple[float, float] = GAINS) -> Figure:
     """What seeing its rewards gains the headline's policy over zeros in their place, left, and over turned signs, right, in points of the oracle, paired, with 95%
     intervals, after 10, 20 and 50 heads measured. Grey: within a point of nothing.
 
-    rows: columns task, told, trained_k, shown, measured, effect, effect_low, effect_high.
+    rows: columns task, told, trained_k, shown, measured, effect, effect_low, effect_high. span: what its axes reach at least.
     """
-    rows = rows.query("searcher == 'policy' and trained_k == @trained_k and measured in @COUNTS and shown in @BESIDE")
+    rows = rows.query("searcher == 'policy' and trained_k == @HEADLINE_K and measured in @COUNTS and shown in @BESIDE")
     labels = [
         f"{task_title(task)}, told {'nothing' if told == 'none' else task_title(told)}"
         for task, told in zip(rows["task"], rows["told"], strict=True)
@@ -112,7 +112,7 @@ def effects(rows: pd.DataFrame, trained_k: int = HEADLINE_K) -> Figure:
                 label=str(count),
             )
         axis.set(title=f"over {HIDDEN[shown]}", xlabel="gain of seeing\n(points of the oracle; grey: within one)")
-    reach(axes[0][0], *GAINS)
+    reach(axes[0][0], *span)
     axes[0][0].set_yticks(list(places.values()), list(places))
     handles, labels = axes[0][-1].get_legend_handles_labels()
     legend_above(figure, handles, [f"after {label} heads measured" for label in labels], across=len(labels))
@@ -162,21 +162,21 @@ def shared_heads(run: Run, task: str, count: int = 5, plays: int = 5) -> pd.Data
     return table.set_axis(pd.Index([*map(run.card.head_name, best.index), "any other"], name="head"))
 
 
-def gain_table(
-    rows: pd.DataFrame, shown: str = "blind", searcher: str = "policy", trained_k: int = HEADLINE_K
-) -> pd.DataFrame:
-    """What seeing its rewards gains a policy, by default over zeros and the headline's, as in :func:`effects`, in points of the oracle with the interval and its word, a column for
-    each number of heads measured."""
-    chosen = rows.query("shown == @shown and searcher == @searcher and trained_k == @trained_k and measured in @COUNTS")
-    table = _gains(chosen).pivot_table("cell", ["task", "told"], "measured", aggfunc="first", sort=False)
-    return table.sort_index(axis=1)
+def gain_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """What seeing its rewards gains the headline's policy over zeros, as in :func:`effects`, in points of the oracle with the interval and its word, a column for each number of heads
+    measured."""
+    chosen = _gains(rows[_is_main(rows) & rows["measured"].isin(COUNTS)])
+    return chosen.pivot_table("cell", ["task", "told"], "measured", aggfunc="first", sort=False).sort_index(axis=1)
+
+
+def _is_main(rows: pd.DataFrame) -> pd.Series:
+    return (rows["searcher"] == "policy") & (rows["trained_k"] == HEADLINE_K) & (rows["shown"] == "blind")
 
 
 def other_gains(rows: pd.DataFrame) -> pd.DataFrame:
     """What :func:`gain_table` leaves out: of policies trained otherwise and of greedy ones, and over what else is shown in the place of rewards (over). Rows trained_k, searcher, over, task, told."""
-    chosen = _gains(rows[rows["effect"].notna() & rows["measured"].isin(COUNTS)])
-    main = (chosen["searcher"] == "policy") & (chosen["trained_k"] == HEADLINE_K) & (chosen["shown"] == "blind")
-    chosen = chosen[~main].assign(over=chosen["shown"].map(HIDDEN))
+    chosen = _gains(rows[rows["effect"].notna() & rows["measured"].isin(COUNTS) & ~_is_main(rows)])
+    chosen = chosen.assign(over=chosen["shown"].map(HIDDEN))
     by = ["trained_k", "searcher", "over", "task", "told"]
     table = chosen.pivot_table("cell", by, "measured", aggfunc="first", sort=False).sort_index(axis=1)
     return table.sort_index(level="trained_k", ascending=False, sort_remaining=False)
