@@ -10,10 +10,12 @@ from test_priced import BATCH, HEADS, LAYERS, drawn
 
 from circuitlib.companion.by_hand import in_short, rules_table
 from circuitlib.companion.commands import STUDIES
-from circuitlib.companion.learned import REAL
+from circuitlib.companion.learned import REAL, lists_price
 from circuitlib.companion.run import Run
+from circuitlib.companion.settings import PUBLISHED
 from circuitlib.manifest import load_frame
 from circuitlib.search.belief import GRADIENT, GRADIENT_ALONE
+from circuitlib.search.meter import Meter
 from circuitlib.search.priors import by_normalised_mean
 from circuitlib.search.rivals import Halving
 from circuitlib.search.trials import Trials
@@ -119,3 +121,14 @@ def test_the_committed_choice() -> None:
     assert ROUNDS[first[3]] == CONTESTED
     assert sum(more for more, _ in CONTESTED) == BATCH, "the last are known whole"
     assert GRADIENT in GRADIENTS
+
+
+@pytest.mark.parametrize("subject", list(PUBLISHED))
+def test_what_its_lists_cost(subject: str) -> None:
+    """A meter that measures every head of both tasks on all their training prompts, whatever they pay."""
+    run = Run(PUBLISHED[subject])
+    rows = torch.zeros(len(run.training_tasks), len(run.table("ioi", "train")), run.card.heads)
+    meter = Meter(rows[:, :BATCH])
+    for _ in range(0, rows.shape[1], BATCH):
+        meter.measure(torch.arange(run.card.heads).expand(len(rows), -1))
+    assert lists_price(run) == meter.price.sum().item()

@@ -30,6 +30,7 @@ from circuitlib.manifest import (
 from circuitlib.paths import RESULTS
 from circuitlib.search import learning
 from circuitlib.search.belief import ESTIMATES, with_few
+from circuitlib.search.episodes import BATCH
 from circuitlib.search.priced_policy import CONFIG, Learned
 from circuitlib.search.trials import Trials, draw_trials
 from circuitlib.studies.heads import head_rewards
@@ -74,6 +75,11 @@ def learn(run: Run) -> tuple[Learned, pd.DataFrame]:
 def training_price(teacher: Run) -> int:
     """What was paid for the behaviours of the ``teacher``, the run that has them: every head measured, and both estimates."""
     return len(BEHAVIOURS) * (teacher.card.heads + sum(PRICES[through] for through in ESTIMATES.values()))
+
+
+def lists_price(run: Run) -> float:
+    """What was paid for the tables that lists are made of: every head measured on all training prompts of the tasks that policies are trained on."""
+    return len(run.training_tasks) * run.card.heads * run.settings.train_prompts / BATCH
 
 
 def learned(run: Run) -> Learned:

@@ -244,7 +244,7 @@ def _over_tasks(summary: pd.DataFrame, axis: str, without: Collection[str]) -> p
 
 
 def payback_table(
-    summary: pd.DataFrame, training: Mapping[str, int], heads: int, price: int, without: Collection[str] = ()
+    summary: pd.DataFrame, training: Mapping[str, float], heads: int, price: int, without: Collection[str] = ()
 ) -> pd.DataFrame:
     """After how many episodes what was paid for training is saved by searching at a ``price``: beside an exact sweep, which pays all ``heads`` of every
     episode, and beside attribution, verified until it names as much on average. A row per searcher: named (percent of the oracle, mean over tasks), training (its price),
@@ -260,7 +260,7 @@ def payback_table(
         enough = float(price_to(named[named["searcher"] == ATTRIBUTION], own)[MEAN].item())
         rows[searcher] = {
             f"named at price {price}, %": f"{100 * own:.0f}",
-            "training, price": f"{paid:,}",
+            "training, price": f"{paid:,.0f}",
             "episodes, beside a sweep": f"{paid / (heads - price):,.0f}",
             "attribution names as much at price": f"{enough:.0f}",
             "episodes, beside attribution": "–" if enough <= price else f"{paid / (enough - price):,.0f}",
