@@ -135,7 +135,7 @@ def test_every_number_of_the_first_sentences_stands_in_the_figure(found: pd.Data
     drawn = {f"{100 * ratio:.0f}" for ratio in found["ratio"]}
     said = set(re.findall(r"(\d+)%", thesis(found)))
     assert said <= drawn
-    text = re.sub(r"\(\[\d\d\]\(\w+\.ipynb\)\)|`[^`]+`", "", thesis(found))
+    text = re.sub(r"\(\d\d\)|`[^`]+`", "", thesis(found))
     others = set(re.findall(r"\b(\d+)\b(?!%)", text.replace("SmolLM2", "").replace(SUBJECT, "").replace(EMBEDDED, "")))
     assert others == {"144", str(FEW), str(BUDGET)}
 

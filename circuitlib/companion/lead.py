@@ -118,7 +118,7 @@ def _here(run: Run) -> Iterator[dict[str, Any]]:
 
 def thesis(found: pd.DataFrame, notebooks: str = "") -> str:
     """The first sentences of README and notebook 00, in Markdown: what the paper claims, what holds, what does not, what to use instead; every
-    number is one that :func:`lead_figure` draws; ``notebooks``: where those are that the links lead to. For the published runs, of which the words are true (``tests/test_readme.py``)."""
+    number is one that :func:`lead_figure` draws; ``notebooks``: where those are that the links lead to; without it they are named. For the published runs, of which the words are true (``tests/test_readme.py``)."""
 
     def each(row: str, measured: int = BUDGET, named: bool = False) -> str:
         rows = found[(found["row"] == row) & (found["measured"] == measured)]
@@ -129,7 +129,7 @@ def thesis(found: pd.DataFrame, notebooks: str = "") -> str:
     *_, real = found["subject"].unique()
     paper = each(PAPER)
     search, rivals, heads, ledger = (
-        f"([{name[:2]}]({notebooks}{name}.ipynb))"
+        f"([{name[:2]}]({notebooks}{name}.ipynb))" if notebooks else f"({name[:2]})"
         for name in ("05_does_it_search", "06_rivals", "07_which_heads", "08_figures_and_ledger")
     )
     return f"""- **What the paper claims.** An agent can be taught to discover circuits: a policy trained on induction and IOI finds, on docstring, which was never shown to it, a head worth {paper} of the best, in {BUDGET} of {SUBJECT}'s {HEADS} heads {ledger}.
