@@ -83,7 +83,10 @@ STUDIES = (
         "runs/retrained",
     ),
     Study(
-        "by_hand", "which rule made by hand names most on behaviours left out: five minutes", (SMOLLM2,), "runs/by-hand"
+        "by_hand",
+        "which rule made by hand names most on behaviours left out: a quarter of an hour",
+        (SMOLLM2,),
+        "runs/by-hand",
     ),
     Study("few", "on how many prompts a belief's estimates are best bought: half an hour", (SMOLLM2,), "runs/few"),
     Study(
