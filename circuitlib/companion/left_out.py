@@ -8,6 +8,7 @@ import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
+from circuitlib.ablation.estimates import Through
 from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion.learned import (
     BUDGET,
@@ -56,16 +57,13 @@ def played_inputs(run: Run, names: Sequence[str], part: Part) -> dict[str, Any]:
 
 def training_tables(run: Run) -> dict[str, str]:
     """Hashes of the tables that lists are made of; a run with a folder of its own takes the committed ones first."""
-    names = (*run.training_tasks, CONTROL)
-    if run.output:
-        for name in names:
-            run.adopted_table(name, "train")
-    return run.table_hashes(names, "train")
+    return _taken(run, (*run.training_tasks, CONTROL), "train", (None,))["measured"]
 
 
-def _taken(run: Run, names: Sequence[str], part: Part) -> dict[str, dict[str, str]]:
+def _taken(
+    run: Run, names: Sequence[str], part: Part, throughs: Sequence[Through | None] = (None, *ESTIMATES.values())
+) -> dict[str, dict[str, str]]:
     """Hashes of tables, by what they are estimated through; a run with a folder of its own takes the committed ones first."""
-    throughs = (None, *ESTIMATES.values())
     if run.output:
         for one, through in product(names, throughs):
             run.adopted_table(one, part, through=through)

@@ -40,6 +40,7 @@ BY_HAND = (16, GRADIENT_ALONE, 8)
 """The rule by hand that names most on behaviours left out (:mod:`circuitlib.studies.by_hand`): the best heads by an estimate, and the first of the training tasks' lists in turns."""
 
 IN_ROUNDS = f"three rounds, {BY_HAND[0]} by {BY_HAND[1]} and {BY_HAND[2]} of lists in turns"
+"""Its name; made for a price of eight."""
 
 ALONE = "not shown other behaviours"
 """Of what was learned, where it is not told what heads pay in other behaviours of the model, though these have been measured."""
