@@ -1,4 +1,4 @@
-"""Under each figure, what it is drawn from: its data with their hashes, its cell, subject, prompts, episodes, seeds; and its alternative text.
+"""Under each figure, what it is drawn from: its numbers, its data with their hashes, its cell, subject, prompts, episodes, seeds; and its alternative text.
 
 A figure says itself what it shows, and of which subject: ``save_figure`` writes that into the file. Which results a figure is drawn from, README's
 table says; what these were made of, their manifests.
@@ -19,11 +19,13 @@ from sphinx.errors import ExtensionError
 from sphinx.transforms import SphinxTransform
 from sphinx.util.typing import ExtensionMetadata
 
+from figures import made_by
+
 RESULTS, FIRST = "data/results", "gpt2-mini"
 """Where results are, and the subject that README's table names those of."""
 
-FRAMES, LARGEST = (".csv", ".parquet"), 500_000
-"""Results that a reader can open, which the book holds, and of how many bytes at the most: larger ones are named, with their hash, and lie in the repository."""
+TABLES, LARGEST = ".csv", 500_000
+"""Results that any reader can open, which the book holds, and of how many bytes at the most: others are named, with their hash, and lie in the repository."""
 
 
 def texts_of(path: Path) -> dict[str, str]:
@@ -60,6 +62,13 @@ def data_of(root: Path, name: str, subject: str) -> dict[str, list[Path]]:
     return found
 
 
+def numbers_of(root: Path, name: str, subject: str) -> Path | None:
+    """The file of a figure's numbers beside it, where ``save_figure`` wrote one, since it is drawn from results that no spreadsheet opens."""
+    own = root / "figures" / subject
+    path = (own if own.is_dir() else own.parent) / f"{name}.csv"
+    return path if path.is_file() else None
+
+
 def content_hash(path: Path) -> str:
     """As manifests write it."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
@@ -75,7 +84,9 @@ def _provenances(path: Path) -> Iterator[dict[str, Any]]:
             seen.add(one)
             provenance: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))["provenance"]
             yield provenance
-            waiting += [one.parent / name for name in _keys(provenance) if name.endswith((".safetensors", *FRAMES))]
+            waiting += [
+                one.parent / name for name in _keys(provenance) if name.endswith((".safetensors", ".parquet", TABLES))
+            ]
 
 
 def _keys(value: object) -> Iterator[str]:
@@ -118,23 +129,29 @@ def made_of(paths: list[Path]) -> list[str]:
     return [form.format(" or ".join(map(str, sorted(some)))) for form, some in words.items() if some]
 
 
-def caption(root: Path, docname: str, texts: dict[str, str], cell: int | None) -> nodes.paragraph:
+def caption(root: Path, docname: str, texts: dict[str, str], cell: str) -> nodes.paragraph:
     """The line under a figure."""
-    found = data_of(root, texts["Title"], texts["Subject"])
+    of = root.resolve(), texts["Title"], texts["Subject"]
+    found, numbers = data_of(*of), numbers_of(*of)
+
+    def download(path: Path, shown: str) -> nodes.Element:
+        target = f"/{path.relative_to(root.resolve()).as_posix()}"
+        return addnodes.download_reference("", "", nodes.literal(shown, shown), reftarget=target, refdoc=docname)
+
     line = nodes.paragraph(classes=["figure-data"])
+    if numbers:
+        line += [nodes.Text("Numbers: "), download(numbers, numbers.name), nodes.Text(". ")]
     for paths in found.values():
-        line += nodes.Text(", " if len(line) else "Data: ")
+        line += nodes.Text(", " if "Data: " in line.astext() else "Data: ")
         for place, path in enumerate(paths):
-            where = path.relative_to(root.resolve()).as_posix()
-            shown: nodes.Element = nodes.literal(where, where.removeprefix(f"{RESULTS}/"))
-            if path.suffix in FRAMES and path.stat().st_size <= LARGEST:
-                shown = addnodes.download_reference("", "", shown, reftarget=f"/{where}", refdoc=docname)
-            line += [nodes.Text(", " if place else ""), shown, nodes.Text(f" ({content_hash(path)})")]
+            shown = path.relative_to(root.resolve()).as_posix().removeprefix(f"{RESULTS}/")
+            opens = path.suffix == TABLES and path.stat().st_size <= LARGEST
+            name = download(path, shown) if opens else nodes.literal(shown, shown)
+            line += [nodes.Text(", " if place else ""), name, nodes.Text(f" ({content_hash(path)})")]
     if not found:
         line += nodes.Text("Measured as the notebook runs")
     parts = [texts["Subject"], *made_of([path for paths in found.values() for path in paths])]
-    parts += [f"cell {cell}"] if cell else []
-    line += nodes.Text(f". {'; '.join(parts)}.")
+    line += nodes.Text(f". {'; '.join([*parts, cell])}.")
     return line
 
 
@@ -151,6 +168,7 @@ class UnderFigures(SphinxTransform):
 
     def apply(self) -> None:
         root = Path(self.env.srcdir)
+        makers = made_by(root / "notebooks")
         for image in list(self.document.findall(nodes.image)):
             path = Path(self.env.relfn2path(image["uri"], self.env.docname)[1])
             if path.suffix != ".png" or not path.is_file() or not (texts := texts_of(path)):
@@ -160,8 +178,11 @@ class UnderFigures(SphinxTransform):
             cell: nodes.Node | None = image
             while cell is not None and not (isinstance(cell, nodes.Element) and "exec_count" in cell):
                 cell = cell.parent
-            count = cell["exec_count"] if isinstance(cell, nodes.Element) else None
-            lines: list[nodes.Node] = [shows(texts), caption(root, self.env.docname, texts, count)]
+            if isinstance(cell, nodes.Element):
+                where = f"cell {cell['exec_count']}"
+            else:
+                where = " and ".join(f"cell {count} of {maker.stem}" for maker, count in makers[texts["Title"]].items())
+            lines: list[nodes.Node] = [shows(texts), caption(root, self.env.docname, texts, where)]
             below.parent.insert(below.parent.index(below) + 1, lines)
 
 

@@ -13,13 +13,14 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
 
-def made_by(notebooks: Path) -> dict[str, list[Path]]:
-    """The notebooks that save each figure, by its name."""
-    makers: dict[str, list[Path]] = {}
+def made_by(notebooks: Path) -> dict[str, dict[Path, int]]:
+    """The notebooks that save each figure, by its name, each with the number of the cell."""
+    makers: dict[str, dict[Path, int]] = {}
     for path in sorted(notebooks.glob("*.ipynb")):
-        source = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
-        for name in dict.fromkeys(re.findall(r'save_figure\(\s*[\w()]+,\s*"(\w+)"', source)):
-            makers.setdefault(name, []).append(path)
+        for cell in nbformat.read(path, as_version=4).cells:
+            for call in re.findall(r"save_figure\((.*)", cell.source if cell.cell_type == "code" else ""):
+                (name,) = re.findall(r'"(\w+)"', call)[:1]
+                makers.setdefault(name, {})[path] = cell.execution_count
     return makers
 
 
@@ -49,7 +50,7 @@ class Figures(SphinxDirective):
         for path in (there[name] for name in titles if name in there):
             title, where = titles[path.stem], path.relative_to(root).as_posix()
             title = title[0].upper() + title[1:]
-            links = ", ".join(f"[{maker.stem}](../notebooks/{maker.name})" for maker in makers.get(path.stem, []))
+            links = ", ".join(f"[{maker.stem}](../notebooks/{maker.name})" for maker in makers.get(path.stem, {}))
             parts.append(f"({where})=\n**{title}** {links}\n\n![](../{where})\n")
         return self.parse_text_to_nodes("\n".join(parts))
 

@@ -1,5 +1,6 @@
 """Another prior is fitted to what was chosen and to nothing else, and searches as the published one does."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from circuitlib.studies.another_prior import (
     BLIND,
     DRAWN,
     GAIN,
+    MORE,
     PUBLISHED,
     SEEING,
     measure_another_prior,
@@ -71,25 +73,31 @@ def test_every_prior_plays_the_same_episodes(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(study, "PRIORS", {BEGUN: 1, DRAWN: 2})
     played = [drawn(seed + 10, 4, 3.0, f"task {seed}") for seed in range(2)]
     learned = Learned(Prior(7), {seed: Headwise(seed) for seed in range(2)})
-    table = measure_another_prior(TRAINING, REWARDS, played, learned, LAYERS, 2)
-    assert len(table) == (1 + 1 + 2) * 2 * 3
+    wider = torch.cat([REWARDS, REWARDS.flip(0, 1)])
+    more = Learned(Prior(8), {seed: Headwise(seed) for seed in (5, 6)})
+    table = measure_another_prior(TRAINING, REWARDS, played, learned, (more, wider), LAYERS, 2)
+    assert len(table) == (1 + 1 + 1 + 2) * 2 * 3
     rows: Any = table.set_index(["fitted", "draw", "task", "searcher"])["named"]
     chosen = np.random.default_rng(0).integers(4, size=4).tolist()
     fits = {
-        PUBLISHED: (learned.prior, [0, 1, 2, 3]),
-        BEGUN: (refitted(TRAINING, REWARDS, LAYERS, [0, 1, 2, 3], seed=1), [0, 1, 2, 3]),
-        DRAWN: (refitted(TRAINING, REWARDS, LAYERS, chosen, seed=0), sorted({*chosen})),
+        PUBLISHED: (learned, REWARDS),
+        BEGUN: (replace(learned, prior=refitted(TRAINING, REWARDS, LAYERS, [0, 1, 2, 3], seed=1)), REWARDS),
+        DRAWN: (
+            replace(learned, prior=refitted(TRAINING, REWARDS, LAYERS, chosen, seed=0)),
+            REWARDS[sorted({*chosen})],
+        ),
+        MORE: (more, wider),
     }
     assert len({*chosen}) < 4, "one of them twice"
-    for how, (prior, known) in fits.items():
-        believer = Believer(prior, LAYERS, paid_elsewhere(REWARDS[known]))
+    for how, (one, known) in fits.items():
+        believer = Believer(one.prior, LAYERS, paid_elsewhere(known))
         for trials in played:
             ahead = priced(trials, [Player("one", LookAhead(believer))], (2,))
             assert rows[how, 0, trials.task, AHEAD] == pytest.approx(ahead["named"].mean() / ahead["oracle"].mean())
             for name, blind in ((SEEING, False), (BLIND, True)):
                 each = [
                     priced(trials, [Player("one", PricedPolicy(network, believer, blind=blind), seed)], (2,))
-                    for seed, network in learned.policies.items()
+                    for seed, network in one.policies.items()
                 ]
                 both = pd.concat(each)
                 assert rows[how, 0, trials.task, name] == pytest.approx(both["named"].mean() / both["oracle"].mean())

@@ -21,7 +21,7 @@ from circuitlib.companion import show
 from circuitlib.paths import FIGURES, RESULTS, ROOT
 
 sys.path.insert(0, str(ROOT / "book"))
-from captions import caption, data_of, declared, made_of, shows, texts_of
+from captions import TABLES, caption, data_of, declared, made_of, numbers_of, shows, texts_of
 
 from figures import made_by, titles_of
 
@@ -139,14 +139,29 @@ def test_facts_are_those_of_manifests_all_the_way_down(tmp_path: Path) -> None:
 
 
 def test_the_line_has_hash_subject_and_cell() -> None:
-    line = caption(ROOT, "x", {"Title": "head_maps", "Subject": "gpt2-mini"}, 3).astext()
+    line = caption(ROOT, "x", {"Title": "head_maps", "Subject": "gpt2-mini"}, "cell 3").astext()
     sha = json.loads((RESULTS / "gpt2-mini" / "heads.json").read_text())["sha256"]
     assert line == f"Data: gpt2-mini/heads.csv ({sha}). gpt2-mini; 160 prompts a task; drawn with seed 2; cell 3."
-    own = caption(ROOT, "x", {"Title": "your_own_task", "Subject": "gpt2-mini"}, None).astext()
-    assert own == "Measured as the notebook runs. gpt2-mini."
+    own = caption(ROOT, "x", {"Title": "your_own_task", "Subject": "gpt2-mini"}, "cell 4").astext()
+    assert own == "Numbers: your_own_task.csv. Measured as the notebook runs. gpt2-mini; cell 4."
+
+
+def test_under_every_figure_there_is_a_table() -> None:
+    """Of its results, or of the numbers in it; of its own subject, though another has a figure of that name."""
+    for path in FIGURES.rglob("*.png"):
+        if path.parent.name != "explore":
+            of = path.stem, texts_of(path)["Subject"]
+            tables = [one for paths in data_of(ROOT, *of).values() for one in paths if one.suffix == TABLES]
+            numbers = numbers_of(ROOT, *of)
+            assert tables or numbers, path
+            assert numbers in (None, path.with_suffix(".csv"))
+    assert {path.with_suffix("") for path in FIGURES.rglob("*.csv")} < {
+        path.with_suffix("") for path in FIGURES.rglob("*.png")
+    }
 
 
 def test_every_figure_has_a_title_and_the_notebook_that_makes_it() -> None:
     titles, makers = titles_of((ROOT / "README.md").read_text()), made_by(ROOT / "notebooks")
     assert drawn() == set(titles) == set(makers)
-    assert [path.stem for path in makers["lead"]] == ["00_overview"]
+    assert {path.stem: cell for path, cell in makers["lead"].items()} == {"00_overview": 3}
+    assert [path.stem for path in makers["replay"]] == ["00_overview", "05_does_it_search"]

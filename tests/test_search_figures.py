@@ -217,7 +217,8 @@ def test_what_policies_find_by_how_they_were_trained(subject: str) -> None:
         assert [*table.columns] == [*run.tasks]
         assert table.size == len(seen)
         for row in seen:
-            assert table.loc[row["way"], row["task"]] == pytest.approx(100 * row["ratio"])
+            ends = (100 * row[end] for end in ("ratio", "low", "high"))
+            assert table.loc[row["way"], row["task"]] == "{:.0f} ({:.0f} to {:.0f})".format(*ends)
 
 
 @pytest.mark.parametrize("subject", [EMBEDDED, SMOLLM2])

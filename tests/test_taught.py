@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -14,7 +15,7 @@ from circuitlib.companion.settings import Settings
 from circuitlib.companion.taught import taught
 from circuitlib.search.belief import Belief, Believer, Prior, fit_prior, paid_elsewhere
 from circuitlib.search.headwise import GLOBALS, PER_HEAD, Headwise
-from circuitlib.search.lookahead import AMOUNTS, LookAhead
+from circuitlib.search.lookahead import AMOUNTS, LookAhead, allowed, rates
 from circuitlib.search.ppo import PPOConfig
 from circuitlib.search.priced_env import PricedEnv
 from circuitlib.search.priced_policy import PricedPolicy, train
@@ -24,7 +25,18 @@ from circuitlib.studies import left_out
 from circuitlib.studies import taught as study
 from circuitlib.studies.left_out import folds, prior_of
 from circuitlib.studies.priced import Player, priced
-from circuitlib.studies.taught import ANEW, CHOSEN, FEWER, POLICY, by_way, measure_taught
+from circuitlib.studies.taught import (
+    ANEW,
+    CHOSEN,
+    FEWER,
+    IMITATES,
+    POLICY,
+    THEN,
+    by_way,
+    imitate,
+    measure_taught,
+    what_the_rule_does,
+)
 
 CONFIG = PPOConfig(total_timesteps=32, num_envs=4, num_steps=4, num_minibatches=2, gamma=1.0)
 
@@ -97,6 +109,7 @@ class Known(Believer):
 def test_nothing_of_a_behaviour_is_known_to_what_judges_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who was taught what, of eight behaviours in three folds: priors, rewards elsewhere, and all that a policy meets in training."""
     count, trained, judged = 8, dict[int, dict[str, Any]](), dict[int, dict[str, Player]]()
+    cloned: list[Any] = []
     monkeypatch.setattr(left_out, "FOLDS", 3)
     training = [Trials(str(i), torch.zeros(1, 1, 1), torch.zeros(1, 1)) for i in range(count)]
     everyone = frozenset(range(count))
@@ -110,6 +123,9 @@ def test_nothing_of_a_behaviour_is_known_to_what_judges_it(monkeypatch: pytest.M
         trained[id(network)]["trust"] = network.trust.item()
         return network, []
 
+    def clone(network: Headwise, trials: Any, beliefs: Any, layers: int, budget: int, config: Any) -> None:
+        cloned.append(([int(one.task) for one in trials], beliefs))
+
     def play(trials: Trials, players: list[Player], prices: Any) -> pd.DataFrame:
         judged[int(trials.task)] = {player.name: player for player in players}
         return pd.DataFrame({"searcher": [player.name for player in players], "named": 1.0, "oracle": 2.0})
@@ -118,6 +134,7 @@ def test_nothing_of_a_behaviour_is_known_to_what_judges_it(monkeypatch: pytest.M
     monkeypatch.setattr(study, "paid_elsewhere", lambda rewards: frozenset(map(int, rewards[:, 0].tolist())))
     monkeypatch.setattr(study, "Believer", lambda prior, layers, elsewhere=None: Known(prior.known, layers, elsewhere))
     monkeypatch.setattr(study, "train", learn)
+    monkeypatch.setattr(study, "imitate", clone)
     monkeypatch.setattr(study, "priced", play)
     table = measure_taught(training, training, torch.arange(float(count))[:, None], 1, 8, CONFIG)
     assert table["named"].eq(0.5).all()
@@ -126,7 +143,7 @@ def test_nothing_of_a_behaviour_is_known_to_what_judges_it(monkeypatch: pytest.M
         mates = frozenset(j for j in everyone if j % 3 == i % 3)
         left = everyone - mates
         searchers: dict[str, Any] = {name: player.searcher for name, player in players.items()}
-        for name in (CHOSEN, "the belief, by draws from it", POLICY, ANEW):
+        for name in (CHOSEN, "the belief, by draws from it", POLICY, ANEW, IMITATES, THEN):
             assert searchers[name].believer == Known(left, 1, left)
         assert searchers["not shown what heads pay in others"].believer == Known(left, 1, None)
         thompson = [name for name, one in searchers.items() if getattr(one, "thompson", False)]
@@ -135,7 +152,8 @@ def test_nothing_of_a_behaviour_is_known_to_what_judges_it(monkeypatch: pytest.M
             some = searchers[name].believer
             assert some.prior == some.elsewhere < left
             assert len(some.prior) == max(2, len(left) // part)
-        for name, trust in ((POLICY, 3.0), (ANEW, 0.0)):
+        assert id(searchers[IMITATES].network) not in trained
+        for name, trust in ((POLICY, 3.0), (ANEW, 0.0), (THEN, 0.0)):
             taught_on = trained[id(searchers[name].network)]
             assert not searchers[name].blind
             assert (taught_on["trust"], taught_on["seed"]) == (trust, i % 3)
@@ -146,6 +164,8 @@ def test_nothing_of_a_behaviour_is_known_to_what_judges_it(monkeypatch: pytest.M
                 unknown = frozenset(k for k in left if k % 3 == j % 3)
                 assert with_others == Known(left - unknown, 1, left - {j})
                 assert without == Known(left - unknown, 1, None)
+            assert (taught_on["trials"], taught_on["beliefs"]) in cloned
+    assert len(cloned) == 3
     with pytest.raises(ValueError, match="at least three behaviours"):
         measure_taught(training[:2], training[:2], torch.arange(2.0)[:, None], 1, 8, CONFIG)
 
@@ -163,6 +183,32 @@ def test_a_policy_without_the_rule_does_not_begin_as_it() -> None:
         log_probs = network(observation)[0].view_as(ahead)
         expected = (trust * ahead).where(possible, -torch.inf).flatten(1).log_softmax(1).view_as(ahead)
         assert (log_probs - expected)[possible].abs().max() < 0.1
+
+
+def test_a_network_learns_what_the_rule_does() -> None:
+    """On its own episodes, without a part in what the rule says; what the rule does is what it does at a meter."""
+    trials = [drawn(seed, 16, task=f"behaviour {seed}", error=1.0) for seed in range(2)]
+    prior = Prior(0)
+    beliefs = [Believer(prior, LAYERS).belief(some.estimates) for some in trials]
+    config = PPOConfig(
+        total_timesteps=6_400, num_envs=16, num_steps=8, num_minibatches=4, gamma=1.0, learning_rate=3e-3
+    )
+    network = Headwise(0)
+    network.trust.requires_grad_(False).zero_()
+    env = PricedEnv(trials, beliefs, LAYERS, num_envs=64, budget=3)
+    observation, agreed = env.reset(1), []
+    before = (network(observation)[0].argmax(1) == what_the_rule_does(observation)).double().mean()
+    imitate(network, trials, beliefs, LAYERS, 3, config)
+    assert network.trust.item() == 0
+    for _ in range(6):
+        agreed.append((network(observation)[0].argmax(1) == what_the_rule_does(observation)).double().mean())
+        belief, readings = env._now()
+        possible = allowed(readings, env._left, env.batch)
+        rule = rates(belief, readings).where(possible, -torch.inf).flatten(1).argmax(1)
+        clear = (observation[:, GLOBALS:].unflatten(1, (-1, PER_HEAD))[..., -6:-3] > -1.99).any(2).any(1)
+        assert torch.equal(what_the_rule_does(observation)[clear], rule[clear])
+        observation, *_ = env.step(rule)
+    assert before < 0.2 < 0.7 < np.mean(agreed)
 
 
 def test_every_behaviour_is_left_out_once() -> None:

@@ -3,25 +3,34 @@
 import pandas as pd
 
 from circuitlib.ablation.tables import CONTROL
-from circuitlib.companion.learned import BUDGET, learned, training_rewards, training_trials
-from circuitlib.companion.left_out import behaviour_inputs, played_inputs
+from circuitlib.companion.learned import BUDGET, SEEDS, learned, training_rewards, training_trials
+from circuitlib.companion.left_out import behaviour_inputs, played_inputs, tables_of
 from circuitlib.companion.rival_figures import searcher_title
 from circuitlib.companion.run import Run
 from circuitlib.search.belief import with_few
+from circuitlib.search.learning import learn
 from circuitlib.search.trials import draw_trials
 from circuitlib.studies.another_prior import (
     AHEAD,
     BEGUN,
     BLIND,
     DRAWN,
+    MORE,
     PRIORS,
     PUBLISHED,
     SEEING,
     measure_another_prior,
     over_priors,
 )
+from circuitlib.tasks.behaviours import BEHAVIOURS
+from circuitlib.tasks.behaviours.confirmation import CONFIRMATION
 
-TITLES = {PUBLISHED: "as published", BEGUN: "from other initial networks", DRAWN: "of behaviours resampled"}
+TITLES = {
+    PUBLISHED: "as published",
+    BEGUN: "from other initial networks",
+    DRAWN: "of behaviours resampled",
+    MORE: f"of {len(BEHAVIOURS) + len(CONFIRMATION)} behaviours, policies trained anew",
+}
 """The ways of fitting, as tables name them."""
 
 
@@ -32,19 +41,26 @@ def another_prior(run: Run) -> pd.DataFrame:
     """
     settings, of_behaviours = run.settings, behaviour_inputs(run)
     played_on = played_inputs(run, (*run.tasks, CONTROL), "evaluation")
-    found = learned(run)
+    further, found = tables_of(run, [*CONFIRMATION], "train"), learned(run)
 
     def compute() -> pd.DataFrame:
         played = [
             with_few(draw_trials(run.priced_tables(name, "evaluation"), settings.episodes, settings.penalty))
             for name in run.tasks
         ]
-        return measure_another_prior(
-            training_trials(run), training_rewards(run), played, found, run.card.layers, BUDGET
-        )
+        trials, rewards, layers = training_trials(run), training_rewards(run), run.card.layers
+        wider = training_rewards(run, (*BEHAVIOURS, *CONFIRMATION))
+        more, _ = learn(training_trials(run, (*BEHAVIOURS, *CONFIRMATION)), wider, layers, BUDGET, SEEDS)
+        return measure_another_prior(trials, rewards, played, found, (more, wider), layers, BUDGET)
 
     return run.frame(
-        "another_prior", compute, measure_another_prior.__module__, **of_behaviours, **played_on, priors=PRIORS
+        "another_prior",
+        compute,
+        measure_another_prior.__module__,
+        **of_behaviours,
+        **played_on,
+        further=further,
+        priors=PRIORS,
     )
 
 

@@ -178,6 +178,21 @@ def _map(axis: Axes, grid: np.ndarray, label: str, names: Sequence[str] | str = 
     axis.tick_params(axis="y", rotation=0)
 
 
+def drawn_rewards(rewards: dict[str, np.ndarray], names: Sequence[str], top: int = 15) -> pd.DataFrame:
+    """What :func:`sorted_rewards` draws: a row per task and head, the best on average first; columns task, head, mean, and one per episode, as fractions of the
+    best head's mean."""
+    parts = []
+    for task, values in rewards.items():
+        order = np.argsort(-values.mean(0), kind="stable")[:top]
+        best = values[:, order].T / values[:, order[0]].mean()
+        part = pd.DataFrame(best, columns=[f"episode {i}" for i in range(1, best.shape[1] + 1)])
+        part.insert(0, "mean", best.mean(1))
+        part.insert(0, "head", [names[head] for head in order])
+        part.insert(0, "task", task)
+        parts.append(part)
+    return pd.concat(parts)
+
+
 @described
 def sorted_rewards(rewards: dict[str, np.ndarray], names: Sequence[str], top: int = 15) -> Figure:
     """Rewards of the heads that are best on average, in order of their mean, as fractions of the best one's mean: one dot per episode.
@@ -185,15 +200,13 @@ def sorted_rewards(rewards: dict[str, np.ndarray], names: Sequence[str], top: in
     rewards: of a task, ``[episodes, heads]``. names: of all heads. top: heads that are shown.
     """
     figure, axes = _panels(len(rewards), 3.2, sharey=True)
-    for axis, (task, values) in zip(axes, rewards.items(), strict=True):
-        order = np.argsort(-values.mean(0), kind="stable")[:top]
-        best = values[:, order] / values[:, order[0]].mean()
-        rank = np.arange(len(order))
+    for axis, (task, rows) in zip(axes, drawn_rewards(rewards, names, top).groupby("task", sort=False), strict=True):
+        best, rank = rows.filter(like="episode ").to_numpy().T, np.arange(len(rows))
         axis.scatter(np.broadcast_to(rank, best.shape), best, s=6, alpha=0.35, color=HERE, label="one episode")
-        axis.plot(rank, best.mean(0), color=ORACLE, lw=1.2, label="mean")
+        axis.plot(rank, rows["mean"], color=ORACLE, lw=1.2, label="mean")
         axis.axhline(0, color=ORACLE, lw=0.7, ls=":")
-        axis.set(title=task_title(task), xlabel="head, by mean reward", xlim=(-0.7, len(order) - 0.3))
-        axis.set_xticks(rank, [names[head] for head in order], rotation=90, fontsize=8)
+        axis.set(title=task_title(str(task)), xlabel="head, by mean reward", xlim=(-0.7, len(rows) - 0.3))
+        axis.set_xticks(rank, rows["head"], rotation=90, fontsize=8)
     axes[0].set_ylabel("reward / the best head's mean")
     axes[-1].legend()
     return figure
@@ -218,6 +231,17 @@ def pretraining_curves(log: pd.DataFrame) -> Figure:
     return figure
 
 
+def drawn_training(history: pd.DataFrame, oracle: dict[str, float], window: int = 10) -> pd.DataFrame:
+    """What :func:`training_curves` draws: columns task, trained_k, update, and of the seeds mean, least and most, each the mean of ``window`` updates."""
+    parts = []
+    for (task, k), rows in history.groupby(["task", "trained_k"], sort=False):
+        by_seed = rows.pivot(index="update", columns="seed", values="best") / oracle[str(task)]
+        smooth = by_seed.rolling(window, min_periods=1).mean()
+        ends = {"mean": smooth.mean(axis=1), "least": smooth.min(axis=1), "most": smooth.max(axis=1)}
+        parts.append(pd.DataFrame({"task": task, "trained_k": k, **ends}).reset_index())
+    return pd.concat(parts)
+
+
 @described
 def training_curves(history: pd.DataFrame, oracle: dict[str, float], window: int = 10) -> Figure:
     """Best reward of the training episodes, as a fraction of the oracle's mean reward on the task, against PPO updates: the mean over
@@ -226,13 +250,12 @@ def training_curves(history: pd.DataFrame, oracle: dict[str, float], window: int
     oracle: its mean reward on each task, which other episodes of that task may exceed.
     """
     figure, axes = _panels(len(oracle), 3.2, sharey=True)
-    for axis, (task, ceiling) in zip(axes, oracle.items(), strict=True):
-        for k, rows in history[history["task"] == task].groupby("trained_k"):
-            by_seed = rows.pivot(index="update", columns="seed", values="best") / ceiling
-            smooth, kind = by_seed.rolling(window, min_periods=1).mean(), kind_of("policy", int(str(k)))
-            axis.fill_between(smooth.index, smooth.min(axis=1), smooth.max(axis=1), color=kind.colour, alpha=0.25, lw=0)
-            dashes = "-" if k == HEADLINE_K else "--"
-            axis.plot(smooth.index, smooth.mean(axis=1), color=kind.colour, lw=1.5, ls=dashes, label=kind.title)
+    drawn = drawn_training(history, oracle, window)
+    for axis, task in zip(axes, oracle, strict=True):
+        for k, rows in drawn[drawn["task"] == task].groupby("trained_k"):
+            kind, dashes = kind_of("policy", int(str(k))), "-" if k == HEADLINE_K else "--"
+            axis.fill_between(rows["update"], rows["least"], rows["most"], color=kind.colour, alpha=0.25, lw=0)
+            axis.plot(rows["update"], rows["mean"], color=kind.colour, lw=1.5, ls=dashes, label=kind.title)
         axis.axhline(1, color=ORACLE, ls=":", lw=1, label="oracle, mean")
         axis.set(title=task_title(task), xlabel="PPO update", xscale="log", ylim=(0, None))
         axis.xaxis.set_major_formatter("{x:.0f}")
@@ -241,11 +264,22 @@ def training_curves(history: pd.DataFrame, oracle: dict[str, float], window: int
     return figure
 
 
+def drawn_signals(summary: pd.DataFrame, task: str, paper: Mapping[tuple[str, int, str], Interval]) -> pd.DataFrame:
+    """What :func:`signal_bars` draws: a row per policy and what it is told, and one of random search; columns trained_k, searcher, signal, measured, ratio, low, high and,
+    where the paper has such a row, paper, paper_low, paper_high."""
+    rows = after_picks(summary[(summary["task"] == task) & (summary["planned_k"] <= 1)])
+    rows = rows[rows["searcher"].isin(("policy", "random"))]
+    keys = [(task, k, signal) for k, signal in zip(rows["trained_k"], rows["signal"], strict=True)]
+    theirs = np.array([paper.get(key, (np.nan,) * 3) for key in keys]).reshape(-1, 3)
+    chosen = rows[["trained_k", "searcher", "signal", "measured", "ratio", "low", "high"]]
+    return chosen.assign(**dict(zip(("paper", "paper_low", "paper_high"), theirs.T, strict=True)))
+
+
 @described
 def signal_bars(summary: pd.DataFrame, task: str, paper: Mapping[tuple[str, int, str], Interval]) -> Figure:
     """A task under every signal, and random search, as many heads measured as there are picks and no planning, as fractions of the
     oracle; beside it the paper's, by (task, trained k, signal), where it has one; each with its 95% interval, where that is known."""
-    rows = after_picks(summary[(summary["task"] == task) & (summary["planned_k"] <= 1)])
+    rows = drawn_signals(summary, task, paper)
     policies = rows[rows["searcher"] == "policy"].groupby("trained_k")
     figure, axes = _panels(len(policies), 3.5, sharey=True)
     k: Any
@@ -253,8 +287,7 @@ def signal_bars(summary: pd.DataFrame, task: str, paper: Mapping[tuple[str, int,
         signals, ours = list(ours["signal"]), pd.concat([ours, rows[rows["searcher"] == "random"]])
         x = np.arange(len(ours))
         axis.bar(x - 0.2, ours["ratio"], 0.38, yerr=errors(ours, "ratio"), capsize=3, color=HERE, label=_here())
-        keys = [*((task, k, signal) for signal in signals), (task, 0, NOTHING)]
-        theirs = np.array([paper.get(key, (np.nan,) * 3) for key in keys])
+        theirs = ours[["paper", "paper_low", "paper_high"]].to_numpy()
         ends = np.abs(theirs[:, 1:] - theirs[:, :1]).T
         axis.bar(
             x + 0.2, theirs[:, 0], 0.38, yerr=ends, capsize=3, color=PAPER, label=THEIRS, hatch="//", edgecolor="white"

@@ -3,6 +3,7 @@
 Trained on behaviours that none of the six tasks is, once, on one subject; played, frozen, on both.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -53,18 +54,18 @@ TRIALS, TRIAL_SEED = 64, 50_000
 """Training episodes per behaviour, drawn with replacement from its 32 prompts, and the seed of the first."""
 
 
-def training_trials(run: Run) -> list[Trials]:
+def training_trials(run: Run, behaviours: Iterable[str] = BEHAVIOURS) -> list[Trials]:
     """Episodes of every behaviour that is learned from."""
     return [
         with_few(draw_trials(run.priced_tables(name, "train"), TRIALS, run.settings.penalty, TRIAL_SEED, again=True))
-        for name in BEHAVIOURS
+        for name in behaviours
     ]
 
 
-def training_rewards(run: Run) -> Float[Tensor, "t h"]:
+def training_rewards(run: Run, behaviours: Iterable[str] = BEHAVIOURS) -> Float[Tensor, "t h"]:
     """Of every behaviour that is learned from the mean reward of each head."""
     control, penalty = run.table(CONTROL, "train"), run.settings.penalty
-    return torch.stack([head_rewards(run.table(name, "train"), control, penalty) for name in BEHAVIOURS])
+    return torch.stack([head_rewards(run.table(name, "train"), control, penalty) for name in behaviours])
 
 
 def learn(run: Run) -> tuple[Learned, pd.DataFrame]:

@@ -40,7 +40,7 @@ def behaviour_inputs(run: Run) -> dict[str, Any]:
             f"a belief is learned on the behaviours of the real model, of which {run.card.name} has no tables"
         )
     return {
-        "tables": _taken(run, (*BEHAVIOURS, CONTROL), "train"),
+        "tables": tables_of(run, (*BEHAVIOURS, CONTROL), "train"),
         "budget": BUDGET,
         "trials": [TRIALS, TRIAL_SEED],
         "episodes": run.settings.episodes,
@@ -52,15 +52,15 @@ def played_inputs(run: Run, names: Sequence[str], part: Part) -> dict[str, Any]:
     """Take the committed tables of what is played, and what was learned, into a run of its own; the inputs of a frame that is made of them, for its manifest."""
     if run.output:
         adopt_learned(run)
-    return {"played": _taken(run, names, part), "learned": learned_hash(run)}
+    return {"played": tables_of(run, names, part), "learned": learned_hash(run)}
 
 
 def training_tables(run: Run) -> dict[str, str]:
     """Hashes of the tables that lists are made of; a run with a folder of its own takes the committed ones first."""
-    return _taken(run, (*run.training_tasks, CONTROL), "train", (None,))["measured"]
+    return tables_of(run, (*run.training_tasks, CONTROL), "train", (None,))["measured"]
 
 
-def _taken(
+def tables_of(
     run: Run, names: Sequence[str], part: Part, throughs: Sequence[Through | None] = (None, *ESTIMATES.values())
 ) -> dict[str, dict[str, str]]:
     """Hashes of tables, by what they are estimated through; a run with a folder of its own takes the committed ones first."""

@@ -17,7 +17,7 @@ from circuitlib.companion.legend import AFTER, HIDDEN, kind_of, task_title
 from circuitlib.companion.line_ends import name_ends
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import HEADLINE_K
-from circuitlib.companion.show import PAGE, described
+from circuitlib.companion.show import PAGE, described, with_intervals
 from circuitlib.companion.verdicts import POINT, gains
 from circuitlib.search.env import BUDGET
 from circuitlib.search.episodes import NOTHING, signal_of
@@ -53,26 +53,39 @@ GAINS, REPLAYED_GAINS = (-4.5, 6), (-8, 8)
 """What effects reach on both subjects, and in the replay, in points."""
 
 
+def drawn_lines(replay: pd.DataFrame, trained_k: int = HEADLINE_K) -> pd.DataFrame:
+    """What :func:`replay_curves` draws: columns task, searcher, shown, measured, ratio, low, high, in the order of :data:`LINES`."""
+    told_nothing = replay.query("told == @NOTHING and trained_k in (0, @trained_k)")
+    by = told_nothing.groupby(["searcher", "shown"])
+    rows = pd.concat([by.get_group(line) for line in LINES if line in by.groups])
+    return rows[["task", "searcher", "shown", "measured", "ratio", "low", "high"]]
+
+
 @described
 def replay_curves(replay: pd.DataFrame, trained_k: int = HEADLINE_K) -> Figure:
     """Best reward as a fraction of the oracle after each head measured, told nothing, one panel a task: of a policy that sees its rewards, of the
     same one blind (zeros in their place) and lied to (their signs turned), and of what needs no policy: lists of the heads that are best on the training
     tasks, layers in order, and random search; with bands of 95% intervals, but for the blind and lied to, whose differences are in a chart of their own."""
-    tasks = replay["task"].unique()
+    tasks, drawn = replay["task"].unique(), drawn_lines(replay, trained_k)
     figure, axes = plt.subplots(1, len(tasks), figsize=(PAGE, 3.2), sharey=True, squeeze=False)
     for axis, task in zip(axes[0], tasks, strict=True):
-        of_task = replay.query("task == @task and told == 'none' and trained_k in (0, @trained_k)")
-        by = of_task.groupby(["searcher", "shown"])
-        drawn = [
-            (by.get_group((searcher, shown)), kind_of(searcher, shown=shown), 0.15 * (shown not in HIDDEN))
-            for searcher, shown in LINES
-            if (searcher, shown) in by.groups
-        ]
-        found_by_heads(axis, [(rows, kind.short, kind.colour, kind.line, alpha) for rows, kind, alpha in drawn])
+        lines = []
+        for (searcher, shown), rows in drawn[drawn["task"] == task].groupby(["searcher", "shown"], sort=False):
+            kind = kind_of(str(searcher), shown=str(shown))
+            lines.append((rows, kind.short, kind.colour, kind.line, 0.15 * (shown not in HIDDEN)))
+        found_by_heads(axis, lines)
         axis.set(title=f"{task_title(task)}\n(told nothing)", ylim=(min(0, replay["low"].min() - 0.02), 1.05))
     axes[0][0].set_ylabel("best reward / oracle")
     name_ends(figure)
     return figure
+
+
+def drawn_effects(rows: pd.DataFrame) -> pd.DataFrame:
+    """What :func:`effects` draws: columns task, told, shown, measured, and effect, effect_low and effect_high as fractions of the oracle."""
+    chosen = rows.query(
+        "searcher == 'policy' and trained_k == @HEADLINE_K and measured in @COUNTS and shown in @BESIDE"
+    )
+    return chosen[["task", "told", "shown", "measured", "effect", "effect_low", "effect_high"]]
 
 
 @described
@@ -82,7 +95,7 @@ def effects(rows: pd.DataFrame, span: tuple[float, float] = GAINS) -> Figure:
 
     rows: columns task, told, trained_k, shown, measured, effect, effect_low, effect_high. span: what its axes reach at least.
     """
-    rows = rows.query("searcher == 'policy' and trained_k == @HEADLINE_K and measured in @COUNTS and shown in @BESIDE")
+    rows = drawn_effects(rows)
     labels = [
         f"{task_title(task)}, told {'nothing' if told == 'none' else task_title(told)}"
         for task, told in zip(rows["task"], rows["told"], strict=True)
@@ -191,9 +204,10 @@ def ways_table(rows: pd.DataFrame, measured: int) -> pd.DataFrame:
 
 
 def found_by_way(rows: pd.DataFrame, measured: int) -> pd.DataFrame:
-    """What policies that see their rewards find after so many heads, in percent of the oracle: rows how they were trained, columns tasks, as in :func:`ways_table`."""
+    """What policies that see their rewards find after so many heads, in percent of the oracle with its interval: rows how they were trained, columns tasks, as in :func:`ways_table`."""
     seen = rows[(rows["shown"] == "seeing") & (rows["measured"] == measured)]
-    return 100 * seen.pivot_table("ratio", "way", "task", sort=False)
+    cells = with_intervals(100 * seen[["ratio", "low", "high"]], 0)
+    return seen.assign(cell=cells).pivot_table("cell", "way", "task", aggfunc="first", sort=False)
 
 
 def readable_table(rows: pd.DataFrame, seeing: pd.DataFrame) -> pd.DataFrame:
@@ -233,6 +247,13 @@ def first_probabilities(run: Run, trained_k: int = HEADLINE_K) -> dict[str, Floa
 def spread(probabilities: Float[np.ndarray, "seeds heads"]) -> float:
     """Over how many equally probable heads first picks would be as spread: the exponential of the entropy, mean over seeds."""
     return float(np.exp(entr(probabilities).sum(1)).mean())
+
+
+def drawn_picks(
+    probabilities: Float[np.ndarray, "seeds heads"], names: Sequence[str], titles: Sequence[str]
+) -> pd.DataFrame:
+    """What :func:`first_picks` draws: a row per head, by its name, and a column per seed."""
+    return pd.DataFrame(probabilities.T, pd.Index(names, name="head"), [*titles]).reset_index()
 
 
 @described

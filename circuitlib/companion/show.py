@@ -122,13 +122,20 @@ def alt_text(figure: Figure) -> str:
     return " ".join([str(figure.get_label()), *(f"{what}: {texts}." for what, texts in said.items() if texts)]).strip()
 
 
-def save_figure(figure: Figure, name: str, folder: Path, subject: str = "") -> None:
+def save_figure(
+    figure: Figure, name: str, folder: Path, subject: str = "", numbers: pd.DataFrame | None = None
+) -> None:
     """Show a figure in a notebook, and write what is shown: name the subject, or ``subject`` where the figure is of others, in a
     corner, and write ``name.png`` and ``name.pdf`` without dates. Both hold the name, the subject and, as their description, the
     :func:`alt_text`. Files of the same picture are left as they are. In a notebook that is not executed to be committed, what would be a
-    committed figure is written into ``runs/figures``."""
+    committed figure is written into ``runs/figures``.
+
+    numbers: those in the figure, written as ``name.csv`` with six digits, where it is drawn from results that no spreadsheet opens."""
     if get_ipython() is not None and PUBLISHES not in os.environ and folder.is_relative_to(FIGURES):
         folder = RUNS / "figures" / folder.relative_to(FIGURES)
+    if numbers is not None:
+        with written_whole(folder / f"{name}.csv") as temporary:
+            numbers.to_csv(temporary, index=False, float_format="%.6g")
     named = subject or _SUBJECT["caption"]
     figure.text(1, 0, named, ha="right", va="top", fontsize=8, color="0.45")
     png, pdf = folder / f"{name}.png", folder / f"{name}.pdf"

@@ -19,6 +19,9 @@ PUBLISHED, BEGUN, DRAWN = "as published", "other networks to begin with", "behav
 """How a prior was fitted: the last as in a bootstrap, as many behaviours with replacement, which leaves fewer that are different. What heads pay elsewhere is then shown of these
 alone; the policies are those that were trained with the published prior."""
 
+MORE = "more behaviours"
+"""The prior and the policies, both learned as the published ones were, of further behaviours, too."""
+
 PRIORS = {BEGUN: 6, DRAWN: 12}
 """How many of each."""
 
@@ -49,16 +52,18 @@ def measure_another_prior(
     rewards: Float[Tensor, "t h"],
     played: Sequence[Trials],
     learned: Learned,
+    more: tuple[Learned, Float[Tensor, "m h"]],
     layers: int,
     budget: int,
 ) -> pd.DataFrame:
     """One row per prior, searcher and task. Columns: fitted (how), draw, searcher, task, named (the true reward of the head that is named for the ``budget``, as a fraction of
     the oracle, mean over episodes and policies).
 
-    training, rewards: of behaviours, as in :func:`refitted`. played: episodes of tasks. learned: the published prior and policies. layers: of the subject.
+    training, rewards: of behaviours, as in :func:`refitted`. played: episodes of tasks. learned: the published prior and policies. more: what was learned of further
+    behaviours, too, and the mean rewards of all of them. layers: of the subject.
     """
     rng, everyone = np.random.default_rng(0), list(range(len(training)))
-    fits: list[tuple[str, int, list[int], int]] = [(PUBLISHED, 0, everyone, 0)]
+    fits: list[tuple[str, int, list[int], int]] = [(PUBLISHED, 0, everyone, 0), (MORE, 0, everyone, 0)]
     fits += [(BEGUN, draw, everyone, draw + 1) for draw in range(PRIORS[BEGUN])]
     fits += [
         (DRAWN, draw, rng.integers(len(training), size=len(training)).tolist(), 0) for draw in range(PRIORS[DRAWN])
@@ -66,10 +71,16 @@ def measure_another_prior(
 
     def judge(fit: tuple[str, int, list[int], int]) -> list[dict[str, Any]]:
         how, draw, chosen, seed = fit
-        prior = learned.prior if how == PUBLISHED else refitted(training, rewards, layers, chosen, seed)
-        believer = Believer(prior, layers, paid_elsewhere(rewards[sorted({*chosen})]))
+        policies, known = learned.policies, rewards[sorted({*chosen})]
+        if how in (BEGUN, DRAWN):
+            prior = refitted(training, rewards, layers, chosen, seed)
+        elif how == PUBLISHED:
+            prior = learned.prior
+        else:
+            prior, policies, known = more[0].prior, more[0].policies, more[1]
+        believer = Believer(prior, layers, paid_elsewhere(known))
         players = [Player(AHEAD, LookAhead(believer))]
-        for number, network in learned.policies.items():
+        for number, network in policies.items():
             for name, blind in ((SEEING, False), (BLIND, True)):
                 players.append(Player(name, PricedPolicy(network, believer, blind=blind), number))
         rows = []

@@ -1,19 +1,24 @@
 """What is each part of the search that is taught on behaviours worth, and what would more behaviours bring? Judged on behaviours left out."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
-from torch import Tensor
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+from torch.nn.functional import nll_loss
+from torch.optim import Adam
 
-from circuitlib.search.belief import GRADIENT, Believer, Prior, paid_elsewhere
-from circuitlib.search.headwise import Headwise
-from circuitlib.search.lookahead import LookAhead
+from circuitlib.search.belief import GRADIENT, Belief, Believer, Prior, paid_elsewhere
+from circuitlib.search.headwise import GLOBALS, PER_HEAD, Headwise
+from circuitlib.search.lookahead import AMOUNTS, LookAhead
 from circuitlib.search.ppo import PPOConfig
-from circuitlib.search.priced_policy import CONFIG, PricedPolicy, train
+from circuitlib.search.priced_env import PricedEnv
+from circuitlib.search.priced_policy import CONFIG, PricedPolicy, rollout, train
 from circuitlib.search.rivals import Halving, Verified
 from circuitlib.search.trials import Trials
 from circuitlib.studies.left_out import beside, folds, prior_of
@@ -26,8 +31,36 @@ CHOSEN = "a belief, looking ahead"
 POLICY, ANEW = "the policy, beginning as it", "the policy, beginning without it"
 """Trained by PPO from the rule, and from a network whose scores do not begin with what looking ahead says, though it sees that."""
 
+IMITATES, THEN = "a network that imitates it", "the same, then taught by PPO"
+"""A network whose scores have no part in what looking ahead says, taught to do what the rule would do, and trained by PPO from there."""
+
 FEWER = {"taught half of the behaviours": 2, "taught a quarter of them": 4}
 """How the belief is if it is taught on a part of the behaviours, drawn by chance in each fold, and shown what heads pay in these alone."""
+
+
+def imitate(
+    network: Headwise, trials: Sequence[Trials], beliefs: Sequence[Belief], layers: int, budget: int, config: PPOConfig
+) -> None:
+    """Teach a network, in place, to do what the rule would do where the network itself has led (DAgger, Ross, Gordon and Bagnell 2011, arXiv:1011.0686): as many episodes and
+    steps of Adam as :func:`circuitlib.search.priced_policy.train` has, towards the action of which looking ahead says most."""
+    env, generator = PricedEnv(trials, beliefs, layers, config.num_envs, budget), Generator().manual_seed(0)
+    optimizer, observation = Adam(network.parameters(), eps=config.adam_eps), env.reset(0)
+    for done in range(config.updates):
+        batch, observation, _ = rollout(network, env, observation, config, generator)
+        optimizer.param_groups[0]["lr"] = config.annealed(done)
+        for _ in range(config.update_epochs):
+            for rows in torch.randperm(len(batch["observation"]), generator=generator).chunk(config.num_minibatches):
+                some = batch["observation"][rows]
+                optimizer.zero_grad()
+                nll_loss(network(some)[0], what_the_rule_does(some)).backward()
+                optimizer.step()
+
+
+def what_the_rule_does(observations: Float[Tensor, "n o"]) -> Int[Tensor, " n"]:
+    """The possible action of which an observation says that looking ahead says most."""
+    heads = observations[:, GLOBALS:].unflatten(1, (-1, PER_HEAD))
+    ahead, possible = heads[..., -2 * len(AMOUNTS) : -len(AMOUNTS)], heads[..., -len(AMOUNTS) :]
+    return ahead.where(possible > 0, -torch.inf).flatten(1).argmax(1)
 
 
 def measure_taught(
@@ -57,20 +90,22 @@ def measure_taught(
     with threads_of_one_core(len(apart)) as pool:
         priors = dict(zip(apart, pool.map(prior_without, apart), strict=True))
 
-    def policy(fold: int, left: list[int], network: Headwise) -> Headwise:
+    def episodes(fold: int, left: list[int]) -> tuple[list[Trials], list[Belief]]:
         beliefs = []
         for i in left:
             prior = priors[min(fold, fold_of[i]), max(fold, fold_of[i])]
             paid = paid_elsewhere(rewards[[j for j in left if j != i]])
             beliefs.append([Believer(prior, layers, known).belief(training[i].estimates) for known in (paid, None)])
         with_others, without = zip(*beliefs, strict=True)
-        twice = [training[i] for i in left] * 2
-        return train(twice, [*with_others, *without], layers, budget, fold, config, network)[0]
+        return [training[i] for i in left] * 2, [*with_others, *without]
 
     def judge(fold: int) -> list[dict[str, Any]]:
         left, rng = [i for i in range(len(training)) if fold_of[i] != fold], np.random.default_rng(fold)
-        prior, anew = priors[fold, fold], Headwise(fold)
+        prior, to_learn = priors[fold, fold], episodes(fold, left)
+        anew, clone = Headwise(fold), Headwise(fold)
         anew.trust.data.zero_()
+        clone.trust.requires_grad_(False).zero_()
+        imitate(clone, *to_learn, layers, budget, config)
         believer = Believer(prior, layers, paid_elsewhere(rewards[left]))
         players = [
             Player(CHOSEN, LookAhead(believer)),
@@ -81,8 +116,10 @@ def measure_taught(
             some = sorted(rng.permutation(left)[: max(2, len(left) // part)].tolist())
             of_some = prior_of([training[i] for i in some], rewards[some], layers)
             players.append(Player(name, LookAhead(Believer(of_some, layers, paid_elsewhere(rewards[some])))))
-        for name, network in ((POLICY, Headwise(fold)), (ANEW, anew)):
-            players.append(Player(name, PricedPolicy(policy(fold, left, network), believer), fold))
+        players.append(Player(IMITATES, PricedPolicy(deepcopy(clone), believer), fold))
+        for name, network in ((POLICY, Headwise(fold)), (ANEW, anew), (THEN, clone)):
+            train(*to_learn, layers, budget, fold, config, network)
+            players.append(Player(name, PricedPolicy(network, believer), fold))
         players += [Player("halving, 16 by gradient", Halving(16, GRADIENT)), Player("attribution", Verified(GRADIENT))]
         rows = []
         for i in out[fold]:
