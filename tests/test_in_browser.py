@@ -84,6 +84,15 @@ def test_a_page_opens_from_its_file_and_fits_narrow_and_wide(opened: Opens, path
             assert frame.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{width}: {frame.url}"
 
 
+def test_a_figure_that_is_wider_than_the_screen_says_so(opened: Opens) -> None:
+    page = opened(BOOK / "README.html")
+    figure, below = page.locator("p:has(> img)").first, page.locator("p.figure-shows").first
+    for width, said in ((NARROW, True), (WIDE, False)):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert figure.evaluate("one => one.scrollWidth > one.clientWidth") == said
+        assert ("sideways" in below.evaluate("one => getComputedStyle(one, '::before').content")) == said
+
+
 def test_the_search_finds_a_chapter(opened: Opens) -> None:
     page = opened((BOOK / "search.html").as_uri() + "?q=blind")
     results = page.locator("#search-results li a")
