@@ -245,7 +245,8 @@ def test_the_layer_that_hinders(run: Run) -> None:
         "norms and patterns held": "frozen",
         "direct effect": "residual",
     }
-    assert [*table.index] == [*ways]
+    kinds = {"measured, means in place": "mean", "measured, another prompt's in place": "resample"}
+    assert [*table.index] == [*ways, *kinds]
     measured: Any = load_frame(run.frame_path("heads")).query("task == 'ioi'")
     sums = measured.groupby(measured["head"] // run.card.heads_per_layer)["reward"].sum()
     assert {*table["layer"]} == {sums.idxmin()}
@@ -257,6 +258,13 @@ def test_the_layer_that_hinders(run: Run) -> None:
         rewards = (task.double().mean(0) - run.settings.penalty * control.double().mean(0)).numpy()[heads]
         of_way = table.loc[way, ["sum (logits)", "lowest head", "highest head"]].tolist()
         assert of_way == pytest.approx([rewards.sum(), rewards.min(), rewards.max()], rel=1e-3, abs=1e-5)
+    damage: Any = load_frame(run.frame_path("kinds")).set_index(["task", "head"])
+    for way, kind in kinds.items():
+        paid = (damage.loc["ioi", kind] - run.settings.penalty * damage.loc["control", kind]).to_numpy()[heads]
+        of_way = table.loc[way, ["sum (logits)", "lowest head", "highest head"]].tolist()
+        assert of_way == pytest.approx([paid.sum(), paid.min(), paid.max()], rel=1e-5, abs=1e-6)
+    if run.card.name == EMBEDDED:
+        assert (table.loc[[*kinds], "highest head"] < 0).all(), "as the notebook says, no artefact of zeros"
 
 
 @BOTH

@@ -1,5 +1,6 @@
 """The lead figure draws what the committed frames say, and the first sentences cite nothing else."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -209,9 +210,11 @@ def test_readme_begins_with_the_thesis(found: pd.DataFrame) -> None:
     assert readme.index("figures/lead.png") < readme.index(text) < 4500
 
 
-def test_the_front_is_read_in_two_minutes_and_a_half(found: pd.DataFrame) -> None:
-    """What is claimed, what holds, on what evidence, what to use: from the first words in short to the end of the caption, at the speed that is counted with elsewhere."""
+def test_the_front_is_read_in_two_minutes(found: pd.DataFrame) -> None:
+    """What is claimed, what holds, on what evidence, what to use, from the first words in short on, at the speed that is counted with elsewhere; with the figure's caption in twenty seconds more."""
     readme = (ROOT / "README.md").read_text()
-    front = readme[readme.index("**In short**") : readme.index("Two language models are the subjects.")]
-    without_the_picture = re.sub(r"!\[.*?\]\(.*?\)", "", front)
-    assert len(without_the_picture.split()) <= 2.5 * A_MINUTE
+    starts = [readme.index(words) for words in ("**In short**", "*Every percentage above", "Two language models are")]
+    sentences, caption = (readme[start:end] for start, end in itertools.pairwise(starts))
+    without_the_picture = re.sub(r"!\[.*?\]\(.*?\)", "", sentences)
+    assert len(without_the_picture.split()) <= 2 * A_MINUTE
+    assert len((without_the_picture + caption).split()) <= (2 + 1 / 3) * A_MINUTE
