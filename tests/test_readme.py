@@ -35,7 +35,7 @@ from circuitlib.companion.verdicts import CEILING, beats, gains
 from circuitlib.manifest import load_frame
 from circuitlib.paths import RESULTS, ROOT, SUBJECTS
 from circuitlib.search.belief import FEW, GRADIENT_ALONE
-from circuitlib.studies.another_prior import AHEAD, DRAWN, GAIN, SEEING, over_priors
+from circuitlib.studies.another_prior import AHEAD, DRAWN, GAIN, MORE, SEEING, over_priors
 from circuitlib.studies.another_prior import PUBLISHED as PUBLISHED_PRIOR
 from circuitlib.studies.by_hand import ROUNDS as ROUNDS_IN_WORDS
 from circuitlib.studies.confirmation import BY_HAND, EACH, MEAN, NEAR, by_searcher, judged
@@ -871,7 +871,17 @@ def test_rivals(readme: str) -> None:
         f"at worst {worst.min():.0f} to {worst.max():.0f}, and with the published one as much as with the best of these"
         in readme
     )
-    others = priors.drop(index=PUBLISHED_PRIOR, level="fitted")
+    more = (
+        load_frame(run.frame_path("another_prior"))
+        .query("fitted == @MORE")
+        .pivot(index="task", columns="searcher", values="named")
+    )
+    assert (
+        f"Learned on the 17 further behaviours of below, too, the policies name {100 * more[SEEING].mean():.0f} and the rule {100 * more[AHEAD].mean():.0f}, at worst {100 * more[SEEING].min():.0f} and {100 * more[AHEAD].min():.0f}"
+        in readme
+    )
+    assert more[SEEING].idxmin() == more[AHEAD].idxmin() == "greater_than"
+    others = priors.drop(index=[PUBLISHED_PRIOR, MORE], level="fitted")
     for searcher in (SEEING, AHEAD):
         most = others.xs(searcher, level="what")["highest"].max()
         assert abs(most - priors.loc[(PUBLISHED_PRIOR, searcher), "mean"]) < 0.002, "about as much as with the best"
