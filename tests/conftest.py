@@ -40,6 +40,9 @@ SaveCheckpoint = Callable[[PretrainedConfig, Path], Path]
 
 settings.register_profile(MANY)
 
+# As `make test` has it: what a test replaces is replaced in its own process, and on more threads some work is done in others.
+torch.set_num_threads(1)
+
 
 @pytest.fixture(scope="session")
 def tokenizer() -> PreTrainedTokenizerBase:

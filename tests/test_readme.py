@@ -45,6 +45,7 @@ from circuitlib.studies.left_out import beside
 from circuitlib.studies.priced import mean_of, summarise_priced
 from circuitlib.studies.priced_contest import ALONE, IN_ROUNDS, ROUNDS, SMALL
 from circuitlib.studies.priced_contest import BY_HAND as RULE_BY_HAND
+from circuitlib.studies.taught import ANEW, CHOSEN, IMITATES, POLICY, THEN, by_way
 from circuitlib.studies.transfer import over_behaviours, shares
 from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
 from circuitlib.tasks import TASKS
@@ -881,6 +882,21 @@ def test_rivals(readme: str) -> None:
         in readme
     )
     assert more[SEEING].idxmin() == more[AHEAD].idxmin() == "greater_than"
+    ways: Any = by_way(load_frame(run.frame_path("taught"))).select_dtypes("number")
+    rule, copy, after, begun, anew = (
+        f"{100 * ways.loc[way, 'named']:.0f}" for way in (CHOSEN, IMITATES, THEN, POLICY, ANEW)
+    )
+    assert rule == copy == after == begun
+    assert (
+        ways.loc[[IMITATES, THEN, POLICY], "ahead_low"].max()
+        < 0
+        < ways.loc[[IMITATES, THEN, POLICY], "ahead_high"].min()
+    )
+    assert ways.loc[ANEW, "ahead_high"] < 0
+    assert (
+        f"names as much on behaviours left out, {copy}, as the rule and as PPO made of either; one that PPO taught from nothing names {anew}."
+        in readme
+    )
     others = priors.drop(index=[PUBLISHED_PRIOR, MORE], level="fitted")
     for searcher in (SEEING, AHEAD):
         most = others.xs(searcher, level="what")["highest"].max()
