@@ -18,8 +18,7 @@ def made_by(notebooks: Path) -> dict[str, dict[Path, int]]:
     makers: dict[str, dict[Path, int]] = {}
     for path in sorted(notebooks.glob("*.ipynb")):
         for cell in nbformat.read(path, as_version=4).cells:
-            for call in re.findall(r"save_figure\((.*)", cell.source if cell.cell_type == "code" else ""):
-                (name,) = re.findall(r'"(\w+)"', call)[:1]
+            for name in re.findall(r'save_figure\([^"]*"(\w+)"', cell.source if cell.cell_type == "code" else ""):
                 makers.setdefault(name, {})[path] = cell.execution_count
     return makers
 

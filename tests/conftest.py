@@ -40,7 +40,7 @@ SaveCheckpoint = Callable[[PretrainedConfig, Path], Path]
 
 settings.register_profile(MANY)
 
-# As `make test` has it: what a test replaces is replaced in its own process, and on more threads some work is done in others.
+# As `make test` has it: on more threads some work is done in other processes, which what a test replaces does not reach.
 torch.set_num_threads(1)
 
 

@@ -245,7 +245,11 @@ def test_the_layer_that_hinders(run: Run) -> None:
         "norms and patterns held": "frozen",
         "direct effect": "residual",
     }
-    kinds = {"measured, means in place": "mean", "measured, another prompt's in place": "resample"}
+    kinds = {
+        "on fewer prompts, zeros in place": "zero",
+        "on fewer prompts, means in place": "mean",
+        "on fewer prompts, another prompt's in place": "resample",
+    }
     assert [*table.index] == [*ways, *kinds]
     measured: Any = load_frame(run.frame_path("heads")).query("task == 'ioi'")
     sums = measured.groupby(measured["head"] // run.card.heads_per_layer)["reward"].sum()

@@ -46,7 +46,7 @@ def test_numbers_beside_figures_are_those_of_committed_results(subject: str) -> 
         assert len(frame) > 3
 
 
-def test_numbers_are_what_is_drawn() -> None:
+def test_numbers_by_hand() -> None:
     """Of made-up rewards, histories and summaries, by hand."""
     rewards = {"ioi": np.array([[1.0, 4.0, 3.0], [3.0, 4.0, 1.0], [1.0, 4.0, 2.0]])}
     rows = figures.drawn_rewards(rewards, ["a", "b", "c"], top=2)

@@ -878,7 +878,7 @@ def test_rivals(readme: str) -> None:
         .pivot(index="task", columns="searcher", values="named")
     )
     assert (
-        f"Learned on the 17 further behaviours of below, too, the policies name {100 * more[SEEING].mean():.0f} and the rule {100 * more[AHEAD].mean():.0f}, at worst {100 * more[SEEING].min():.0f} and {100 * more[AHEAD].min():.0f}"
+        f"Also learned from the {len(CONFIRMATION)} further behaviours below, in one fit, the policies name {100 * more[SEEING].mean():.0f} and the rule {100 * more[AHEAD].mean():.0f}, at worst {100 * more[SEEING].min():.0f} and {100 * more[AHEAD].min():.0f}"
         in readme
     )
     assert more[SEEING].idxmin() == more[AHEAD].idxmin() == "greater_than"
@@ -894,7 +894,7 @@ def test_rivals(readme: str) -> None:
     )
     assert ways.loc[ANEW, "ahead_high"] < 0
     assert (
-        f"names as much on behaviours left out, {copy}, as the rule and as PPO made of either; one that PPO taught from nothing names {anew}."
+        f"names as much on behaviours left out, {copy}, as the rule and as PPO made of either; one that sees that, too, but was taught by PPO alone names {anew}."
         in readme
     )
     others = priors.drop(index=[PUBLISHED_PRIOR, MORE], level="fitted")

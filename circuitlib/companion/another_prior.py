@@ -1,7 +1,10 @@
-"""Table ``another_prior``: what would be named on the tasks with another prior. Fitting many takes minutes and no run needs them: ``python -m circuitlib another-prior`` does."""
+"""Table ``another_prior``: what would be named on the tasks with another prior, and with prior and policies learned of 17 more behaviours. That takes up to an hour and no run needs it: ``python -m circuitlib another-prior`` does."""
+
+from dataclasses import asdict
 
 import pandas as pd
 
+from circuitlib.ablation.build import code_of
 from circuitlib.ablation.tables import CONTROL
 from circuitlib.companion.learned import BUDGET, SEEDS, learned, training_rewards, training_trials
 from circuitlib.companion.left_out import behaviour_inputs, played_inputs, tables_of
@@ -9,6 +12,7 @@ from circuitlib.companion.rival_figures import searcher_title
 from circuitlib.companion.run import Run
 from circuitlib.search.belief import with_few
 from circuitlib.search.learning import learn
+from circuitlib.search.priced_policy import CONFIG
 from circuitlib.search.trials import draw_trials
 from circuitlib.studies.another_prior import (
     AHEAD,
@@ -61,6 +65,9 @@ def another_prior(run: Run) -> pd.DataFrame:
         **played_on,
         further=further,
         priors=PRIORS,
+        seeds=SEEDS,
+        config=asdict(CONFIG),
+        learning=code_of(learn.__module__),
     )
 
 

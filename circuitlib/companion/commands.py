@@ -91,13 +91,13 @@ STUDIES = (
     Study("few", "on how many prompts a belief's estimates are best bought: half an hour", (SMOLLM2,), "runs/few"),
     Study(
         "taught",
-        "what each part of the search that is taught on behaviours is worth: half an hour",
+        "what each part of the search that is taught on behaviours is worth, and a network that imitates the rule: up to an hour",
         (SMOLLM2,),
         "runs/taught",
     ),
     Study(
         "another_prior",
-        "what would be named on the tasks with another prior: ten minutes",
+        "what would be named on the tasks with another prior, and with all learned of 17 more behaviours: up to an hour",
         (SMOLLM2,),
         "runs/another-prior",
     ),

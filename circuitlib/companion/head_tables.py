@@ -204,7 +204,7 @@ def ioi_backup_table(run: Run) -> pd.DataFrame:
 
 def hindering_table(run: Run, task: str) -> pd.DataFrame:
     """A row per way of measuring or estimating what heads pay, of the layer whose heads hinder a task most in sum, as measured: their sum, and what the lowest and the highest of them pay (logits).
-    Of a main task also as measured with something else in their place (:func:`circuitlib.companion.frames.kinds`)."""
+    Of a main task also as measured on fewer prompts, with zeros and with something else in their place (:func:`circuitlib.companion.frames.kinds`)."""
     across = run.card.heads_per_layer
     by_way = {
         way: frames.head_rewards(run, task, "evaluation", through).unflatten(0, (-1, across))
@@ -213,9 +213,8 @@ def hindering_table(run: Run, task: str) -> pd.DataFrame:
     if task in run.main_tasks:
         damage = frames.kinds(run).pivot(index="head", columns="task")
         for kind, words in ABLATIONS.items():
-            if kind != run.settings.ablation:
-                paid = damage[kind, task] - run.settings.penalty * damage[kind, CONTROL]
-                by_way[f"measured, {words} in place"] = torch.tensor(paid.tolist()).unflatten(0, (-1, across))
+            paid = damage[kind, task] - run.settings.penalty * damage[kind, CONTROL]
+            by_way[f"on fewer prompts, {words} in place"] = torch.tensor(paid.tolist()).unflatten(0, (-1, across))
     layer = int(by_way["measured"].sum(1).argmin())
     rows = []
     for way, rewards in by_way.items():

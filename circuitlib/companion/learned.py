@@ -55,7 +55,7 @@ TRIALS, TRIAL_SEED = 64, 50_000
 
 
 def training_trials(run: Run, behaviours: Iterable[str] = BEHAVIOURS) -> list[Trials]:
-    """Episodes of every behaviour that is learned from."""
+    """Episodes of every behaviour that is learned from, or of others."""
     return [
         with_few(draw_trials(run.priced_tables(name, "train"), TRIALS, run.settings.penalty, TRIAL_SEED, again=True))
         for name in behaviours

@@ -130,7 +130,7 @@ def save_figure(
     :func:`alt_text`. Files of the same picture are left as they are. In a notebook that is not executed to be committed, what would be a
     committed figure is written into ``runs/figures``.
 
-    numbers: those in the figure, written as ``name.csv`` with six digits, where it is drawn from results that no spreadsheet opens."""
+    numbers: those in the figure, written as ``name.csv`` with six digits, where it is drawn from results that no spreadsheet opens, or of what the notebook measures."""
     if get_ipython() is not None and PUBLISHES not in os.environ and folder.is_relative_to(FIGURES):
         folder = RUNS / "figures" / folder.relative_to(FIGURES)
     if numbers is not None:

@@ -1,4 +1,4 @@
-"""What would be named with another prior, begun with other networks or fitted to behaviours that are drawn again: an interval over episodes and policies does not say."""
+"""What would be named with another prior, begun with other networks or fitted to behaviours that are drawn again, which an interval over episodes and policies does not say; and with all learned of more behaviours."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +26,7 @@ PRIORS = {BEGUN: 6, DRAWN: 12}
 """How many of each."""
 
 AHEAD, SEEING, BLIND = "belief, look ahead", "headwise", "headwise, blind"
-"""Who plays with each: the rule, and the policies that were trained with the published one."""
+"""Who plays with each: the rule, and the policies, seeing and blind; but for :data:`MORE` those that were trained with the published prior."""
 
 GAIN = "headwise, by seeing"
 """How much more is named seeing than blind."""

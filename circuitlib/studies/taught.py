@@ -32,7 +32,7 @@ POLICY, ANEW = "the policy, beginning as it", "the policy, beginning without it"
 """Trained by PPO from the rule, and from a network whose scores do not begin with what looking ahead says, though it sees that."""
 
 IMITATES, THEN = "a network that imitates it", "the same, then taught by PPO"
-"""A network whose scores have no part in what looking ahead says, taught to do what the rule would do, and trained by PPO from there."""
+"""A network whose scores do not begin with what looking ahead says, though it sees that, taught to do what the rule would do; and trained by PPO from there."""
 
 FEWER = {"taught half of the behaviours": 2, "taught a quarter of them": 4}
 """How the belief is if it is taught on a part of the behaviours, drawn by chance in each fold, and shown what heads pay in these alone."""
@@ -41,8 +41,8 @@ FEWER = {"taught half of the behaviours": 2, "taught a quarter of them": 4}
 def imitate(
     network: Headwise, trials: Sequence[Trials], beliefs: Sequence[Belief], layers: int, budget: int, config: PPOConfig
 ) -> None:
-    """Teach a network, in place, to do what the rule would do where the network itself has led (DAgger, Ross, Gordon and Bagnell 2011, arXiv:1011.0686): as many episodes and
-    steps of Adam as :func:`circuitlib.search.priced_policy.train` has, towards the action of which looking ahead says most."""
+    """Teach a network, in place, to do what the rule would do where the network itself has led (after DAgger, Ross, Gordon and Bagnell 2011, arXiv:1011.0686, without keeping what it met
+    before): as many steps of episodes and of Adam as :func:`circuitlib.search.priced_policy.train` has, towards the action of which looking ahead says most."""
     env, generator = PricedEnv(trials, beliefs, layers, config.num_envs, budget), Generator().manual_seed(0)
     optimizer, observation = Adam(network.parameters(), eps=config.adam_eps), env.reset(0)
     for done in range(config.updates):
@@ -57,7 +57,7 @@ def imitate(
 
 
 def what_the_rule_does(observations: Float[Tensor, "n o"]) -> Int[Tensor, " n"]:
-    """The possible action of which an observation says that looking ahead says most."""
+    """The possible action of which an observation says that looking ahead says most; the first, where it says of all no more than the least that is shown."""
     heads = observations[:, GLOBALS:].unflatten(1, (-1, PER_HEAD))
     ahead, possible = heads[..., -2 * len(AMOUNTS) : -len(AMOUNTS)], heads[..., -len(AMOUNTS) :]
     return ahead.where(possible > 0, -torch.inf).flatten(1).argmax(1)
