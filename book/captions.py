@@ -141,8 +141,8 @@ def caption(root: Path, docname: str, texts: dict[str, str], cell: str) -> nodes
     line = nodes.paragraph(classes=["figure-data"])
     if numbers:
         line += [nodes.Text("Numbers: "), download(numbers, numbers.name), nodes.Text(". ")]
-    for paths in found.values():
-        line += nodes.Text(", " if "Data: " in line.astext() else "Data: ")
+    for number, paths in enumerate(found.values()):
+        line += nodes.Text(", " if number else "Data: ")
         for place, path in enumerate(paths):
             shown = path.relative_to(root.resolve()).as_posix().removeprefix(f"{RESULTS}/")
             opens = path.suffix == TABLES and path.stat().st_size <= LARGEST
