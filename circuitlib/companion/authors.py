@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuitlib.companion.paper import PAPER, docstring_oracle, docstring_results, mechrl
+from circuitlib.companion.paper import PAPER, TRAINED_ON, mechrl, oracles, results
 from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.manifest import code_hash, content_hash, load_frame, made_on, save_frame
 from circuitlib.paths import RESULTS
@@ -37,9 +37,6 @@ FOLDER = RESULTS / "gpt2-authors"
 """Where what was measured is committed."""
 
 FRAMES = {"replay": "replay.parquet", "agreement": "agreement.csv"}
-
-TRAINED_ON = ("induction", "ioi")
-"""The paper's training tasks, in the order of its signal."""
 
 LAYERS, HEADS_PER_LAYER = 12, 12
 HEADS = LAYERS * HEADS_PER_LAYER
@@ -77,6 +74,9 @@ FILES = {
 
 EPISODES = {"docstring": 15, "induction": 10}
 """In them, of 32 prompts each."""
+
+PLAYED = {"docstring": 30, "induction": 20}
+"""Episodes that the paper's own numbers are means of."""
 
 
 def files_of(clone: Path) -> dict[str, Path]:
@@ -218,7 +218,7 @@ def _columns(names: str, interval: Interval) -> dict[str, float]:
 
 
 def by_chance(
-    paper: float, values: Float[np.ndarray, "plays e"], played: int = 30
+    paper: float, values: Float[np.ndarray, "plays e"], played: int
 ) -> tuple[float, tuple[float, float]]:
     """How probable a paper's mean of one play on each of ``played`` other episodes is, if it and ``values`` come from one
     distribution, two-sided; and the 95% interval of mean(values) - paper. A bootstrap of both means."""
@@ -232,20 +232,20 @@ def by_chance(
     return float(min(p, 1)), (float(low), float(high))
 
 
-def _agreement(runs: list[Played]) -> Iterator[dict[str, Any]]:
+def _agreement(runs: list[Played], oracle: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
     """What :func:`agreement` describes."""
-    theirs, ceiling = docstring_results(), docstring_oracle()
+    theirs = results()
     for one in runs:
-        paper = theirs.get((one.searcher, one.trained_k, one.told))
-        if one.task == "docstring" and paper is not None and one.shown in (NOTHING, "seeing"):
-            values = one.plays.found[:, :, -1].numpy()
-            p, (low, high) = by_chance(paper, values)
-            condition = {"searcher": one.searcher, "trained_k": one.trained_k, "told": one.told}
+        paper = theirs.get((one.task, one.searcher, one.trained_k, one.told))
+        if paper is not None and one.shown in (NOTHING, "seeing"):
+            values, ceiling = one.plays.found[:, :, -1].numpy(), oracles()[one.task]
+            p, (low, high) = by_chance(paper, values, PLAYED[one.task])
+            condition = {"task": one.task, "searcher": one.searcher, "trained_k": one.trained_k, "told": one.told}
             found = {
                 "paper": paper,
                 "replayed": values.mean(),
                 "paper_share": paper / ceiling,
-                "share": values.mean() / ceiling,
+                "share": values.mean() / oracle[one.task].mean(),
             }
             difference = {"difference": (values.mean() - paper) / ceiling, "low": low / ceiling, "high": high / ceiling}
             yield condition | found | difference | {"p": p}
@@ -263,7 +263,7 @@ def measure(clone: Path, folder: Path) -> dict[str, pd.DataFrame]:
     files = Files.read(clone)
     runs = list(played(files))
     oracle = {task: best_reward(rewards).numpy() for task, rewards in files.rewards.items()}
-    agreement = pd.DataFrame(_agreement(runs))
+    agreement = pd.DataFrame(_agreement(runs, oracle))
     frames = {"replay": pd.DataFrame(_curves(runs, oracle)), "agreement": agreement.assign(p_holm=holm(agreement["p"]))}
     for name, frame in frames.items():
         save_frame(folder / FRAMES[name], frame, _provenance() | made_on())
@@ -298,7 +298,7 @@ def replay() -> pd.DataFrame:
 
 
 def agreement() -> pd.DataFrame:
-    """Whether the committed replay agrees with the paper's own docstring numbers. Columns: searcher, trained_k, told, paper and
-    replayed (mean best reward after 50 heads, logits), paper_share and share (of the same ceiling, the paper's oracle, which was
-    measured on the episodes of the replay), difference of the shares with its interval, p, p_holm (for all rows together)."""
+    """Whether the committed replay agrees with the paper's own numbers, where rewards were published to replay. Columns: task, searcher, trained_k, told, paper and
+    replayed (mean best reward after 50 heads, logits), paper_share and share (of the oracle's: the paper's, and that of the replayed episodes, which on docstring are the same
+    episodes), difference of the rewards as a share of the paper's oracle, with its interval, p, p_holm (for all rows together)."""
     return load_frame(FOLDER / FRAMES["agreement"], _provenance())

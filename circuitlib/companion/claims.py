@@ -192,7 +192,7 @@ def paper_intervals() -> dict[tuple[str, int, str], Interval]:
 def _of_paper(task: str, k: int, told: str, given: float) -> Interval:
     if task != "docstring":
         return Interval(given, given, given)
-    rows = authors.agreement().query("trained_k == @k and told == @told")
+    rows = authors.agreement().query("task == @task and trained_k == @k and told == @told")
     value, low, high = rows[["difference", "low", "high"]].to_numpy().squeeze(0)
     return Interval(given, given - (high - value), given + (value - low))
 

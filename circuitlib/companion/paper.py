@@ -14,6 +14,9 @@ PAPER = REFERENCE / "mechrl_v1.json"
 PAPERS_NUMBERS = "669c25d942dfd8ff"
 """The content hash of the file that the paper's numbers were written down in."""
 
+TRAINED_ON = ("induction", "ioi")
+"""The paper's training tasks, in the order of its signal."""
+
 
 @cache
 def mechrl() -> dict[str, Any]:
@@ -43,6 +46,20 @@ def docstring_results() -> dict[tuple[str, int, str], float]:
     return results
 
 
+def results() -> dict[tuple[str, str, int, str], float]:
+    """The paper's mean best rewards after 50 heads (logits), on docstring and, told them, on the tasks trained on: (task, searcher, trained k, told) -> reward."""
+    found = {("docstring", *condition): reward for condition, reward in docstring_results().items()}
+    for task, k in product(TRAINED_ON, (5, 1)):
+        found[task, "policy", k, task] = mechrl()["heads_20_policy_10_oracle_episodes"][task]["policy_mean_best"]
+    return found
+
+
+def oracles() -> dict[str, float]:
+    """What the paper's oracle finds (logits), by task."""
+    episodes = mechrl()["heads_20_policy_10_oracle_episodes"]
+    return {"docstring": docstring_oracle()} | {task: episodes[task]["oracle_mean_best"] for task in TRAINED_ON}
+
+
 def headline_as_printed() -> float:
     """The headline's fraction of the oracle as the paper's text has it, which is not the rounded quotient of its own numbers."""
     return float(mechrl()["transfer_docstring_30_episodes"]["headline_as_printed"])
@@ -57,10 +74,5 @@ def paper_fractions() -> dict[tuple[str, int, str], float]:
     """The paper's results after 50 picks as fractions of its own oracle: (task, trained k, signal) -> fraction, the headline
     first. A trained k of 0 is random search. Its oracle was measured on other episodes than its policy, so that a fraction may
     exceed 1; of their spread over episodes only the oracle's is published."""
-    oracle, fractions = docstring_oracle(), dict[tuple[str, int, str], float]()
-    for (_, k, told), reward in sorted(docstring_results().items(), key=lambda item: -item[0][1]):
-        fractions["docstring", k, told] = reward / oracle
-    for task, k in product(("induction", "ioi"), (5, 1)):
-        episodes = mechrl()["heads_20_policy_10_oracle_episodes"][task]
-        fractions[task, k, task] = episodes["policy_mean_best"] / episodes["oracle_mean_best"]
-    return fractions
+    ordered = sorted(results().items(), key=lambda item: (item[0][0] != "docstring", item[0][0], -item[0][2]))
+    return {(task, k, told): reward / oracles()[task] for (task, _, k, told), reward in ordered}

@@ -29,12 +29,13 @@ def compared(frames: dict[str, pd.DataFrame]) -> bool:
 
 
 def beside_the_paper() -> pd.DataFrame:
-    """The paper's docstring numbers and the replay's, after 50 heads, for reading: logits, percent of the oracle, the
+    """The paper's numbers and the replay's, after 50 heads, for reading: logits, percent of the oracle, the
     difference with its interval, its probability by chance, and the verdict."""
     rows = agreement()
     conditions = zip(rows["searcher"], rows["trained_k"], rows["told"], strict=True)
     interval = (100 * rows[["low", "high"]]).map("{:z.0f}".format).agg(" to ".join, axis=1)
     columns = {
+        "task": rows["task"].map(task_title),
         "searcher": [condition_in_words(*condition) for condition in conditions],
         "paper, logits": rows["paper"],
         "replayed, logits": rows["replayed"],
@@ -42,10 +43,10 @@ def beside_the_paper() -> pd.DataFrame:
         "replayed, %": (100 * rows["share"]).map("{:.0f}".format),
         "difference": (100 * rows["difference"]).map("{:z.0f}".format) + " (" + interval + ")",
         "p": rows["p"],
-        "p, of seven": rows["p_holm"],
+        "p, of all": rows["p_holm"],
         "verdict": [verdicts.agreement(low, high) for low, high in zip(rows["low"], rows["high"], strict=True)],
     }
-    return pd.DataFrame(columns).set_index("searcher")
+    return pd.DataFrame(columns).set_index(["task", "searcher"])
 
 
 def first_claims() -> pd.DataFrame:
@@ -56,14 +57,13 @@ def first_claims() -> pd.DataFrame:
 
 
 def _fractions() -> Iterator[tuple[object, ...]]:
-    curves: Any = (
-        replay().query("task == 'docstring' and measured == 50").set_index(["searcher", "trained_k", "told", "shown"])
-    )
+    by = ["task", "searcher", "trained_k", "told", "shown"]
+    curves: Any = replay().query("measured == 50").set_index(by)
     row: Any
     for row in agreement().itertuples():
         shown = "seeing" if row.trained_k else NOTHING
-        ours = curves.loc[(row.searcher, row.trained_k, row.told, shown)]
-        claim = f"docstring, {condition_in_words(row.searcher, row.trained_k, row.told)}, after 50 heads"
+        ours = curves.loc[(row.task, row.searcher, row.trained_k, row.told, shown)]
+        claim = f"{task_title(row.task)}, {condition_in_words(row.searcher, row.trained_k, row.told)}, after 50 heads"
         numbers = (row.paper_share, ours["ratio"], ours["low"], ours["high"])
         yield claim, "fraction of oracle", *numbers, row.low, row.high, verdicts.agreement(row.low, row.high)
 

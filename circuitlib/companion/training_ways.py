@@ -1,6 +1,6 @@
 """Table ``training_ways``: does a policy read its rewards if it is trained otherwise than in the paper, or by others' PPO?
 
-Thirty-five trainings take up to an hour on two cores, so that no run makes this table by itself: ``python -m circuitlib training-ways`` does.
+Forty trainings take up to an hour on two cores, so that no run makes this table by itself: ``python -m circuitlib training-ways`` does.
 """
 
 from dataclasses import asdict

@@ -22,6 +22,7 @@ from circuitlib.search.priced_policy import CONFIG, PricedPolicy, rollout, train
 from circuitlib.search.rivals import Halving, Verified
 from circuitlib.search.trials import Trials
 from circuitlib.studies.left_out import beside, folds, prior_of
+from circuitlib.studies.listed import ListedPolicy, train_listed
 from circuitlib.studies.priced import Player, priced
 from circuitlib.threads import threads_of_one_core
 
@@ -33,6 +34,9 @@ POLICY, ANEW = "the policy, beginning as it", "the policy, beginning without it"
 
 IMITATES, THEN = "a network that imitates it", "the same, then taught by PPO"
 """A network whose scores do not begin with what looking ahead says, though it sees that, taught to do what the rule would do; and trained by PPO from there."""
+
+LISTED = "a policy that sees no belief"
+"""Trained by PPO, shown estimates and measurements as they are; see :mod:`circuitlib.studies.listed`."""
 
 FEWER = {"taught half of the behaviours": 2, "taught a quarter of them": 4}
 """How the belief is if it is taught on a part of the behaviours, drawn by chance in each fold, and shown what heads pay in these alone."""
@@ -120,6 +124,8 @@ def measure_taught(
         for name, network in ((POLICY, Headwise(fold)), (ANEW, anew), (THEN, clone)):
             train(*to_learn, layers, budget, fold, config, network)
             players.append(Player(name, PricedPolicy(network, believer), fold))
+        listed = train_listed(*to_learn, layers, budget, fold, config)
+        players.append(Player(LISTED, ListedPolicy(listed, believer), fold))
         players += [Player("halving, 16 by gradient", Halving(16, GRADIENT)), Player("attribution", Verified(GRADIENT))]
         rows = []
         for i in out[fold]:

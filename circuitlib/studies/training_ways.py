@@ -1,7 +1,7 @@
-"""Ways to train other than the paper's: told nothing, on more tasks, with the rewards of every episode on one scale, or blind."""
+"""Ways to train other than the paper's: told nothing, on more tasks, with the rewards of every episode on one scale, blind, or with another k."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -33,28 +33,35 @@ class Way:
     """A way to train.
 
     more: on all tasks but the held-out one, not on the paper's two. told: the task. scaled: with the rewards of each episode such that its best
-    head pays ``BEST``, which only who knows the oracle can give. blind: never shown a reward. by: whose PPO.
+    head pays ``BEST``, which only who knows the oracle can give. blind: never shown a reward. k: of best-of-k planning in training. by: whose PPO.
     """
 
     more: bool = False
     told: bool = False
     scaled: bool = False
     blind: bool = False
+    k: int = 1
     by: str = ""
 
     @property
     def name(self) -> str:
         """In words."""
         words = ["more tasks" if self.more else "two tasks", "told the task" if self.told else "told nothing"]
-        return ", ".join(
-            [*words, *["scaled rewards"] * self.scaled, *["trained blind"] * self.blind, *[self.by] * bool(self.by)]
-        )
+        words += ["scaled rewards"] * self.scaled + ["trained blind"] * self.blind
+        return ", ".join([*words, *[f"best-of-{self.k}"] * (self.k > 1), *[self.by] * bool(self.by)])
 
 
 PAPER = Way(told=True)
 """The paper's."""
 
-OTHER_WAYS = (Way(), Way(scaled=True), Way(more=True), Way(more=True, scaled=True), Way(told=True, blind=True))
+OTHER_WAYS = (
+    Way(),
+    Way(scaled=True),
+    Way(more=True),
+    Way(more=True, scaled=True),
+    Way(told=True, blind=True),
+    Way(told=True, k=2),
+)
 
 
 def scaled(rewards: Float[np.ndarray, "*e h"]) -> Float[np.ndarray, "*e h"]:
@@ -80,8 +87,8 @@ class WayEpisodes:
 def train_way(
     source: TableEpisodes, way: Way, config: PPOConfig, seeds: Sequence[int], checkpoint: Path
 ) -> dict[int, ActorCritic]:
-    """The policy of each seed, trained in one way; goes on from ``checkpoint``."""
-    return Trainer(WayEpisodes(source, way), config, seeds, way.blind).train(checkpoint)
+    """The policy of each seed, trained in one way, the rest as in ``config``; goes on from ``checkpoint``."""
+    return Trainer(WayEpisodes(source, way), replace(config, candidates=way.k), seeds, way.blind).train(checkpoint)
 
 
 def measure_way(
