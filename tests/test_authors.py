@@ -110,9 +110,15 @@ def test_replay_by_brute_force(clone: Path, tmp_path: Path) -> None:
     assert set(greedy["shown"]) == {"seeing", "blind", "flipped", "swapped"}
     assert ((policies["changed"].dropna() >= 0) & (policies["changed"].dropna() <= 1)).all()
     assert set(policies.loc[policies["changed"].notna(), "measured"]) == {10, 20, 50}
-    assert len(frames["agreement"]) == 7
-    paper = frames["agreement"].set_index(["searcher", "trained_k", "told"])
-    assert paper.loc[("policy", 5, "none"), "paper"] == 2.1031
+    paper: Any = frames["agreement"].set_index(["task", "searcher", "trained_k", "told"])
+    assert paper.groupby("task").size().to_dict() == {"docstring": 7, "induction": 2}
+    assert paper.loc[("docstring", "policy", 5, "none"), "paper"] == 2.1031
+    told = paper.loc[("induction", "policy", 1, "induction")]
+    seen = seeing.loc[("induction", 1, "induction", 50)]
+    assert told["share"] == pytest.approx(seen["ratio"]), "of the oracle of the episodes that are replayed"
+    assert told["paper_share"] == pytest.approx(3.4079 / 3.4021)
+    assert told["difference"] == pytest.approx((seen["best"] - 3.4079) / 3.4021, abs=1e-6)
+    assert told["low"] < told["difference"] < told["high"]
     with pytest.raises(ValueError, match="is of another run"):
         authors.load_frame(tmp_path / "out" / "agreement.csv", authors._provenance() | {"plays": 7})
 
@@ -124,13 +130,13 @@ def test_what_is_by_chance_is_found_so() -> None:
     for _ in range(150):
         episodes = rng.normal(2.0, 0.3, size=45)
         plays = episodes + rng.normal(0.0, 0.2, size=(20, 45))
-        p, (low, high) = by_chance(plays[0, 15:].mean(), plays[:, :15])
+        p, (low, high) = by_chance(plays[0, 15:].mean(), plays[:, :15], 30)
         probabilities.append(p)
         covered += low <= 0 <= high
     assert 0.4 < np.mean(probabilities) < 0.6
     assert np.mean(np.array(probabilities) < 0.05) < 0.12
     assert covered / 150 > 0.88
-    p, (low, high) = by_chance(1.6, plays[:, :15])
+    p, (low, high) = by_chance(1.6, plays[:, :15], 30)
     assert p < 0.01
     assert 0 < low < plays[:, :15].mean() - 1.6 < high
 
@@ -139,7 +145,7 @@ def test_what_is_said_of_the_committed_replay() -> None:
     """Claims and the table beside the paper are the committed tables', and a replay that differs is noticed."""
     curves, rows, claims = authors.replay(), authors.agreement(), replayed.first_claims()
     beside = replayed.beside_the_paper()
-    assert len(beside) == len(rows) == 7
+    assert len(beside) == len(rows) == 9
     for (_, row), verdict in zip(rows.iterrows(), beside["verdict"], strict=True):
         assert row["low"] < row["difference"] < row["high"]
         assert verdict == verdicts.agreement(row["low"], row["high"])

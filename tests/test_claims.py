@@ -147,7 +147,7 @@ def test_every_number_of_the_paper_has_a_row(ledger: tuple[pd.DataFrame, pd.Data
         theirs = Interval(*row[["paper", "paper_low", "paper_high"]])
         assert row["verdict"] == agrees(Interval(*row[["ours", "low", "high"]]), theirs)
         if task == "docstring":
-            replayed = authors.agreement().query("trained_k == @k and told == @told").iloc[0]
+            replayed = authors.agreement().query("task == @task and trained_k == @k and told == @told").iloc[0]
             below, above = replayed["difference"] - replayed["low"], replayed["high"] - replayed["difference"]
             assert theirs == pytest.approx((paper, paper - above, paper + below), abs=1e-5), (
                 "as wide as the replay says"

@@ -109,7 +109,7 @@ def test_new_tasks(published: Published) -> None:
         assert table.loc[task, "no more than random"] == ", ".join(below)
 
 
-def test_variants_are_folded(published: Published) -> None:
+def test_variants_are_told_from_the_main_rows(published: Published) -> None:
     table = tables.found_table(published.summary, "docstring", "none")
     first = tables.main_rows(table)
     assert first == ["list by mean reward", "policy, trained with k=5", "random"]

@@ -197,7 +197,9 @@ def test_the_words_of_the_first_sentences_are_true(found: pd.DataFrame) -> None:
     (of_lists,) = [row for row in ROWS if row.label == LISTS]
     lists = replay[replay["searcher"] == of_lists.replayed[0]].iloc[0]
     assert beats(lists["behind_low"], lists["behind_high"]) == "the other way round"
-    paper = agreement().query("searcher == 'policy' and trained_k == 5 and told == 'none'").iloc[0]
+    paper = (
+        agreement().query("task == 'docstring' and searcher == 'policy' and trained_k == 5 and told == 'none'").iloc[0]
+    )
     assert agrees(paper["low"], paper["high"]) == "undecided"
     for subject in (SUBJECT, EMBEDDED, "SmolLM2"):
         assert by.loc[(subject, LISTS, BUDGET), "ratio"] > by.loc[(subject, POLICY, BUDGET), "ratio"]

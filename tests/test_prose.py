@@ -21,7 +21,7 @@ from circuitlib.companion.circuits import SIZES
 from circuitlib.companion.compare import SIGNIFICANCE
 from circuitlib.companion.figures import RANKINGS
 from circuitlib.companion.notebooks import notebook_paths
-from circuitlib.companion.paper import docstring_results, mechrl, paper_fractions
+from circuitlib.companion.paper import mechrl, paper_fractions
 from circuitlib.companion.rival_sentences import GOAL
 from circuitlib.companion.run import UPDATES_AGAIN, Run
 from circuitlib.companion.settings import CANDIDATES, KEPT, PUBLISHED, Settings
@@ -157,7 +157,7 @@ DESIGN: dict[str, Sequence[Value]] = {
     r"for the price of #": [min(transfer.COUNTS)],
     r"not even # times as many": [undecided.TIMES[-1]],
     r"the test, mildly: # times as many": [larger_pool.TIMES],
-    r"adjusted for # rows": [len(docstring_results())],
+    r"adjusted for # rows": [len(authors.agreement())],
     # Planted rewards.
     r"# groups of #": [PLANTED.groups, PLANTED.size],
     r"pay a # of the best reward, those of the others minus a #": [PLANTED.hint] * 2,

@@ -170,7 +170,7 @@ def said_of_verdicts(found: dict[str, Found]) -> list[str]:
     assert [row["verdict"] for row in rows] == ["inconsistent"] * 2
     headline = "docstring, policy trained with k=5, told nothing, after 50 heads"
     assert {one.claims.set_index("claim").loc[headline, "verdict"] for one in (mini, real)} == {"undecided"}
-    replayed = agreement().query("trained_k == 1 and told == 'ioi'").iloc[0]
+    replayed = agreement().query("task == 'docstring' and trained_k == 1 and told == 'ioi'").iloc[0]
     for found_here in (mini, real):
         consistent = found_here.claims.query("verdict == 'consistent' and unit == 'fraction of oracle'")
         assert not consistent["claim"].str.startswith("docstring").any()
@@ -519,7 +519,7 @@ def said_of_the_replay() -> list[str]:
         return f"{100 * one['effect']:.1f} ({100 * one['effect_low']:.1f} to {100 * one['effect_high']:.1f})"
 
     flipped, blind = (curves.loc[("docstring", "policy", 5, shown, 50)] for shown in ("flipped", "blind"))
-    agrees: Any = agreement().set_index(["searcher", "trained_k", "told"])
+    agrees: Any = agreement().query("task == 'docstring'").set_index(["searcher", "trained_k", "told"])
     paper = agrees.loc[("policy", 5, "none")]
     random, plain = (curves.loc[("docstring", *of, 50)] for of in (("random", 0, "none"), ("policy", 1, "seeing")))
     assert gains(blind["effect_low"], blind["effect_high"], blind["ratio"]) == "loses"
@@ -703,11 +703,11 @@ def said_of_ways() -> list[str]:
         .set_index("way")["ratio"]
         for subject in (MINI, REAL)
     ]
-    ways = [f"two tasks, told the task{by}" for by in ("", ", MaskablePPO", ", trained blind")]
-    ours, theirs, blind = (" and ".join(f"{100 * one[way]:.0f}%" for one in seen) for way in ways)
+    ways = [f"two tasks, told the task{by}" for by in ("", ", MaskablePPO", ", trained blind", ", best-of-2")]
+    ours, theirs, blind, two = (" and ".join(f"{100 * one[way]:.0f}%" for one in seen) for way in ways)
     return [
         f"seeing is worth {worth[0]} points on `gpt2-mini` and {worth[1]} on SmolLM2 after ten heads, on some of the tasks that they were *trained on*",
-        f"MaskablePPO finds there {theirs} in fifty heads, a policy trained blind {blind}, ours {ours}",
+        f"MaskablePPO finds there {theirs} in fifty heads, a policy trained blind {blind}, one trained with best-of-2 {two}, ours {ours}",
     ]
 
 

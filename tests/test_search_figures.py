@@ -238,8 +238,8 @@ def test_other_gains_are_all_but_the_main_one(subject: str) -> None:
     assert [*dict.fromkeys(table.index.get_level_values("trained_k"))] == [5, 1]
 
 
-def test_variants_are_folded() -> None:
-    """What is shown at once is of the headline's policy, and of what is no policy."""
+def test_variants_are_told_from_the_main_rows() -> None:
+    """The main rows are of the headline's policy, and of what is no policy."""
     for task in ("docstring", "ioi"):
         table = search_figures.played_table(load_frame(Run().frame_path("seeing")), task)
         shown = search_figures.main_rows(table)

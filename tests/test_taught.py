@@ -30,6 +30,7 @@ from circuitlib.studies.taught import (
     CHOSEN,
     FEWER,
     IMITATES,
+    LISTED,
     POLICY,
     THEN,
     by_way,
@@ -123,6 +124,10 @@ def test_nothing_of_a_behaviour_is_known_to_what_judges_it(monkeypatch: pytest.M
         trained[id(network)]["trust"] = network.trust.item()
         return network, []
 
+    def learn_listed(trials: Any, beliefs: Any, layers: int, budget: int, seed: int, config: Any) -> Headwise:
+        network, _ = learn(trials, beliefs, layers, budget, seed, config, Headwise(0))
+        return network
+
     def clone(network: Headwise, trials: Any, beliefs: Any, layers: int, budget: int, config: Any) -> None:
         cloned.append((id(network), [int(one.task) for one in trials], beliefs))
 
@@ -134,6 +139,7 @@ def test_nothing_of_a_behaviour_is_known_to_what_judges_it(monkeypatch: pytest.M
     monkeypatch.setattr(study, "paid_elsewhere", lambda rewards: frozenset(map(int, rewards[:, 0].tolist())))
     monkeypatch.setattr(study, "Believer", lambda prior, layers, elsewhere=None: Known(prior.known, layers, elsewhere))
     monkeypatch.setattr(study, "train", learn)
+    monkeypatch.setattr(study, "train_listed", learn_listed)
     monkeypatch.setattr(study, "imitate", clone)
     monkeypatch.setattr(study, "priced", play)
     table = measure_taught(training, training, torch.arange(float(count))[:, None], 1, 8, CONFIG)
@@ -143,7 +149,7 @@ def test_nothing_of_a_behaviour_is_known_to_what_judges_it(monkeypatch: pytest.M
         mates = frozenset(j for j in everyone if j % 3 == i % 3)
         left = everyone - mates
         searchers: dict[str, Any] = {name: player.searcher for name, player in players.items()}
-        for name in (CHOSEN, "the belief, by draws from it", POLICY, ANEW, IMITATES, THEN):
+        for name in (CHOSEN, "the belief, by draws from it", POLICY, ANEW, IMITATES, THEN, LISTED):
             assert searchers[name].believer == Known(left, 1, left)
         assert searchers["not shown what heads pay in others"].believer == Known(left, 1, None)
         thompson = [name for name, one in searchers.items() if getattr(one, "thompson", False)]
@@ -153,9 +159,9 @@ def test_nothing_of_a_behaviour_is_known_to_what_judges_it(monkeypatch: pytest.M
             assert some.prior == some.elsewhere < left
             assert len(some.prior) == max(2, len(left) // part)
         assert id(searchers[IMITATES].network) not in trained
-        for name, trust in ((POLICY, 3.0), (ANEW, 0.0), (THEN, 0.0)):
+        for name, trust in ((POLICY, 3.0), (ANEW, 0.0), (THEN, 0.0), (LISTED, 3.0)):
             taught_on = trained[id(searchers[name].network)]
-            assert not searchers[name].blind
+            assert not getattr(searchers[name], "blind", False)
             assert (taught_on["trust"], taught_on["seed"]) == (trust, i % 3)
             assert taught_on["trials"] == [*sorted(left)] * 2
             for j, with_others, without in zip(
@@ -164,6 +170,7 @@ def test_nothing_of_a_behaviour_is_known_to_what_judges_it(monkeypatch: pytest.M
                 unknown = frozenset(k for k in left if k % 3 == j % 3)
                 assert with_others == Known(left - unknown, 1, left - {j})
                 assert without == Known(left - unknown, 1, None)
+        taught_on = trained[id(searchers[THEN].network)]
         assert (id(searchers[THEN].network), taught_on["trials"], taught_on["beliefs"]) in cloned
     assert len(cloned) == 3
     with pytest.raises(ValueError, match="at least three behaviours"):

@@ -217,9 +217,7 @@ def _columns(names: str, interval: Interval) -> dict[str, float]:
     return dict(zip(names.split(), interval, strict=True))
 
 
-def by_chance(
-    paper: float, values: Float[np.ndarray, "plays e"], played: int
-) -> tuple[float, tuple[float, float]]:
+def by_chance(paper: float, values: Float[np.ndarray, "plays e"], played: int) -> tuple[float, tuple[float, float]]:
     """How probable a paper's mean of one play on each of ``played`` other episodes is, if it and ``values`` come from one
     distribution, two-sided; and the 95% interval of mean(values) - paper. A bootstrap of both means."""
     rng, (plays, episodes) = np.random.default_rng(0), values.shape

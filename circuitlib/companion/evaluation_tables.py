@@ -27,7 +27,7 @@ def found_table(summary: pd.DataFrame, task: str, told: str) -> pd.DataFrame:
 
 
 def main_rows(table: pd.DataFrame) -> list[Any]:
-    """The rows that are shown at once: all but those of :data:`VARIANTS`, by title or by the k that they were trained with."""
+    """The rows of the main text: all but those of :data:`VARIANTS`, by title or by the k that they were trained with."""
     names = table.index.names
     if "trained_k" in names:
         return [row for row in table.index if row[names.index("trained_k")] in (0, HEADLINE_K)]

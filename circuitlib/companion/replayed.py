@@ -43,7 +43,7 @@ def beside_the_paper() -> pd.DataFrame:
         "replayed, %": (100 * rows["share"]).map("{:.0f}".format),
         "difference": (100 * rows["difference"]).map("{:z.0f}".format) + " (" + interval + ")",
         "p": rows["p"],
-        "p, of all": rows["p_holm"],
+        "p, of nine": rows["p_holm"],
         "verdict": [verdicts.agreement(low, high) for low, high in zip(rows["low"], rows["high"], strict=True)],
     }
     return pd.DataFrame(columns).set_index(["task", "searcher"])

@@ -145,7 +145,7 @@ def played_table(rows: pd.DataFrame, task: str, what: str = "ratio") -> pd.DataF
 
 
 def main_rows(table: pd.DataFrame) -> list[tuple[str, ...]]:
-    """The rows of :func:`played_table` or :func:`readable_table` that are shown at once: all but those of :data:`VARIANTS`."""
+    """The rows of :func:`played_table` or :func:`readable_table` in the main text: all but those of :data:`VARIANTS`."""
     return [row for row in table.index if VARIANTS.isdisjoint(row)]
 
 

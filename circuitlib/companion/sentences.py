@@ -130,12 +130,12 @@ def headline_sentences(agreement: pd.DataFrame) -> str:
 
     agreement: of :func:`circuitlib.companion.authors.agreement`."""
     words = pd.Series([verdict(*ends) for ends in agreement[["low", "high"]].to_numpy()]).value_counts().sort_index()
-    of: Any = agreement[agreement["trained_k"] == 5].set_index("told")
+    of: Any = agreement.query("task == 'docstring' and trained_k == 5").set_index("told")
     shares = listed(f"{percent(of.loc['none', name] / of.loc['induction', name])} {who}" for name, who in SIDES.items())
     return as_list(
         [
             f"Of {len(agreement)} rows: {listed(f'{count} *{word}*' for word, count in words.items())}.",
-            f"Told induction, the policy of the headline finds {percent(of.loc['induction', 'paper_share'])} of the oracle in the paper and "
+            f"On docstring, told induction, the policy of the headline finds {percent(of.loc['induction', 'paper_share'])} of the oracle in the paper and "
             f"{percent(of.loc['induction', 'share'])} in the replay. As a share of *that*, the headline is {shares}.",
         ]
     )
