@@ -45,7 +45,7 @@ from circuitlib.studies.left_out import beside
 from circuitlib.studies.priced import mean_of, summarise_priced
 from circuitlib.studies.priced_contest import ALONE, IN_ROUNDS, ROUNDS, SMALL
 from circuitlib.studies.priced_contest import BY_HAND as RULE_BY_HAND
-from circuitlib.studies.taught import ANEW, CHOSEN, IMITATES, LISTED, POLICY, THEN, by_way
+from circuitlib.studies.taught import ANEW, CHOSEN, IMITATES, POLICY, THEN, UNBELIEVING, by_way
 from circuitlib.studies.transfer import over_behaviours, shares
 from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
 from circuitlib.tasks import TASKS
@@ -707,7 +707,7 @@ def said_of_ways() -> list[str]:
     ours, theirs, blind, two = (" and ".join(f"{100 * one[way]:.0f}%" for one in seen) for way in ways)
     return [
         f"seeing is worth {worth[0]} points on `gpt2-mini` and {worth[1]} on SmolLM2 after ten heads, on some of the tasks that they were *trained on*",
-        f"MaskablePPO finds there {theirs} in fifty heads, a policy trained blind {blind}, one trained with best-of-2 {two}, ours {ours}",
+        f"MaskablePPO finds there {theirs} in fifty heads, a policy trained blind {blind}, one trained with best-of-2 {two}, ours with k=1 {ours}",
     ]
 
 
@@ -883,8 +883,8 @@ def test_rivals(readme: str) -> None:
     )
     assert more[SEEING].idxmin() == more[AHEAD].idxmin() == "greater_than"
     ways: Any = by_way(load_frame(run.frame_path("taught"))).select_dtypes("number")
-    rule, copy, after, begun, anew, listed_alone = (
-        f"{100 * ways.loc[way, 'named']:.0f}" for way in (CHOSEN, IMITATES, THEN, POLICY, ANEW, LISTED)
+    rule, copy, after, begun, anew, unbelieving = (
+        f"{100 * ways.loc[way, 'named']:.0f}" for way in (CHOSEN, IMITATES, THEN, POLICY, ANEW, UNBELIEVING)
     )
     assert rule == copy == after == begun
     assert (
@@ -892,9 +892,10 @@ def test_rivals(readme: str) -> None:
         < 0
         < ways.loc[[IMITATES, THEN, POLICY], "ahead_high"].min()
     )
-    assert ways.loc[[ANEW, LISTED], "ahead_high"].max() < 0
+    assert ways.loc[[ANEW, UNBELIEVING], "ahead_high"].max() < 0
+    assert ways.loc[UNBELIEVING, "named"] < ways.loc["attribution", "named"]
     assert (
-        f"names as much on behaviours left out, {copy}, as the rule and as PPO made of either; one that sees that, too, but was taught by PPO alone names {anew}, and one so taught that is shown no belief, only estimates and measurements, {listed_alone}."
+        f"names as much on behaviours left out, {copy}, as the rule and as PPO made of either; one that sees that, too, but was taught by PPO alone names {anew}, and one so taught that is shown no belief, only estimates and measurements, {unbelieving}, not more than attribution."
         in readme
     )
     others = priors.drop(index=[PUBLISHED_PRIOR, MORE], level="fitted")

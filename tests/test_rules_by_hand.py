@@ -95,7 +95,7 @@ def test_the_choice_among_rules() -> None:
             assert besides(listed, others, LAYERS) == beside
             meter = trials.meter()
             rule = Halving(
-                row["candidates"], row["estimate"], always=beside[row["beside"]], rounds=ROUNDS[row["rounds"]]
+                int(row["candidates"]), row["estimate"], always=beside[row["beside"]], rounds=ROUNDS[row["rounds"]]
             )
             rule.search(meter, BUDGET, torch.Generator())
             _, head = meter.log.naming(HEADS)

@@ -112,17 +112,18 @@ def test_planted_rewards_in_words() -> None:
 def test_the_headline_as_a_share_of_itself_told_induction() -> None:
     rows = pd.DataFrame(
         {
-            "trained_k": [5, 5, 1],
-            "told": ["none", "induction", "none"],
-            "paper": [1.0, 2.0, 0.3],
-            "replayed": [1.5, 2.0, 0.3],
-            "paper_share": [0.5, 1.02, 0.1],
-            "share": [0.75, 1.0, 0.1],
-            "low": [-0.01, -0.2, 0.2],
-            "high": [0.01, 0.2, 0.3],
+            "task": ["docstring", "docstring", "docstring", "induction"],
+            "trained_k": [5, 5, 1, 5],
+            "told": ["none", "induction", "none", "induction"],
+            "paper": [1.0, 2.0, 0.3, 9.0],
+            "replayed": [1.5, 2.0, 0.3, 9.0],
+            "paper_share": [0.5, 1.02, 0.1, 0.9],
+            "share": [0.75, 1.0, 0.1, 0.9],
+            "low": [-0.01, -0.2, 0.2, 0.2],
+            "high": [0.01, 0.2, 0.3, 0.3],
         }
     )
     said = headline_sentences(rows)
-    assert "Of 3 rows: 1 *consistent*, 1 *inconsistent* and 1 *undecided*." in said
+    assert "Of 4 rows: 1 *consistent*, 2 *inconsistent* and 1 *undecided*." in said
     assert "finds 102% of the oracle in the paper and 100% in the replay" in said
     assert "the headline is 50% in the paper and 75% in the replay" in said

@@ -30,9 +30,9 @@ from circuitlib.studies.taught import (
     CHOSEN,
     FEWER,
     IMITATES,
-    LISTED,
     POLICY,
     THEN,
+    UNBELIEVING,
     by_way,
     imitate,
     measure_taught,
@@ -103,8 +103,16 @@ class Known(Believer):
     layers: int
     elsewhere: Any = None
 
-    def belief(self, estimates: Any) -> Any:
-        return self
+    def belief(self, estimates: Any) -> "Told":
+        each = torch.zeros(1, 1, 2)
+        return Told(each, each, each, each[..., 0], each[0, :, :1], self)
+
+
+@dataclass(frozen=True, eq=False)
+class Told(Belief):
+    """A belief that remembers whose it is."""
+
+    whose: Known
 
 
 def test_nothing_of_a_behaviour_is_known_to_what_judges_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +132,7 @@ def test_nothing_of_a_behaviour_is_known_to_what_judges_it(monkeypatch: pytest.M
         trained[id(network)]["trust"] = network.trust.item()
         return network, []
 
-    def learn_listed(trials: Any, beliefs: Any, layers: int, budget: int, seed: int, config: Any) -> Headwise:
+    def learn_without(trials: Any, beliefs: Any, layers: int, budget: int, seed: int, config: Any) -> Headwise:
         network, _ = learn(trials, beliefs, layers, budget, seed, config, Headwise(0))
         return network
 
@@ -139,7 +147,7 @@ def test_nothing_of_a_behaviour_is_known_to_what_judges_it(monkeypatch: pytest.M
     monkeypatch.setattr(study, "paid_elsewhere", lambda rewards: frozenset(map(int, rewards[:, 0].tolist())))
     monkeypatch.setattr(study, "Believer", lambda prior, layers, elsewhere=None: Known(prior.known, layers, elsewhere))
     monkeypatch.setattr(study, "train", learn)
-    monkeypatch.setattr(study, "train_listed", learn_listed)
+    monkeypatch.setattr(study, "train_without_belief", learn_without)
     monkeypatch.setattr(study, "imitate", clone)
     monkeypatch.setattr(study, "priced", play)
     table = measure_taught(training, training, torch.arange(float(count))[:, None], 1, 8, CONFIG)
@@ -149,7 +157,7 @@ def test_nothing_of_a_behaviour_is_known_to_what_judges_it(monkeypatch: pytest.M
         mates = frozenset(j for j in everyone if j % 3 == i % 3)
         left = everyone - mates
         searchers: dict[str, Any] = {name: player.searcher for name, player in players.items()}
-        for name in (CHOSEN, "the belief, by draws from it", POLICY, ANEW, IMITATES, THEN, LISTED):
+        for name in (CHOSEN, "the belief, by draws from it", POLICY, ANEW, IMITATES, THEN, UNBELIEVING):
             assert searchers[name].believer == Known(left, 1, left)
         assert searchers["not shown what heads pay in others"].believer == Known(left, 1, None)
         thompson = [name for name, one in searchers.items() if getattr(one, "thompson", False)]
@@ -159,17 +167,18 @@ def test_nothing_of_a_behaviour_is_known_to_what_judges_it(monkeypatch: pytest.M
             assert some.prior == some.elsewhere < left
             assert len(some.prior) == max(2, len(left) // part)
         assert id(searchers[IMITATES].network) not in trained
-        for name, trust in ((POLICY, 3.0), (ANEW, 0.0), (THEN, 0.0), (LISTED, 3.0)):
+        assert not any(searchers[name].blind for name in (IMITATES, POLICY, ANEW, THEN))
+        for name, trust in ((POLICY, 3.0), (ANEW, 0.0), (THEN, 0.0), (UNBELIEVING, None)):
             taught_on = trained[id(searchers[name].network)]
-            assert not getattr(searchers[name], "blind", False)
-            assert (taught_on["trust"], taught_on["seed"]) == (trust, i % 3)
+            assert trust in (None, taught_on["trust"])
+            assert taught_on["seed"] == i % 3
             assert taught_on["trials"] == [*sorted(left)] * 2
             for j, with_others, without in zip(
                 sorted(left), taught_on["beliefs"][: len(left)], taught_on["beliefs"][len(left) :], strict=True
             ):
                 unknown = frozenset(k for k in left if k % 3 == j % 3)
-                assert with_others == Known(left - unknown, 1, left - {j})
-                assert without == Known(left - unknown, 1, None)
+                assert with_others.whose == Known(left - unknown, 1, left - {j})
+                assert without.whose == Known(left - unknown, 1, None)
         taught_on = trained[id(searchers[THEN].network)]
         assert (id(searchers[THEN].network), taught_on["trials"], taught_on["beliefs"]) in cloned
     assert len(cloned) == 3

@@ -21,7 +21,7 @@ from circuitlib.studies import by_hand
 from circuitlib.studies.evaluate import ahead
 from circuitlib.studies.priced import summarise_priced
 from circuitlib.studies.priced_contest import BY_HAND, ROUNDS
-from circuitlib.studies.taught import CHOSEN, POLICY, by_way
+from circuitlib.studies.taught import ANEW, CHOSEN, POLICY, UNBELIEVING, by_way
 from circuitlib.subjects.checkpoints import EMBEDDED, SMOLLM2
 from circuitlib.tasks.behaviours import BEHAVIOURS
 
@@ -157,3 +157,20 @@ def test_no_behaviour_that_is_taught_is_a_task_in_other_words() -> None:
     tasks = torch.stack([load_table(REAL.table_path(name, "evaluation")).damage.mean(0) for name in REAL.tasks])
     alike = torch.corrcoef(torch.cat([taught, tasks]))[: len(taught), len(taught) :]
     assert 0.7 < alike.max() < 0.8
+
+
+def test_what_no_belief_is_worth() -> None:
+    """06: less than by a policy that sees it, and not more than by attribution."""
+    named = by_way(load_frame(REAL.frame_path("taught")))
+    assert named.loc[UNBELIEVING, "ahead_high"] < 0
+    assert named.loc[UNBELIEVING, "named"] < min(named.loc[ANEW, "named"], named.loc["attribution", "named"])
+
+
+def test_training_with_best_of_2() -> None:
+    """05: seeing is undecided on docstring after fifty heads, of all ways it finds most there on one model, and least on the other."""
+    for run, place in ((MINI, "idxmax"), (REAL, "idxmin")):
+        of = load_frame(run.frame_path("training_ways")).query("task == 'docstring' and measured == 50")
+        way = getattr(of[of["shown"] == "seeing"].set_index("way")["ratio"], place)()
+        assert way == "two tasks, told the task, best-of-2"
+        row = of[(of["way"] == way) & (of["shown"] == "blind")].iloc[0]
+        assert gains(row["effect_low"], row["effect_high"], row["ratio"]) == "undecided"

@@ -6,8 +6,8 @@ without one holds where the interval of what it says is more lies above zero, is
 otherwise undecided.
 
 Rewards of different models have different scales, so what is compared is a fraction of the oracle of the same run. The paper publishes no spread
-of its fractions; on docstring the replay of its policies tells how much those of so few episodes vary, and that is counted, as is the interval of its shares of
-episodes. Its fractions on the training tasks are taken as given.
+of its fractions; on docstring and induction the replay of its policies tells how much those of so few episodes vary, and that is counted, as is the interval of its shares of
+episodes. Its fractions on IOI, of which no rewards are published, are taken as given.
 """
 
 from collections.abc import Iterator
@@ -184,15 +184,15 @@ def _fractions(run: Run, evidence: _Evidence) -> Iterator[Row]:
 
 
 def paper_intervals() -> dict[tuple[str, int, str], Interval]:
-    """The paper's fractions of the oracle, by task, trained k and signal (:func:`circuitlib.companion.paper.paper_fractions`): on docstring with the interval of its difference
-    from the replay, which counts the paper's thirty episodes and the fifteen of its oracle; elsewhere without a width, since nothing says how much they vary."""
+    """The paper's fractions of the oracle, by task, trained k and signal (:func:`circuitlib.companion.paper.paper_fractions`), with the interval of its difference
+    from the replay, which counts the few episodes of both; where there are no rewards to replay, on IOI, without a width, since nothing says how much they vary."""
     return {(task, k, told): _of_paper(task, k, told, given) for (task, k, told), given in paper_fractions().items()}
 
 
 def _of_paper(task: str, k: int, told: str, given: float) -> Interval:
-    if task != "docstring":
-        return Interval(given, given, given)
     rows = authors.agreement().query("task == @task and trained_k == @k and told == @told")
+    if rows.empty:
+        return Interval(given, given, given)
     value, low, high = rows[["difference", "low", "high"]].to_numpy().squeeze(0)
     return Interval(given, given - (high - value), given + (value - low))
 

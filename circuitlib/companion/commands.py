@@ -91,7 +91,7 @@ STUDIES = (
     Study("few", "on how many prompts a belief's estimates are best bought: half an hour", (SMOLLM2,), "runs/few"),
     Study(
         "taught",
-        "what each part of the search that is taught on behaviours is worth, and a network that imitates the rule: up to an hour",
+        "what each part of the search that is taught on behaviours is worth, a network that imitates the rule, and a policy that sees no belief: an hour",
         (SMOLLM2,),
         "runs/taught",
     ),

@@ -47,7 +47,7 @@ def docstring_results() -> dict[tuple[str, int, str], float]:
 
 
 def results() -> dict[tuple[str, str, int, str], float]:
-    """The paper's mean best rewards after 50 heads (logits), on docstring and, told them, on the tasks trained on: (task, searcher, trained k, told) -> reward."""
+    """The paper's mean best rewards after 50 heads (logits), on docstring and, told them, on the tasks trained on, where it has one number for both policies: (task, searcher, trained k, told) -> reward."""
     found = {("docstring", *condition): reward for condition, reward in docstring_results().items()}
     for task, k in product(TRAINED_ON, (5, 1)):
         found[task, "policy", k, task] = mechrl()["heads_20_policy_10_oracle_episodes"][task]["policy_mean_best"]

@@ -41,9 +41,12 @@ def beside_the_paper() -> pd.DataFrame:
         "replayed, logits": rows["replayed"],
         "paper, %": (100 * rows["paper_share"]).map("{:.0f}".format),
         "replayed, %": (100 * rows["share"]).map("{:.0f}".format),
-        "difference": (100 * rows["difference"]).map("{:z.0f}".format) + " (" + interval + ")",
+        "difference of rewards, % of the paper's oracle": (100 * rows["difference"]).map("{:z.0f}".format)
+        + " ("
+        + interval
+        + ")",
         "p": rows["p"],
-        "p, of nine": rows["p_holm"],
+        f"p, of {len(rows)}": rows["p_holm"],
         "verdict": [verdicts.agreement(low, high) for low, high in zip(rows["low"], rows["high"], strict=True)],
     }
     return pd.DataFrame(columns).set_index(["task", "searcher"])

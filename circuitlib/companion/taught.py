@@ -1,4 +1,4 @@
-"""Table ``taught``: what each part of the search is worth that was taught on behaviours, what fewer of them would have, and a network that imitates the rule. Policies are trained for each of eight folds, so no run makes it
+"""Table ``taught``: what each part of the search is worth that was taught on behaviours, what fewer of them would have, a network that imitates the rule, and a policy that sees no belief. Policies are trained for each of eight folds, so no run makes it
 by itself: ``python -m circuitlib taught`` does."""
 
 from dataclasses import asdict

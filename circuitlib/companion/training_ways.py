@@ -31,7 +31,7 @@ REFERENCE = Way(told=True, by="MaskablePPO")
 
 
 def training_ways(run: Run) -> pd.DataFrame:
-    """The paper's way and others, with k = 1, on every task; columns of :func:`circuitlib.studies.training_ways.measure_way`."""
+    """The paper's way and others, with k = 1 but for one with 2, on every task; columns of :func:`circuitlib.studies.training_ways.measure_way`."""
     tasks = {False: run.training_tasks, True: tuple(name for name in run.tasks if name != run.settings.held_out_task)}
     config, settings, seeds = run.ppo_config(1), run.settings, range(SEEDS)
     ours = (PAPER, *OTHER_WAYS)

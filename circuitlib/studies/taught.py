@@ -22,8 +22,8 @@ from circuitlib.search.priced_policy import CONFIG, PricedPolicy, rollout, train
 from circuitlib.search.rivals import Halving, Verified
 from circuitlib.search.trials import Trials
 from circuitlib.studies.left_out import beside, folds, prior_of
-from circuitlib.studies.listed import ListedPolicy, train_listed
 from circuitlib.studies.priced import Player, priced
+from circuitlib.studies.without_belief import WithoutBelief, train_without_belief
 from circuitlib.threads import threads_of_one_core
 
 CHOSEN = "a belief, looking ahead"
@@ -32,11 +32,14 @@ CHOSEN = "a belief, looking ahead"
 POLICY, ANEW = "the policy, beginning as it", "the policy, beginning without it"
 """Trained by PPO from the rule, and from a network whose scores do not begin with what looking ahead says, though it sees that."""
 
-IMITATES, THEN = "a network that imitates it", "the same, then taught by PPO"
+IMITATES, THEN = "a network that imitates it", "the imitating network, then taught by PPO"
 """A network whose scores do not begin with what looking ahead says, though it sees that, taught to do what the rule would do; and trained by PPO from there."""
 
-LISTED = "a policy that sees no belief"
-"""Trained by PPO, shown estimates and measurements as they are; see :mod:`circuitlib.studies.listed`."""
+UNBELIEVING, UNTAUGHT = "a policy that sees no belief", "the same, before it is taught"
+"""Trained by PPO, and not yet, shown estimates and measurements alone, though it names by the belief; see :mod:`circuitlib.studies.without_belief`."""
+
+IDLE = "a belief, measuring nothing"
+"""What the belief names by its estimates, which cost as much as one head."""
 
 FEWER = {"taught half of the behaviours": 2, "taught a quarter of them": 4}
 """How the belief is if it is taught on a part of the behaviours, drawn by chance in each fold, and shown what heads pay in these alone."""
@@ -75,7 +78,7 @@ def measure_taught(
     budget: int,
     config: PPOConfig = CONFIG,
 ) -> pd.DataFrame:
-    """One row per way and behaviour. Columns: way, behaviour, named (the true reward of the head that is named for the ``budget``, as a fraction of the oracle, mean over
+    """One row per way and behaviour. Columns: way, behaviour, named (the true reward of the head that is named for the ``budget``, or, where nothing is measured, for the estimates, as a fraction of the oracle, mean over
     episodes). All that is taught was taught on behaviours of other folds; in training, too, a policy meets beliefs that were not fitted to what it plays.
 
     training, played: of each behaviour, episodes to be taught on and others that are searched, with estimates on few pairs and on all. rewards: of each behaviour the mean
@@ -115,6 +118,7 @@ def measure_taught(
             Player(CHOSEN, LookAhead(believer)),
             Player("the belief, by draws from it", LookAhead(believer, thompson=True)),
             Player("not shown what heads pay in others", LookAhead(Believer(prior, layers))),
+            Player(IDLE, LookAhead(believer), prices=(1,)),
         ]
         for name, part in FEWER.items():
             some = sorted(rng.permutation(left)[: max(2, len(left) // part)].tolist())
@@ -124,8 +128,9 @@ def measure_taught(
         for name, network in ((POLICY, Headwise(fold)), (ANEW, anew), (THEN, clone)):
             train(*to_learn, layers, budget, fold, config, network)
             players.append(Player(name, PricedPolicy(network, believer), fold))
-        listed = train_listed(*to_learn, layers, budget, fold, config)
-        players.append(Player(LISTED, ListedPolicy(listed, believer), fold))
+        network = train_without_belief(*to_learn, layers, budget, fold, config)
+        players.append(Player(UNBELIEVING, WithoutBelief(network, believer), fold))
+        players.append(Player(UNTAUGHT, WithoutBelief(Headwise(fold), believer), fold))
         players += [Player("halving, 16 by gradient", Halving(16, GRADIENT)), Player("attribution", Verified(GRADIENT))]
         rows = []
         for i in out[fold]:

@@ -1,7 +1,8 @@
-"""A policy that is shown estimates and measurements as they are, and no belief made of them.
+"""A policy that is shown estimates and measurements, and no belief made of them.
 
-It sees per head what each estimate says and how much that varies over prompts, on how many prompts the head was measured and what that gave, and how far the measured heads of its layer
-were from their estimates. What it would name rests on the belief all the same, so that it is judged by where it measures alone. Its network is the headwise policy's.
+It sees per head what each estimate says and how much that varies over prompts, its depth, on how many prompts the head was measured, what that gave and how surely, and how far the measured heads
+of its layer were from their estimates; and the price that is left. It names by the belief all the same, so that it is judged by where it measures alone. Its network, its
+training and the number of its steps are the headwise policy's, but that it begins as no rule. A price that is fixed, and spent, need not be taken from what it is paid.
 
 Shapes: n observations, h heads, a amounts.
 """
@@ -31,7 +32,8 @@ ESTIMATED = 5
 def observe(
     seen: Seen, readings: Readings, possible: Bool[Tensor, "n h a"], left: Float[Tensor, " n"], layers: int
 ) -> Float[Tensor, "n o"]:
-    """The observation, laid out as :func:`circuitlib.search.headwise.observe` lays out its own, with nothing where that has what looking ahead says. In the episode's unit.
+    """The observation, in the parts of :func:`circuitlib.search.headwise.observe`, other numbers per head, and zeros where that has what looking ahead says. In the episode's unit; estimates as
+    :func:`circuitlib.search.belief.see` has them.
 
     possible: which amounts there are left to measure. left: price, as a share of what there was after the estimates."""
     heads, count = seen.mean.shape[1], readings.count
@@ -60,7 +62,7 @@ def observe(
     )
 
 
-class ListedEnv(PricedEnv):
+class WithoutBeliefEnv(PricedEnv):
     """The search with a price, shown as :func:`observe` shows it."""
 
     def __init__(
@@ -75,11 +77,11 @@ class ListedEnv(PricedEnv):
         return observe(self._seen[self._episode], readings, possible, self._left / self.pairs, self.layers)
 
 
-def train_listed(
+def train_without_belief(
     trials: Sequence[Trials], beliefs: Sequence[Belief], layers: int, budget: float | int, seed: int, config: PPOConfig
 ) -> Headwise:
     """A policy trained as :func:`circuitlib.search.priced_policy.train` trains, from nothing: all that it has is what it is shown."""
-    network, env = Headwise(seed), ListedEnv(trials, beliefs, layers, config.num_envs, budget)
+    network, env = Headwise(seed), WithoutBeliefEnv(trials, beliefs, layers, config.num_envs, budget)
     optimizer = Adam(network.parameters(), eps=config.adam_eps)
     generator, observation = Generator().manual_seed(seed), env.reset(seed)
     for done in range(config.updates):
@@ -90,7 +92,7 @@ def train_listed(
 
 
 @dataclass(frozen=True)
-class ListedPolicy:
+class WithoutBelief:
     """Plays as :class:`circuitlib.search.priced_policy.PricedPolicy` does, shown what :func:`observe` shows."""
 
     network: Headwise
