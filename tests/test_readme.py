@@ -173,7 +173,7 @@ def said_of_verdicts(found: dict[str, Found]) -> list[str]:
     replayed = agreement().query("task == 'docstring' and trained_k == 1 and told == 'ioi'").iloc[0]
     for found_here in (mini, real):
         consistent = found_here.claims.query("verdict == 'consistent' and unit == 'fraction of oracle'")
-        assert not consistent["claim"].str.startswith("docstring").any()
+        assert consistent["claim"].str.startswith("IOI").all()
         assert (consistent["ours"] > CEILING).all()
     one, two = mini.verdicts(), real.verdicts()
     assert sum(one) == sum(two) == 11
@@ -206,7 +206,7 @@ def said_of_verdicts(found: dict[str, Found]) -> list[str]:
         f"Of its eleven fractions, {one[0]} are consistent, {one[1]} inconsistent and {one[2]} undecided on `gpt2-mini`, "
         f"{two[0]}, {two[1]} and {two[2]} on SmolLM2",
         ", and its three shares of episodes are undecided on both",
-        "; the consistent ones are all of the training tasks, at the ceiling",
+        "; the consistent ones are IOI's, at the ceiling, where the paper's number is taken as given",
         f"told IOI: {100 * rows[0]['ours']:.0f}% and {100 * rows[1]['ours']:.0f}%, in the paper {100 * rows[0]['paper']:.0f}% (replayed on GPT-2 small, {100 * replayed['share']:.0f}%)",
         f"After ten heads it finds {_points(more[MINI, 10])} points more than the list by mean reward on `gpt2-mini`, undecided, and "
         f"{_points(more[REAL, 10], -1)} points *less* on SmolLM2; after fifty, {_points(more[MINI, 50])} more and "
