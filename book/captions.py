@@ -75,7 +75,7 @@ def content_hash(path: Path) -> str:
 
 
 def _provenances(path: Path) -> Iterator[dict[str, Any]]:
-    """Of a result, and of the results in its folder that it was made of."""
+    """Of a result, and of the results in its folder, those of behaviours too, that it was made of."""
     waiting, seen = [path], set[Path]()
     while waiting:
         one = waiting.pop()
@@ -84,9 +84,8 @@ def _provenances(path: Path) -> Iterator[dict[str, Any]]:
             seen.add(one)
             provenance: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))["provenance"]
             yield provenance
-            waiting += [
-                one.parent / name for name in _keys(provenance) if name.endswith((".safetensors", ".parquet", TABLES))
-            ]
+            used = [name for name in _keys(provenance) if name.endswith((".safetensors", ".parquet", TABLES))]
+            waiting += [folder / name for name in used for folder in (one.parent, one.parent / "behaviours")]
 
 
 def _keys(value: object) -> Iterator[str]:

@@ -136,6 +136,10 @@ def test_facts_are_those_of_manifests_all_the_way_down(tmp_path: Path) -> None:
     taught = ["5 prompts a task", "drawn with seed 1", "policies trained with 3 seeds"]
     assert made_of([tmp_path / "policy.safetensors"]) == taught, "of others there are none"
     assert made_of([result("b.csv", inputs={"prompts": 6, "seed": 3})]) == ["6 prompts a task", "drawn with seed 3"]
+    (tmp_path / "behaviours").mkdir()
+    result("behaviours/damage_plural_train.safetensors", part="train", task="plural", count=3, seed=1)
+    played = result("c.csv", inputs={"tables": {"measured": {"damage_plural_train.safetensors": "x"}}})
+    assert made_of([played]) == ["3 prompts a task", "drawn with seed 1"]
 
 
 def test_the_line_has_hash_subject_and_cell() -> None:
