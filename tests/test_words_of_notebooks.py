@@ -161,7 +161,7 @@ def test_no_behaviour_that_is_taught_is_a_task_in_other_words() -> None:
 
 def test_what_no_belief_is_worth() -> None:
     """06: less than by a policy that sees it, and not more than by attribution."""
-    named = by_way(load_frame(REAL.frame_path("taught")))
+    named: Any = by_way(load_frame(REAL.frame_path("taught")))
     assert named.loc[UNBELIEVING, "ahead_high"] < 0
     assert named.loc[UNBELIEVING, "named"] < min(named.loc[ANEW, "named"], named.loc["attribution", "named"])
 
