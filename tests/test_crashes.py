@@ -371,12 +371,10 @@ def test_policies_stop_training_when_their_run_is_killed(small: dict[str, Path],
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("subject", "kills"), [("llama", 20), ("gpt2-mini", 8)])
-def test_runs_that_are_killed_at_random_moments_go_on(
-    subject: str, kills: int, small: dict[str, Path], tmp_path: Path
-) -> None:
-    """The embedded subject's takes a minute a kill; CI kills it at other moments."""
-    assert len(list(kill_runs(str(small.get(subject, subject)), kills, 1, tmp_path))) == kills
+@pytest.mark.parametrize("subject", ["llama", "gpt2-mini"])
+def test_runs_that_are_killed_at_random_moments_go_on(subject: str, small: dict[str, Path], tmp_path: Path) -> None:
+    kills = list(kill_runs(str(small.get(subject, subject)), 20, 0, tmp_path))
+    assert len(kills) == 20
 
 
 @pytest.mark.parametrize(("ends", "agrees"), [("printf same", True), ("printf some", False), ("exit 3", False)])

@@ -157,11 +157,11 @@ def test_nothing_of_a_behaviour_is_known_to_what_judges_it(monkeypatch: pytest.M
         mates = frozenset(j for j in everyone if j % 3 == i % 3)
         left = everyone - mates
         searchers: dict[str, Any] = {name: player.searcher for name, player in players.items()}
-        for name in (CHOSEN, "the belief, by draws from it", POLICY, ANEW, IMITATES, THEN, UNBELIEVING):
+        for name in (CHOSEN, "by draws from it", POLICY, ANEW, IMITATES, THEN, UNBELIEVING):
             assert searchers[name].believer == Known(left, 1, left)
-        assert searchers["not shown what heads pay in others"].believer == Known(left, 1, None)
+        assert searchers["not shown other behaviours"].believer == Known(left, 1, None)
         thompson = [name for name, one in searchers.items() if getattr(one, "thompson", False)]
-        assert thompson == ["the belief, by draws from it"]
+        assert thompson == ["by draws from it"]
         for name, part in FEWER.items():
             some = searchers[name].believer
             assert some.prior == some.elsewhere < left

@@ -29,19 +29,19 @@ from circuitlib.threads import threads_of_one_core
 CHOSEN = "a belief, looking ahead"
 """The rule that the policy begins as, by which all others are measured."""
 
-POLICY, ANEW = "the policy, beginning as it", "the policy, beginning without it"
+POLICY, ANEW = "the policy from it", "the policy without it"
 """Trained by PPO from the rule, and from a network whose scores do not begin with what looking ahead says, though it sees that."""
 
-IMITATES, THEN = "a network that imitates it", "the imitating network, then taught by PPO"
+IMITATES, THEN = "a network imitating it", "imitating, then PPO"
 """A network whose scores do not begin with what looking ahead says, though it sees that, taught to do what the rule would do; and trained by PPO from there."""
 
-UNBELIEVING, UNTAUGHT = "a policy that sees no belief", "the same, before it is taught"
+UNBELIEVING, UNTAUGHT = "a policy shown no belief", "the same, untaught"
 """Trained by PPO, and not yet, shown estimates and measurements alone, though it names by the belief; see :mod:`circuitlib.studies.without_belief`."""
 
-IDLE = "a belief, measuring nothing"
+IDLE = "measuring nothing"
 """What the belief names by its estimates, which cost as much as one head."""
 
-FEWER = {"taught half of the behaviours": 2, "taught a quarter of them": 4}
+FEWER = {"taught half of them": 2, "taught a quarter of them": 4}
 """How the belief is if it is taught on a part of the behaviours, drawn by chance in each fold, and shown what heads pay in these alone."""
 
 
@@ -116,8 +116,8 @@ def measure_taught(
         believer = Believer(prior, layers, paid_elsewhere(rewards[left]))
         players = [
             Player(CHOSEN, LookAhead(believer)),
-            Player("the belief, by draws from it", LookAhead(believer, thompson=True)),
-            Player("not shown what heads pay in others", LookAhead(Believer(prior, layers))),
+            Player("by draws from it", LookAhead(believer, thompson=True)),
+            Player("not shown other behaviours", LookAhead(Believer(prior, layers))),
             Player(IDLE, LookAhead(believer), prices=(1,)),
         ]
         for name, part in FEWER.items():
