@@ -1,5 +1,7 @@
 """The tables of the evaluation say what its frames do, read in another way."""
 
+import re
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -7,7 +9,6 @@ import pandas as pd
 import pytest
 
 from circuitlib.companion import evaluation_tables as tables
-from circuitlib.companion.frames import heads
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import PUBLISHED
 from circuitlib.manifest import load_frame
@@ -41,7 +42,7 @@ def published(request: pytest.FixtureRequest) -> Published:
 
 
 def test_what_is_found(published: Published) -> None:
-    table: Any = tables.found_table(published.summary, "docstring", "none")
+    table: Any = tables.found_table(published.summary, "docstring")
     searchers: dict[str, dict[str, Any]] = {
         "policy, trained with k=5": {"searcher": "policy", "trained_k": 5, "planned_k": 1},
         "random": {"searcher": "random"},
@@ -50,7 +51,7 @@ def test_what_is_found(published: Published) -> None:
         for measured in (1, 10, PICKS):
             share = published.share("docstring", measured, signal="none", **of)
             assert table.loc[label, measured].split(" ")[0] == f"{share:z.0f}"
-    told: Any = tables.found_table(published.summary, "ioi", "ioi")
+    told: Any = tables.found_table(published.summary, "ioi")
     (own,) = [name for name in told.index if name.startswith("list")]
     share = published.share("ioi", 1, searcher="static prior", signal="ioi")
     assert told.loc[own, 1].split(" ")[0] == f"{share:z.0f}"
@@ -99,21 +100,42 @@ def test_heads_until_ninety_percent(published: Published) -> None:
 
 def test_new_tasks(published: Published) -> None:
     run = published.run
-    table: Any = tables.new_tasks_table(published.summary, heads(run), run.training_tasks)
+    table: Any = tables.new_tasks_table(run)
     assert set(table.index) == {*run.tasks} - {*run.training_tasks}
+    searchers: dict[str, dict[str, Any]] = {
+        "policy, trained with k=5": {"searcher": "policy", "trained_k": 5, "planned_k": 1, "signal": "none"},
+        "random": {"searcher": "random"},
+        "list by mean reward": {"searcher": "static prior", "signal": "none"},
+    }
+    ahead = {f"policy ahead of {name}" for name in ("random", "list by mean reward")}
+    assert {*table.columns} == {*searchers, *ahead, "best head's share of the metric"}
+    policy, *others = searchers
     for task in table.index:
-        of = {"searcher": "policy", "trained_k": 5, "planned_k": 1, "signal": "none"}
-        assert table.loc[task, "policy, k=5"] == pytest.approx(published.share(task, PICKS, **of))
-        assert table.loc[task, "random"] == pytest.approx(published.share(task, PICKS, searcher="random"))
-        below = [f"k={k}" for k in (1, 5) if table.loc[task, f"policy, k={k}"] <= table.loc[task, "random"]]
-        assert table.loc[task, "no more than random"] == ", ".join(below)
+        shares = {label: published.share(task, PICKS, **chosen) for label, chosen in searchers.items()}
+        for label, share in shares.items():
+            assert table.loc[task, label].split(" ")[0] == f"{share:z.0f}"
+        for other in others:
+            cell = table.loc[task, f"policy ahead of {other}"]
+            value, low, high = map(int, re.findall(r"-?\d+", cell))
+            assert value == pytest.approx(shares[policy] - shares[other], abs=0.51)
+            assert low <= value <= high
+            assert cell.endswith("undecided" if low < 0 < high else "holds" if low > 0 else "round")
 
 
-def test_variants_are_told_from_the_main_rows(published: Published) -> None:
-    table = tables.found_table(published.summary, "docstring", "none")
-    first = tables.main_rows(table)
-    assert first == ["list by mean reward", "policy, trained with k=5", "random"]
-    assert {*table.index} - {*first} == {"policy, trained with k=1", "policy, trained with k=5, planning with 5"}
+def test_variants_stand_only_in_tables_of_everyone(published: Published) -> None:
+    of_searchers = [
+        partial(tables.found_table, published.summary, "docstring"),
+        partial(tables.ninety_table, published.summary, ["docstring"]),
+    ]
+    for table in of_searchers:
+        first, everyone = table(), table(everyone=True)
+        main = {label for label in first.index if not label.startswith("list of")}
+        assert main == {"list by mean reward", "policy, trained with k=5", "random"}
+        assert {*everyone.index} - {*first.index} == {
+            "policy, trained with k=1",
+            "policy, trained with k=5, planning with 5",
+        }
+        assert everyone.loc[first.index].equals(first)
 
 
 def test_robust_numbers(published: Published) -> None:

@@ -101,7 +101,7 @@ def test_search_curves(layers: int, across: int) -> None:
     """A step at every head measured, each with its interval, of what was told the panel's signal."""
     curves = curves_of(layers * across)
     last = min(50, layers * across)
-    for axis, (task, signal) in zip(figures.search_curves(curves, TOLD).axes, TOLD.items(), strict=True):
+    for axis, (task, signal) in zip(figures.search_curves(curves, [*TOLD]).axes, TOLD.items(), strict=True):
         lines, bands = lines_of(axis), iter(axis.collections)
         by = curves[curves["signal"].isin([signal, "none"])].sort_values("measured")
         for searcher, k, planned, name in (
@@ -123,7 +123,7 @@ def test_search_curves(layers: int, across: int) -> None:
 
 def test_a_searcher_that_was_not_measured_is_not_drawn() -> None:
     curves = curves_of(35, ["ioi"]).query("searcher != 'static prior'")
-    (axis,) = figures.search_curves(curves, {"ioi": "ioi"}).axes
+    (axis,) = figures.search_curves(curves, ["ioi"]).axes
     assert "random" in lines_of(axis)
     assert "list" not in lines_of(axis)
 
@@ -426,7 +426,7 @@ def lightness(colour: str) -> float:
 @pytest.mark.parametrize(
     "figure",
     [
-        lambda: figures.search_curves(curves_of(270), TOLD),
+        lambda: figures.search_curves(curves_of(270), [*TOLD]),
         lambda: figures.head_maps(heads_of(30, 9), TASKS, 9),
         lambda: figures.sorted_rewards(
             {"ioi": np.random.default_rng(0).random((4, 20))}, [f"L{i}.H0" for i in range(20)]
@@ -490,7 +490,7 @@ def test_growth_curves(sizes: int) -> None:
 
 def test_saved_twice_is_the_same_file(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        figure = figures.search_curves(curves_of(35), TOLD)
+        figure = figures.search_curves(curves_of(35), [*TOLD])
         show.save_figure(figure, "same", tmp_path / name)
         assert "my-subject" in text_of(figure)
         assert "/somewhere" not in text_of(figure)

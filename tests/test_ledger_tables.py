@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from circuitlib.companion import ledger_tables as tables
@@ -85,7 +86,9 @@ def test_prompts_and_the_larger_pool(run: Run) -> None:
 @BOTH
 def test_what_would_change(run: Run) -> None:
     rows, table = frame(run, "what_if"), tables.changes_table(run, "docstring")
-    paper = frame(run, "claims")["paper"].iloc[0]
+    ledger = frame(run, "claims").set_index("claim")
+    headline = ledger.loc["docstring, policy trained with k=5, told nothing, after 50 heads"]
+    assert table.loc["as published", "headline"] == headline["verdict"], "the ledger's own"
     of: Any = rows[rows["task"] == "docstring"].set_index(["change", "searcher"])
     assert set(table.index) == set(of.index.get_level_values("change"))
     for change, row in table.iterrows():
@@ -93,7 +96,11 @@ def test_what_would_change(run: Run) -> None:
         assert [row["list"], row["policy"]] == [of.loc[(change, name), "early"] for name in ("list", "policy")]
         assert row["policy, 50 heads"] == policy["all"]
         unknown = policy["low"] != policy["low"]
-        assert row["headline"] == ("" if unknown else agreement(policy["low"] - paper, policy["high"] - paper))
+        # Newcombe's: both intervals' reaches, as if at right angles.
+        off = policy["all"] - headline["paper"]
+        below = np.hypot(policy["all"] - policy["low"], headline["paper_high"] - headline["paper"])
+        above = np.hypot(policy["high"] - policy["all"], headline["paper"] - headline["paper_low"])
+        assert row["headline"] == ("" if unknown else agreement(off - below, off + above))
         assert (row["list ahead"] == "") == unknown
     assert "headline" not in tables.changes_table(run, "ioi"), "the paper's headline is of docstring"
 

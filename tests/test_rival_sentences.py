@@ -1,5 +1,6 @@
 """Sentences about rivals say the numbers of their tables, and words by the rules of the ledger."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -84,8 +85,8 @@ def test_what_seeing_is_worth_on_behaviours() -> None:
                         of = {"task": task, "alike": alike, "searcher": f"policy k={k}{shown}", "seed": seed}
                         rows.append(of | {"price": price, "episode": episode, "found": 2 * found, "oracle": 2.0})
     said = transfer_sentences("a model", pd.DataFrame(rows))
-    assert f"k=1, after {COUNTS[0]} heads, 0.0 (0.0 to 0.0) points (*gains nothing*)" in said
-    assert f"k=5, after {COUNTS[1]} heads, 13." in said
+    assert "k=1" not in said
+    assert re.search(rf"13\.\d \([^)]*\) points after {COUNTS[1]} heads \(\*undecided\*\)", said)
     assert said.count("(*undecided*)") == len(COUNTS)
     assert "most on plural, 30.0 points, in 4 of 4 seeds more than nothing; least on rhyme, -10.0, in 1." in said
     assert "3 behaviours" in said

@@ -157,7 +157,7 @@ def test_what_was_played_and_which_heads_are_shared(subject: str) -> None:
     run = Run(PUBLISHED[subject])
     seen: Any = load_frame(run.frame_path("seeing")).query("task == 'docstring' and told == 'none'")
     for what in ("ratio", "best_head"):
-        table: Any = search_figures.played_table(load_frame(run.frame_path("seeing")), "docstring", what)
+        table: Any = search_figures.played_table(load_frame(run.frame_path("seeing")), "docstring", what, everyone=True)
         assert list(table.columns) == [1, 5, 10, 20, 50]
         for k, shown in ((5, "blind"), (1, "seeing")):
             of = seen[(seen["searcher"] == "policy") & (seen["trained_k"] == k) & (seen["shown"] == shown)]
@@ -238,14 +238,16 @@ def test_other_gains_are_all_but_the_main_one(subject: str) -> None:
     assert [*dict.fromkeys(table.index.get_level_values("trained_k"))] == [5, 1]
 
 
-def test_variants_are_told_from_the_main_rows() -> None:
-    """The main rows are of the headline's policy, and of what is no policy."""
+def test_variants_stand_only_in_tables_of_everyone() -> None:
+    """Otherwise rows are of the headline's policy, and of what is no policy."""
     for task in ("docstring", "ioi"):
-        table = search_figures.played_table(load_frame(Run().frame_path("seeing")), task)
-        shown = search_figures.main_rows(table)
-        assert {name for name, _ in shown if "policy" in name} == {"policy k=5"}
-        assert {row for row in table.index if "policy" not in row[0]} < {*shown}
-        assert {name for name, _ in table.index} - {name for name, _ in shown} == search_figures.VARIANTS
+        rows = load_frame(Run().frame_path("seeing"))
+        shown = search_figures.played_table(rows, task)
+        everyone = search_figures.played_table(rows, task, everyone=True)
+        assert {name for name, _ in shown.index if "policy" in name} == {"policy k=5"}
+        assert {row for row in everyone.index if "policy" not in row[0]} < {*shown.index}
+        assert {name for name, _ in everyone.index} - {name for name, _ in shown.index} == search_figures.VARIANTS
+        assert everyone.loc[shown.index].equals(shown)
 
 
 def test_first_picks_are_the_networks() -> None:

@@ -78,24 +78,23 @@ def test_the_committed_replay_is_said_task_by_task() -> None:
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_every_comparison_has_one_word(name: str) -> None:
-    rows = load_frame(Run(PUBLISHED[name]).frame_path("seeing"))
-    said = gain_sentences("a model", rows)
+@pytest.mark.parametrize("k", [1, 5])
+def test_every_comparison_has_one_word(name: str, k: int) -> None:
+    rows = load_frame(Run(PUBLISHED[name]).frame_path("seeing")).query("trained_k == @k")
+    said = gain_sentences("a model", load_frame(Run(PUBLISHED[name]).frame_path("seeing")), trained_k=k)
     drawn = rows.query("searcher == 'policy' and shown == 'blind' and measured in (10, 20, 50)")
     words = [gains(*ends) for ends in drawn[["effect_low", "effect_high", "ratio"]].to_numpy()]
     counts = {word: int(count) for word, count in re.findall(r"\*([a-z ]+)\* in (\d+)", said)}
     assert counts == {word: words.count(word) for word in set(words)}
     assert f"{len(drawn)} comparisons" in said
     over_zeros, over_turned = said.split("Over turned signs")
-    assert len(re.findall(r"k=\d, after \d+", over_zeros)) == counts.get("gains", 0)
+    assert len(re.findall(r"told [^,;]*, after \d+", over_zeros)) == counts.get("gains", 0)
     turned = rows.query("searcher == 'policy' and shown == 'flipped' and measured in (10, 20, 50)")
     gained = [gains(*ends) == "gains" for ends in turned[["effect_low", "effect_high", "ratio"]].to_numpy()]
-    assert len(re.findall(r"k=\d, after \d+", over_turned)) == sum(gained)
-    fewer = gain_sentences("a model", rows, ["greater_than"])
-    assert (
-        f"{(drawn['task'] != 'greater_than').sum()} comparisons, with k=5 and k=1 (without greater-than, where no head stands out)"
-        in fewer
-    )
+    assert len(re.findall(r"told [^,;]*, after \d+", over_turned)) == sum(gained)
+    fewer = gain_sentences("a model", rows, ["greater_than"], k)
+    counted = (drawn["task"] != "greater_than").sum()
+    assert f"{counted} comparisons, with k={k} (without greater-than, where no head stands out)" in fewer
 
 
 def test_planted_rewards_in_words() -> None:

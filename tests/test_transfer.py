@@ -119,7 +119,11 @@ def test_intervals_are_over_behaviours() -> None:
 
 def test_the_table_says_them(transfer: pd.DataFrame) -> None:
     table = transfer_table(transfer)
-    assert set(table.index) == set(transfer["searcher"])
+    others = {"policy k=1", "policy k=1, blind"}
+    assert set(table.index) == set(transfer["searcher"]) - others
+    of_the_other = set(transfer_table(transfer, 1).index)
+    assert others <= of_the_other
+    assert not [name for name in of_the_other if "k=5" in name]
     for price in COUNTS:
         policy, random = (shares(transfer, searcher, price) for searcher in ("policy k=5", "random"))
         value, low, high = (100 * x for x in over_behaviours(random))

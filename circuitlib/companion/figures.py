@@ -95,6 +95,11 @@ def searcher_labels(summary: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([plain.assign(label=titles), planning.assign(label=PLANNING)])
 
 
+def told_of(summary: pd.DataFrame, task: str) -> str:
+    """What policies are told of a task when they play as in training: the task where they were trained on it, otherwise nothing."""
+    return task if task in set(summary.loc[summary["task"] == task, "signal"]) else NOTHING
+
+
 def found_by_heads(axis: Axes, lines: Iterable[tuple[pd.DataFrame, str, str, Any, float]]) -> None:
     """Best rewards as fractions of the oracle: a step where a head is measured, on a logarithmic axis that ends at an episode's last pick.
 
@@ -118,16 +123,16 @@ CURVES = ("policy k=5", "static prior", "random")
 
 
 @described
-def search_curves(curves: pd.DataFrame, told: dict[str, str]) -> Figure:
+def search_curves(curves: pd.DataFrame, tasks: Sequence[str]) -> Figure:
     """What the headline's policy finds, a list and random search: best reward, as a fraction of the paired oracle, after each head measured, with
     95% intervals, up to as many heads as the paper's episodes have picks.
 
-    curves: of :func:`circuitlib.studies.curves.measure_curves`. told: the signal of each task, one panel per task; searchers without
-    signals have ``none``.
+    curves: of :func:`circuitlib.studies.curves.measure_curves`. tasks: one panel each, told as in :func:`told_of`.
     """
     rows = searcher_labels(curves)
-    figure, axes = _panels(len(told), 3.0, sharey=True)
-    for axis, (task, signal) in zip(axes, told.items(), strict=True):
+    figure, axes = _panels(len(tasks), 3.0, sharey=True)
+    for axis, task in zip(axes, tasks, strict=True):
+        signal = told_of(curves, task)
         some = rows[(rows["task"] == task) & rows["signal"].isin((signal, NOTHING))]
         lines = []
         for key in CURVES:

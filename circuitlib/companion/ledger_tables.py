@@ -4,18 +4,19 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from circuitlib.companion.claims import claims, undecided
+from circuitlib.companion.claims import agrees, claims, paper_intervals, undecided
 from circuitlib.companion.larger_pool import larger_pool, once_undecided
 from circuitlib.companion.legend import task_title
 from circuitlib.companion.other_ablations import side_by_side
-from circuitlib.companion.paper import docstring_oracle, docstring_results, paper_fractions
+from circuitlib.companion.paper import docstring_oracle, docstring_results
 from circuitlib.companion.retrained import in_short, retrained
 from circuitlib.companion.run import Run
 from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.companion.show import with_intervals
-from circuitlib.companion.verdicts import agreement, beats
+from circuitlib.companion.verdicts import beats
 from circuitlib.companion.what_if import what_if
 from circuitlib.search.episodes import NOTHING
+from circuitlib.studies.intervals import Interval
 
 ABLATIONS = {"zero": "zeros", "mean": "means", "resample": "another prompt's"}
 """What stands in a head's place, as titles of columns."""
@@ -136,9 +137,10 @@ def changes_table(run: Run, task: str) -> pd.DataFrame:
     names = {"same_best": "same best head", "shared": "of the five best over all prompts"}
     shown = policy[["same_best", "shared", "correlation", "kept"]].rename(columns=names)
     words = {"list ahead": policy.apply(lambda row: beats(row["ahead_low"], row["ahead_high"]), axis=1)}
-    headline = paper_fractions().get((task, HEADLINE_K, NOTHING))
+    headline = paper_intervals().get((task, HEADLINE_K, NOTHING))
     if headline is not None:
-        words["headline"] = policy.apply(lambda row: agreement(row["low"] - headline, row["high"] - headline), axis=1)
+        ours = policy[["all", "low", "high"]]
+        words["headline"] = ours.apply(lambda row: agrees(Interval(*row), headline), axis=1)
     known = policy["low"].notna()
     found = {"list": listed["early"], "policy": policy["early"], "policy, 50 heads": policy["all"]}
     return shown.assign(**found, **{name: word.where(known, "") for name, word in words.items()})

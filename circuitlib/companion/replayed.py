@@ -10,10 +10,14 @@ from circuitlib.companion.authors import agreement, replay
 from circuitlib.companion.compare import FRAME_TOLERANCE, frame_difference
 from circuitlib.companion.legend import condition_in_words, task_title
 from circuitlib.manifest import load_frame
+from circuitlib.search.env import BUDGET
 from circuitlib.search.episodes import NOTHING
 
 RIVALS = ("induction's ten and IOI's, in turns", "IOI's ten and induction's, in turns", "layers in order", "random")
 """What the ledger sets the headline's policy beside."""
+
+AFTER = (10, BUDGET)
+"""Heads measured after which it does, as of the subjects here."""
 
 
 def compared(frames: dict[str, pd.DataFrame]) -> bool:
@@ -72,10 +76,10 @@ def _fractions() -> Iterator[tuple[object, ...]]:
 
 
 def _lists() -> Iterator[tuple[object, ...]]:
-    rows = replay().query("task == 'docstring' and measured == 20 and trained_k == 0")
+    rows = replay().query("task == 'docstring' and measured in @AFTER and trained_k == 0")
     row: Any
     for row in rows[rows["searcher"].isin(RIVALS)].itertuples():
-        claim = f"docstring, after 20 heads: the headline's policy finds more than {row.searcher}, which finds {100 * row.ratio:.0f}%"
+        claim = f"docstring, after {row.measured} heads: the headline's policy finds more than {row.searcher}, which finds {100 * row.ratio:.0f}%"
         numbers = (row.behind, row.behind_low, row.behind_high)
         word = verdicts.beats(row.behind_low, row.behind_high)
         yield claim, "fraction of oracle, paired", None, *numbers, None, None, word

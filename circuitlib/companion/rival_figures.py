@@ -135,7 +135,7 @@ def where_table(where: pd.DataFrame, searchers: Sequence[str]) -> pd.DataFrame:
     """
     others = where[where["searcher"] != ATTRIBUTION]
     more = others[["gain", "gain_low", "gain_high"]].itertuples(index=False)
-    cells = others.assign(cell=[_cell(Interval(*gain), "" if np.any(gain) else "equal") for gain in more])
+    cells = others.assign(cell=[gain_cell(Interval(*gain), "" if np.any(gain) else "equal") for gain in more])
     classes = ["trait", "part", "episodes", "tasks"]
     table = cells.pivot_table("cell", classes, "searcher", aggfunc="first", sort=False)
     named = where[where["searcher"] == ATTRIBUTION].set_index(classes)["ratio"].map("{:.0%}".format)
@@ -182,23 +182,24 @@ def _over_seeds(found: Float[np.ndarray, " seeds"]) -> Interval:
     return Interval(found[0], np.nan, np.nan) if one else fraction(found[None], np.ones(len(found)), None)
 
 
-def transfer_table(transfer: pd.DataFrame, policies: Sequence[str] = ("policy k=5", "policy k=1")) -> pd.DataFrame:
+def transfer_table(transfer: pd.DataFrame, trained_k: int = HEADLINE_K) -> pd.DataFrame:
     """What each searcher finds, mean over behaviours in percent of the oracle with the 95% interval over behaviours and seeds, and how many points
-    more each of the ``policies`` finds than it, on the same behaviours, with its word (than itself blind: what seeing its rewards gains it): rows
-    searchers, a column of each for each price."""
+    more the policy trained with ``trained_k`` finds than it, on the same behaviours, with its word (than itself blind: what seeing its rewards gains it): rows
+    searchers, of policies that one, two columns for each price."""
     columns: dict[str, dict[str, str]] = {}
+    policy = f"policy k={trained_k}"
+    searchers = [who for who in transfer["searcher"].unique() if who.startswith(policy) or "policy" not in who]
     for price in COUNTS:
-        found = {searcher: shares(transfer, searcher, price) for searcher in transfer["searcher"].unique()}
+        found = {searcher: shares(transfer, searcher, price) for searcher in searchers}
         means = {searcher: over_behaviours(some) for searcher, some in found.items()}
         columns[f"after {price}, %"] = {
             searcher: "{:.0f} ({:.0f} to {:.0f})".format(*(100 * x for x in mean)) for searcher, mean in means.items()
         }
-        for policy in policies:
-            more = {other: over_behaviours(found[policy], some) for other, some in found.items() if other != policy}
-            columns[f"after {price}, {searcher_title(policy)} more"] = {
-                other: _cell(gain, gains(*gain[1:], means[other].value) if other == f"{policy}, blind" else "")
-                for other, gain in more.items()
-            }
+        more = {other: over_behaviours(found[policy], some) for other, some in found.items() if other != policy}
+        columns[f"after {price}, {searcher_title(policy)} more"] = {
+            other: gain_cell(gain, gains(*gain[1:], means[other].value) if other == f"{policy}, blind" else "")
+            for other, gain in more.items()
+        }
     return pd.DataFrame(columns).rename_axis("searcher")
 
 
@@ -339,13 +340,13 @@ def gains_over(
         for other, tasks in found.items()
     }
     cells = {
-        other: {task: "–" if task in without else _cell(x) for task, x in tasks.items()}
+        other: {task: "–" if task in without else gain_cell(x) for task, x in tasks.items()}
         for other, tasks in columns.items()
     }
     return pd.DataFrame(cells).rename_axis("task")
 
 
-def _cell(gain: Interval, word: str = "") -> str:
+def gain_cell(gain: Interval, word: str = "") -> str:
     """A gain in points, and its word, by default whether there is one."""
     value, low, high = (100 * x for x in gain)
     return f"{value:z.0f} ({low:z.0f} to {high:z.0f}) {word or beats(low, high)}"

@@ -1,7 +1,6 @@
 """Sentences of the notebook about rivals, each made of the table beside it; see :mod:`circuitlib.companion.sentences`."""
 
 from collections.abc import Collection
-from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from circuitlib.companion.learned import BUDGET, learning_history
 from circuitlib.companion.legend import task_title
 from circuitlib.companion.run import Run
 from circuitlib.companion.sentences import as_list, listed, percent, points
-from circuitlib.companion.settings import CANDIDATES, HEADLINE_K
+from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.companion.verdicts import gains
 from circuitlib.search import priors
 from circuitlib.search.belief import ESTIMATES, GRADIENT
@@ -73,24 +72,23 @@ def extremes(transfer: pd.DataFrame) -> tuple[Gain, Gain]:
 
 
 def transfer_sentences(title: str, transfer: pd.DataFrame) -> str:
-    """On behaviours that no policy was trained on: what seeing its rewards gains each, on average and the headline's on single ones, and whether likeness to a training task
+    """On behaviours that it was not trained on: what seeing its rewards gains the headline's policy, on average and on single ones, and whether likeness to a training task
     tells what is found.
 
     transfer: of :func:`circuitlib.studies.transfer.measure_transfer`."""
     seen = []
-    for k, count in product(sorted(CANDIDATES, key=lambda k: k != HEADLINE_K), COUNTS):
-        mine, blind = (shares(transfer, f"policy k={k}{how}", count) for how in ("", ", blind"))
+    for count in COUNTS:
+        mine, blind = (shares(transfer, f"policy k={HEADLINE_K}{how}", count) for how in ("", ", blind"))
         gain = over_behaviours(mine, blind)
-        seen.append(
-            f"k={k}, after {count} heads, {points(*gain)} points (*{gains(*gain[1:], over_behaviours(blind).value)}*)"
-        )
+        word = gains(*gain[1:], over_behaviours(blind).value)
+        seen.append(f"{points(*gain)} points after {count} heads (*{word}*)")
     alike = transfer.groupby("task", sort=False)["alike"].first()
     found = shares(transfer, f"policy k={HEADLINE_K}", min(COUNTS)).mean(0)
     most, least = extremes(transfer)
     return as_list(
         [
-            f"**{title}**, {len(alike)} behaviours: what seeing is worth: {'; '.join(seen)}.",
-            f"With k={HEADLINE_K}, after {max(COUNTS)} heads, most on {most.behaviour}, {100 * most.gain:.1f} points, in {most.seeds} of {most.of} seeds more than nothing; least on "
+            f"**{title}**, {len(alike)} behaviours: seeing is worth {' and '.join(seen)}.",
+            f"After {max(COUNTS)}, most on {most.behaviour}, {100 * most.gain:.1f} points, in {most.seeds} of {most.of} seeds more than nothing; least on "
             f"{least.behaviour}, {100 * least.gain:.1f}, in {least.seeds}.",
             f"Most like a training task is {alike.idxmax()} (its heads' rewards correlate by {alike.max():.2f}); with what the policy finds in {min(COUNTS)} heads that likeness "
             f"correlates by {np.corrcoef(alike, found)[0, 1]:.2f}.",

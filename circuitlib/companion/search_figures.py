@@ -132,21 +132,17 @@ def effects(rows: pd.DataFrame, span: tuple[float, float] = GAINS) -> Figure:
     return figure
 
 
-def played_table(rows: pd.DataFrame, task: str, what: str = "ratio") -> pd.DataFrame:
+def played_table(rows: pd.DataFrame, task: str, what: str = "ratio", everyone: bool = False) -> pd.DataFrame:
     """Of a task, told nothing, in percent: a row per searcher and what it is shown, a column per number of heads measured. what: ``ratio``, what is found of the oracle, or
-    ``best_head``, in how many plays the episode's best head has been measured."""
+    ``best_head``, in how many plays the episode's best head has been measured. everyone: :data:`VARIANTS`, too."""
     some = rows[(rows["task"] == task) & (rows["told"] == NOTHING) & rows["measured"].isin(MEASURED)]
     names = [
         searcher.replace("policy", f"policy k={k}", 1)
         for searcher, k in zip(some["searcher"], some["trained_k"], strict=True)
     ]
     cells = some.assign(searcher=names, cell=100 * some[what])
-    return cells.pivot_table("cell", ["searcher", "shown"], "measured", sort=False)
-
-
-def main_rows(table: pd.DataFrame) -> list[tuple[str, ...]]:
-    """The rows of :func:`played_table` or :func:`readable_table` in the main text: all but those of :data:`VARIANTS`."""
-    return [row for row in table.index if VARIANTS.isdisjoint(row)]
+    shown = cells if everyone else cells[~cells["searcher"].isin(VARIANTS)]
+    return shown.pivot_table("cell", ["searcher", "shown"], "measured", sort=False)
 
 
 def shared_heads(run: Run, task: str, count: int = 5, plays: int = 5) -> pd.DataFrame:
@@ -211,16 +207,14 @@ def found_by_way(rows: pd.DataFrame, measured: int) -> pd.DataFrame:
 
 
 def readable_table(rows: pd.DataFrame, seeing: pd.DataFrame) -> pd.DataFrame:
-    """What seeing gains the reader of :func:`circuitlib.companion.frames.readable`, and policies, told nothing, on the same tasks after as many heads measured, as in
+    """What seeing gains the reader of :func:`circuitlib.companion.frames.readable`, and the headline's policy, told nothing, on the same tasks after as many heads measured, as in
     :func:`gain_table`: rows tasks and who sees, columns numbers of heads.
 
     seeing: :func:`circuitlib.companion.seeing.seeing`.
     """
     reader = rows.assign(ratio=rows["blind"], searcher="a reader of the training tasks")
-    policies = seeing.query("searcher == 'policy' and told == 'none' and shown == 'blind'")
-    policies = policies.merge(rows[["task", "measured"]])
-    policies = policies.assign(searcher=policies["trained_k"].map("policy k={}".format))
-    both = _gains(pd.concat([reader, policies]))
+    policy = seeing[_is_main(seeing) & (seeing["told"] == NOTHING)].merge(rows[["task", "measured"]])
+    both = _gains(pd.concat([reader, policy.assign(searcher=f"policy k={HEADLINE_K}")]))
     table = both.pivot_table("cell", ["task", "searcher"], "measured", aggfunc="first", sort=False)
     return table.sort_index(axis=1).loc[rows["task"].unique()]
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from circuitlib.companion.legend import task_title
+from circuitlib.companion.settings import HEADLINE_K
 from circuitlib.companion.verdicts import CEILING, gains
 from circuitlib.companion.verdicts import agreement as verdict
 from circuitlib.search.env import BUDGET
@@ -62,12 +63,13 @@ def replay_sentences(replay: pd.DataFrame) -> str:
     return as_list(lines)
 
 
-def gain_sentences(title: str, rows: pd.DataFrame, without: Collection[str] = ()) -> str:
-    """How many conditions have which word of what seeing gains a policy that draws its picks, and the most that any interval reaches; and where
+def gain_sentences(title: str, rows: pd.DataFrame, without: Collection[str] = (), trained_k: int = HEADLINE_K) -> str:
+    """How many conditions have which word of what seeing gains the policy trained with ``trained_k``, which draws its picks, and the most that any interval reaches; and where
     it gains over rewards with their signs turned.
 
     rows: of :func:`circuitlib.companion.seeing.seeing`. without: tasks of which a fraction says nothing, which are not counted."""
-    drawn = rows[(rows["searcher"] == "policy") & rows["measured"].isin((10, 20, BUDGET)) & ~rows["task"].isin(without)]
+    drawn = rows.query("searcher == 'policy' and trained_k == @trained_k and measured in (10, 20, @BUDGET)")
+    drawn = drawn[~drawn["task"].isin(without)]
     chosen: Any = drawn[drawn["shown"] == "blind"]
     turned: Any = drawn[drawn["shown"] == "flipped"]
     words, turned_words = (
@@ -78,7 +80,7 @@ def gain_sentences(title: str, rows: pd.DataFrame, without: Collection[str] = ()
     left = f" (without {listed(map(task_title, without))}, where no head stands out)" if len(without) else ""
     return as_list(
         [
-            f"**{title}**, {len(chosen)} comparisons, with k=5 and k=1{left}: {counts}. Seeing gains on: {_where(chosen, words)}. No single interval "
+            f"**{title}**, {len(chosen)} comparisons, with k={trained_k}{left}: {counts}. Seeing gains on: {_where(chosen, words)}. No single interval "
             f"reaches above {100 * chosen['effect_high'].max():.1f} points. Blind, they measure other heads in {percent(changed)} of {BUDGET} picks. "
             f"Over turned signs seeing gains on: {_where(turned, turned_words)}."
         ]
@@ -89,7 +91,7 @@ def _where(rows: Any, words: Sequence[str]) -> str:
     """The conditions in which something is gained."""
     gained = (row for row, word in zip(rows.itertuples(), words, strict=True) if word == "gains")
     said = [
-        f"{task_title(row.task)} told {'nothing' if row.told == NOTHING else task_title(row.told)}, k={row.trained_k}, after {row.measured}"
+        f"{task_title(row.task)} told {'nothing' if row.told == NOTHING else task_title(row.told)}, after {row.measured}"
         for row in gained
     ]
     return "; ".join(said) or "none"
