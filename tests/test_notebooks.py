@@ -51,6 +51,8 @@ TERMS = {
     "belief": r"beliefs?",
     "prior": r"priors?",
     "headwise-policy": r"headwise\s+policy",
+    "searcher": r"searchers?",
+    "policy": r"polic(?:y|ies)",
     "verdict": r"verdicts?",
     "head-dropout": r"head\s+dropout",
     "blind": r"blind",
