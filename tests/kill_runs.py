@@ -50,10 +50,17 @@ def kill_runs(subject: str, kills: int, seed: int, folder: Path) -> Iterator[str
             killed += 1
             yield f"kill {killed} of run {output}: after {delay:.1f} s, {len(results(folder, f'runs/{output}'))} files"
             continue
-        assert (ended, results(folder, f"runs/{output}")) == (0, whole), f"run {output}"
+        _is_whole(folder, f"runs/{output}", ended, whole)
         output += 1
-    assert _start(folder, subject, f"runs/{output}").wait() == 0
-    assert results(folder, f"runs/{output}") == whole
+    _is_whole(folder, f"runs/{output}", _start(folder, subject, f"runs/{output}").wait(), whole)
+
+
+def _is_whole(folder: Path, output: str, ended: int, whole: dict[str, bytes]) -> None:
+    """Raises ``AssertionError`` that says how the run ended, which files have other bytes, and the first that differ."""
+    mine = results(folder, output)
+    others = sorted(name for name in {*mine, *whole} if mine.get(name) != whole.get(name))
+    first = [(some.get(others[0]) or b"")[:600] for some in (mine, whole)] if others else []
+    assert (ended, others) == (0, []), f"{output} ended with {ended}; not as in a whole run: {others} {first}"
 
 
 if __name__ == "__main__":
