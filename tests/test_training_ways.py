@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,8 @@ def test_what_is_measured_is_what_the_policies_find(make_table: Callable[..., Da
     for network in networks.values():
         torch.nn.init.normal_(network.actor.weight, generator=torch.Generator().manual_seed(1))
     way = Way(scaled=True)
-    frame = measure_way(way, networks, ("induction", "ioi"), Question("ioi", rewards, {}, 0, 96), (2, 5))
+    question = Question("ioi", rewards, {}, 0, 96)
+    frame = measure_way(way, networks, ("induction", "ioi"), question, (2, 5), networks)
     assert frame["trained_on"].all()
     assert set(frame["way"]) == {way.name}
     paid = torch.from_numpy(scaled(rewards.numpy()))
@@ -77,6 +79,32 @@ def test_what_is_measured_is_what_the_policies_find(make_table: Callable[..., Da
     blind = frame[(frame["shown"] == "blind") & (frame["measured"] == 5)].iloc[0]
     assert blind["effect"] == pytest.approx((shown["seeing"] - shown["blind"])[..., 4].mean() / BEST, abs=1e-6)
     assert frame.loc[frame["shown"] == "seeing", "effect"].isna().all()
+    assert "more" not in frame, "other rewards are no measure of the paper's way"
+
+
+def test_what_is_found_more_than_by_the_papers_way(make_table: Callable[..., DamageTable]) -> None:
+    """Paired: of the paper's way itself nothing, seeing, and what seeing gains less, blind; of another the difference of both ratios."""
+    rewards = make_table("ioi", 6, 12).damage.abs()
+    ours, papers = ({seed: ActorCritic(2, 12, 16, seed + shift) for seed in (1, 2)} for shift in (0, 5))
+    for i, network in enumerate((*ours.values(), *papers.values())):
+        torch.nn.init.normal_(network.actor.weight, generator=torch.Generator().manual_seed(i))
+    known, question, counts = ("induction", "ioi"), Question("ioi", rewards, {}, 0, 96), (2, 5)
+    of: Any = {
+        way: measure_way(way, networks, known, question, counts, papers).set_index(["shown", "measured"])
+        for way, networks in ((PAPER, papers), (Way(told=True, blind=True), ours))
+    }
+    (usual, other) = of.values()
+    for count in (2, 5):
+        assert usual.loc[("seeing", count), ["more", "more_low", "more_high"]].tolist() == [0, 0, 0]
+        assert usual.loc[("blind", count), "more"] == pytest.approx(-usual.loc[("blind", count), "effect"])
+        for shown in ("seeing", "blind"):
+            row = other.loc[(shown, count)]
+            assert row["more"] == pytest.approx(row["ratio"] - usual.loc[("seeing", count), "ratio"], abs=1e-6)
+            assert row["more_low"] <= row["more"] <= row["more_high"]
+    assert [way.name for way in OTHER_WAYS if way.paid_alike] == [
+        "two tasks, told the task, trained blind",
+        "two tasks, told the task, best-of-2",
+    ]
 
 
 def test_the_reference_plays_as_our_network_does(source: TableEpisodes) -> None:

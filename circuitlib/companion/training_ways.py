@@ -61,7 +61,7 @@ def training_ways(run: Run) -> pd.DataFrame:
         measured, pool = [count for count in MEASURED if count <= config.budget], settings.evaluation_prompts
         questions = [Question(task, evaluation_episodes(run, task).mean(1), {}, 0, pool) for task in run.tasks]
         asked = [
-            (way, networks, tasks[way.more], question, measured)
+            (way, networks, tasks[way.more], question, measured, policies[PAPER])
             for (way, networks), question in product(policies.items(), questions)
         ]
         return pd.concat(in_processes(measure_way, asked), ignore_index=True)

@@ -50,6 +50,11 @@ class Way:
         words += ["scaled rewards"] * self.scaled + ["trained blind"] * self.blind
         return ", ".join([*words, *[f"best-of-{self.k}"] * (self.k > 1), *[self.by] * bool(self.by)])
 
+    @property
+    def paid_alike(self) -> bool:
+        """Whether it has the paper's tasks, signals and rewards, so that what is found can be set beside what the paper's way finds."""
+        return self.told and not self.more and not self.scaled
+
 
 PAPER = Way(told=True)
 """The paper's."""
@@ -97,22 +102,28 @@ def measure_way(
     trained_on: Sequence[str],
     question: Question,
     measured: Sequence[int],
+    papers: Mapping[int, ActorCritic],
 ) -> pd.DataFrame:
     """What policies trained in one way, on some tasks, find on a question's, seeing their rewards and blind: told it if they were told theirs
     in training and it is one of them, otherwise nothing.
 
+    papers: policies trained in the paper's way, of the same seeds.
+
     Columns: way, task, trained_on (whether it was), shown, measured, ratio (mean best reward over the paired oracle's) with its interval (low,
-    high), and, of the blind ones, effect: the ratio of the same policies seeing minus theirs, with its interval (effect_low, effect_high).
+    high); of the blind ones, effect: the ratio of the same policies seeing minus theirs, with its interval (effect_low, effect_high); and, of
+    ways that are :attr:`Way.paid_alike`, more: their ratio minus that of ``papers``, seeing, on the same episodes by the same random numbers (more_low, more_high).
     """
     known = question.task in trained_on
     signal = torch.from_numpy(signal_of(tuple(trained_on), question.task if way.told and known else NOTHING))
     rewards = torch.from_numpy(scaled(question.rewards.numpy())) if way.scaled else question.rewards
-    oracle, found = best_reward(rewards).numpy(), {}
-    for shown in COMPARED:
-        plays = [
-            play(network, signal, rewards, EPISODE_SEED + seed, shown, PLAYS) for seed, network in networks.items()
-        ]
-        found[shown] = torch.stack([one.found.mean(0) for one in plays]).numpy()
+    oracle = best_reward(rewards).numpy()
+
+    def found_by(some: Mapping[int, ActorCritic], shown: Shown) -> Float[np.ndarray, "seeds episodes measured"]:
+        plays = [play(network, signal, rewards, EPISODE_SEED + seed, shown, PLAYS) for seed, network in some.items()]
+        return torch.stack([one.found.mean(0) for one in plays]).numpy()
+
+    found = {shown: found_by(networks, shown) for shown in COMPARED}
+    usual = found_by(papers, "seeing") if way.paid_alike else None
     rows = []
     for shown, count in product(COMPARED, measured):
         best = found[shown][..., count - 1]
@@ -127,5 +138,8 @@ def measure_way(
         if shown == "blind":
             effect = fraction(found["seeing"][..., count - 1], oracle, question.pool, against=best)
             row |= dict(zip(("effect", "effect_low", "effect_high"), effect, strict=True))
+        if usual is not None:
+            more = fraction(best, oracle, question.pool, against=usual[..., count - 1])
+            row |= dict(zip(("more", "more_low", "more_high"), more, strict=True))
         rows.append(row)
     return pd.DataFrame(rows)
