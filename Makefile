@@ -49,7 +49,7 @@ test: lint
 test-all: lint
 	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist worksteal -p no:nbval --jaxtyping-packages=$(SHAPES) --hypothesis-profile=many tests
 	$(NBVAL)
-	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --dist worksteal -p no:nbval --hypothesis-profile=many -m long tests
+	$(SIDE_BY_SIDE) $(BIN)/pytest --quiet -n 2 --maxschedchunk 1 -p no:nbval --hypothesis-profile=many -m long tests
 
 executed: setup
 	-$(NBVAL) --junitxml runs/executed.xml

@@ -44,6 +44,11 @@ settings.register_profile(MANY)
 torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that take many minutes first, the longest before the others, so that no worker has one to do when the others have none."""
+    items.sort(key=lambda item: -sum(mark.kwargs.get("minutes", 0) for mark in item.iter_markers("long")))
+
+
 @pytest.fixture(scope="session")
 def tokenizer() -> PreTrainedTokenizerBase:
     return PreTrainedTokenizerFast.from_pretrained(SUBJECTS / "gpt2-mini")

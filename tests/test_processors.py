@@ -56,6 +56,7 @@ def _measured(output: str, environment: dict[str, str]) -> Run:
     return Run(Settings.of(PAPERS), output)
 
 
+@pytest.mark.long(minutes=16)
 def test_other_processors_agree() -> None:
     """One after the other, beside what this machine measures: in one test, so that this is measured once."""
     output = f"runs/processors-{os.getpid()}"

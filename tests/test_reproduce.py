@@ -149,7 +149,7 @@ def test_head_damage_from_the_command_line(
         assert "--plot m" in capsys.readouterr().err
 
 
-@pytest.mark.long
+@pytest.mark.long(minutes=8)
 @pytest.mark.parametrize(
     ("held_out", "trained", "further"),
     [("docstring", ("induction", "agreement"), ("pronoun",)), ("ioi", ("induction", "docstring"), ())],
@@ -171,7 +171,7 @@ def test_every_notebook_is_executed_on_other_tasks(
         shutil.rmtree(ROOT / name, ignore_errors=True)
 
 
-@pytest.mark.long
+@pytest.mark.long(minutes=4)
 def test_a_small_run_that_is_killed_goes_on(tmp_path: Path) -> None:
     """Killed in the middle of its tables, resumed, and equal to a run that was not killed."""
     name = f"runs/test-{os.getpid()}"
