@@ -27,7 +27,7 @@ from small_run import small_run
 
 from circuitlib import __main__ as command
 from circuitlib.companion import reproduce, run, training, training_ways
-from circuitlib.companion.aside import ASIDE, is_whole
+from circuitlib.companion.aside import ASIDE, is_whole, remove_left_behind
 from circuitlib.companion.locks import InUse, alone, in_turn
 from circuitlib.companion.notebooks import NotebookFailed, _papermill
 from circuitlib.companion.run import Run
@@ -110,6 +110,54 @@ def test_what_is_set_aside_replaces_nothing(tmp_path: Path) -> None:
     kept = {file.name: file.read_text() for file in folder.iterdir()}
     assert kept == {"study.json": "{}", "study.2.csv": "a\n1\n", "study.3.csv": "a\n2\n"}
     assert [file.name for file in tmp_path.iterdir()] == [ASIDE]
+
+
+WRITES = """
+import os, sys
+from pathlib import Path
+from small_run import small_run
+
+def killed(source, target):
+    assert Path(source).name.startswith("."), "as a temporary file is called"
+    if Path(target).name == wanted:
+        os.kill(os.getpid(), 9)
+    replace(source, target)
+
+folder, subject, output, wanted = sys.argv[1:]
+replace, os.replace = os.replace, killed
+mine = small_run(Path(folder), subject, output)
+mine.table("ioi", "train")
+"""
+"""A run that is killed when it has written a file, and not yet put it in its place."""
+
+
+@pytest.mark.parametrize("name", ["subject.json", "damage_ioi_train.safetensors", "damage_ioi_train.json"])
+def test_a_file_that_a_killed_run_had_not_put_in_its_place_is_not_left_behind(
+    name: str, tiny: Run, small: dict[str, Path]
+) -> None:
+    arguments = [str(run.ROOT), str(small["llama"]), tiny.output, name]
+    python_path = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
+    done = subprocess.run([sys.executable, "-c", WRITES, *arguments], env=os.environ | {"PYTHONPATH": python_path})
+    assert done.returncode == -signal.SIGKILL
+    (left,) = tiny.folder.glob(".*")
+    assert left.name.startswith(f".{Path(name).stem}.")
+    warned = pytest.warns(UserWarning, match="has no manifest") if name == "damage_ioi_train.json" else nullcontext()
+    with warned:
+        tiny.table("ioi", "train")
+    assert not [*tiny.folder.glob(".*")]
+    assert is_stored(tiny.table_path("ioi", "train"))
+
+
+def test_what_other_processes_write_now_and_other_files_stay(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    kept = [f".table.{os.getpid()}.csv", ".gitignore", ".table.csv", f"table.{ended.pid}.csv"]
+    (tmp_path / "deep").mkdir()
+    for name in (*kept, f".table.{ended.pid}.csv", f"deep/.check.{ended.pid}"):
+        (tmp_path / name).touch()
+    remove_left_behind(tmp_path)
+    remove_left_behind(tmp_path / "none")
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"{}"])

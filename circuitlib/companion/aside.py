@@ -1,8 +1,11 @@
-"""What cannot be used of a run's results: named and set aside, so that nothing is deleted and all is measured again."""
+"""What cannot be used of a run's results: named and set aside, so that nothing is deleted and all is measured again; and what killed processes had only half written, which nobody wants."""
 
+import re
 import warnings
 from itertools import chain, count
 from pathlib import Path
+
+import psutil
 
 from circuitlib.manifest import StaleResult, manifest_path, read_provenance
 
@@ -20,6 +23,14 @@ def set_aside(path: Path, folder: Path, reason: str) -> None:
         if file.exists():
             file.replace(kept)
     warnings.warn(f"set aside in {folder}, and made anew: {reason}", stacklevel=3)
+
+
+def remove_left_behind(folder: Path) -> None:
+    """Remove the temporary files of :func:`circuitlib.manifest.written_whole`, in a folder and those in it, whose process has ended: it was killed as it wrote."""
+    for path in folder.rglob(".*"):
+        writer = re.fullmatch(r"\..+\.(\d+)(?:\.\w+)?", path.name)
+        if writer and not psutil.pid_exists(int(writer[1])):
+            path.unlink(missing_ok=True)
 
 
 def is_whole(path: Path, folder: Path) -> bool:

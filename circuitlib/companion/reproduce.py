@@ -20,6 +20,7 @@ import pandas as pd
 
 from circuitlib.ablation.build import ROWS_AGAIN
 from circuitlib.ablation.tables import CONTROL
+from circuitlib.companion.aside import remove_left_behind
 from circuitlib.companion.circuits import circuits, policy_circuits
 from circuitlib.companion.claims import claims
 from circuitlib.companion.commands import STUDIES
@@ -154,6 +155,8 @@ def reproduce(run: Run, notebooks: list[Path], fresh: bool = False, full: bool =
                 for folder in (run.folder, run.figures, run.notebooks, run.partial):
                     if folder.exists():
                         shutil.rmtree(folder)
+        for folder in (run.figures, run.notebooks):
+            remove_left_behind(folder)
         _say_what_is_kept(run, full)
         return _measure(run, notebooks, full)
 

@@ -22,7 +22,7 @@ from circuitlib.ablation.build import ROWS_AGAIN, Recipe, build_table, code_of, 
 from circuitlib.ablation.check_task import why_left_out
 from circuitlib.ablation.estimates import PRICES, Through
 from circuitlib.ablation.tables import CONTROL, DamageTable, load_table, save_table
-from circuitlib.companion.aside import ASIDE, is_whole, set_aside
+from circuitlib.companion.aside import ASIDE, is_whole, remove_left_behind, set_aside
 from circuitlib.companion.legend import subject_title
 from circuitlib.companion.locks import in_turn
 from circuitlib.companion.parameters import executed_cells, refuse_unknown_parameters
@@ -169,9 +169,13 @@ class Run:
         """Held by the one process that makes the run as a whole; locks of single results are beside it, named as they are."""
         return ROOT / self.output / "locks" / self._name / "run"
 
-    def _turn(self, path: Path) -> AbstractContextManager[None]:
+    @contextmanager
+    def _turn(self, path: Path) -> Iterator[None]:
         """To measure or judge a result while nobody else does."""
-        return in_turn(self.lock.with_name(path.name), f"{path.name} of {self.output}")
+        with in_turn(self.lock.with_name(path.name), f"{path.name} of {self.output}"):
+            for folder in (self.folder, self.partial):
+                remove_left_behind(folder)
+            yield
 
     def _turn_unless_stored(self, *paths: Path) -> AbstractContextManager[None]:
         """The turn of the first of results that are made together, unless all are there: until they are, another process may be
@@ -235,7 +239,7 @@ class Run:
         card = self._stored_card(path)
         if card is None:
             if self.output:
-                with written_whole(path) as temporary:
+                with self._turn(path), written_whole(path) as temporary:
                     temporary.write_text(as_json(self.subject.card.record()))
             return self.subject.card
         for what, wanted in (("convention", self.settings.convention), ("bos", self.settings.bos)):
