@@ -637,7 +637,7 @@ def said_of_behaviours() -> list[str]:
     )
     return [
         f"On {len(BEHAVIOURS)} short behaviours of SmolLM2",
-        f"After ten heads the list is ahead of it by {_points(over_behaviours(listed, mine))} points, and attribution finds {100 * attribution.mean():.0f}%",
+        f"After ten heads the list is ahead of it by {_points(over_behaviours(listed, mine))} points, and attribution, at the price of ten heads, finds {100 * attribution.mean():.0f}%",
         f"the headline's policy finds {100 * seen.mean():.0f}% in fifty heads ({others}), and seeing is worth {value} ({low} to {high}) points; on *roman* numerals, where it gains most, {100 * most.gain:.1f}, in "
         f"{most.seeds} of {most.of} trainings, on *capitalize* {100 * least.gain:.1f}, a gain in {least.seeds} of them",
     ]
@@ -691,10 +691,10 @@ def said_of_ways() -> list[str]:
         gained = rows[rows["word"] == "gains"]
         assert gained["trained_on"].all()
         assert {*gained["way"]} == {way for way in rows["way"] if "told nothing" in way} - {
-            "two tasks, told nothing, scaled rewards"
+            "told nothing, scaled rewards"
         }
         of = rows.query("task == 'docstring' and measured == 50").set_index("way")
-        for way in ("two tasks, told the task, trained blind", "two tasks, told the task, MaskablePPO"):
+        for way in ("told the task, trained blind", "told the task, MaskablePPO"):
             assert of.loc[way, "word"] == "gains nothing"
         ten = 100 * gained[gained["measured"] == 10]["effect"]
         worth.append(f"{ten.min():.0f} to {ten.max():.0f}")
@@ -704,9 +704,19 @@ def said_of_ways() -> list[str]:
         .set_index("way")["ratio"]
         for subject in (MINI, REAL)
     ]
-    ways = [f"two tasks, told the task{by}" for by in ("", ", MaskablePPO", ", trained blind", ", best-of-2")]
+    ways = [f"told the task{by}" for by in ("", ", MaskablePPO", ", trained blind", ", best-of-2")]
     ours, theirs, blind, two = (" and ".join(f"{100 * one[way]:.0f}%" for one in seen) for way in ways)
+    more: list[Interval] = []
+    for subject in (MINI, REAL):
+        rows = published(subject).query("measured == 50 and task == 'docstring'").dropna(subset="more")
+        ends = rows.set_index("way").loc[ways[2:], ["more", "more_low", "more_high"]]
+        more += [Interval(*row) for row in ends.to_numpy()]
+    mini_blind, mini_two, real_blind, real_two = more
+    assert [beats(*one[1:]) for one in (mini_blind, real_blind)] == ["undecided"] * 2
+    assert [beats(*one[1:]) for one in (mini_two, real_two)] == ["holds", "the other way round"]
     return [
+        f"the one trained blind finds {_points(mini_blind, -1)} and {_points(real_blind, -1)} points less than ours, undecided, "
+        f"and the one with best-of-2 {_points(mini_two)} more and {_points(real_two, -1)} less",
         f"seeing is worth {worth[0]} points on `gpt2-mini` and {worth[1]} on SmolLM2 after ten heads, on some of the tasks that they were *trained on*",
         f"MaskablePPO finds there {theirs} in fifty heads, a policy trained blind {blind}, one trained with best-of-2 {two}, ours with k=1 {ours}",
     ]

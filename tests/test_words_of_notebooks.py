@@ -166,11 +166,15 @@ def test_what_no_belief_is_worth() -> None:
     assert named.loc[UNBELIEVING, "named"] < min(named.loc[ANEW, "named"], named.loc["attribution", "named"])
 
 
-def test_training_with_best_of_2() -> None:
-    """05: seeing is undecided on docstring after fifty heads, of all ways it finds most there on one model, and least on the other."""
-    for run, place in ((MINI, "idxmax"), (REAL, "idxmin")):
-        of = load_frame(run.frame_path("training_ways")).query("task == 'docstring' and measured == 50")
-        way = getattr(of[of["shown"] == "seeing"].set_index("way")["ratio"], place)()
-        assert way == "two tasks, told the task, best-of-2"
-        row = of[(of["way"] == way) & (of["shown"] == "blind")].iloc[0]
-        assert gains(row["effect_low"], row["effect_high"], row["ratio"]) == "undecided"
+def test_training_blind_by_others_and_with_best_of_2() -> None:
+    """05: whether blind training or the other PPO finds more or less than the paper's way is undecided on every task; with best-of-2, whose gain is undecided on docstring after fifty
+    heads, more is found of it on one model, and less on the other."""
+    for run, word in ((MINI, "holds"), (REAL, "the other way round")):
+        frame = load_frame(run.frame_path("training_ways")).query("measured == 50")
+        for way in ("trained blind", "MaskablePPO"):
+            rows = frame[(frame["way"] == f"told the task, {way}") & frame["more"].notna()]
+            assert len(rows) == len(run.tasks)
+            assert [beats(*ends) for ends in rows[["more_low", "more_high"]].to_numpy()] == ["undecided"] * len(rows)
+        of = frame.query("task == 'docstring' and way == 'told the task, best-of-2'").set_index("shown")
+        assert gains(*of.loc["blind", ["effect_low", "effect_high", "ratio"]]) == "undecided"
+        assert beats(*of.loc["seeing", ["more_low", "more_high"]]) == word

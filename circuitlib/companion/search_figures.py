@@ -23,7 +23,6 @@ from circuitlib.search.env import BUDGET
 from circuitlib.search.episodes import NOTHING, signal_of
 from circuitlib.studies.evaluate import MEASURED
 from circuitlib.studies.reading import Shown, play
-from circuitlib.studies.training_ways import PAPER
 
 LINES = (
     ("policy", "seeing"),
@@ -210,9 +209,7 @@ def found_by_way(rows: pd.DataFrame, measured: int) -> pd.DataFrame:
 def more_by_way(rows: pd.DataFrame, measured: int) -> pd.DataFrame:
     """How many points more policies trained otherwise find than those trained in the paper's way, which see their rewards, after so many heads, with the interval and whether they do: those that
     were trained blind blind, others seeing. Rows and columns as in :func:`ways_table`."""
-    blind = rows["way"].str.contains("blind")
-    chosen = rows[(rows["shown"] == np.where(blind, "blind", "seeing")) & (rows["measured"] == measured)]
-    chosen = chosen[chosen["more"].notna() & (chosen["way"] != PAPER.name)]
+    chosen = rows[rows["more"].notna() & (rows["measured"] == measured)]
     ends = chosen[["more", "more_low", "more_high"]].itertuples(index=False)
     cells = [f"{_points(*more)} {beats(*more[1:])}" for more in ends]
     return chosen.assign(cell=cells).pivot_table("cell", "way", "task", aggfunc="first", sort=False)

@@ -46,14 +46,19 @@ class Way:
     @property
     def name(self) -> str:
         """In words."""
-        words = ["more tasks" if self.more else "two tasks", "told the task" if self.told else "told nothing"]
+        words = ["more tasks"] * self.more + ["told the task" if self.told else "told nothing"]
         words += ["scaled rewards"] * self.scaled + ["trained blind"] * self.blind
         return ", ".join([*words, *[f"best-of-{self.k}"] * (self.k > 1), *[self.by] * bool(self.by)])
 
     @property
-    def paid_alike(self) -> bool:
-        """Whether it has the paper's tasks, signals and rewards, so that what is found can be set beside what the paper's way finds."""
-        return self.told and not self.more and not self.scaled
+    def shown(self) -> Shown:
+        """What its policies see in training."""
+        return "blind" if self.blind else "seeing"
+
+    @property
+    def beside_the_papers(self) -> bool:
+        """Whether it is another than the paper's and has the paper's tasks, signals and rewards, so that what is found can be set beside what the paper's way finds."""
+        return self.told and not self.more and not self.scaled and self != PAPER
 
 
 PAPER = Way(told=True)
@@ -111,7 +116,8 @@ def measure_way(
 
     Columns: way, task, trained_on (whether it was), shown, measured, ratio (mean best reward over the paired oracle's) with its interval (low,
     high); of the blind ones, effect: the ratio of the same policies seeing minus theirs, with its interval (effect_low, effect_high); and, of
-    ways that are :attr:`Way.paid_alike`, more: their ratio minus that of ``papers``, seeing, on the same episodes by the same random numbers (more_low, more_high).
+    ways that stand :attr:`Way.beside_the_papers`, shown what they were in training, more: their ratio minus that of ``papers``, seeing, on the same episodes by the same random
+    numbers (more_low, more_high).
     """
     known = question.task in trained_on
     signal = torch.from_numpy(signal_of(tuple(trained_on), question.task if way.told and known else NOTHING))
@@ -123,7 +129,7 @@ def measure_way(
         return torch.stack([one.found.mean(0) for one in plays]).numpy()
 
     found = {shown: found_by(networks, shown) for shown in COMPARED}
-    usual = found_by(papers, "seeing") if way.paid_alike else None
+    usual = found_by(papers, "seeing") if way.beside_the_papers else None
     rows = []
     for shown, count in product(COMPARED, measured):
         best = found[shown][..., count - 1]
@@ -138,7 +144,7 @@ def measure_way(
         if shown == "blind":
             effect = fraction(found["seeing"][..., count - 1], oracle, question.pool, against=best)
             row |= dict(zip(("effect", "effect_low", "effect_high"), effect, strict=True))
-        if usual is not None:
+        if usual is not None and shown == way.shown:
             more = fraction(best, oracle, question.pool, against=usual[..., count - 1])
             row |= dict(zip(("more", "more_low", "more_high"), more, strict=True))
         rows.append(row)
