@@ -16,7 +16,7 @@ from prose import NUMBER, VALUES, Value, amid, computed, explained, numbers, pla
 from circuitlib.ablation import check_task
 from circuitlib.ablation.build import BLOCK, ROWS_AGAIN
 from circuitlib.ablation.estimates import PRICES
-from circuitlib.companion import authors, frames, larger_pool, lead, learned, other_ablations, planted, training_ways
+from circuitlib.companion import authors, frames, larger_pool, learned, other_ablations, planted, training_ways
 from circuitlib.companion.circuits import SIZES
 from circuitlib.companion.compare import SIGNIFICANCE
 from circuitlib.companion.figures import RANKINGS
@@ -236,7 +236,6 @@ OF_README: dict[str, Sequence[Value]] = {
     r"Of # tasks on SmolLM2 and # on": [len(TASKS), len(TASKS) - 1],
     r"# (?:short )?behaviours": [len(BEHAVIOURS)],
     r"our goal, #|is to name #": [{100 * goal for goal in GOAL}],
-    r"at the price of # on average": [lead.FEW // 2],
     r"# (?:seeded )?rows": [ROWS_AGAIN],
     r"# updates": [UPDATES_AGAIN],
     r"decides, at #%": [100 * SIGNIFICANCE],
