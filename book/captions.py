@@ -139,7 +139,7 @@ def caption(root: Path, docname: str, texts: dict[str, str], cell: str) -> nodes
 
     line = nodes.paragraph(classes=["figure-data"])
     if numbers:
-        line += [nodes.Text("Numbers: "), download(numbers, numbers.name), nodes.Text(". ")]
+        line += [nodes.Text("Numbers: "), download(numbers, numbers.name), nodes.Text(f" ({content_hash(numbers)}). ")]
     for number, paths in enumerate(found.values()):
         line += nodes.Text(", " if number else "Data: ")
         for place, path in enumerate(paths):

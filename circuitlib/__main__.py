@@ -258,7 +258,7 @@ def _head_damage(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from circuitlib.ablation.head_damage import head_damage, plot_head_damage
-    from circuitlib.ablation.prompt_file import read_passages, read_prompts, refuse_lengths
+    from circuitlib.ablation.prompt_file import read_passages, read_prompts, refuse_answers, refuse_lengths
     from circuitlib.manifest import written_whole
     from circuitlib.subjects.load import load_subject
 
@@ -279,6 +279,7 @@ def _head_damage(options: argparse.Namespace) -> int:
     texts = read_passages(options.control) if options.control else {}
     subject = load_subject(options.model, options.convention, options.device, options.bos)
     refuse_lengths(subject, {place: text for place, (text, *_) in prompts.items()}, least=1)
+    refuse_answers(subject, prompts)
     if texts:
         refuse_lengths(subject, texts, least=2)
     passages = [*texts.values()] or None

@@ -21,7 +21,7 @@ from circuitlib.companion import show
 from circuitlib.paths import FIGURES, RESULTS, ROOT
 
 sys.path.insert(0, str(ROOT / "book"))
-from captions import TABLES, caption, data_of, declared, made_of, numbers_of, shows, texts_of
+from captions import TABLES, caption, content_hash, data_of, declared, made_of, numbers_of, shows, texts_of
 
 from figures import made_by, titles_of
 
@@ -147,7 +147,8 @@ def test_the_line_has_hash_subject_and_cell() -> None:
     sha = json.loads((RESULTS / "gpt2-mini" / "heads.json").read_text())["sha256"]
     assert line == f"Data: gpt2-mini/heads.csv ({sha}). gpt2-mini; 160 prompts a task; drawn with seed 2; cell 3."
     own = caption(ROOT, "x", {"Title": "your_own_task", "Subject": "gpt2-mini"}, "cell 4").astext()
-    assert own == "Numbers: your_own_task.csv. Measured as the notebook runs. gpt2-mini; cell 4."
+    mine = content_hash(FIGURES / "your_own_task.csv")
+    assert own == f"Numbers: your_own_task.csv ({mine}). Measured as the notebook runs. gpt2-mini; cell 4."
 
 
 def test_under_every_figure_there_is_a_table() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from circuitlib.companion.notebooks import notebook_paths
 from circuitlib.paths import ROOT
 from circuitlib.workshop.benchmark.machine import processor
 
@@ -37,6 +38,14 @@ def test_cells_differences_and_seconds(report: Path) -> None:
     (notebooks / "01_b.ipynb").write_text("another")
     assert words(record, notebooks / "01_b.ipynb") == ("not since it changed", "")
     assert words({}, notebooks / "00_a.ipynb") == ("not recorded", "")
+
+
+@pytest.mark.parametrize("path", notebook_paths(), ids=lambda path: path.name[:2])
+def test_the_committed_notebooks_were_executed_again_and_identical(path: Path) -> None:
+    """As they are committed: whoever edits one executes them again (`make executed`)."""
+    said, seconds = words(json.loads((ROOT / RECORD).read_text()), path)
+    assert said == "yes"
+    assert int(seconds) > 0
 
 
 def test_a_report_of_some_notebooks_is_refused(report: Path) -> None:

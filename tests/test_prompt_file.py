@@ -92,6 +92,35 @@ def test_a_file_of_control_text_that_is_none(tmp_path: Path, capsys: pytest.Capt
         assert f"control.txt {message}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ("Mary", " is", "'Mary' is 2 tokens for this tokenizer; an answer must be one token (' Mary' is one)"),
+        (" is", " is", "are the same token, so that nothing is measured"),
+    ],
+)
+def test_answers_that_measure_nothing_are_named_by_their_line(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], right: str, wrong: str, message: str
+) -> None:
+    prompts = tmp_path / "prompts.csv"
+    whole = pd.DataFrame([PROMPT], columns=["text", "right", "wrong"])
+    pd.concat([whole, whole.assign(right=right, wrong=wrong)]).to_csv(prompts, index=False)
+    assert command.main(["head-damage", str(checkpoint), str(prompts)]) == 2
+    said = capsys.readouterr().err
+    assert f"{prompts}, line 3: " in said
+    assert message in said
+
+
+def test_a_text_with_a_second_beginning_is_named_by_its_line(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts = tmp_path / "prompts.csv"
+    whole = pd.DataFrame([PROMPT], columns=["text", "right", "wrong"])
+    pd.concat([whole, whole.assign(text=f"<|endoftext|>{PROMPT[0]}")]).to_csv(prompts, index=False)
+    assert command.main(["head-damage", str(checkpoint), str(prompts)]) == 2
+    assert f"{prompts}, line 3: " in capsys.readouterr().err
+
+
 def test_a_text_that_is_too_long_or_too_short_is_named_by_its_line(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

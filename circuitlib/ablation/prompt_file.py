@@ -10,7 +10,7 @@ from typing import Any
 
 from circuitlib.ablation.head_damage import NO_PROMPTS, Triple, refuse_no_unicode
 from circuitlib.subjects.load import Subject
-from circuitlib.tasks.base import encode_texts
+from circuitlib.tasks.base import Example, encode_texts, tokenise
 
 COLUMNS = ("text", "right", "wrong")
 
@@ -48,13 +48,30 @@ def read_passages(path: Path) -> dict[str, str]:
 
 
 def refuse_lengths(subject: Subject, texts: Mapping[str, str], least: int) -> None:
-    """Raise ``ValueError`` for a text of fewer tokens than ``least`` or more than the subject's context, naming its place."""
+    """Raise ``ValueError``, naming its place, for a text of fewer tokens than ``least`` or more than the subject's context, and for one that :func:`circuitlib.tasks.base.encode_texts` refuses."""
     context = int(subject.bridge.cfg.n_ctx)
-    for place, ids in zip(texts, encode_texts(subject.tokenizer, [*texts.values()]), strict=True):
+    for place, text in texts.items():
+        with _named(place):
+            (ids,) = encode_texts(subject.tokenizer, [text])
         if not least <= len(ids) <= context:
             raise ValueError(
                 f"{place} is {len(ids)} tokens, with what it begins with; {subject.name} takes {least} to {context}"
             )
+
+
+def refuse_answers(subject: Subject, prompts: Mapping[str, Triple]) -> None:
+    """Raise ``ValueError``, naming its place, for a prompt whose answers are not one token each, or are the same."""
+    for place, (text, right, wrong) in prompts.items():
+        with _named(place):
+            tokenise("prompts", subject.tokenizer, [Example(text, right, [right, wrong], [1.0, -1.0], {})])
+
+
+@contextmanager
+def _named(place: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
 
 
 def _place(path: Path, line: int) -> str:

@@ -92,7 +92,7 @@ _KINDS = (
     Kind("policy, flipped", f"policy, sees {HIDDEN['flipped']}", "#CC79A7", dashes=(1, 1.5), short="policy, lied to"),
     *(
         Kind(f"{one}'s ten and {other}'s, in turns", colour="#D55E00", dashes=dashes, short=f"in turns, {one} first")
-        for one, other, dashes in (("induction", "IOI", ()), ("IOI", "induction", (4, 2)))
+        for one, other, dashes in (("induction", "IOI", (2, 1)), ("IOI", "induction", (4, 2)))
     ),
     Kind("layers in order", colour="#009E73", dashes=(6, 1.5, 1, 1.5)),
     Kind("list", "list by mean reward", "#D55E00", dashes=(8, 2), short="list"),
@@ -104,7 +104,7 @@ _KINDS = (
     Kind(ATTRIBUTION, "", "#E69F00", "P", dashes=(4, 1.5, 1, 1.5, 1, 1.5)),
     Kind(IN_ROUNDS, "halving in three rounds", "#CC79A7", "X"),
     Kind("belief, look ahead", "learned belief, look ahead", "#000000", "*"),
-    Kind("headwise", "headwise policy", "#882255", "h"),
+    Kind("headwise", "headwise policy", "#882255", "s"),
     Kind("random", "", "#7F7F7F", "^", dashes=(1, 3)),
     Kind("list, in turns", "lists in turns", spoken_of=True),
     *(Kind(f"halving, 16 by gradient{more}", spoken_of=True) for more in ("", " and layer 0")),
