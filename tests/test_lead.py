@@ -159,7 +159,7 @@ def test_the_words_of_the_first_sentences_are_true(found: pd.DataFrame) -> None:
         assert len(lists) > 5
         others = [*lists, IN_ROUNDS]
         ahead = gains_over(plays, "gradient, then verify", others, FEW, pool, say_nothing(run)).T
-        words = ahead.apply(lambda cells: cells.str.extract(r"\) (.+)$", expand=False))
+        words: Any = ahead.apply(lambda cells: cells.str.extract(r"\) (.+)$", expand=False))
         assert (words.loc[lists, MEAN] == "holds").all()
         assert words.loc[IN_ROUNDS, MEAN] == ("the other way round" if subject == SMOLLM2 else "undecided")
         behind = (words.loc[lists] == "the other way round").any()
