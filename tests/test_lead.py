@@ -155,14 +155,14 @@ def test_the_words_of_the_first_sentences_are_true(found: pd.DataFrame) -> None:
         # Over the tasks a gradient names more than every list that knows two of them; on the real model's greater-than the lists do, and elsewhere nowhere for certain.
         run = Run(PUBLISHED[subject])
         plays, pool = load_frame(run.frame_path("rivals")), run.settings.evaluation_prompts
-        lists = [name for name in plays["searcher"].unique() if name.startswith("list")]
-        assert len(lists) > 5
-        others = [*lists, IN_ROUNDS]
+        known = [name for name in plays["searcher"].unique() if name.startswith("list")]
+        assert len(known) > 5
+        others = [*known, IN_ROUNDS]
         ahead = gains_over(plays, "gradient, then verify", others, FEW, pool, say_nothing(run)).T
         words: Any = ahead.apply(lambda cells: cells.str.extract(r"\) (.+)$", expand=False))
-        assert (words.loc[lists, MEAN] == "holds").all()
+        assert (words.loc[known, MEAN] == "holds").all()
         assert words.loc[IN_ROUNDS, MEAN] == ("the other way round" if subject == SMOLLM2 else "undecided")
-        behind = (words.loc[lists] == "the other way round").any()
+        behind = (words.loc[known] == "the other way round").any()
         assert [*behind.index[behind]] == (["greater_than"] if subject == SMOLLM2 else [])
         # Where a reader gains by rewards, no policy is seen to.
         read = load_frame(run.frame_path("readable")).query("effect_low > 0")
