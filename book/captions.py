@@ -99,7 +99,7 @@ def made_of(paths: list[Path]) -> list[str]:
     """Prompts and their seeds, episodes, plays and seeds of policies that results were made of, in words, as far as manifests record them; prompts that
     policies were trained on where there are no others."""
     prompts, drawn, episodes, plays, seeds = set[int](), set[int](), set[int](), set[int](), set[int]()
-    taught = set[tuple[int, int]]()
+    taught, replayed = set[tuple[int, int]](), set[tuple[str, int]]()
     for provenance in (one for path in paths for one in _provenances(path)):
         inputs = provenance.get("inputs", {})
         if "part" in provenance and provenance["task"] != "control":
@@ -111,7 +111,10 @@ def made_of(paths: list[Path]) -> list[str]:
             prompts |= {where["prompts"]} if "prompts" in where else set()
             drawn |= {where["seed"]} if {"prompts", "seed"} <= where.keys() else set()
             given = where.get("episodes", {})
-            episodes |= {*given.values()} if isinstance(given, dict) else {given}
+            if isinstance(given, dict):
+                replayed |= {*given.items()}
+            else:
+                episodes.add(given)
         plays |= {provenance["plays"]} if "plays" in provenance else set()
         if "config" in provenance and "seeds" in provenance:
             given = provenance["seeds"]
@@ -125,7 +128,8 @@ def made_of(paths: list[Path]) -> list[str]:
         "{} plays of each": plays,
         "policies trained with {} seeds": seeds,
     }
-    return [form.format(" or ".join(map(str, sorted(some)))) for form, some in words.items() if some]
+    of_tasks = [f"{count} episodes of {task}" for task, count in sorted(replayed)]
+    return [form.format(" or ".join(map(str, sorted(some)))) for form, some in words.items() if some] + of_tasks
 
 
 def caption(root: Path, docname: str, texts: dict[str, str], cell: str) -> nodes.paragraph:

@@ -102,7 +102,7 @@ def deciding_table(runs: Sequence[Run]) -> pd.DataFrame:
                 f"decided by {times} times as many": (needed["prompts needed"] <= times * have).sum()
                 for times in (4, 64)
             },
-            "by no number, if the same is found": needed["with boundlessly many seeds"].isna().sum(),
+            "not by 64 times as many, with any number of seeds": needed["with boundlessly many seeds"].isna().sum(),
         }
     return pd.DataFrame(rows).T.rename_axis("subject")
 
