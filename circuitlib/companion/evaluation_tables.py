@@ -95,7 +95,6 @@ def new_tasks_table(run: Run) -> pd.DataFrame:
     rows = after_picks(searcher_labels(summarise(plain, pool)))
     found = rows.assign(cell=with_intervals(100 * rows[["ratio", "low", "high"]], 0))
     table = found.pivot(index="task", columns="label", values="cell")
-    plain = plain[plain["measured"] == rows["measured"].max()]
     at = plain[plain["measured"] == rows["measured"].max()].groupby(["task", "searcher"])
     for other in ("random", "static prior"):
         more = {task: ahead(at.get_group((task, "policy")), at.get_group((task, other)), pool) for task in table.index}
